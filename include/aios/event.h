@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * @file event.h
+ * What comes up from sessions and runs, and the labels that everything carries.
+ */
+#ifndef AIOS_EVENT_H
+#define AIOS_EVENT_H
+
+#include <aios/base.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** Integrity of a text: who could have written it. A join takes the smaller. */
+enum { AIOS_LABEL_UNTRUSTED = 0, AIOS_LABEL_TOOL = 1, AIOS_LABEL_USER = 2, AIOS_LABEL_SYSTEM = 3 };
+
+/** Integrity and confidentiality of a text. Join: min of integrity, union of confidentiality. */
+typedef struct aios_label {
+    int32_t integrity;       /**< AIOS_LABEL_x */
+    int32_t reserved0;
+    uint64_t confidentiality; /**< set of 64 host-defined classes; 0: public */
+} aios_label;
+
+enum {
+    AIOS_EVENT_TEXT = 1,      /**< a piece of the reply, UTF-8, whole code points */
+    AIOS_EVENT_REASONING = 2, /**< a piece of reasoning */
+    AIOS_EVENT_CALL = 3,      /**< the model calls a tool: name, call_id, text = arguments JSON */
+    AIOS_EVENT_ASK = 4,       /**< the call waits for aios_run_decide */
+    AIOS_EVENT_RESULT = 5,    /**< a tool's result: name, call_id, text; code 0 or the tool's failure */
+    AIOS_EVENT_USAGE = 6,     /**< tokens of one model turn */
+    AIOS_EVENT_STATE = 7,     /**< the run changed state; text names it */
+    AIOS_EVENT_DONE = 8,      /**< the end; text = the whole final reply, name = why it stopped */
+    AIOS_EVENT_ERROR = 9      /**< the end by failure; error is set */
+};
+
+/** Tokens and times of one model turn. */
+typedef struct aios_usage {
+    size_t struct_size;
+    uint32_t input;     /**< tokens of the prompt, cached ones included */
+    uint32_t cached;    /**< of these, not computed again */
+    uint32_t output;    /**< tokens generated, reasoning included */
+    uint32_t reasoning;
+    int64_t prefill_ns;
+    int64_t decode_ns;
+} aios_usage;
+
+/** One event. Everything it points to lives until the next call of the same _next. */
+typedef struct aios_event {
+    size_t struct_size;
+    int32_t type;       /**< AIOS_EVENT_x */
+    int32_t code;       /**< RESULT: how the tool ended */
+    uint64_t seq;       /**< 0, 1, 2 ... within a session or run */
+    uint64_t run;       /**< number of the run; 0 in a bare session */
+    uint32_t step;      /**< model turn within the run, from 0 */
+    uint32_t attempt;   /**< try of that turn, from 0 */
+    const char *call_id;
+    const char *name;
+    const char *text;   /**< n_text bytes, and a NUL behind them */
+    size_t n_text;
+    const aios_usage *usage;
+    const aios_error *error;
+    aios_label label;
+} aios_event;
+
+/** Receives events on the thread that drives. Non-zero cancels the run. */
+typedef int aios_event_fn(void *user, const aios_event *ev);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * @file grammar.h
+ * A language compiled once and walked byte by byte, without a model: what constrained decoding uses.
+ */
+#ifndef AIOS_GRAMMAR_H
+#define AIOS_GRAMMAR_H
+
+#include <aios/ctx.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct aios_grammar aios_grammar;
+typedef struct aios_walk aios_walk;
+
+enum { AIOS_GRAMMAR_SCHEMA = 1, AIOS_GRAMMAR_REGEX = 2, AIOS_GRAMMAR_GBNF = 3 };
+
+/**
+ * Compiles a JSON schema (compact JSON, properties in schema order). ESCHEMA names the path and keyword that is wrong or
+ * cannot be enforced; ELIMIT if it is too large; ENOTSUP for kinds not built yet. Thread-safety of the object: safe.
+ */
+AIOS_API int aios_grammar_compile(aios_ctx *ctx, int32_t kind, const char *s, size_t n, aios_grammar **g, aios_error *err);
+AIOS_API void aios_grammar_free(aios_grammar *g);
+
+/** A position in the language. Thread-safety: one thread at a time. Holds a reference on g. */
+AIOS_API int aios_walk_new(aios_grammar *g, aios_walk **w, aios_error *err);
+AIOS_API void aios_walk_free(aios_walk *w);
+AIOS_API int aios_walk_copy(const aios_walk *w, aios_walk **out, aios_error *err);
+/** Moves over n bytes. ESCHEMA (have = bytes accepted) if they leave the language; the position is then unchanged. */
+AIOS_API int aios_walk_accept(aios_walk *w, const char *s, size_t n, aios_error *err);
+/** 1: what was accepted is a whole sentence. */
+AIOS_API int aios_walk_complete(const aios_walk *w);
+/** Sets bit b of mask[32] (256 bits) for each byte that may come next. */
+AIOS_API int aios_walk_next_bytes(const aios_walk *w, uint8_t mask[32]);
+/** Bytes that must come next, at most n_max; returns how many. */
+AIOS_API size_t aios_walk_forced(const aios_walk *w, char *out, size_t n_max);
+/** Checks a whole JSON text against a schema; ESCHEMA with the path of the first violation. */
+AIOS_API int aios_schema_check(aios_ctx *ctx, const char *schema, size_t n_schema, const char *json, size_t n_json,
+                               aios_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * @file llm.h
+ * Models by URI, sessions over them. "gguf:FILE" (also a bare path that ends in .gguf) is the built-in engine, "echo:"
+ * the scripted model of tests and documentation.
+ */
+#ifndef AIOS_LLM_H
+#define AIOS_LLM_H
+
+#include <aios/ctx.h>
+#include <aios/event.h>
+#include <aios/transcript.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct aios_model aios_model;
+typedef struct aios_session aios_session;
+
+/** Why a model is not ready, aios_model_status.state. */
+#define AIOS_MODEL_STATES(X)                                                                       \
+    X(READY, 0, "ready")                                                                           \
+    X(LOADING, 1, "loading")                                                                       \
+    X(NO_FILE, 2, "the file is missing")                                                           \
+    X(BAD_FILE, 3, "the file is damaged or unsafe")                                                \
+    X(UNSUPPORTED, 4, "the architecture or a tensor type is not supported")                        \
+    X(NO_MEMORY, 5, "not enough memory in the budget")                                             \
+    X(NO_ACCESS, 6, "access was refused")                                                          \
+    X(UNREACHABLE, 7, "the server cannot be reached")                                              \
+    X(FAILED, 8, "it failed")
+enum {
+#define X(name, number, text) AIOS_MODEL_##name = (number),
+    AIOS_MODEL_STATES(X)
+#undef X
+};
+
+/** Where the text goes: a policy reads it. */
+enum { AIOS_PRIVACY_LOCAL = 0, AIOS_PRIVACY_LAN = 1, AIOS_PRIVACY_REMOTE = 2 };
+
+enum {
+    AIOS_MODEL_CAN_TOOLS = 1,
+    AIOS_MODEL_CAN_SCHEMA = 2,
+    AIOS_MODEL_CAN_TOKENIZE = 4,
+    AIOS_MODEL_CAN_FORK = 8,
+    AIOS_MODEL_CAN_EMBED = 16,
+    AIOS_MODEL_HAS_TEMPLATE = 32 /**< a chat model; without it only raw completion makes sense */
+};
+
+/** How a model is opened. */
+typedef struct aios_model_config {
+    size_t struct_size;
+    uint32_t n_threads;     /**< 0: as the context says */
+    uint32_t use_mmap;      /**< 1: map the file instead of packing it (trusted files only) */
+    uint32_t n_ctx;         /**< context to allow; 0: the model's own, at most 8192 */
+    uint32_t reserved0;
+    const char *template_text; /**< replaces the file's chat template; NULL: the file's */
+    /** Progress of loading, 0 .. 1; non-zero cancels. May be NULL. */
+    int (*progress)(void *user, double part);
+    void *progress_user;
+} aios_model_config;
+
+typedef struct aios_model_status {
+    size_t struct_size;
+    int32_t state;      /**< AIOS_MODEL_x */
+    int32_t code;       /**< the code behind it, 0 if ready */
+    char msg[512];
+    uint64_t have, need; /**< NO_MEMORY: bytes */
+} aios_model_status;
+
+/** Facts of a model. Text lives as long as the model. */
+typedef struct aios_model_info {
+    size_t struct_size;
+    const char *name;         /**< as the model calls itself */
+    const char *backend;      /**< "gguf", "echo" ... */
+    const char *architecture; /**< "llama" ...; "" if unknown */
+    const char *quantization; /**< of most weights, "Q4_1" */
+    uint32_t n_ctx;           /**< tokens a session may hold */
+    uint32_t n_ctx_train;
+    uint32_t n_vocab;
+    uint32_t n_embd;
+    uint32_t n_layers;
+    int32_t privacy;          /**< AIOS_PRIVACY_x */
+    uint32_t flags;           /**< AIOS_MODEL_CAN_x */
+    uint32_t n_threads;
+    uint64_t n_params;
+    uint64_t n_bytes;         /**< of the file */
+} aios_model_info;
+
+/** A tool as the model sees it. */
+typedef struct aios_tool_def {
+    size_t struct_size;
+    const char *name;        /**< [A-Za-z0-9_.-]{1,64} */
+    const char *description; /**< may be NULL */
+    const char *schema_json; /**< JSON schema of the arguments object; NULL: {"type":"object"} */
+} aios_tool_def;
+
+enum { AIOS_TOOLS_AUTO = 0, AIOS_TOOLS_REQUIRED = 1, AIOS_TOOLS_NONE = 2, AIOS_TOOLS_NAMED = 3 };
+
+/** Sampling; all zero = the model's defaults: greedy at temperature 0. */
+typedef struct aios_sampling {
+    size_t struct_size;
+    float temperature;        /**< 0: greedy */
+    float top_p;              /**< 0 or >= 1: off */
+    float min_p;              /**< 0: off */
+    float repeat_penalty;     /**< 0 or 1: off */
+    float frequency_penalty;
+    float presence_penalty;
+    uint32_t top_k;           /**< 0: off */
+    uint32_t penalty_last_n;  /**< tokens looked back on; 0: 64 */
+    uint64_t seed;            /**< 0: a random one */
+} aios_sampling;
+
+/** One model turn. Everything is copied or used only during aios_session_start. */
+typedef struct aios_request {
+    size_t struct_size;
+    const aios_transcript *transcript; /**< the conversation so far; NULL with `raw` */
+    const char *raw;                   /**< completion of this text, without template; else NULL */
+    size_t n_raw;                      /**< bytes, or AIOS_CSTR */
+    const aios_tool_def *tools;
+    size_t tool_stride;                /**< sizeof(aios_tool_def) of the caller */
+    uint32_t n_tools;
+    int32_t tool_choice;               /**< AIOS_TOOLS_x */
+    const char *tool_name;             /**< with AIOS_TOOLS_NAMED */
+    const char *schema_json;           /**< the reply must be JSON under this schema; NULL: free */
+    const aios_sampling *sampling;     /**< NULL: defaults */
+    uint32_t max_tokens;               /**< of the reply; 0: to the end of the context */
+    uint32_t flags;                    /**< AIOS_REQUEST_x */
+    int64_t timeout_ns;                /**< of the turn; 0: none */
+    int32_t priority;                  /**< higher first; hint */
+    uint32_t max_reasoning;            /**< tokens; 0: no bound of its own */
+    const char *const *stop;           /**< NULL-terminated list of stop texts, or NULL */
+} aios_request;
+enum { AIOS_REQUEST_IGNORE_EOS = 1, AIOS_REQUEST_ONE_CALL = 2 /**< at most one tool call */ };
+
+typedef struct aios_session_config {
+    size_t struct_size;
+    uint32_t n_ctx;     /**< 0: the model's */
+    uint32_t driver;    /**< AIOS_DRIVER_x */
+} aios_session_config;
+enum {
+    AIOS_DRIVER_CALLER = 0, /**< _next computes; a thread appears once aios_session_fd is asked for */
+    AIOS_DRIVER_THREAD = 1  /**< a thread of the model computes */
+};
+
+/**
+ * Opens a model. Fails with the code that aios_model_status would give. Ownership: aios_model_close; sessions keep it
+ * alive. Thread-safety of the object: safe.
+ */
+AIOS_API int aios_model_open(aios_ctx *ctx, const char *uri, const aios_model_config *cfg, aios_model **m, aios_error *err);
+AIOS_API void aios_model_close(aios_model *m);
+/** State of an open model. Of an unopened one: aios_model_probe. */
+AIOS_API int aios_model_status_get(const aios_model *m, aios_model_status *out);
+/** Says whether the model at uri could be opened, and if not why, without loading it. */
+AIOS_API int aios_model_probe(aios_ctx *ctx, const char *uri, const aios_model_config *cfg, aios_model_status *out);
+AIOS_API int aios_model_info_get(const aios_model *m, aios_model_info *out);
+/** Name of a state, or "?". */
+AIOS_API const char *aios_model_state_name(int32_t state);
+
+/** Thread-safety of a session: one thread at a time (EBUSY else); cancel from any thread or signal handler. */
+AIOS_API int aios_session_new(aios_model *m, const aios_session_config *cfg, aios_session **s, aios_error *err);
+AIOS_API void aios_session_free(aios_session *s);
+/** A second session that shares the computed prefix. ENOTSUP, EBUSY while a turn runs. */
+AIOS_API int aios_session_fork(aios_session *s, aios_session **out, aios_error *err);
+/** Computes the prefix now, so that a later start with the same beginning is quick. tools as in the request to come. */
+AIOS_API int aios_session_prewarm(aios_session *s, const aios_request *prefix, aios_error *err);
+/** Tokens that `req` would send: exactly those later reported as usage.input. */
+AIOS_API int aios_session_count(aios_session *s, const aios_request *req, uint32_t *n_tokens, aios_error *err);
+/** Starts a turn. ECONTEXT (have = context, need = tokens) before anything is computed. */
+AIOS_API int aios_session_start(aios_session *s, const aios_request *req, aios_error *err);
+/**
+ * The next event. 0: *ev is set; AIOS_DONE: the turn is over; AIOS_AGAIN: nothing within timeout_ms (-1: wait, 0: poll;
+ * a computing step is not cut short). The last event of a turn is DONE or ERROR.
+ */
+AIOS_API int aios_session_next(aios_session *s, int32_t timeout_ms, const aios_event **ev);
+/** Readable when _next has something; -1 if it cannot. Owned by the session. */
+AIOS_API int aios_session_fd(aios_session *s);
+/** Stops the turn: its last event is ERROR with ECANCELED. Any thread, async-signal-safe. */
+AIOS_API int aios_session_cancel(aios_session *s);
+/** Embedding of a text, n_out floats (aios_model_info.n_embd). ENOTSUP. */
+AIOS_API int aios_model_embed(aios_model *m, const char *text, size_t n, float *out, uint32_t n_out, aios_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * @file plugin/backend.h
+ * What an LLM backend implements. The wrapper (lib/llm) checks arguments, serialises calls of one session, keeps the
+ * event ring and holds model references; slots of one session never run at the same time, except cancel.
+ */
+#ifndef AIOS_PLUGIN_BACKEND_H
+#define AIOS_PLUGIN_BACKEND_H
+
+#include <aios/llm.h>
+#include <aios/token.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** Where a step puts what it made. Each returns 0 or a code that the step must return at once. */
+typedef struct aios_sink {
+    size_t struct_size;
+    void *user;
+    int (*text)(void *user, const char *s, size_t n);      /**< whole code points only */
+    int (*reasoning)(void *user, const char *s, size_t n);
+    int (*call)(void *user, const char *name, const char *args_json, size_t n_args, const char *call_id /**< NULL: the wrapper makes one */);
+    int (*usage)(void *user, const aios_usage *usage);
+    int (*stop)(void *user, const char *reason);           /**< "stop", "length", "tool_calls" */
+} aios_sink;
+
+typedef struct aios_backend_open_args {
+    size_t struct_size;
+    aios_ctx *ctx;
+    const char *uri;                  /**< whole */
+    const char *path;                 /**< behind "name:" */
+    const aios_model_config *config;  /**< never NULL, full size */
+} aios_backend_open_args;
+
+typedef struct aios_backend_ops {
+    size_t struct_size;
+    const char *name;                 /**< URI scheme */
+    int (*open)(void *user, const aios_backend_open_args *args, void **model, aios_error *err);
+    void (*close)(void *model);
+    int (*probe)(void *user, const aios_backend_open_args *args, aios_error *err);  /**< default: open then close */
+    int (*info)(void *model, aios_model_info *out);
+    int (*session_new)(void *model, const aios_session_config *cfg, void **session, aios_error *err);
+    void (*session_free)(void *session);
+    /** Checks and prepares a turn; computes nothing long. */
+    int (*start)(void *session, const aios_request *req, aios_error *err);
+    /** Does a bounded piece of work (a prefill chunk, a token, a network wait of <= 20 ms): AIOS_AGAIN more to come, AIOS_DONE the turn is over, < 0 failed. */
+    int (*step)(void *session, const aios_sink *sink, aios_error *err);
+    void (*cancel)(void *session);    /**< async-signal-safe, any thread; step then returns ECANCELED soon */
+    int (*fork)(void *session, void **out, aios_error *err);                               /**< default: ENOTSUP */
+    int (*count)(void *session, const aios_request *req, uint32_t *n, aios_error *err);    /**< default: ENOTSUP */
+    int (*prewarm)(void *session, const aios_request *req, aios_error *err);               /**< default: nothing */
+    int (*embed)(void *model, const char *s, size_t n, float *out, uint32_t n_out, aios_error *err);
+    int (*tokenize)(void *model, const char *s, size_t n, uint32_t flags, int32_t *ids, uint32_t n_max, uint32_t *n_ids, aios_error *err);
+    int (*detokenize)(void *model, const int32_t *ids, uint32_t n_ids, char *out, size_t n_max, size_t *n_bytes, aios_error *err);
+    int (*render)(void *model, const aios_request *req, aios_write_fn *fn, void *user, aios_error *err);
+    int (*eval)(void *session, const int32_t *ids, uint32_t n_ids, float *logits, uint32_t n_rows, aios_error *err);
+    int (*eval_batch)(void *const *sessions, const int32_t *ids, uint32_t n, float *logits, aios_error *err);
+    int (*inspect)(void *user, const aios_backend_open_args *args, aios_write_fn *fn, void *wuser, aios_error *err);
+} aios_backend_ops;
+
+/** Adds a backend to ctx; ops is copied. EEXIST if the scheme is taken. */
+AIOS_API int aios_backend_register(aios_ctx *ctx, const aios_backend_ops *ops, void *user, aios_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

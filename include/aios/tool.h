@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * @file tool.h
+ * Tools: C functions that a model may call.
+ */
+#ifndef AIOS_TOOL_H
+#define AIOS_TOOL_H
+
+#include <aios/ctx.h>
+#include <aios/event.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct aios_toolset aios_toolset;
+typedef struct aios_call aios_call;
+
+/** What a tool does to the world; what may be done again after a crash follows from it. */
+enum { AIOS_EFFECT_UNSAFE = 0, AIOS_EFFECT_READ = 1, AIOS_EFFECT_LOCAL = 2, AIOS_EFFECT_KEYED = 3 };
+enum {
+    AIOS_TOOL_ANY_THREAD = 1, /**< fn may run on a worker, beside other calls */
+    AIOS_TOOL_TRUSTED = 2     /**< its results are labelled LABEL_TOOL instead of LABEL_UNTRUSTED */
+};
+
+/**
+ * Body of a tool: reads aios_call_args and either calls aios_call_finish before it returns 0, or returns AIOS_AGAIN and
+ * has it called later, from any thread. A negative return finishes the call as failed.
+ */
+typedef int aios_tool_fn(void *user, aios_call *call);
+
+typedef struct aios_tool {
+    size_t struct_size;
+    const char *name;        /**< [A-Za-z0-9_.-]{1,64}, unique in the set */
+    const char *description; /**< what it does, for the model */
+    const char *schema_json; /**< JSON schema of the arguments object; NULL: {"type":"object"} */
+    uint32_t flags;          /**< AIOS_TOOL_x */
+    int32_t effect;          /**< AIOS_EFFECT_x */
+    aios_tool_fn *fn;
+    void *user;
+    void (*release)(void *user); /**< called once when the toolset goes; may be NULL */
+    int64_t timeout_ns;      /**< 0: the run's */
+} aios_tool;
+
+/** Thread-safety of a toolset: one thread at a time; agents that use it hold a reference. */
+AIOS_API int aios_toolset_new(aios_ctx *ctx, aios_toolset **ts, aios_error *err);
+/** Copies the tool. EEXIST, EINVAL (bad name), ESCHEMA (schema unusable; says where), EBUSY while an agent runs. */
+AIOS_API int aios_toolset_add(aios_toolset *ts, const aios_tool *tool, aios_error *err);
+AIOS_API uint32_t aios_toolset_count(const aios_toolset *ts);
+AIOS_API int aios_toolset_at(const aios_toolset *ts, uint32_t i, aios_tool *out);
+AIOS_API void aios_toolset_free(aios_toolset *ts);
+
+/** Arguments, JSON that satisfies the tool's schema; lives until the call is finished. */
+AIOS_API const char *aios_call_args(const aios_call *call);
+AIOS_API const char *aios_call_id(const aios_call *call);
+AIOS_API const char *aios_call_name(const aios_call *call);
+/** 1 if the run was cancelled or the call's time is over: stop soon. Any thread. */
+AIOS_API int aios_call_cancelled(const aios_call *call);
+/**
+ * Ends the call with a result (UTF-8; invalid bytes become U+FFFD; longer than 1 MiB is cut and says so). status 0 or a negative code. Any
+ * thread, exactly once: a second time gives ESTATE. The call must not be touched afterwards.
+ */
+AIOS_API int aios_call_finish(aios_call *call, int32_t status, const char *result, size_t n);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef AIOS_LIB_GGUF_SAMPLER_H
+#define AIOS_LIB_GGUF_SAMPLER_H
+
+#include <aios/llm.h>
+
+#include "base/base.h"
+
+/** Sampler of one turn: parameters, random state, window of recent tokens. */
+typedef struct aios__sampler aios__sampler;
+
+/** p as in aios_sampling (NULL: greedy). EINVAL for NaN or out-of-range parameters, naming the field and its range. */
+int aios__sampler_new(aios_ctx *ctx, const aios_sampling *p, uint32_t n_vocab, aios__sampler **out, aios_error *err);
+void aios__sampler_free(aios__sampler *s);
+/** Tells it of a token (prompt or generated), for the penalties. */
+void aios__sampler_see(aios__sampler *s, int32_t id);
+/**
+ * Picks from logits (may be changed); bits: bit set of allowed ids (n_vocab bits, 32 a word), NULL: all. Order: penalties,
+ * top-k, softmax at temperature, top-p, min-p, draw - as llama.cpp's defaults. EINTERNAL if nothing is allowed; non-finite
+ * logits never win. The result is always in range.
+ */
+int aios__sampler_pick(aios__sampler *s, float *logits, const uint32_t *bits, int32_t *id, aios_error *err);
+/** True if pick would be plain argmax (temperature 0, no penalties). */
+bool aios__sampler_is_greedy(const aios__sampler *s);
+
+#endif

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Door of lib/base: what every other tier may use. */
+#ifndef AIOS_LIB_BASE_H
+#define AIOS_LIB_BASE_H
+
+#include <aios/ctx.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "base/size.h"
+
+#define AIOS__ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
+#define AIOS__UNUSED(x) ((void)(x))
+
+/* ---- error.c ------------------------------------------------------------------------------------------------- */
+
+/** Fills err (may be NULL) and returns code, so that a failure is one line: return aios__fail(err, AIOS_EFORMAT, "..."). */
+int aios__fail(aios_error *err, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+/** As aios__fail, with both numbers of an overflow or refusal. */
+int aios__fail_need(aios_error *err, int code, uint64_t have, uint64_t need, const char *fmt, ...)
+    __attribute__((format(printf, 5, 6)));
+/** As aios__fail, with an errno; its text is appended. */
+int aios__fail_sys(aios_error *err, int code, int sys, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+/** Copies an error into the caller's, respecting its size. Either may be NULL. Returns src's code. */
+int aios__error_copy(aios_error *dst, const aios_error *src);
+
+/* ---- abi.c: structs that cross the ABI ------------------------------------------------------------------------- */
+
+/**
+ * Copies a caller's struct of unknown size into `dst` of `size` bytes: a shorter one is zero-filled, a longer one must
+ * have a zero tail (else EVERSION). src NULL: all zero with struct_size = size. struct_size 0 is EINVAL.
+ */
+int aios__struct_in(void *dst, size_t size, const void *src, aios_error *err);
+/** Copies *src (size bytes, struct_size ignored) to the caller's *dst, never past dst->struct_size. */
+int aios__struct_out(void *dst, const void *src, size_t size);
+
+/* ---- alloc.c: budgeted heap ----------------------------------------------------------------------------------- */
+
+/** The heap of a ctx: every allocation is counted against one hard budget. Thread-safety: safe. */
+typedef struct aios__heap aios__heap;
+
+/** n bytes, zero-filled, 16-aligned; n 0 gives a valid pointer. NULL + err (ENOMEM, EBUDGET with both numbers). */
+void *aios__alloc(aios__heap *h, uint32_t kind, size_t n, aios_error *err);
+/** n * size bytes, zero-filled, product checked. */
+void *aios__alloc_array(aios__heap *h, uint32_t kind, size_t n, size_t size, aios_error *err);
+/** Grows or shrinks; p NULL allocates with `kind`; on failure p stays valid. New bytes are not cleared. */
+void *aios__realloc(aios__heap *h, uint32_t kind, void *p, size_t n, aios_error *err);
+void aios__free(aios__heap *h, void *p);
+/** Copies n bytes and adds a NUL. */
+char *aios__strndup(aios__heap *h, uint32_t kind, const char *s, size_t n, aios_error *err);
+/** Counts n bytes that are not from this heap (mappings, other libraries). 0, or EBUDGET. */
+int aios__charge(aios__heap *h, uint32_t kind, size_t n, aios_error *err);
+void aios__uncharge(aios__heap *h, uint32_t kind, size_t n);
+
+/* ---- ctx.c ---------------------------------------------------------------------------------------------------- */
+
+aios__heap *aios__ctx_heap(aios_ctx *ctx);
+const aios_env *aios__ctx_env(const aios_ctx *ctx); /**< every slot is set */
+uint32_t aios__ctx_threads(const aios_ctx *ctx);    /**< as configured; 0: default */
+const char *aios__ctx_cpu(const aios_ctx *ctx);     /**< ISA cap, "" for none */
+aios_ctx *aios__ctx_ref(aios_ctx *ctx);             /**< dropped by aios_ctx_free */
+
+/** Registries and singletons of upper tiers hang on the ctx, so that base knows none of them. */
+enum { AIOS__SLOT_DEVICES, AIOS__SLOT_BACKENDS, AIOS__SLOT_CPU, AIOS__SLOT_KERNELS, AIOS__SLOT_COUNT };
+void *aios__ctx_slot(const aios_ctx *ctx, uint32_t slot);
+/** Set once, during ctx creation or under the tier's own once-lock; free_fn runs when ctx goes, highest slot first. */
+void aios__ctx_slot_set(aios_ctx *ctx, uint32_t slot, void *p, void (*free_fn)(aios_ctx *ctx, void *p));
+/** The lock that guards the registries of a ctx; short sections, no callbacks inside. */
+void aios__ctx_lock(aios_ctx *ctx);
+void aios__ctx_unlock(aios_ctx *ctx);
+/** lib/builtin.c: runs the init of every built-in plugin. */
+int aios__builtin_init(aios_ctx *ctx, aios_error *err);
+
+/* ---- log.c ---------------------------------------------------------------------------------------------------- */
+
+void aios__log(aios_ctx *ctx, int32_t level, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+/* ---- env.c ---------------------------------------------------------------------------------------------------- */
+
+void aios__env_default(aios_env *env);
+static inline int64_t aios__now_ns(const aios_env *e)
+{
+    return e->mono_ns(e->user);
+}
+
+/* ---- buf.c: bounded growable byte buffer ---------------------------------------------------------------------- */
+
+typedef struct aios__buf {
+    aios__heap *heap;
+    char *p;      /**< always NUL-terminated once something was added */
+    size_t n;     /**< bytes used */
+    size_t cap;
+    size_t max;   /**< refuses to grow past it (ELIMIT); 0: 1 GiB */
+    uint32_t kind;
+    int failed;   /**< sticky code of the first failure, so that a chain of adds is checked once */
+} aios__buf;
+
+void aios__buf_init(aios__buf *b, aios__heap *h, uint32_t kind, size_t max);
+void aios__buf_free(aios__buf *b);
+void aios__buf_clear(aios__buf *b);
+/** Room for n more bytes; 0 or the sticky code. err may be NULL everywhere. */
+int aios__buf_reserve(aios__buf *b, size_t n, aios_error *err);
+int aios__buf_add(aios__buf *b, const void *p, size_t n, aios_error *err);
+int aios__buf_adds(aios__buf *b, const char *s, aios_error *err);
+int aios__buf_addc(aios__buf *b, char c, aios_error *err);
+int aios__buf_addf(aios__buf *b, aios_error *err, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+/** Adds s as a JSON string with quotes; invalid UTF-8 becomes U+FFFD. Only ", \ and controls are escaped. */
+int aios__buf_add_json(aios__buf *b, const char *s, size_t n, aios_error *err);
+
+/* ---- utf8.c --------------------------------------------------------------------------------------------------- */
+
+/** Decodes one code point; returns its length 1..4, or 0 if s does not begin with a valid one. n >= 1. */
+size_t aios__utf8_decode(const char *s, size_t n, uint32_t *cp);
+/** Writes cp as UTF-8 to out[4]; returns its length (3 bytes of U+FFFD for an invalid cp). */
+size_t aios__utf8_encode(uint32_t cp, char *out);
+/** 1 if all n bytes are valid UTF-8 (no surrogates, no overlong forms). */
+int aios__utf8_valid(const char *s, size_t n);
+/** Length of the longest prefix that does not end inside an unfinished (but so far valid) sequence. */
+size_t aios__utf8_whole(const char *s, size_t n);
+
+/* ---- plugin.c, json.c, http.c have doors of their own: json.h, http.h ------------------------------------------ */
+
+/** Resolves AIOS_CSTR; refuses NULL with n > 0, and NUL inside (EINVAL). `what` names the argument. */
+int aios__text_in(const char *s, size_t n, size_t *n_out, const char *what, aios_error *err);
+
+#endif

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+
+#include "base/base.h"
+
+#define BUF_MAX ((size_t)1 << 30)
+
+void aios__buf_init(aios__buf *b, aios__heap *h, uint32_t kind, size_t max)
+{
+    memset(b, 0, sizeof *b);
+    b->heap = h;
+    b->kind = kind;
+    b->max = max ? max : BUF_MAX;
+}
+
+void aios__buf_free(aios__buf *b)
+{
+    if (b->heap)
+        aios__free(b->heap, b->p);
+    b->p = NULL;
+    b->n = b->cap = 0;
+}
+
+void aios__buf_clear(aios__buf *b)
+{
+    b->n = 0;
+    b->failed = 0;
+    if (b->p)
+        b->p[0] = 0;
+}
+
+int aios__buf_reserve(aios__buf *b, size_t n, aios_error *err)
+{
+    if (b->failed)
+        return aios__fail(err, b->failed, "an earlier write to this buffer failed: %s", aios_strerror(b->failed));
+    if (n > b->max || b->n > b->max - n) {
+        b->failed = AIOS_ELIMIT;
+        return aios__fail_need(err, AIOS_ELIMIT, b->max, b->n + n, "the text would be longer than its limit of %zu bytes", b->max);
+    }
+    size_t need = b->n + n + 1;
+    if (need <= b->cap)
+        return AIOS_OK;
+    size_t cap = b->cap ? b->cap : 64;
+    while (cap < need)
+        cap += cap / 2 + 16;
+    char *p = aios__realloc(b->heap, b->kind, b->p, cap, err);
+    if (!p) {
+        b->failed = err ? err->code : AIOS_ENOMEM;
+        return b->failed;
+    }
+    b->p = p;
+    b->cap = cap;
+    return AIOS_OK;
+}
+
+int aios__buf_add(aios__buf *b, const void *p, size_t n, aios_error *err)
+{
+    int rc = aios__buf_reserve(b, n, err);
+    if (rc)
+        return rc;
+    if (n)
+        memcpy(b->p + b->n, p, n);
+    b->n += n;
+    b->p[b->n] = 0;
+    return AIOS_OK;
+}
+
+int aios__buf_adds(aios__buf *b, const char *s, aios_error *err)
+{
+    return aios__buf_add(b, s, strlen(s), err);
+}
+
+int aios__buf_addc(aios__buf *b, char c, aios_error *err)
+{
+    return aios__buf_add(b, &c, 1, err);
+}
+
+int aios__buf_addf(aios__buf *b, aios_error *err, const char *fmt, ...)
+{
+    char small[256];
+    va_list ap, again;
+    va_start(ap, fmt);
+    va_copy(again, ap);
+    int n = vsnprintf(small, sizeof small, fmt, ap);
+    va_end(ap);
+    int rc = AIOS_OK;
+    if (n < 0) {
+        rc = aios__fail(err, AIOS_EINTERNAL, "a format string of the library is wrong");
+    } else if ((size_t)n < sizeof small) {
+        rc = aios__buf_add(b, small, (size_t)n, err);
+    } else if (!(rc = aios__buf_reserve(b, (size_t)n, err))) {
+        vsnprintf(b->p + b->n, (size_t)n + 1, fmt, again);
+        b->n += (size_t)n;
+    }
+    va_end(again);
+    return rc;
+}
+
+int aios__buf_add_json(aios__buf *b, const char *s, size_t n, aios_error *err)
+{
+    static const char hex[] = "0123456789abcdef";
+    aios__buf_addc(b, '"', err);
+    size_t from = 0, i = 0;
+    while (i < n) {
+        unsigned char c = (unsigned char)s[i];
+        uint32_t cp;
+        size_t len = c < 0x80 ? 1 : aios__utf8_decode(s + i, n - i, &cp);
+        if (len && c != '"' && c != '\\' && c >= 0x20) {
+            i += len;
+            continue;
+        }
+        aios__buf_add(b, s + from, i - from, err);
+        static const char short_of[] = "btn\0fr"; /* for 8, 9, 10, 12, 13 */
+        if (!len)
+            aios__buf_adds(b, "\xef\xbf\xbd", err);
+        else if (c == '"' || c == '\\')
+            aios__buf_add(b, (char[]){'\\', (char)c}, 2, err);
+        else if (c == 8 || c == 9 || c == 10 || c == 12 || c == 13)
+            aios__buf_add(b, (char[]){'\\', short_of[c - 8]}, 2, err);
+        else
+            aios__buf_add(b, (char[]){'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]}, 6, err);
+        from = ++i;
+    }
+    aios__buf_add(b, s ? s + from : "", n - from, err);
+    return aios__buf_addc(b, '"', err);
+}

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The real world behind aios_env. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/base.h"
+
+struct aios_file {
+    int fd;
+};
+
+static int64_t mono_ns(void *user)
+{
+    AIOS__UNUSED(user);
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static int64_t wall_us(void *user)
+{
+    AIOS__UNUSED(user);
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+static int fill_random(void *user, void *p, size_t n, int32_t *sys)
+{
+    AIOS__UNUSED(user);
+    for (size_t done = 0; done < n;) {
+        ssize_t got = getrandom((char *)p + done, n - done, 0);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0) {
+            *sys = errno;
+            return AIOS_EIO;
+        }
+        done += (size_t)got;
+    }
+    return AIOS_OK;
+}
+
+static void *sys_realloc(void *user, void *ptr, size_t old_size, size_t new_size)
+{
+    AIOS__UNUSED(user);
+    AIOS__UNUSED(old_size);
+    if (!new_size) {
+        free(ptr);
+        return NULL;
+    }
+    return realloc(ptr, new_size);
+}
+
+static int open_code(int e)
+{
+    return e == ENOENT || e == ENOTDIR ? AIOS_ENOENT : e == EACCES || e == EPERM ? AIOS_EDENIED : e == ENOMEM ? AIOS_ENOMEM : AIOS_EIO;
+}
+
+static int file_open(void *user, const char *path, uint32_t flags, aios_file **f, int32_t *sys)
+{
+    AIOS__UNUSED(user);
+    int o = O_CLOEXEC | (flags & AIOS_OPEN_WRITE ? O_RDWR : O_RDONLY) | (flags & AIOS_OPEN_CREATE ? O_CREAT : 0) |
+            (flags & AIOS_OPEN_TRUNC ? O_TRUNC : 0) | (flags & AIOS_OPEN_APPEND ? O_APPEND : 0);
+    aios_file *out = malloc(sizeof *out);
+    if (!out) {
+        *sys = ENOMEM;
+        return AIOS_ENOMEM;
+    }
+    do
+        out->fd = open(path, o, 0666);
+    while (out->fd < 0 && errno == EINTR);
+    if (out->fd < 0) {
+        *sys = errno;
+        free(out);
+        return open_code(*sys);
+    }
+    *f = out;
+    return AIOS_OK;
+}
+
+static int file_size(void *user, aios_file *f, uint64_t *n_bytes, int32_t *sys)
+{
+    AIOS__UNUSED(user);
+    struct stat st;
+    if (fstat(f->fd, &st)) {
+        *sys = errno;
+        return AIOS_EIO;
+    }
+    if (!S_ISREG(st.st_mode)) {
+        *sys = S_ISDIR(st.st_mode) ? EISDIR : EINVAL;
+        return AIOS_EINVAL;
+    }
+    *n_bytes = (uint64_t)st.st_size;
+    return AIOS_OK;
+}
+
+static int file_read(void *user, aios_file *f, uint64_t off, void *p, size_t n, size_t *got, int32_t *sys)
+{
+    AIOS__UNUSED(user);
+    *got = 0;
+    while (*got < n) {
+        ssize_t r = pread(f->fd, (char *)p + *got, n - *got, (off_t)(off + *got));
+        if (r < 0 && errno == EINTR)
+            continue;
+        if (r < 0) {
+            *sys = errno;
+            return AIOS_EIO;
+        }
+        if (!r)
+            break;
+        *got += (size_t)r;
+    }
+    return AIOS_OK;
+}
+
+static int file_write(void *user, aios_file *f, uint64_t off, const void *p, size_t n, int32_t *sys)
+{
+    AIOS__UNUSED(user);
+    for (size_t done = 0; done < n;) {
+        ssize_t r = pwrite(f->fd, (const char *)p + done, n - done, (off_t)(off + done));
+        if (r < 0 && errno == EINTR)
+            continue;
+        if (r < 0) {
+            *sys = errno;
+            return AIOS_EIO;
+        }
+        done += (size_t)r;
+    }
+    return AIOS_OK;
+}
+
+static int file_sync(void *user, aios_file *f, int32_t *sys)
+{
+    AIOS__UNUSED(user);
+    if (fsync(f->fd)) {
+        *sys = errno;
+        return AIOS_EIO;
+    }
+    return AIOS_OK;
+}
+
+static int file_map(void *user, aios_file *f, size_t n, void **p, int32_t *sys)
+{
+    AIOS__UNUSED(user);
+    void *m = mmap(NULL, n, PROT_READ, MAP_PRIVATE, f->fd, 0);
+    if (m == MAP_FAILED) {
+        *sys = errno;
+        return errno == ENOMEM ? AIOS_ENOMEM : AIOS_EIO;
+    }
+    *p = m;
+    return AIOS_OK;
+}
+
+static void file_unmap(void *user, void *p, size_t n)
+{
+    AIOS__UNUSED(user);
+    munmap(p, n);
+}
+
+static void file_close(void *user, aios_file *f)
+{
+    AIOS__UNUSED(user);
+    close(f->fd);
+    free(f);
+}
+
+void aios__env_default(aios_env *env)
+{
+    *env = (aios_env){
+        .struct_size = sizeof *env,
+        .mono_ns = mono_ns,
+        .wall_us = wall_us,
+        .random = fill_random,
+        .realloc = sys_realloc,
+        .file_open = file_open,
+        .file_size = file_size,
+        .file_read = file_read,
+        .file_write = file_write,
+        .file_sync = file_sync,
+        .file_map = file_map,
+        .file_unmap = file_unmap,
+        .file_close = file_close,
+    };
+}

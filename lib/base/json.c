@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The only file that includes jansson.h. Its allocator hooks are process-global, so they stay untouched: inputs are bounded
+   and the estimated size of a document is charged instead. */
+#include "base/json.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define MAX_TEXT ((size_t)64 << 20)
+#define MAX_DEPTH 256
+
+struct aios__json_doc {
+    aios__heap *heap;
+    json_t *root;
+    size_t charged;
+};
+
+static json_t *of(const aios__json *v)
+{
+    return (json_t *)(uintptr_t)v;
+}
+static const aios__json *from(const json_t *v)
+{
+    return (const aios__json *)v;
+}
+
+/* jansson recurses by nesting, so that is bounded before it starts. */
+static int check_depth(const char *s, size_t n, aios_error *err)
+{
+    size_t depth = 0;
+    bool in_string = false;
+    for (size_t i = 0; i < n; i++) {
+        char c = s[i];
+        if (in_string) {
+            if (c == '\\')
+                i++;
+            else if (c == '"')
+                in_string = false;
+        } else if (c == '"') {
+            in_string = true;
+        } else if ((c == '[' || c == '{') && ++depth > MAX_DEPTH) {
+            return aios__fail_need(err, AIOS_EFORMAT, MAX_DEPTH, depth, "JSON is nested deeper than %d at byte %zu", MAX_DEPTH, i);
+        } else if ((c == ']' || c == '}') && depth) {
+            depth--;
+        }
+    }
+    return AIOS_OK;
+}
+
+int aios__json_parse(aios__heap *h, const char *s, size_t n, aios__json_doc **doc, aios_error *err)
+{
+    *doc = NULL;
+    if (n > MAX_TEXT)
+        return aios__fail_need(err, AIOS_ELIMIT, MAX_TEXT, n, "a JSON text of %zu bytes is larger than the %zu allowed", n, MAX_TEXT);
+    int rc = check_depth(s, n, err);
+    if (rc)
+        return rc;
+    aios__json_doc *d = aios__alloc(h, AIOS_MEM_TEXT, sizeof *d, err);
+    if (!d)
+        return err ? err->code : AIOS_ENOMEM;
+    d->heap = h;
+    d->charged = 8 * n + 1024;
+    rc = aios__charge(h, AIOS_MEM_TEXT, d->charged, err);
+    if (rc) {
+        aios__free(h, d);
+        return rc;
+    }
+    json_error_t je;
+    d->root = json_loadb(s, n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &je);
+    if (!d->root) {
+        bool nomem = json_error_code(&je) == json_error_out_of_memory;
+        rc = nomem ? aios__fail(err, AIOS_ENOMEM, "the system has no memory for a JSON text of %zu bytes", n)
+                   : aios__fail(err, AIOS_EFORMAT, "JSON, line %d column %d: %s", je.line, je.column, je.text);
+        aios__json_free(d);
+        return rc;
+    }
+    *doc = d;
+    return AIOS_OK;
+}
+
+void aios__json_free(aios__json_doc *doc)
+{
+    if (!doc)
+        return;
+    json_decref(doc->root);
+    aios__uncharge(doc->heap, AIOS_MEM_TEXT, doc->charged);
+    aios__free(doc->heap, doc);
+}
+
+const aios__json *aios__json_root(const aios__json_doc *doc)
+{
+    return from(doc->root);
+}
+
+enum aios__json_type aios__json_type(const aios__json *v)
+{
+    static const enum aios__json_type map[] = {
+        [JSON_OBJECT] = AIOS__JSON_OBJECT, [JSON_ARRAY] = AIOS__JSON_ARRAY, [JSON_STRING] = AIOS__JSON_STRING,
+        [JSON_INTEGER] = AIOS__JSON_INT,   [JSON_REAL] = AIOS__JSON_REAL,   [JSON_TRUE] = AIOS__JSON_TRUE,
+        [JSON_FALSE] = AIOS__JSON_FALSE,   [JSON_NULL] = AIOS__JSON_NULL,
+    };
+    return v ? map[json_typeof(of(v))] : AIOS__JSON_NULL;
+}
+
+size_t aios__json_count(const aios__json *v)
+{
+    return json_is_object(of(v)) ? json_object_size(of(v)) : json_array_size(of(v));
+}
+
+const aios__json *aios__json_at(const aios__json *arr, size_t i)
+{
+    return from(json_array_get(of(arr), i));
+}
+
+const aios__json *aios__json_get(const aios__json *obj, const char *key)
+{
+    return from(json_object_get(of(obj), key));
+}
+
+void *aios__json_iter(const aios__json *obj, void *it, const char **key, const aios__json **v)
+{
+    it = it ? json_object_iter_next(of(obj), it) : json_object_iter(of(obj));
+    if (it) {
+        *key = json_object_iter_key(it);
+        *v = from(json_object_iter_value(it));
+    }
+    return it;
+}
+
+const char *aios__json_str(const aios__json *v, size_t *n)
+{
+    if (!json_is_string(of(v)))
+        return NULL;
+    if (n)
+        *n = json_string_length(of(v));
+    return json_string_value(of(v));
+}
+
+int64_t aios__json_int(const aios__json *v, int64_t dflt)
+{
+    return json_is_integer(of(v)) ? (int64_t)json_integer_value(of(v)) : dflt;
+}
+
+double aios__json_real(const aios__json *v, double dflt)
+{
+    return json_is_number(of(v)) ? json_number_value(of(v)) : dflt;
+}
+
+bool aios__json_is_number(const aios__json *v)
+{
+    return json_is_number(of(v));
+}
+
+static bool equal_members(const json_t *a, const json_t *b)
+{
+    const char *key;
+    json_t *v;
+    json_object_foreach((json_t *)(uintptr_t)a, key, v) {
+        const json_t *w = json_object_get(b, key);
+        if (!w || !aios__json_equal(from(v), from(w)))
+            return false;
+    }
+    return true;
+}
+
+/* Recursion is bounded by MAX_DEPTH, which the parser enforced. */
+bool aios__json_equal(const aios__json *va, const aios__json *vb)
+{
+    const json_t *a = of(va), *b = of(vb);
+    if (!a || !b)
+        return a == b;
+    if (json_is_integer(a) && json_is_integer(b))
+        return json_integer_value(a) == json_integer_value(b);
+    if (json_is_number(a) && json_is_number(b))
+        return json_number_value(a) == json_number_value(b);
+    if (json_typeof(a) != json_typeof(b))
+        return false;
+    if (json_is_string(a))
+        return json_string_length(a) == json_string_length(b) &&
+               !memcmp(json_string_value(a), json_string_value(b), json_string_length(a));
+    if (json_is_array(a)) {
+        if (json_array_size(a) != json_array_size(b))
+            return false;
+        for (size_t i = 0; i < json_array_size(a); i++)
+            if (!aios__json_equal(from(json_array_get(a, i)), from(json_array_get(b, i))))
+                return false;
+        return true;
+    }
+    if (json_is_object(a))
+        return json_object_size(a) == json_object_size(b) && equal_members(a, b);
+    return true; /* true, false, null: equal types are equal values */
+}
+
+/* The shortest of %.15g .. %.17g that reads back the same. */
+static int write_real(double x, aios__buf *out, aios_error *err)
+{
+    char s[40];
+    for (int digits = 15; digits <= 17; digits++) {
+        snprintf(s, sizeof s, "%.*g", digits, x);
+        if (strtod(s, NULL) == x)
+            break;
+    }
+    for (char *c = s; *c; c++) /* the host's locale may print a comma */
+        if (*c == ',')
+            *c = '.';
+    if (!strpbrk(s, ".eE"))
+        strcat(s, ".0");
+    return aios__buf_adds(out, s, err);
+}
+
+int aios__json_write(const aios__json *v, aios__buf *out, aios_error *err)
+{
+    const char *key;
+    const aios__json *m;
+    switch (aios__json_type(v)) {
+    case AIOS__JSON_NULL:
+        return aios__buf_adds(out, "null", err);
+    case AIOS__JSON_FALSE:
+        return aios__buf_adds(out, "false", err);
+    case AIOS__JSON_TRUE:
+        return aios__buf_adds(out, "true", err);
+    case AIOS__JSON_INT:
+        return aios__buf_addf(out, err, "%lld", (long long)aios__json_int(v, 0));
+    case AIOS__JSON_REAL:
+        return write_real(aios__json_real(v, 0), out, err);
+    case AIOS__JSON_STRING:
+        return aios__buf_add_json(out, json_string_value(of(v)), json_string_length(of(v)), err);
+    case AIOS__JSON_ARRAY:
+        aios__buf_addc(out, '[', err);
+        for (size_t i = 0; i < aios__json_count(v); i++) {
+            if (i)
+                aios__buf_addc(out, ',', err);
+            aios__json_write(aios__json_at(v, i), out, err);
+        }
+        return aios__buf_addc(out, ']', err);
+    case AIOS__JSON_OBJECT:
+        aios__buf_addc(out, '{', err);
+        for (void *it = aios__json_iter(v, NULL, &key, &m), *first = it; it; it = aios__json_iter(v, it, &key, &m)) {
+            if (it != first)
+                aios__buf_addc(out, ',', err);
+            aios__buf_add_json(out, key, strlen(key), err);
+            aios__buf_addc(out, ':', err);
+            aios__json_write(m, out, err);
+        }
+        return aios__buf_addc(out, '}', err);
+    }
+    return AIOS_OK;
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* JSON documents, over jansson (json.c alone includes it). Objects keep the order of their keys. */
+#ifndef AIOS_LIB_JSON_H
+#define AIOS_LIB_JSON_H
+
+#include "base/base.h"
+
+/** A value, borrowed from its document. */
+typedef struct aios__json aios__json;
+/** A parsed document; its estimated size is charged to the heap. */
+typedef struct aios__json_doc aios__json_doc;
+
+enum aios__json_type { AIOS__JSON_NULL, AIOS__JSON_FALSE, AIOS__JSON_TRUE, AIOS__JSON_INT, AIOS__JSON_REAL, AIOS__JSON_STRING, AIOS__JSON_ARRAY, AIOS__JSON_OBJECT };
+
+/** Bounds: nesting 256, n <= 64 MiB, no duplicate keys, no NUL, valid UTF-8. EFORMAT says line and column. */
+int aios__json_parse(aios__heap *h, const char *s, size_t n, aios__json_doc **doc, aios_error *err);
+void aios__json_free(aios__json_doc *doc);
+const aios__json *aios__json_root(const aios__json_doc *doc);
+
+enum aios__json_type aios__json_type(const aios__json *v);
+/** Members of an object or elements of an array; 0 else. v may be NULL everywhere below. */
+size_t aios__json_count(const aios__json *v);
+const aios__json *aios__json_at(const aios__json *arr, size_t i);
+/** Value of an exact key, or NULL. */
+const aios__json *aios__json_get(const aios__json *obj, const char *key);
+/** Walks the members in order: it = NULL starts; returns NULL at the end. */
+void *aios__json_iter(const aios__json *obj, void *it, const char **key, const aios__json **v);
+/** String and its length, or NULL if v is none. */
+const char *aios__json_str(const aios__json *v, size_t *n);
+int64_t aios__json_int(const aios__json *v, int64_t dflt);
+double aios__json_real(const aios__json *v, double dflt); /**< of an int too */
+bool aios__json_is_number(const aios__json *v);
+bool aios__json_equal(const aios__json *a, const aios__json *b); /**< 1 equals 1.0, as JSON Schema has it */
+/** Compact text, key order kept. Reals print shortest round-trip. */
+int aios__json_write(const aios__json *v, aios__buf *out, aios_error *err);
+
+#endif

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The one array of built-in plugins; each makes the same calls as a plugin's init. */
+#include "base/base.h"
+
+typedef int init_fn(aios_ctx *ctx, aios_error *err);
+
+static init_fn *const builtins[] = {
+    NULL, /* ends the list */
+};
+
+int aios__builtin_init(aios_ctx *ctx, aios_error *err)
+{
+    for (size_t i = 0; builtins[i]; i++) {
+        int rc = builtins[i](ctx, err);
+        if (rc)
+            return rc;
+    }
+    return AIOS_OK;
+}

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Door of lib/kernel: the kernel table, weight panels, quantized activations. */
+#ifndef AIOS_LIB_KERNEL_H
+#define AIOS_LIB_KERNEL_H
+
+#include "device/device.h"
+#include "tensor/tensor.h"
+
+/*
+ * Weight panels. A matrix of `rows` outputs by `cols` inputs (a GGUF tensor ne = {cols, rows}) is repacked once into panels
+ * of 16 rows; inside a panel blocks of 32 k, and inside a block 8 groups of 4 k, so that 64 bytes hold 16 rows x 4 k
+ * (design: docs/performance.md). The layout is the same at every ISA level. The last panel is padded with zero rows.
+ */
+enum { AIOS__PANEL_ROWS = 16 };
+typedef struct aios__panels {
+    int32_t dtype;
+    uint32_t rows, cols;
+    uint32_t n_panels;
+    size_t panel_bytes;
+    const uint8_t *data; /**< n_panels * panel_bytes, 64-aligned, plus aios__PANEL_SLACK readable bytes */
+} aios__panels;
+#define AIOS__PANEL_SLACK 16384 /* prefetch and whole-vector loads may run past the end */
+
+/** Bytes of one panel; 0 if dtype or cols cannot be packed (cols must be a multiple of the block). */
+size_t aios__panel_bytes(int32_t dtype, uint32_t cols);
+/** Packs rows [16*panel, ...) from `src`, the rows' GGUF bytes (n_rows <= 16 of them, the rest padded), to dst. Thread-safe. */
+void aios__panel_pack(int32_t dtype, const void *src, uint32_t n_rows, uint32_t cols, uint8_t *dst);
+/** Dequantizes one row of the panels (embedding lookup): exactly the values of the GGUF format. */
+void aios__panel_row(const aios__panels *w, uint32_t row, float *out);
+/** Dequantizes n elements of GGUF bytes (n a whole number of blocks): the specification of each format. */
+int aios__dequantize(int32_t dtype, const void *src, size_t n, float *out);
+/** 1 if gemm of this dtype reads quantized activations, 0 if floats. */
+int aios__gemm_wants_q8(int32_t dtype);
+
+/*
+ * Activations of n_tokens rows of k floats. For quantized weights they are quantized once: int8 per block of 32 with a float
+ * scale and the block's integer sum; the memory layout is the kernels' own affair.
+ */
+typedef struct aios__act {
+    uint32_t n_tokens, k;
+    const float *x; /**< row-major, for float weights */
+    size_t ld;      /**< floats from one row to the next */
+    void *q;        /**< aios__act_bytes(n_tokens, k), 64-aligned; for quantized weights */
+} aios__act;
+enum { AIOS__ACT_TILE = 16 }; /**< quantize in ranges that begin at a multiple of this, so that threads do not clash */
+size_t aios__act_bytes(uint32_t n_tokens, uint32_t k);
+
+/**
+ * out[t * ld_out + row] = dot(weights row, activation t) for the rows of panels [p0, p1) (rows beyond w->rows are not
+ * written) and all tokens of a. The sum over k runs in one fixed order, so a result never depends on n_tokens or the split.
+ */
+typedef void aios__gemm_fn(const aios__panels *w, uint32_t p0, uint32_t p1, const aios__act *a, float *out, size_t ld_out);
+/** Quantizes tokens [t0, t1) of a->x into a->q. Round to nearest even, scale max|x|/127. */
+typedef void aios__quantize_fn(const aios__act *a, uint32_t t0, uint32_t t1);
+
+typedef void aios__rmsnorm_fn(const float *x, const float *w, uint32_t n, float eps, float *out);
+typedef void aios__vec2_fn(float *y, const float *x, uint32_t n); /**< y op= x */
+typedef void aios__scale_fn(float *y, float s, uint32_t n);
+/** Rotates n_heads heads of dim floats in place; cs = dim/2 pairs (cos, sin). */
+typedef void aios__rope_fn(float *x, uint32_t n_heads, uint32_t dim, const float *cs);
+typedef void aios__to_f16_fn(const float *x, uint16_t *out, uint32_t n);
+typedef void aios__from_f16_fn(const uint16_t *x, float *out, uint32_t n);
+/** Index of the largest (the first of equals; NaN never wins). */
+typedef uint32_t aios__argmax_fn(const float *x, uint32_t n);
+
+/*
+ * Attention of n_q query rows that share one KV head (GQA group x tokens). Positions are in pages of AIOS__KV_PAGE; K pages are
+ * stored as [pos/16][dim][16] f16, V pages as [pos][dim] f16. Row i sees positions lo[i] <= p < hi[i].
+ */
+enum { AIOS__KV_PAGE = 64 };
+typedef struct aios__attn {
+    const float *q;  /**< row i at q + i * q_ld, dim floats */
+    size_t q_ld;
+    float *out;
+    size_t out_ld;
+    const uint16_t *const *k_pages;
+    const uint16_t *const *v_pages;
+    const uint32_t *lo, *hi;
+    uint32_t n_q, dim;
+    float scale;
+    float softcap;   /**< 0: none */
+    float *scratch;  /**< aios__attn_scratch(dim) floats, 64-aligned */
+} aios__attn;
+size_t aios__attn_scratch(uint32_t dim);
+typedef void aios__attn_fn(const aios__attn *a);
+/** Stores dim floats as position pos (0 .. 63) of a K page. */
+typedef void aios__k_store_fn(const float *k, uint32_t dim, uint32_t pos, uint16_t *page);
+
+/** One field for each row of kernels.def. */
+typedef struct aios__kernels {
+#define K(name, type, family) type *name;
+#include "kernel/kernels.def"
+#undef K
+    uint32_t levels; /**< the ISA bits it was built for */
+} aios__kernels;
+
+/** The table for a set of levels: ref first, then each level present, ascending. */
+void aios__kernels_init(aios__kernels *k, uint32_t levels);
+/** The table of ctx, made once; borrowed. NULL + err. */
+const aios__kernels *aios__ctx_kernels(aios_ctx *ctx, aios_error *err);
+/** The gemm of a dtype, or NULL if it is not supported. */
+aios__gemm_fn *aios__gemm_of(const aios__kernels *k, int32_t dtype);
+
+#endif

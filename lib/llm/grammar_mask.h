@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What an engine needs of a grammar: token masks by a trie over the vocabulary's bytes. */
+#ifndef AIOS_LIB_GRAMMAR_MASK_H
+#define AIOS_LIB_GRAMMAR_MASK_H
+
+#include <aios/grammar.h>
+#include <aios/llm.h>
+
+#include "base/base.h"
+
+/** Trie over the bytes of all usable tokens; made once per vocabulary, safe for concurrent use. */
+typedef struct aios__trie aios__trie;
+/** Gives the bytes of a token, or NULL for those that must never appear inside a grammar (control, unused, empty). */
+typedef const char *aios__piece_fn(void *user, int32_t id, size_t *n);
+int aios__trie_new(aios_ctx *ctx, uint32_t n_vocab, aios__piece_fn *piece, void *user, aios__trie **out, aios_error *err);
+void aios__trie_free(aios__trie *t);
+
+/**
+ * Sets in bits (n_vocab bits, 32 a word, cleared first) each token whose bytes the walk accepts. *n_allowed how many,
+ * *only the id if exactly one, else -1. ELIMIT if a cap of the engine was hit.
+ */
+int aios__walk_mask(const aios_walk *w, const aios__trie *t, uint32_t *bits, uint32_t *n_allowed, int32_t *only, aios_error *err);
+
+/** How calls look in a model's text: open + {"name": N, "arguments": A} + close. */
+typedef struct aios__call_format {
+    const char *open;     /**< "<tool_call>\n" */
+    const char *close;    /**< "\n</tool_call>" */
+    const char *name_key; /**< "name" */
+    const char *args_key; /**< "arguments", "parameters" ... */
+    const char *between;  /**< between calls, "\n" */
+} aios__call_format;
+
+/**
+ * Grammar of one or more calls (max_calls 0: any number) of the given tools, each with arguments under its schema. only_name restricts to one tool.
+ * skip_open: the text of `open` has been written already for the first call.
+ * The name is written as {"name": "x", "arguments": {...}} with the blanks of that example and compact JSON inside.
+ */
+int aios__grammar_calls(aios_ctx *ctx, const aios_tool_def *tools, size_t stride, uint32_t n_tools, const char *only_name,
+                        const aios__call_format *f, uint32_t max_calls, bool skip_open, aios_grammar **g, aios_error *err);
+
+#endif
