@@ -21,6 +21,7 @@ typedef struct aios__gguf_kv {
     uint32_t elem_type;  /**< of an array */
     uint64_t n;          /**< elements of an array, else 1 */
     const uint8_t *data; /**< little-endian values, possibly unaligned; strings as u64 length + bytes */
+    uint64_t n_bytes;    /**< of data */
 } aios__gguf_kv;
 
 typedef struct aios__gguf_tensor {
