@@ -76,11 +76,16 @@ AIOS_API int aios_ctx_usage(const aios_ctx *ctx, aios_mem_usage *out);
 /** Name of a memory kind, or NULL past the last. */
 AIOS_API const char *aios_mem_kind_name(uint32_t kind);
 /**
- * Fills unset fields of *cfg from the environment: AIOS_CPU, AIOS_THREADS, AIOS_BUDGET (bytes, with K, M or G), AIOS_LOG.
- * The library reads the environment nowhere else. The strings point into the process environment.
+ * Fills unset fields of *cfg from the environment: AIOS_CPU (a level), AIOS_THREADS (1 .. 4096), AIOS_BUDGET (bytes, with
+ * K, M or G for powers of 1024), AIOS_LOG (error, warn, info, debug). A value of another form is EINVAL and leaves *cfg
+ * alone; an empty one is as none. The library reads no other options from the environment. The strings point into it.
  */
 AIOS_API int aios_config_from_env(aios_ctx_config *cfg, aios_error *err);
-/** Loads a plugin .so (see plugin/plugin.h). EVERSION if its ABI is another, EIO if it cannot be loaded. */
+/**
+ * Loads a plugin .so (see plugin/plugin.h) by its path, which must hold a slash. ENOENT, EIO if it cannot be loaded,
+ * EFORMAT if it is no plugin, EVERSION if its ABI is another, EEXIST if it is loaded already, or what its init gave. It
+ * stays mapped until the last object of ctx is gone. Code of a plugin can do all that the host can: load only trusted ones.
+ */
 AIOS_API int aios_plugin_load(aios_ctx *ctx, const char *path, aios_error *err);
 
 #ifdef __cplusplus

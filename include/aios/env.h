@@ -18,7 +18,10 @@ typedef struct aios_file aios_file;
 /** A child process started through the environment. */
 typedef struct aios_child aios_child;
 
-/** How to start a child: no shell, a clean environment, pipes on the three standard streams. */
+/**
+ * How to start a child: no shell, a clean environment, pipes on the three standard streams, no other descriptor of the
+ * host, default signal handlers, a process group of its own.
+ */
 typedef struct aios_spawn_args {
     size_t struct_size;
     const char *const *argv; /**< NULL-terminated; argv[0] is looked up in PATH */
@@ -26,7 +29,7 @@ typedef struct aios_spawn_args {
     const char *cwd;         /**< NULL: the host's */
 } aios_spawn_args;
 
-/** The three pipe ends of a child (host side, non-blocking, close-on-exec) and its id. */
+/** The three pipe ends of a child (host side, non-blocking, close-on-exec; the caller closes them) and its id. */
 typedef struct aios_spawn_out {
     size_t struct_size;
     int32_t fd_in;  /**< write here to reach the child's standard input */
@@ -38,7 +41,8 @@ typedef struct aios_spawn_out {
 enum { AIOS_OPEN_READ = 0, AIOS_OPEN_WRITE = 1, AIOS_OPEN_CREATE = 2, AIOS_OPEN_TRUNC = 4, AIOS_OPEN_APPEND = 8 };
 
 /**
- * Slots. NULL means the built-in one. Every slot gets `user`. Thread-safety: each slot must be safe from any thread.
+ * Slots. NULL means the built-in one. File slots are replaced together (file_write, file_sync and the pair of file_map and
+ * file_unmap may stay NULL: then there is no writing, no mapping), and so are the three slots of children. Every slot gets `user`. Thread-safety: each slot must be safe from any thread.
  * Those that return int give 0 or a negative code and set *sys to errno.
  */
 typedef struct aios_env {
@@ -62,10 +66,11 @@ typedef struct aios_env {
     int (*file_map)(void *user, aios_file *f, size_t n, void **p, int32_t *sys);
     void (*file_unmap)(void *user, void *p, size_t n);
     void (*file_close)(void *user, aios_file *f);
-    /** Asked before each connection with the resolved address; non-zero refuses it. */
+    /** Asked before each connection with the resolved address; non-zero refuses it. The built-in one allows all. */
     int (*net_check)(void *user, const char *host, const char *address, uint16_t port);
+    /** ENOENT if argv[0] is not found, EINVAL, ENOMEM, EIO; ENOTSUP where the system lacks what it needs. */
     int (*spawn)(void *user, const aios_spawn_args *args, aios_spawn_out *out, aios_child **c, int32_t *sys);
-    /** Waits up to timeout_ms; AIOS_AGAIN if it still runs. *status as of waitpid. */
+    /** Waits up to timeout_ms (-1: for ever); AIOS_AGAIN if it still runs. *status as of waitpid; may be asked again. */
     int (*child_wait)(void *user, aios_child *c, int32_t timeout_ms, int32_t *status, int32_t *sys);
     /** Ends the child and its process group, then reaps it. Frees c. */
     void (*child_close)(void *user, aios_child *c);

@@ -26,6 +26,8 @@ int aios__fail_need(aios_error *err, int code, uint64_t have, uint64_t need, con
 int aios__fail_sys(aios_error *err, int code, int sys, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 /** Copies an error into the caller's, respecting its size. Either may be NULL. Returns src's code. */
 int aios__error_copy(aios_error *dst, const aios_error *src);
+/** The code that a call which gave NULL left in err; `dflt` if err is NULL or was too small to be filled. Never >= 0. */
+int aios__error_code(const aios_error *err, int dflt);
 
 /* ---- abi.c: structs that cross the ABI ------------------------------------------------------------------------- */
 
@@ -63,10 +65,22 @@ uint32_t aios__ctx_threads(const aios_ctx *ctx);    /**< as configured; 0: defau
 const char *aios__ctx_cpu(const aios_ctx *ctx);     /**< ISA cap, "" for none */
 aios_ctx *aios__ctx_ref(aios_ctx *ctx);             /**< dropped by aios_ctx_free */
 
-/** Registries and singletons of upper tiers hang on the ctx, so that base knows none of them. */
-enum { AIOS__SLOT_DEVICES, AIOS__SLOT_BACKENDS, AIOS__SLOT_CPU, AIOS__SLOT_KERNELS, AIOS__SLOT_COUNT };
+/**
+ * Registries and singletons of upper tiers hang on the ctx, so that base knows none of them. They are freed from the last
+ * to the first, so that a slot may use those above it in this list until its own end. Plugins stay mapped to the very end.
+ */
+enum {
+    AIOS__SLOT_PLUGINS,
+    AIOS__SLOT_HTTP,
+    AIOS__SLOT_CPU,
+    AIOS__SLOT_DEVICES,
+    AIOS__SLOT_KERNELS,
+    AIOS__SLOT_BACKENDS,
+    AIOS__SLOT_COUNT
+};
+/** NULL if it was not set, or is gone already. Thread-safety: safe. */
 void *aios__ctx_slot(const aios_ctx *ctx, uint32_t slot);
-/** Set once, during ctx creation or under the tier's own once-lock; free_fn runs when ctx goes, highest slot first. */
+/** Set once, during ctx creation or under aios__ctx_lock; free_fn runs when ctx goes, last slot first. */
 void aios__ctx_slot_set(aios_ctx *ctx, uint32_t slot, void *p, void (*free_fn)(aios_ctx *ctx, void *p));
 /** The lock that guards the registries of a ctx; short sections, no callbacks inside. */
 void aios__ctx_lock(aios_ctx *ctx);
@@ -74,13 +88,16 @@ void aios__ctx_unlock(aios_ctx *ctx);
 /** lib/builtin.c: runs the init of every built-in plugin. */
 int aios__builtin_init(aios_ctx *ctx, aios_error *err);
 
-/* ---- log.c ---------------------------------------------------------------------------------------------------- */
+/* ---- log (ctx.c) ---------------------------------------------------------------------------------------------------- */
 
 void aios__log(aios_ctx *ctx, int32_t level, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 /* ---- env.c ---------------------------------------------------------------------------------------------------- */
 
+/** The real world. */
 void aios__env_default(aios_env *env);
+/** Built-in slots where the host (may be NULL) left NULL. EINVAL if it replaced only part of the files' or children's. */
+int aios__env_fill(aios_env *env, const aios_env *host, aios_error *err);
 static inline int64_t aios__now_ns(const aios_env *e)
 {
     return e->mono_ns(e->user);

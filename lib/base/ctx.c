@@ -19,7 +19,7 @@ struct aios_ctx {
     aios__heap heap;
     pthread_mutex_t lock;
     struct {
-        void *p;
+        _Atomic(void *) p;
         void (*free_fn)(aios_ctx *ctx, void *p);
     } slots[AIOS__SLOT_COUNT];
 };
@@ -27,22 +27,6 @@ struct aios_ctx {
 uint32_t aios_version(void)
 {
     return AIOS_VERSION;
-}
-
-/* Unset slots of the host's table come from the real world. The table is a struct of pointers behind two words. */
-static void fill_env(aios_env *env, const aios_env *host)
-{
-    aios__env_default(env);
-    if (!host)
-        return;
-    const size_t from = offsetof(aios_env, mono_ns);
-    for (size_t off = from; off < sizeof *env; off += sizeof(void (*)(void))) {
-        void (*slot)(void);
-        memcpy(&slot, (const char *)host + off, sizeof slot);
-        if (slot)
-            memcpy((char *)env + off, &slot, sizeof slot);
-    }
-    env->user = host->user;
 }
 
 static int init_ctx(aios_ctx *ctx, const aios_ctx_config *c, const aios_env *env, aios_error *err)
@@ -80,7 +64,9 @@ int aios_ctx_new(const aios_ctx_config *cfg, aios_ctx **out, aios_error *err)
         rc = aios__struct_in(&host, sizeof host, c.env, err);
     if (rc)
         return rc;
-    fill_env(&env, c.env ? &host : NULL);
+    rc = aios__env_fill(&env, c.env ? &host : NULL, err);
+    if (rc)
+        return rc;
     aios_ctx *ctx = env.realloc(env.user, NULL, 0, sizeof *ctx);
     if (!ctx)
         return aios__fail_need(err, AIOS_ENOMEM, 0, sizeof *ctx, "the system has no memory for a context");
@@ -109,9 +95,13 @@ void aios_ctx_free(aios_ctx *ctx)
 {
     if (!ctx || atomic_fetch_sub_explicit(&ctx->refs, 1, memory_order_acq_rel) != 1)
         return;
-    for (uint32_t i = AIOS__SLOT_COUNT; i-- > 0;)
-        if (ctx->slots[i].p && ctx->slots[i].free_fn)
-            ctx->slots[i].free_fn(ctx, ctx->slots[i].p);
+    /* what is freed here may take and drop references of its own: they must not end the ctx a second time */
+    atomic_store(&ctx->refs, UINT32_MAX / 2);
+    for (uint32_t i = AIOS__SLOT_COUNT; i-- > 0;) {
+        void *p = atomic_exchange(&ctx->slots[i].p, NULL);
+        if (p && ctx->slots[i].free_fn)
+            ctx->slots[i].free_fn(ctx, p);
+    }
     pthread_mutex_destroy(&ctx->lock);
     aios_env env = ctx->env;
     env.realloc(env.user, ctx, sizeof *ctx, 0);
@@ -152,13 +142,13 @@ const char *aios__ctx_cpu(const aios_ctx *ctx)
 
 void *aios__ctx_slot(const aios_ctx *ctx, uint32_t slot)
 {
-    return ctx->slots[slot].p;
+    return atomic_load_explicit(&ctx->slots[slot].p, memory_order_acquire);
 }
 
 void aios__ctx_slot_set(aios_ctx *ctx, uint32_t slot, void *p, void (*free_fn)(aios_ctx *ctx, void *p))
 {
-    ctx->slots[slot].p = p;
     ctx->slots[slot].free_fn = free_fn;
+    atomic_store_explicit(&ctx->slots[slot].p, p, memory_order_release);
 }
 
 void aios__ctx_lock(aios_ctx *ctx)

@@ -9,7 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/base.h"
+#include "base/env_priv.h"
 
 struct aios_file {
     int fd;
@@ -66,7 +66,8 @@ static int open_code(int e)
 static int file_open(void *user, const char *path, uint32_t flags, aios_file **f, int32_t *sys)
 {
     AIOS__UNUSED(user);
-    int o = O_CLOEXEC | (flags & AIOS_OPEN_WRITE ? O_RDWR : O_RDONLY) | (flags & AIOS_OPEN_CREATE ? O_CREAT : 0) |
+    /* NONBLOCK: a FIFO in place of a file is refused later instead of hanging here */
+    int o = O_CLOEXEC | O_NONBLOCK | O_NOCTTY | (flags & AIOS_OPEN_WRITE ? O_RDWR : O_RDONLY) | (flags & AIOS_OPEN_CREATE ? O_CREAT : 0) |
             (flags & AIOS_OPEN_TRUNC ? O_TRUNC : 0) | (flags & AIOS_OPEN_APPEND ? O_APPEND : 0);
     aios_file *out = malloc(sizeof *out);
     if (!out) {
@@ -149,6 +150,10 @@ static int file_sync(void *user, aios_file *f, int32_t *sys)
 static int file_map(void *user, aios_file *f, size_t n, void **p, int32_t *sys)
 {
     AIOS__UNUSED(user);
+    if (!n) {
+        *sys = EINVAL;
+        return AIOS_EINVAL;
+    }
     void *m = mmap(NULL, n, PROT_READ, MAP_PRIVATE, f->fd, 0);
     if (m == MAP_FAILED) {
         *sys = errno;
@@ -171,6 +176,15 @@ static void file_close(void *user, aios_file *f)
     free(f);
 }
 
+static int net_allow(void *user, const char *host, const char *address, uint16_t port)
+{
+    AIOS__UNUSED(user);
+    AIOS__UNUSED(host);
+    AIOS__UNUSED(address);
+    AIOS__UNUSED(port);
+    return 0;
+}
+
 void aios__env_default(aios_env *env)
 {
     *env = (aios_env){
@@ -187,5 +201,83 @@ void aios__env_default(aios_env *env)
         .file_map = file_map,
         .file_unmap = file_unmap,
         .file_close = file_close,
+        .net_check = net_allow,
+        .spawn = aios__spawn,
+        .child_wait = aios__child_wait,
+        .child_close = aios__child_close,
     };
+}
+
+/* What a host's own files need not have. */
+static int no_write(void *user, aios_file *f, uint64_t off, const void *p, size_t n, int32_t *sys)
+{
+    AIOS__UNUSED(user);
+    AIOS__UNUSED(f);
+    AIOS__UNUSED(off);
+    AIOS__UNUSED(p);
+    AIOS__UNUSED(n);
+    *sys = EROFS;
+    return AIOS_ENOTSUP;
+}
+
+static int no_sync(void *user, aios_file *f, int32_t *sys)
+{
+    return no_write(user, f, 0, NULL, 0, sys);
+}
+
+static int no_map(void *user, aios_file *f, size_t n, void **p, int32_t *sys)
+{
+    AIOS__UNUSED(user);
+    AIOS__UNUSED(f);
+    AIOS__UNUSED(n);
+    AIOS__UNUSED(p);
+    *sys = ENODEV;
+    return AIOS_ENOTSUP;
+}
+
+static void no_unmap(void *user, void *p, size_t n)
+{
+    AIOS__UNUSED(user);
+    AIOS__UNUSED(p);
+    AIOS__UNUSED(n);
+}
+
+/* A file or child of the host must never reach a built-in slot: these come together or not at all. */
+static int check_families(const aios_env *e, aios_error *err)
+{
+    int files = !!e->file_open + !!e->file_size + !!e->file_read + !!e->file_close;
+    bool others = e->file_write || e->file_sync || e->file_map || e->file_unmap;
+    if ((files && files != 4) || (!files && others))
+        return aios__fail(err, AIOS_EINVAL, "env: file_open, file_size, file_read and file_close must be replaced together");
+    if (!e->file_map != !e->file_unmap)
+        return aios__fail(err, AIOS_EINVAL, "env: file_map and file_unmap must be replaced together");
+    int children = !!e->spawn + !!e->child_wait + !!e->child_close;
+    if (children && children != 3)
+        return aios__fail(err, AIOS_EINVAL, "env: spawn, child_wait and child_close must be replaced together");
+    return AIOS_OK;
+}
+
+int aios__env_fill(aios_env *env, const aios_env *host, aios_error *err)
+{
+    aios__env_default(env);
+    if (!host)
+        return AIOS_OK;
+    int rc = check_families(host, err);
+    if (rc)
+        return rc;
+    if (host->file_open) {
+        env->file_write = no_write;
+        env->file_sync = no_sync;
+        env->file_map = no_map;
+        env->file_unmap = no_unmap;
+    }
+    /* behind the first two words the table is nothing but function pointers */
+    for (size_t off = offsetof(aios_env, mono_ns); off < sizeof *env; off += sizeof(void (*)(void))) {
+        void (*slot)(void);
+        memcpy(&slot, (const char *)host + off, sizeof slot);
+        if (slot)
+            memcpy((char *)env + off, &slot, sizeof slot);
+    }
+    env->user = host->user;
+    return AIOS_OK;
 }

@@ -56,27 +56,46 @@ int aios__error_copy(aios_error *dst, const aios_error *src)
     return src->code;
 }
 
+int aios__error_code(const aios_error *err, int dflt)
+{
+    if (!err || error_room(err) < offsetof(aios_error, reserve) || err->code >= 0)
+        return dflt;
+    return err->code;
+}
+
+/* Text of an errno behind a message of n bytes. */
+static void add_sys(char *msg, size_t size, size_t n, int sys)
+{
+    char text[128] = "";
+    /* strerror_r of glibc (GNU) or POSIX: both leave a usable text in one of the two places */
+    const char *t = text;
+#if defined(__GLIBC__) && defined(_GNU_SOURCE)
+    t = strerror_r(sys, text, sizeof text);
+#else
+    if (strerror_r(sys, text, sizeof text))
+        t = "unknown system error";
+#endif
+    snprintf(msg + n, size - n, ": %s", t);
+}
+
 static int fail_va(aios_error *err, int code, int sys, uint64_t have, uint64_t need, const char *fmt, va_list ap)
 {
     if (!err || error_room(err) < offsetof(aios_error, reserve))
         return code;
+    /* formatted aside, since an argument may be err->msg itself */
+    char msg[sizeof err->msg];
+    int n = vsnprintf(msg, sizeof msg, fmt, ap);
+    if (n < 0)
+        n = snprintf(msg, sizeof msg, "%s", aios_strerror(code));
+    if (sys && (size_t)n < sizeof msg)
+        add_sys(msg, sizeof msg, (size_t)n, sys);
+    size_t len = aios__utf8_whole(msg, strlen(msg)); /* a cut message ends with a whole character */
+    memcpy(err->msg, msg, len);
+    err->msg[len] = 0;
     err->code = code;
     err->sys = sys;
     err->have = have;
     err->need = need;
-    int n = vsnprintf(err->msg, sizeof err->msg, fmt, ap);
-    if (sys && n >= 0 && (size_t)n < sizeof err->msg) {
-        char text[128] = "";
-        /* strerror_r of glibc (GNU) or POSIX: both leave a usable text in one of the two places */
-        const char *t = text;
-#if defined(__GLIBC__) && defined(_GNU_SOURCE)
-        t = strerror_r(sys, text, sizeof text);
-#else
-        if (strerror_r(sys, text, sizeof text))
-            t = "unknown system error";
-#endif
-        snprintf(err->msg + n, sizeof err->msg - (size_t)n, ": %s", t);
-    }
     return code;
 }
 
