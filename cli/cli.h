@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the commands of `aios` share. The command line uses libaios through its public headers only. */
+#ifndef AIOS_CLI_H
+#define AIOS_CLI_H
+
+#include <aios/aios.h>
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdio.h>
+
+/** Exit codes, documented in --help. */
+enum { EXIT_OK = 0, EXIT_FAIL = 1, EXIT_USAGE = 2, EXIT_MODEL = 3, EXIT_NETWORK = 4, EXIT_INTERRUPT = 130 };
+
+#define CLI_MAX_LIST 32
+
+/** Every option of every command; each command names the ones it takes. */
+typedef struct cli {
+    const char *model, *cpu, *budget, *schema, *tools, *system, *root, *file;
+    const char *allow[CLI_MAX_LIST + 1];
+    const char *prompts; /**< bench -p */
+    const char *args[CLI_MAX_LIST + 1];
+    int n_args, n_allow;
+    long threads, n_ctx, n_predict, top, repeat, batch, top_k, max_turns, chunk;
+    long long seed;
+    double temp, top_p, min_p, repeat_penalty;
+    bool json, quiet, raw, no_special, bos, require, probe, mmap, verbose, no_builtin, ignore_eos;
+    bool seed_set;
+} cli;
+
+typedef struct command {
+    const char *name, *args, *help, *options; /**< options: short letters and long names, one a word */
+    int (*run)(cli *c);
+    const char *examples;
+} command;
+
+/* opts.c */
+int cli_parse(const command *cmd, int argc, char **argv, cli *c); /**< 0, EXIT_USAGE, or -1 after --help */
+void cli_help(const command *cmd);
+/* out.c */
+int cli_fail(const char *what, const aios_error *err); /**< prints, returns the exit code of err->code */
+int cli_usage(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+void cli_print_json(json_t *v);                        /**< one line to stdout; takes the reference */
+void cli_json_string(FILE *f, const char *s, size_t n);
+bool cli_color(FILE *f);
+char *cli_read_all(FILE *f, size_t *n);                /**< malloc'd, NUL behind; NULL: out of memory or I/O */
+char *cli_read_file(const char *path, size_t *n);      /**< as above; prints what is wrong */
+char *cli_prompt(const cli *c, size_t *n);             /**< arguments joined, then piped standard input */
+/* model.c */
+int cli_ctx(const cli *c, aios_ctx **ctx);
+int cli_model(const cli *c, aios_ctx **ctx, aios_model **m);
+const char *cli_model_path(const cli *c);              /**< -m, AIOS_MODEL, or the default model in the cache */
+void cli_sampling(const cli *c, aios_sampling *s);
+/* messages.c */
+int cli_messages(aios_ctx *ctx, const char *s, size_t n, aios_transcript **t, json_t **doc, aios_tool_def **tools, uint32_t *n_tools);
+/* event.c */
+void cli_event_json(const aios_event *ev);
+void cli_stats(const aios_usage *u);
+int cli_interrupt_session(aios_session *s);            /**< Ctrl-C cancels s; NULL restores */
+int cli_interrupt_run(aios_run *r);
+bool cli_interrupted(void);
+/* tools_builtin.c, tools_command.c */
+int cli_tools_builtin(aios_toolset *ts, const char *root, aios_error *err);
+int cli_tools_command(aios_toolset *ts, const char *path);
+/* calc.c */
+int calc(const char *s, double *out, char *msg, size_t n_msg);
+
+int cmd_devices(cli *c);
+int cmd_inspect(cli *c);
+int cmd_tokenize(cli *c);
+int cmd_detokenize(cli *c);
+int cmd_template(cli *c);
+int cmd_run(cli *c);
+int cmd_chat(cli *c);
+int cmd_agent(cli *c);
+int cmd_logits(cli *c);
+int cmd_bench(cli *c);
+
+#endif

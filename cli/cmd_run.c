@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* run and chat: turns of one session. */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli.h"
+
+/* Streams one turn; the reply goes to *reply (malloc'd) if wanted. */
+static int stream_turn(const cli *c, aios_session *s, const aios_request *req, char **reply)
+{
+    aios_error err = AIOS_INIT(aios_error);
+    const aios_event *ev;
+    int rc = 0, got;
+    if (aios_session_start(s, req, &err))
+        return cli_fail(NULL, &err);
+    while ((got = aios_session_next(s, -1, &ev)) == AIOS_OK || got == AIOS_AGAIN) {
+        if (got == AIOS_AGAIN)
+            continue;
+        if (c->json)
+            cli_event_json(ev);
+        else if (ev->type == AIOS_EVENT_TEXT)
+            fwrite(ev->text, 1, ev->n_text, stdout), fflush(stdout);
+        else if (ev->type == AIOS_EVENT_USAGE && !c->quiet && isatty(STDERR_FILENO))
+            fputc('\n', stderr), cli_stats(ev->usage);
+        if (ev->type == AIOS_EVENT_ERROR)
+            rc = c->json ? EXIT_FAIL : (fputc('\n', stdout), cli_fail(NULL, ev->error));
+        if (ev->type == AIOS_EVENT_DONE && reply)
+            *reply = strndup(ev->text ? ev->text : "", ev->n_text);
+    }
+    if (!c->json && !rc)
+        putchar('\n');
+    if (got < 0 && !rc) {
+        err.code = got;
+        rc = cli_fail(NULL, &err);
+    }
+    return rc;
+}
+
+static void fill_request(const cli *c, aios_request *req, aios_sampling *smp)
+{
+    *req = (aios_request)AIOS_INIT(aios_request);
+    cli_sampling(c, smp);
+    req->sampling = smp;
+    req->max_tokens = (uint32_t)c->n_predict;
+    req->flags = c->ignore_eos ? AIOS_REQUEST_IGNORE_EOS : 0;
+}
+
+static int run_once(const cli *c, aios_ctx *ctx, aios_model *m, const char *prompt, size_t n_prompt, const char *schema)
+{
+    aios_error err = AIOS_INIT(aios_error);
+    aios_model_info info = AIOS_INIT(aios_model_info);
+    aios_request req;
+    aios_sampling smp;
+    aios_session *s = NULL;
+    aios_transcript *t = NULL;
+    fill_request(c, &req, &smp);
+    req.schema_json = schema;
+    aios_model_info_get(m, &info);
+    int rc = aios_session_new(m, NULL, &s, &err);
+    if (!rc && (c->raw || !(info.flags & AIOS_MODEL_HAS_TEMPLATE))) {
+        req.raw = prompt;
+        req.n_raw = n_prompt;
+    } else if (!rc && !(rc = aios_transcript_new(ctx, &t, &err))) {
+        if (c->system)
+            rc = aios_transcript_add_text(t, AIOS_ROLE_SYSTEM, c->system, AIOS_CSTR, &err);
+        if (!rc)
+            rc = aios_transcript_add_text(t, AIOS_ROLE_USER, prompt, n_prompt, &err);
+        req.transcript = t;
+    }
+    if (rc) {
+        rc = cli_fail(NULL, &err);
+    } else {
+        cli_interrupt_session(s);
+        rc = stream_turn(c, s, &req, NULL);
+        bool stopped = cli_interrupted();
+        cli_interrupt_session(NULL);
+        rc = stopped ? EXIT_INTERRUPT : rc;
+    }
+    aios_session_free(s);
+    aios_transcript_free(t);
+    return rc;
+}
+
+int cmd_run(cli *c)
+{
+    aios_ctx *ctx = NULL;
+    aios_model *m = NULL;
+    size_t n = 0, n_schema;
+    char *schema = c->schema ? cli_read_file(c->schema, &n_schema) : NULL;
+    if (c->schema && !schema)
+        return EXIT_USAGE;
+    char *prompt = cli_prompt(c, &n);
+    int rc = !prompt ? EXIT_FAIL : !n ? cli_usage("a prompt is needed: aios run 'Hello'") : cli_model(c, &ctx, &m);
+    if (!rc)
+        rc = run_once(c, ctx, m, prompt, n, schema);
+    free(prompt);
+    free(schema);
+    aios_model_close(m);
+    aios_ctx_free(ctx);
+    return rc;
+}
+
+static int chat_loop(const cli *c, aios_transcript *t, aios_session *s)
+{
+    aios_error err = AIOS_INIT(aios_error);
+    bool tty = isatty(STDIN_FILENO) && !c->json;
+    char *line = NULL;
+    size_t cap = 0;
+    ssize_t n;
+    int rc = 0;
+    for (;;) {
+        if (tty)
+            fputs("> ", stderr);
+        n = getline(&line, &cap, stdin);
+        while (n > 0 && (line[n - 1] == '\n' || line[n - 1] == '\r'))
+            line[--n] = 0;
+        if (n < 0 || !strcmp(line, "/exit") || !strcmp(line, "/quit"))
+            break;
+        if (!n)
+            continue;
+        aios_request req;
+        aios_sampling smp;
+        char *reply = NULL;
+        uint32_t before = aios_transcript_count(t);
+        fill_request(c, &req, &smp);
+        req.transcript = t;
+        if (aios_transcript_add_text(t, AIOS_ROLE_USER, line, (size_t)n, &err)) {
+            rc = cli_fail(NULL, &err);
+            continue;
+        }
+        cli_interrupt_session(s);
+        rc = stream_turn(c, s, &req, &reply);
+        cli_interrupt_session(NULL);
+        if (rc || !reply || aios_transcript_add_text(t, AIOS_ROLE_ASSISTANT, reply, AIOS_CSTR, &err))
+            aios_transcript_truncate(t, before, NULL); /* a turn that failed leaves no trace */
+        free(reply);
+    }
+    free(line);
+    return rc;
+}
+
+int cmd_chat(cli *c)
+{
+    aios_ctx *ctx = NULL;
+    aios_model *m = NULL;
+    aios_session *s = NULL;
+    aios_transcript *t = NULL;
+    aios_error err = AIOS_INIT(aios_error);
+    int rc = cli_model(c, &ctx, &m);
+    if (rc)
+        return rc;
+    if (aios_session_new(m, NULL, &s, &err) || aios_transcript_new(ctx, &t, &err) ||
+        (c->system && aios_transcript_add_text(t, AIOS_ROLE_SYSTEM, c->system, AIOS_CSTR, &err)))
+        rc = cli_fail(NULL, &err);
+    else
+        rc = chat_loop(c, t, s);
+    aios_session_free(s);
+    aios_transcript_free(t);
+    aios_model_close(m);
+    aios_ctx_free(ctx);
+    return rc;
+}

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <signal.h>
+#include <string.h>
+
+#include "cli.h"
+
+static const char *const types[] = {"?", "text", "reasoning", "call", "ask", "result", "usage", "state", "done", "error"};
+
+static void put(json_t *o, const char *key, const char *s, size_t n)
+{
+    if (s)
+        json_object_set_new(o, key, json_stringn(s, n));
+}
+
+static void put_usage(json_t *o, const aios_usage *u)
+{
+    if (u)
+        json_object_set_new(o, "usage",
+                            json_pack("{s:I,s:I,s:I,s:I,s:f,s:f}", "input", (json_int_t)u->input, "cached", (json_int_t)u->cached,
+                                      "output", (json_int_t)u->output, "reasoning", (json_int_t)u->reasoning, "prefill_s",
+                                      (double)u->prefill_ns / 1e9, "decode_s", (double)u->decode_ns / 1e9));
+}
+
+/* Arguments travel as JSON, not as a string of JSON. */
+static void put_args(json_t *o, const char *s, size_t n)
+{
+    json_t *v = s ? json_loadb(s, n, JSON_DECODE_ANY, NULL) : NULL;
+    if (v)
+        json_object_set_new(o, "arguments", v);
+    else
+        put(o, "arguments", s, n);
+}
+
+void cli_event_json(const aios_event *ev)
+{
+    json_t *o = json_object();
+    bool known = ev->type > 0 && ev->type < (int)(sizeof types / sizeof *types);
+    put(o, "type", types[known ? ev->type : 0], strlen(types[known ? ev->type : 0]));
+    json_object_set_new(o, "seq", json_integer((json_int_t)ev->seq));
+    json_object_set_new(o, "step", json_integer(ev->step));
+    if (ev->name)
+        put(o, ev->type == AIOS_EVENT_DONE ? "reason" : "name", ev->name, strlen(ev->name));
+    if (ev->call_id)
+        put(o, "call_id", ev->call_id, strlen(ev->call_id));
+    if (ev->type == AIOS_EVENT_CALL || ev->type == AIOS_EVENT_ASK)
+        put_args(o, ev->text, ev->n_text);
+    else
+        put(o, "text", ev->text, ev->n_text);
+    if (ev->type == AIOS_EVENT_RESULT)
+        json_object_set_new(o, "code", json_integer(ev->code));
+    put_usage(o, ev->usage);
+    if (ev->error)
+        json_object_set_new(o, "error",
+                            json_pack("{s:s,s:s,s:I,s:I}", "code", aios_code_name(ev->error->code), "message", ev->error->msg, "have",
+                                      (json_int_t)ev->error->have, "need", (json_int_t)ev->error->need));
+    cli_print_json(o);
+}
+
+void cli_stats(const aios_usage *u)
+{
+    double pre = (double)u->prefill_ns / 1e9, dec = (double)u->decode_ns / 1e9;
+    uint32_t fresh = u->input - u->cached;
+    bool color = cli_color(stderr);
+    fprintf(stderr, "%s%u tokens in (%u cached", color ? "\x1b[2m" : "", u->input, u->cached);
+    if (pre > 0)
+        fprintf(stderr, ", %.0f/s", fresh / pre);
+    fprintf(stderr, "), %u out", u->output);
+    if (dec > 0)
+        fprintf(stderr, " (%.1f/s)", u->output / dec);
+    fprintf(stderr, "%s\n", color ? "\x1b[0m" : "");
+}
+
+static aios_session *volatile session_now;
+static aios_run *volatile run_now;
+static volatile sig_atomic_t interrupted;
+
+static void on_interrupt(int sig)
+{
+    if (interrupted++) /* the second one ends the process */
+        signal(sig, SIG_DFL);
+    if (session_now)
+        aios_session_cancel(session_now);
+    if (run_now)
+        aios_run_cancel(run_now);
+}
+
+static int watch(void)
+{
+    struct sigaction sa = {.sa_handler = on_interrupt};
+    return sigaction(SIGINT, &sa, NULL);
+}
+
+int cli_interrupt_session(aios_session *s)
+{
+    session_now = s;
+    interrupted = 0;
+    return watch();
+}
+
+int cli_interrupt_run(aios_run *r)
+{
+    run_now = r;
+    return watch();
+}
+
+bool cli_interrupted(void)
+{
+    return interrupted != 0;
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
+#include "cli.h"
+
+#define MODEL_OPTS "model threads ctx cpu budget mmap quiet json verbose "
+#define SAMPLE_OPTS "predict temp seed top-k top-p min-p repeat-penalty "
+
+static const command commands[] = {
+    {"devices", "", "what this machine computes with", "json probe cpu threads budget verbose", cmd_devices,
+     "  aios devices --probe        measure bandwidth and peak rates too\n"},
+    {"inspect", "[MODEL]", "metadata and tensors of a model file", "model json budget verbose", cmd_inspect,
+     "  aios inspect model.gguf --json | jq '.metadata'\n"},
+    {"tokenize", "", "text on standard input to a JSON array of token ids", MODEL_OPTS "no-special bos", cmd_tokenize,
+     "  echo -n 'Hello' | aios tokenize -m model.gguf\n"},
+    {"detokenize", "", "JSON array of token ids on standard input to text", MODEL_OPTS, cmd_detokenize,
+     "  echo '[1,2,3]' | aios detokenize\n"},
+    {"template", "[FILE]", "chat messages (JSON, file or standard input) to the prompt text", MODEL_OPTS, cmd_template,
+     "  echo '[{\"role\":\"user\",\"content\":\"Hi\"}]' | aios template\n"},
+    {"run", "PROMPT", "one reply", MODEL_OPTS SAMPLE_OPTS "schema system raw ignore-eos", cmd_run,
+     "  aios run 'Why is the sky blue?'\n  cat notes.txt | aios run 'Summarise:' -n 100\n"
+     "  aios run 'A person as JSON' --schema person.json\n"},
+    {"chat", "", "a conversation", MODEL_OPTS SAMPLE_OPTS "system", cmd_chat, "  aios chat --temp 0.7\n"},
+    {"agent", "PROMPT", "a run with tools: time, calculator, system_facts, read_file and your own commands",
+     MODEL_OPTS SAMPLE_OPTS "system tools require allow root max-turns no-builtin schema", cmd_agent,
+     "  aios agent --require 'What is 12.5% of 840?'\n  aios agent --tools tools.json --allow deploy 'Deploy the site'\n"},
+    {"logits", "", "token ids (JSON, standard input) to log-probabilities", MODEL_OPTS "top chunk", cmd_logits,
+     "  echo '[504, 1927, 282]' | aios logits --top 5\n"},
+    {"bench", "", "prefill and decode speed, one JSON line a test", MODEL_OPTS "prompts predict repeat batch", cmd_bench,
+     "  aios bench -p 16,64,512 -n 128 -t 2 -r 5 --batch 8\n"},
+};
+
+static void print_help(FILE *f)
+{
+    fprintf(f, "aios %d.%d.%d - local models and agents in one C library\n\nusage: aios COMMAND [OPTIONS] [ARGS]\n\n",
+            (int)(aios_version() >> 16), (int)(aios_version() >> 8 & 255), (int)(aios_version() & 255));
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
+        fprintf(f, "  %-11s %s\n", commands[i].name, commands[i].help);
+    fprintf(f, "\n  aios COMMAND --help     its options and examples\n  aios --version\n\n"
+               "Without -m the model is $AIOS_MODEL, or the default model that scripts/quickstart fetched.\n"
+               "Data goes to standard output, everything else to standard error. Exit codes: 0 done, 1 failed,\n"
+               "2 wrong usage, 3 the model cannot be used, 4 network, 130 interrupted.\n");
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2 || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
+        print_help(argc < 2 ? stderr : stdout);
+        return argc < 2 ? EXIT_USAGE : EXIT_OK;
+    }
+    if (!strcmp(argv[1], "--version")) {
+        printf("aios %d.%d.%d\n", (int)(aios_version() >> 16), (int)(aios_version() >> 8 & 255), (int)(aios_version() & 255));
+        return EXIT_OK;
+    }
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
+        if (strcmp(argv[1], commands[i].name))
+            continue;
+        cli c;
+        int rc = cli_parse(&commands[i], argc - 2, argv + 2, &c);
+        if (rc)
+            return rc < 0 ? EXIT_OK : rc;
+        rc = commands[i].run(&c);
+        if (fflush(stdout) || ferror(stdout))
+            return rc ? rc : EXIT_FAIL;
+        return cli_interrupted() ? EXIT_INTERRUPT : rc;
+    }
+    return cli_usage("no command \"%s\"; `aios --help` lists them", argv[1]);
+}

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli.h"
+
+#define DEFAULT_MODEL "SmolLM2-135M-Instruct.Q4_1.gguf"
+
+const char *cli_model_path(const cli *c)
+{
+    static char path[4096];
+    const char *env = getenv("AIOS_MODEL"), *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    if (c->model)
+        return c->model;
+    if (env && *env)
+        return env;
+    if (cache && *cache)
+        snprintf(path, sizeof path, "%s/aios/models/" DEFAULT_MODEL, cache);
+    else
+        snprintf(path, sizeof path, "%s/.cache/aios/models/" DEFAULT_MODEL, home ? home : "");
+    return path;
+}
+
+static void log_line(void *user, int32_t level, const char *msg)
+{
+    static const char *const names[] = {"error", "warn", "info", "debug"};
+    (void)user;
+    fprintf(stderr, "%s: %s\n", names[level & 3], msg);
+}
+
+static int parse_budget(const char *s, uint64_t *out)
+{
+    char *end;
+    double v = strtod(s, &end);
+    static const char units[] = "KMGT";
+    const char *u = *end ? strchr(units, *end & ~32) : NULL;
+    for (long i = u ? u - units + 1 : 0; i > 0; i--)
+        v *= 1024;
+    if (end == s || !(v >= 1 && v < 1e18) || (*end && (!u || end[1])))
+        return cli_usage("--budget takes bytes such as 512M or 2G, not \"%s\"", s);
+    *out = (uint64_t)v;
+    return 0;
+}
+
+int cli_ctx(const cli *c, aios_ctx **ctx)
+{
+    aios_ctx_config cfg = AIOS_INIT(aios_ctx_config);
+    aios_error err = AIOS_INIT(aios_error);
+    if (aios_config_from_env(&cfg, &err))
+        return cli_fail(NULL, &err);
+    if (c->cpu)
+        cfg.cpu = c->cpu;
+    if (c->threads)
+        cfg.n_threads = (uint32_t)c->threads;
+    int rc = c->budget ? parse_budget(c->budget, &cfg.budget) : 0;
+    if (rc)
+        return rc;
+    if (c->verbose) {
+        cfg.log = log_line;
+        cfg.log_level = AIOS_LOG_INFO;
+    }
+    return aios_ctx_new(&cfg, ctx, &err) ? cli_fail(NULL, &err) : 0;
+}
+
+static int show_progress(void *user, double part)
+{
+    (void)user;
+    int filled = (int)(part * 24);
+    fprintf(stderr, "\rloading [%.*s%.*s] %3d%%", filled, "########################", 24 - filled, "........................",
+            (int)(part * 100));
+    if (part >= 1)
+        fputs("\r\x1b[K", stderr);
+    return cli_interrupted();
+}
+
+int cli_model(const cli *c, aios_ctx **ctx, aios_model **m)
+{
+    aios_model_config cfg = AIOS_INIT(aios_model_config);
+    aios_error err = AIOS_INIT(aios_error);
+    const char *path = cli_model_path(c);
+    int rc = cli_ctx(c, ctx);
+    if (rc)
+        return rc;
+    cfg.n_ctx = (uint32_t)c->n_ctx;
+    cfg.n_threads = (uint32_t)c->threads;
+    cfg.use_mmap = c->mmap;
+    if (!c->quiet && isatty(STDERR_FILENO))
+        cfg.progress = show_progress;
+    if (!aios_model_open(*ctx, path, &cfg, m, &err))
+        return 0;
+    rc = cli_fail(NULL, &err);
+    if (!c->model && err.code == AIOS_ENOENT)
+        fputs("hint: scripts/quickstart fetches the default model; or name one with -m FILE or AIOS_MODEL\n", stderr);
+    aios_ctx_free(*ctx);
+    *ctx = NULL;
+    return rc == EXIT_FAIL ? EXIT_MODEL : rc;
+}
+
+void cli_sampling(const cli *c, aios_sampling *s)
+{
+    *s = (aios_sampling)AIOS_INIT(aios_sampling);
+    s->temperature = (float)c->temp;
+    s->top_k = (uint32_t)c->top_k;
+    s->top_p = (float)c->top_p;
+    s->min_p = (float)c->min_p;
+    s->repeat_penalty = (float)c->repeat_penalty;
+    s->seed = (uint64_t)c->seed;
+    if (c->seed_set && !c->seed)
+        s->seed = 0x9e3779b97f4a7c15u; /* 0 would mean a random one */
+}

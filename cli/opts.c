@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Options: one table of all, each command names those it takes. */
+#include <errno.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+
+enum kind { FLAG, TEXT, LONG, REAL, SEED, LIST };
+
+static const struct option_row {
+    const char *name;
+    char letter;
+    enum kind kind;
+    size_t at;
+    double min, max;
+    const char *value, *help;
+} rows[] = {
+    {"model", 'm', TEXT, offsetof(cli, model), 0, 0, "M", "model: a .gguf file or a URI such as echo:"},
+    {"threads", 't', LONG, offsetof(cli, threads), 1, 1024, "N", "compute threads (default: usable cores)"},
+    {"ctx", 'c', LONG, offsetof(cli, n_ctx), 1, 16777216, "N", "context in tokens (default: the model's, at most 8192)"},
+    {"cpu", 0, TEXT, offsetof(cli, cpu), 0, 0, "LEVEL", "cap of the instruction set: scalar, avx2, avx512, avx512vnni"},
+    {"budget", 0, TEXT, offsetof(cli, budget), 0, 0, "BYTES", "hard memory budget, with K, M or G"},
+    {"mmap", 0, FLAG, offsetof(cli, mmap), 0, 0, NULL, "map the file (trusted files only)"},
+    {"quiet", 'q', FLAG, offsetof(cli, quiet), 0, 0, NULL, "no progress, no statistics"},
+    {"json", 0, FLAG, offsetof(cli, json), 0, 0, NULL, "output for machines"},
+    {"verbose", 'v', FLAG, offsetof(cli, verbose), 0, 0, NULL, "log to standard error"},
+    {"predict", 'n', LONG, offsetof(cli, n_predict), 1, 16777216, "N", "tokens to generate at most"},
+    {"temp", 0, REAL, offsetof(cli, temp), 0, 100, "T", "temperature; 0: the likeliest token (default)"},
+    {"seed", 's', SEED, offsetof(cli, seed), 0, 0, "S", "seed of the sampler"},
+    {"top-k", 0, LONG, offsetof(cli, top_k), 0, 16777216, "K", "sample among the K likeliest"},
+    {"top-p", 0, REAL, offsetof(cli, top_p), 0, 1, "P", "sample among the likeliest that sum to P"},
+    {"min-p", 0, REAL, offsetof(cli, min_p), 0, 1, "P", "drop tokens below P times the likeliest"},
+    {"repeat-penalty", 0, REAL, offsetof(cli, repeat_penalty), 0, 10, "R", "penalty on recent tokens; 1: none"},
+    {"schema", 0, TEXT, offsetof(cli, schema), 0, 0, "FILE", "the reply is JSON under this JSON schema"},
+    {"system", 0, TEXT, offsetof(cli, system), 0, 0, "TEXT", "system message"},
+    {"raw", 0, FLAG, offsetof(cli, raw), 0, 0, NULL, "complete the text as it is, without the chat template"},
+    {"ignore-eos", 0, FLAG, offsetof(cli, ignore_eos), 0, 0, NULL, "go on after the end token"},
+    {"no-special", 0, FLAG, offsetof(cli, no_special), 0, 0, NULL, "texts of special tokens stay text"},
+    {"bos", 0, FLAG, offsetof(cli, bos), 0, 0, NULL, "add what the model adds at the beginning"},
+    {"tools", 0, TEXT, offsetof(cli, tools), 0, 0, "FILE", "command tools: [{name, description, parameters, command, effect}]"},
+    {"require", 0, FLAG, offsetof(cli, require), 0, 0, NULL, "the first turn must call a tool"},
+    {"allow", 0, LIST, offsetof(cli, allow), 0, 0, "NAME", "run this tool without asking (repeatable)"},
+    {"root", 0, TEXT, offsetof(cli, root), 0, 0, "DIR", "read_file reads below this folder (default: the current one)"},
+    {"max-turns", 0, LONG, offsetof(cli, max_turns), 1, 100000, "N", "model turns at most"},
+    {"no-builtin", 0, FLAG, offsetof(cli, no_builtin), 0, 0, NULL, "without the built-in tools"},
+    {"top", 0, LONG, offsetof(cli, top), 0, 100000, "K", "how many of the likeliest tokens a position (default 0)"},
+    {"chunk", 0, LONG, offsetof(cli, chunk), 1, 65536, "N", "tokens evaluated together (default: many)"},
+    {"prompts", 'p', TEXT, offsetof(cli, prompts), 0, 0, "N,N", "prompt lengths (default 16,64,512)"},
+    {"repeat", 'r', LONG, offsetof(cli, repeat), 1, 10000, "R", "repetitions (default 5)"},
+    {"batch", 0, LONG, offsetof(cli, batch), 1, 256, "B", "also decode B sequences together"},
+    {"probe", 0, FLAG, offsetof(cli, probe), 0, 0, NULL, "measure rates (half a second)"},
+};
+
+static bool takes(const command *cmd, const char *name)
+{
+    size_t n = strlen(name);
+    for (const char *p = cmd->options; (p = strstr(p, name)); p += n)
+        if ((p == cmd->options || p[-1] == ' ') && (p[n] == ' ' || !p[n]))
+            return true;
+    return false;
+}
+
+void cli_help(const command *cmd)
+{
+    printf("usage: aios %s [OPTIONS] %s\n\n%s\n\noptions:\n", cmd->name, cmd->args, cmd->help);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char left[64];
+        if (!takes(cmd, rows[i].name))
+            continue;
+        snprintf(left, sizeof left, "%c%c%s --%s %s", rows[i].letter ? '-' : ' ', rows[i].letter ? rows[i].letter : ' ',
+                 rows[i].letter ? "," : " ", rows[i].name, rows[i].value ? rows[i].value : "");
+        printf("  %-26s %s\n", left, rows[i].help);
+    }
+    printf("\nexamples:\n%s", cmd->examples);
+}
+
+static int set_number(const struct option_row *r, const char *v, cli *c)
+{
+    char *end;
+    errno = 0;
+    if (r->kind == SEED) {
+        c->seed = strtoll(v, &end, 10);
+        c->seed_set = true;
+    } else if (r->kind == LONG) {
+        long x = strtol(v, &end, 10);
+        if ((double)x < r->min || (double)x > r->max)
+            errno = ERANGE;
+        memcpy((char *)c + r->at, &x, sizeof x);
+    } else {
+        double x = strtod(v, &end);
+        if (!(x >= r->min && x <= r->max))
+            errno = ERANGE;
+        memcpy((char *)c + r->at, &x, sizeof x);
+    }
+    if (end == v || *end || errno)
+        return r->kind == SEED ? cli_usage("--seed takes a whole number, not \"%s\"", v)
+                               : cli_usage("--%s takes a number from %g to %g, not \"%s\"", r->name, r->min, r->max, v);
+    return 0;
+}
+
+static int set_option(const struct option_row *r, const char *v, cli *c)
+{
+    if (r->kind == FLAG)
+        *(bool *)((char *)c + r->at) = true;
+    else if (r->kind == TEXT)
+        memcpy((char *)c + r->at, &v, sizeof v);
+    else if (r->kind != LIST)
+        return set_number(r, v, c);
+    else if (c->n_allow == CLI_MAX_LIST)
+        return cli_usage("--%s at most %d times", r->name, CLI_MAX_LIST);
+    else
+        c->allow[c->n_allow++] = v;
+    return 0;
+}
+
+static const struct option_row *find_option(const command *cmd, const char *arg, size_t n)
+{
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        bool hit = arg[1] == '-' ? strlen(rows[i].name) == n - 2 && !strncmp(arg + 2, rows[i].name, n - 2)
+                                 : n == 2 && rows[i].letter == arg[1];
+        if (hit && takes(cmd, rows[i].name))
+            return &rows[i];
+    }
+    return NULL;
+}
+
+int cli_parse(const command *cmd, int argc, char **argv, cli *c)
+{
+    memset(c, 0, sizeof *c);
+    bool only_args = false;
+    for (int i = 0; i < argc; i++) {
+        const char *a = argv[i];
+        if (only_args || a[0] != '-' || !a[1]) {
+            if (c->n_args == CLI_MAX_LIST)
+                return cli_usage("more than %d arguments: quote the prompt", CLI_MAX_LIST);
+            c->args[c->n_args++] = a;
+            continue;
+        }
+        if (!strcmp(a, "--")) {
+            only_args = true;
+            continue;
+        }
+        if (!strcmp(a, "--help") || !strcmp(a, "-h")) {
+            cli_help(cmd);
+            return -1;
+        }
+        const char *eq = a[1] == '-' ? strchr(a, '=') : NULL;
+        const struct option_row *r = find_option(cmd, a, eq ? (size_t)(eq - a) : strlen(a));
+        if (!r)
+            return cli_usage("aios %s has no option \"%s\"; `aios %s --help` lists them", cmd->name, a, cmd->name);
+        if (r->kind != FLAG && !eq && i + 1 == argc)
+            return cli_usage("%s needs a value: %s", a, r->value);
+        int rc = set_option(r, r->kind == FLAG ? NULL : eq ? eq + 1 : argv[++i], c);
+        if (rc)
+            return rc;
+    }
+    return 0;
+}
