@@ -9,10 +9,54 @@
 #include "llm/grammar_mask.h"
 #include "llm/schema.h"
 
+/** Code of a refused allocation whose error went to err (may be NULL). */
+static inline int aios__nomem(const aios_error *err)
+{
+    bool filled = err && (!err->struct_size || err->struct_size >= offsetof(aios_error, reserve));
+    return filled && err->code == AIOS_EBUDGET ? AIOS_EBUDGET : AIOS_ENOMEM;
+}
+
 /** Join of two labels: the smaller integrity, the union of confidentiality. */
 aios_label aios__label_join(aios_label a, aios_label b);
+/** Join over all entries: what the model has seen. SYSTEM for an empty transcript. */
+aios_label aios__label_of(const aios_transcript *t);
 aios_ctx *aios__model_ctx(const aios_model *m);
 aios_model *aios__model_ref(aios_model *m); /**< dropped by aios_model_close */
+
+/* ---- event.c: the queue behind every _next; the owner locks ------------------------------------------------------ */
+
+typedef struct aios__event_node aios__event_node;
+typedef struct aios__events {
+    aios__heap *heap;
+    aios__event_node *head, *tail;
+    aios__event_node *current; /**< what the caller holds */
+    uint32_t n;                /**< waiting, the last one not counted */
+    size_t n_bytes;
+    uint64_t seq;
+    aios_event last;           /**< DONE or ERROR: needs no memory, so it always gets through */
+    aios_error last_error;
+    bool has_last;
+} aios__events;
+
+void aios__events_init(aios__events *q, aios__heap *h);
+/** A copy of *ev and all that it points to, outside any lock. */
+int aios__event_new(aios__heap *h, const aios_event *ev, aios__event_node **out, aios_error *err);
+/** Puts a node at the end; gives it its number. */
+void aios__events_push(aios__events *q, aios__event_node *node);
+/** Sets the end: *ev is copied flat, its error deeply. */
+void aios__events_finish(aios__events *q, const aios_event *ev);
+/** Next event or NULL; it lives until the next pop or clear. */
+const aios_event *aios__events_pop(aios__events *q);
+/** True if pop would give something. */
+bool aios__events_ready(const aios__events *q);
+/** Drops everything but the numbering. */
+void aios__events_clear(aios__events *q);
+
+/* ---- for lib/agent ------------------------------------------------------------------------------------------------ */
+
+/** 1 if s is [A-Za-z0-9_.-]{1,64}, as tools and their callers are named. */
+bool aios__tool_name_ok(const char *s);
+
 /** Called by lib/builtin.c for each built-in backend. */
 int aios__backend_echo_init(aios_ctx *ctx, aios_error *err);
 int aios__backend_gguf_init(aios_ctx *ctx, aios_error *err);

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The registry of backends of a ctx, and URIs. */
+#include "llm/backend_priv.h"
+
+#define MAX_BACKENDS 64u
+
+typedef struct registry {
+    aios__backend *list[MAX_BACKENDS];
+    uint32_t n;
+} registry;
+
+static void free_registry(aios_ctx *ctx, void *p)
+{
+    registry *r = p;
+    aios__heap *h = aios__ctx_heap(ctx);
+    for (uint32_t i = 0; i < r->n; i++)
+        aios__free(h, r->list[i]);
+    aios__free(h, r);
+}
+
+static bool scheme_ok(const char *s, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        bool lower = s[i] >= 'a' && s[i] <= 'z';
+        bool later = (s[i] >= '0' && s[i] <= '9') || s[i] == '+' || s[i] == '-' || s[i] == '.';
+        if (!lower && !(i && later))
+            return false;
+    }
+    return n >= 1 && n <= AIOS__SCHEME_MAX;
+}
+
+static aios__backend *find(const registry *r, const char *s, size_t n)
+{
+    for (uint32_t i = 0; r && i < r->n; i++)
+        if (strlen(r->list[i]->name) == n && !memcmp(r->list[i]->name, s, n))
+            return r->list[i];
+    return NULL;
+}
+
+static int check_ops(const aios_backend_ops *ops, aios_error *err)
+{
+    if (!ops->name || !scheme_ok(ops->name, strnlen(ops->name, AIOS__SCHEME_MAX + 1)))
+        return aios__fail(err, AIOS_EINVAL, "a backend's name must match [a-z][a-z0-9+.-]{0,31}");
+    const struct {
+        const char *name;
+        bool set;
+    } needed[] = {
+        {"open", ops->open},
+        {"close", ops->close},
+        {"session_new", ops->session_new},
+        {"session_free", ops->session_free},
+        {"start", ops->start},
+        {"step", ops->step},
+    };
+    for (size_t i = 0; i < AIOS__ARRAY_LEN(needed); i++)
+        if (!needed[i].set)
+            return aios__fail(err, AIOS_EINVAL, "backend %s: the slot %s is NULL but has no default", ops->name, needed[i].name);
+    return AIOS_OK;
+}
+
+/* The registry of ctx, made by whoever comes first. */
+static registry *registry_of(aios_ctx *ctx, aios_error *err)
+{
+    aios__ctx_lock(ctx);
+    registry *r = aios__ctx_slot(ctx, AIOS__SLOT_BACKENDS);
+    aios__ctx_unlock(ctx);
+    if (r)
+        return r;
+    registry *mine = aios__alloc(aios__ctx_heap(ctx), AIOS_MEM_OTHER, sizeof *mine, err);
+    if (!mine)
+        return NULL;
+    aios__ctx_lock(ctx);
+    r = aios__ctx_slot(ctx, AIOS__SLOT_BACKENDS);
+    if (!r) {
+        aios__ctx_slot_set(ctx, AIOS__SLOT_BACKENDS, mine, free_registry);
+        r = mine;
+        mine = NULL;
+    }
+    aios__ctx_unlock(ctx);
+    aios__free(aios__ctx_heap(ctx), mine);
+    return r;
+}
+
+int aios_backend_register(aios_ctx *ctx, const aios_backend_ops *src, void *user, aios_error *err)
+{
+    aios_backend_ops ops;
+    if (!ctx || !src)
+        return aios__fail(err, AIOS_EINVAL, "aios_backend_register: %s is NULL", ctx ? "ops" : "ctx");
+    int rc = aios__struct_in(&ops, sizeof ops, src, err);
+    if (!rc)
+        rc = check_ops(&ops, err);
+    if (rc)
+        return rc;
+    registry *r = registry_of(ctx, err);
+    aios__backend *b = r ? aios__alloc(aios__ctx_heap(ctx), AIOS_MEM_OTHER, sizeof *b, err) : NULL;
+    if (!b)
+        return aios__nomem(err);
+    memcpy(b->name, ops.name, strlen(ops.name) + 1);
+    b->ops = ops;
+    b->ops.name = b->name;
+    b->user = user;
+    aios__ctx_lock(ctx);
+    if (find(r, b->name, strlen(b->name)))
+        rc = AIOS_EEXIST;
+    else if (r->n == MAX_BACKENDS)
+        rc = AIOS_ELIMIT;
+    else
+        r->list[r->n++] = b;
+    aios__ctx_unlock(ctx);
+    if (!rc)
+        return AIOS_OK;
+    aios__fail(err, rc, rc == AIOS_EEXIST ? "a backend %s is registered already" : "backend %s: the context holds as many backends as it can", b->name);
+    aios__free(aios__ctx_heap(ctx), b);
+    return rc;
+}
+
+static bool ends_in_gguf(const char *s)
+{
+    size_t n = strlen(s);
+    return n > 5 && !strcmp(s + n - 5, ".gguf");
+}
+
+int aios__backend_find(aios_ctx *ctx, const char *uri, const aios__backend **out, const char **path, aios_error *err)
+{
+    size_t n = strlen(uri);
+    if (!n || n > AIOS__URI_MAX || !aios__utf8_valid(uri, n))
+        return aios__fail(err, AIOS_EINVAL, "a model URI is UTF-8 text of 1 to %u bytes", (unsigned)AIOS__URI_MAX);
+    const char *colon = strchr(uri, ':');
+    bool has_scheme = colon && scheme_ok(uri, (size_t)(colon - uri));
+    const char *name = has_scheme ? uri : "gguf";
+    size_t n_name = has_scheme ? (size_t)(colon - uri) : 4;
+    if (!has_scheme && !ends_in_gguf(uri))
+        return aios__fail(err, AIOS_EINVAL, "\"%.200s\" names no model: write gguf:FILE, a path that ends in .gguf, or echo:", uri);
+    *path = has_scheme ? colon + 1 : uri;
+    aios__ctx_lock(ctx);
+    *out = find(aios__ctx_slot(ctx, AIOS__SLOT_BACKENDS), name, n_name);
+    aios__ctx_unlock(ctx);
+    if (!*out)
+        return aios__fail(err, AIOS_ENOTSUP, "no backend \"%.*s\" for \"%.200s\": this build has none and no plugin added it", (int)n_name, name, uri);
+    return AIOS_OK;
+}

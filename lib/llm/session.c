@@ -1,0 +1,649 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A session: one turn at a time, driven by its caller or by the model's thread, read through the one queue. */
+#include <errno.h>
+#include <stdio.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "llm/session_priv.h"
+
+#define MAX_REPLY ((size_t)64 << 20)
+#define CANCEL_STEPS 8
+#define STALL_EVENTS 512u
+#define STALL_BYTES ((size_t)4 << 20)
+
+/* ---- one call at a time ------------------------------------------------------------------------------------------- */
+
+static int enter(aios_session *s, aios_error *err)
+{
+    uint32_t idle = 0;
+    if (!atomic_compare_exchange_strong(&s->busy, &idle, 1))
+        return aios__fail(err, AIOS_EBUSY, "another call is inside this session: use it from one thread at a time");
+    return AIOS_OK;
+}
+
+static int leave(aios_session *s, int rc)
+{
+    atomic_store(&s->busy, 0);
+    return rc;
+}
+
+/* As enter, for what must not happen while a turn runs. */
+static int enter_idle(aios_session *s, aios_error *err)
+{
+    int rc = enter(s, err);
+    if (!rc && atomic_load(&s->running))
+        return leave(s, aios__fail(err, AIOS_EBUSY, "a turn is running: read its events to the end, or cancel it and read them"));
+    return rc;
+}
+
+static int no_slot(const aios_session *s, const char *what, aios_error *err)
+{
+    return aios__fail(err, AIOS_ENOTSUP, "the backend %s cannot %s", s->ops->name, what);
+}
+
+/* ---- events up ---------------------------------------------------------------------------------------------------- */
+
+static void wake_fd(aios_session *s)
+{
+    int fd = atomic_load(&s->fd);
+    uint64_t one = 1;
+    if (fd >= 0) {
+        ssize_t r = write(fd, &one, sizeof one);
+        AIOS__UNUSED(r); /* a full counter is readable already */
+    }
+}
+
+static void drain_fd(aios_session *s)
+{
+    int fd = atomic_load(&s->fd);
+    uint64_t count;
+    if (fd >= 0) {
+        ssize_t r = read(fd, &count, sizeof count);
+        AIOS__UNUSED(r);
+    }
+}
+
+static int push(aios_session *s, const aios_event *ev)
+{
+    aios__event_node *node;
+    int rc = aios__event_new(s->heap, ev, &node, &s->sink_error);
+    if (rc)
+        return rc;
+    pthread_mutex_lock(&s->lock);
+    aios__events_push(&s->events, node);
+    wake_fd(s);
+    pthread_cond_broadcast(&s->ready);
+    pthread_mutex_unlock(&s->lock);
+    return AIOS_OK;
+}
+
+/* Ends the turn. Needs no memory. */
+static void finish(aios_session *s, const aios_error *failure)
+{
+    aios_event ev = AIOS_INIT(aios_event);
+    ev.type = failure ? AIOS_EVENT_ERROR : AIOS_EVENT_DONE;
+    ev.error = failure;
+    ev.text = s->text.p ? s->text.p : "";
+    ev.n_text = s->text.n;
+    ev.name = failure ? aios_code_name(failure->code) : s->reason;
+    pthread_mutex_lock(&s->lock);
+    aios__events_finish(&s->events, &ev);
+    atomic_store(&s->running, 0);
+    wake_fd(s);
+    pthread_cond_broadcast(&s->ready);
+    pthread_mutex_unlock(&s->lock);
+}
+
+/* ---- the sink ----------------------------------------------------------------------------------------------------- */
+
+static int sink_failed(aios_session *s, int rc)
+{
+    if (rc)
+        s->sink_failed = rc;
+    return rc;
+}
+
+static int sink_dead(const aios_session *s)
+{
+    return s->sink_failed ? s->sink_failed : atomic_load(&s->cancel) ? AIOS_ECANCELED : AIOS_OK;
+}
+
+static int sink_piece(aios_session *s, int32_t type, const char *p, size_t n)
+{
+    int rc = sink_dead(s);
+    if (rc || !n)
+        return rc;
+    if (!p || memchr(p, 0, n) || !aios__utf8_valid(p, n))
+        return sink_failed(s, AIOS_EPROTO);
+    if (type == AIOS_EVENT_TEXT) {
+        rc = aios__buf_add(&s->text, p, n, &s->sink_error);
+        if (rc)
+            return sink_failed(s, rc);
+    }
+    aios_event ev = AIOS_INIT(aios_event);
+    ev.type = type;
+    ev.text = p;
+    ev.n_text = n;
+    return sink_failed(s, push(s, &ev));
+}
+
+static int sink_text(void *user, const char *p, size_t n)
+{
+    return sink_piece(user, AIOS_EVENT_TEXT, p, n);
+}
+
+static int sink_reasoning(void *user, const char *p, size_t n)
+{
+    return sink_piece(user, AIOS_EVENT_REASONING, p, n);
+}
+
+static int sink_call(void *user, const char *name, const char *args, size_t n_args, const char *call_id)
+{
+    aios_session *s = user;
+    char id[32];
+    int rc = sink_dead(s);
+    if (rc)
+        return rc;
+    if (!name || !args || !aios__utf8_valid(name, strlen(name)) || memchr(args, 0, n_args) || !aios__utf8_valid(args, n_args))
+        return sink_failed(s, AIOS_EPROTO);
+    if (call_id && (!*call_id || strlen(call_id) > 256 || !aios__utf8_valid(call_id, strlen(call_id))))
+        call_id = NULL;
+    if (s->n_calls++ && s->one_call)
+        return AIOS_OK; /* asked for one: a server that ignores it must not have two effects */
+    if (!call_id) {
+        snprintf(id, sizeof id, "call_%llu", (unsigned long long)s->next_call++);
+        call_id = id;
+    }
+    aios_event ev = AIOS_INIT(aios_event);
+    ev.type = AIOS_EVENT_CALL;
+    ev.name = name;
+    ev.call_id = call_id;
+    ev.text = args;
+    ev.n_text = n_args;
+    return sink_failed(s, push(s, &ev));
+}
+
+static int sink_usage(void *user, const aios_usage *usage)
+{
+    aios_session *s = user;
+    aios_usage u;
+    int rc = sink_dead(s);
+    if (rc)
+        return rc;
+    if (!usage || aios__struct_in(&u, sizeof u, usage, NULL))
+        return sink_failed(s, AIOS_EPROTO);
+    aios_event ev = AIOS_INIT(aios_event);
+    ev.type = AIOS_EVENT_USAGE;
+    ev.usage = &u;
+    return sink_failed(s, push(s, &ev));
+}
+
+static int sink_stop(void *user, const char *reason)
+{
+    aios_session *s = user;
+    snprintf(s->reason, sizeof s->reason, "%s", reason ? reason : "stop");
+    return AIOS_OK;
+}
+
+/* ---- steps -------------------------------------------------------------------------------------------------------- */
+
+static int step_once(aios_session *s, aios_error *err)
+{
+    aios_sink sink = AIOS_INIT(aios_sink);
+    sink.user = s;
+    sink.text = sink_text;
+    sink.reasoning = sink_reasoning;
+    sink.call = sink_call;
+    sink.usage = sink_usage;
+    sink.stop = sink_stop;
+    return s->ops->step(s->self, &sink, err);
+}
+
+/* Lets the backend end a turn that the wrapper gives up. */
+static void stop_backend(aios_session *s)
+{
+    aios_error ignored = AIOS_INIT(aios_error);
+    if (!s->ops->cancel)
+        return;
+    s->ops->cancel(s->self);
+    if (!s->sink_failed)
+        s->sink_failed = AIOS_ECANCELED; /* nothing more goes up */
+    for (int i = 0; i < CANCEL_STEPS && step_once(s, &ignored) == AIOS_AGAIN; i++)
+        ;
+}
+
+static void fail_turn(aios_session *s, int code, aios_error *err)
+{
+    if (s->sink_error.code == code) {
+        aios__error_copy(err, &s->sink_error);
+    } else if (err->code != code) {
+        const char *why = code == AIOS_EPROTO ? "the backend %s sent text that is not valid UTF-8 or misused its sink" : "the turn of backend %s failed";
+        aios__fail(err, code, why, s->ops->name);
+    }
+    finish(s, err);
+}
+
+void aios__session_step(aios_session *s)
+{
+    aios_error err = AIOS_INIT(aios_error);
+    if (atomic_load(&s->cancel)) {
+        stop_backend(s);
+        aios__fail(&err, AIOS_ECANCELED, "the turn was cancelled");
+        finish(s, &err);
+        return;
+    }
+    if (s->deadline && aios__now_ns(aios__ctx_env(s->model->ctx)) >= s->deadline) {
+        stop_backend(s);
+        aios__fail(&err, AIOS_ETIMEDOUT, "the turn was not over within its timeout_ns");
+        finish(s, &err);
+        return;
+    }
+    int rc = step_once(s, &err);
+    if (rc >= 0 && s->sink_failed) {
+        rc = s->sink_failed;
+        stop_backend(s);
+    }
+    if (rc < 0 && atomic_load(&s->cancel)) {
+        rc = AIOS_ECANCELED;
+        aios__fail(&err, rc, "the turn was cancelled");
+    }
+    if (rc < 0)
+        fail_turn(s, rc, &err);
+    else if (rc == AIOS_DONE)
+        finish(s, NULL);
+}
+
+bool aios__session_stall(aios_session *s)
+{
+    pthread_mutex_lock(&s->lock);
+    s->stalled = s->events.n >= STALL_EVENTS || s->events.n_bytes >= STALL_BYTES;
+    bool stalled = s->stalled;
+    pthread_mutex_unlock(&s->lock);
+    return stalled;
+}
+
+/* ---- life --------------------------------------------------------------------------------------------------------- */
+
+static int init_sync(aios_session *s, aios_error *err)
+{
+    pthread_condattr_t attr;
+    if (pthread_mutex_init(&s->lock, NULL))
+        return aios__fail(err, AIOS_ENOMEM, "the system has no room for another mutex");
+    int e = pthread_condattr_init(&attr);
+    if (!e) {
+        e = pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+        if (!e)
+            e = pthread_cond_init(&s->ready, &attr);
+        pthread_condattr_destroy(&attr);
+    }
+    if (e) {
+        pthread_mutex_destroy(&s->lock);
+        return aios__fail_sys(err, AIOS_ENOMEM, e, "the system has no room for another condition variable");
+    }
+    return AIOS_OK;
+}
+
+/* A session without a backend side. */
+static int shell_new(aios_model *m, bool threaded, aios_session **out, aios_error *err)
+{
+    aios__heap *h = aios__ctx_heap(m->ctx);
+    aios_session *s = aios__alloc(h, AIOS_MEM_OTHER, sizeof *s, err);
+    if (!s)
+        return aios__nomem(err);
+    int rc = init_sync(s, err);
+    if (rc) {
+        aios__free(h, s);
+        return rc;
+    }
+    s->heap = h;
+    s->ops = m->ops;
+    s->threaded = threaded;
+    s->next_call = 1;
+    atomic_init(&s->fd, -1);
+    aios__events_init(&s->events, h);
+    aios__buf_init(&s->text, h, AIOS_MEM_TEXT, MAX_REPLY);
+    s->model = aios__model_ref(m);
+    *out = s;
+    return AIOS_OK;
+}
+
+static void shell_free(aios_session *s)
+{
+    aios_model *m = s->model;
+    aios__events_clear(&s->events);
+    aios__buf_free(&s->text);
+    if (atomic_load(&s->fd) >= 0)
+        close(atomic_load(&s->fd));
+    pthread_cond_destroy(&s->ready);
+    pthread_mutex_destroy(&s->lock);
+    aios__free(s->heap, s);
+    aios_model_close(m);
+}
+
+int aios_session_new(aios_model *m, const aios_session_config *src, aios_session **out, aios_error *err)
+{
+    aios_session_config cfg;
+    if (!m || !out)
+        return aios__fail(err, AIOS_EINVAL, "aios_session_new: %s is NULL", m ? "s" : "m");
+    *out = NULL;
+    int rc = aios__struct_in(&cfg, sizeof cfg, src, err);
+    if (!rc && cfg.driver > AIOS_DRIVER_THREAD)
+        rc = aios__fail(err, AIOS_EINVAL, "driver %u is none of AIOS_DRIVER_x", cfg.driver);
+    aios_session *s;
+    if (!rc)
+        rc = shell_new(m, cfg.driver == AIOS_DRIVER_THREAD, &s, err);
+    if (rc)
+        return rc;
+    rc = m->ops->session_new(m->self, &cfg, &s->self, err);
+    if (rc) {
+        shell_free(s);
+        return rc;
+    }
+    *out = s;
+    return AIOS_OK;
+}
+
+void aios_session_free(aios_session *s)
+{
+    if (!s)
+        return;
+    if (s->threaded && s->model->driver.started) {
+        aios_session_cancel(s);
+        aios__driver_remove(&s->model->driver, s);
+    }
+    s->ops->session_free(s->self);
+    shell_free(s);
+}
+
+int aios_session_fork(aios_session *s, aios_session **out, aios_error *err)
+{
+    if (!s || !out)
+        return aios__fail(err, AIOS_EINVAL, "aios_session_fork: %s is NULL", s ? "out" : "s");
+    *out = NULL;
+    if (!s->ops->fork)
+        return no_slot(s, "fork a session", err);
+    int rc = enter_idle(s, err);
+    if (rc)
+        return rc;
+    aios_session *f;
+    rc = shell_new(s->model, s->threaded, &f, err);
+    if (rc)
+        return leave(s, rc);
+    f->next_call = s->next_call;
+    rc = s->ops->fork(s->self, &f->self, err);
+    if (rc)
+        shell_free(f);
+    else
+        *out = f;
+    return leave(s, rc);
+}
+
+/* ---- before a turn ------------------------------------------------------------------------------------------------ */
+
+int aios_session_prewarm(aios_session *s, const aios_request *prefix, aios_error *err)
+{
+    aios__request r;
+    if (!s)
+        return aios__fail(err, AIOS_EINVAL, "aios_session_prewarm: s is NULL");
+    int rc = aios__request_in(s->model->ctx, prefix, &r, err);
+    if (rc)
+        return rc;
+    rc = enter_idle(s, err);
+    if (!rc)
+        rc = leave(s, s->ops->prewarm ? s->ops->prewarm(s->self, &r.req, err) : AIOS_OK);
+    aios__request_free(&r);
+    return rc;
+}
+
+int aios_session_count(aios_session *s, const aios_request *req, uint32_t *n_tokens, aios_error *err)
+{
+    aios__request r;
+    if (!s || !n_tokens)
+        return aios__fail(err, AIOS_EINVAL, "aios_session_count: %s is NULL", s ? "n_tokens" : "s");
+    *n_tokens = 0;
+    if (!s->ops->count)
+        return no_slot(s, "count tokens", err);
+    int rc = aios__request_in(s->model->ctx, req, &r, err);
+    if (rc)
+        return rc;
+    rc = enter_idle(s, err);
+    if (!rc)
+        rc = leave(s, s->ops->count(s->self, &r.req, n_tokens, err));
+    aios__request_free(&r);
+    return rc;
+}
+
+/* Ids made here stay unique within a conversation: they count on from the calls it holds. */
+static uint64_t first_call_id(const aios_transcript *t)
+{
+    uint64_t n = 1;
+    for (uint32_t i = 0; i < aios_transcript_count(t); i++) {
+        aios_entry e = AIOS_INIT(aios_entry);
+        aios_transcript_at(t, i, &e);
+        for (uint32_t k = 0; k < e.n_parts; k++) {
+            const aios_part *p = (const aios_part *)(const void *)((const char *)e.parts + k * e.part_stride);
+            unsigned long long id = 0;
+            if (p->kind == AIOS_PART_CALL && sscanf(p->call_id, "call_%19llu", &id) == 1 && id >= n)
+                n = id + 1;
+        }
+    }
+    return n;
+}
+
+static int begin(aios_session *s, const aios_request *q, aios_error *err)
+{
+    if (s->threaded) {
+        int rc = aios__driver_start(&s->model->driver, err);
+        if (rc)
+            return rc;
+    }
+    pthread_mutex_lock(&s->lock);
+    aios__events_clear(&s->events);
+    drain_fd(s);
+    s->stalled = false;
+    pthread_mutex_unlock(&s->lock);
+    aios__buf_clear(&s->text);
+    memcpy(s->reason, "stop", 5);
+    s->sink_failed = 0;
+    s->sink_error = (aios_error)AIOS_INIT(aios_error);
+    s->n_calls = 0;
+    s->one_call = q->flags & AIOS_REQUEST_ONE_CALL;
+    uint64_t id = first_call_id(q->transcript);
+    if (id > s->next_call)
+        s->next_call = id;
+    atomic_store(&s->cancel, 0);
+    int rc = s->ops->start(s->self, q, err);
+    if (rc)
+        return rc < 0 ? rc : aios__fail(err, AIOS_EINTERNAL, "backend %s: start gave %d", s->ops->name, rc);
+    int64_t now = aios__now_ns(aios__ctx_env(s->model->ctx));
+    s->deadline = !q->timeout_ns ? 0 : q->timeout_ns > INT64_MAX - now ? INT64_MAX : now + q->timeout_ns;
+    atomic_store(&s->running, 1);
+    if (s->threaded)
+        aios__driver_add(&s->model->driver, s);
+    return AIOS_OK;
+}
+
+int aios_session_start(aios_session *s, const aios_request *req, aios_error *err)
+{
+    aios__request r;
+    if (!s)
+        return aios__fail(err, AIOS_EINVAL, "aios_session_start: s is NULL");
+    int rc = aios__request_in(s->model->ctx, req, &r, err);
+    if (rc)
+        return rc;
+    rc = enter_idle(s, err);
+    if (!rc)
+        rc = leave(s, begin(s, &r.req, err));
+    aios__request_free(&r);
+    return rc;
+}
+
+/* ---- reading ------------------------------------------------------------------------------------------------------ */
+
+static int64_t real_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+/* With the lock held: waits for the driver until `until` (-1: for ever). False when the time is over. */
+static bool wait_ready(aios_session *s, int64_t until)
+{
+    if (until < 0)
+        return !pthread_cond_wait(&s->ready, &s->lock);
+    struct timespec ts = {.tv_sec = (time_t)(until / 1000000000), .tv_nsec = (long)(until % 1000000000)};
+    return pthread_cond_timedwait(&s->ready, &s->lock, &ts) != ETIMEDOUT;
+}
+
+/* Takes an event under the lock; tells whether the driver may go on. */
+static const aios_event *take(aios_session *s, bool *resume)
+{
+    const aios_event *ev = aios__events_pop(&s->events);
+    if (!aios__events_ready(&s->events))
+        drain_fd(s);
+    *resume = s->stalled && s->events.n < STALL_EVENTS / 2 && s->events.n_bytes < STALL_BYTES / 2;
+    if (*resume)
+        s->stalled = false;
+    return ev;
+}
+
+static int next_threaded(aios_session *s, int32_t timeout_ms, const aios_event **ev)
+{
+    int64_t until = timeout_ms < 0 ? -1 : real_now() + (int64_t)timeout_ms * 1000000;
+    bool resume = false, in_time = true;
+    pthread_mutex_lock(&s->lock);
+    while (!(*ev = take(s, &resume)) && atomic_load(&s->running) && in_time) {
+        if (resume)
+            break;
+        in_time = timeout_ms && wait_ready(s, until);
+    }
+    pthread_mutex_unlock(&s->lock);
+    if (resume)
+        aios__driver_add(&s->model->driver, s);
+    if (*ev)
+        return AIOS_OK;
+    return atomic_load(&s->running) ? AIOS_AGAIN : AIOS_DONE;
+}
+
+static int next_driving(aios_session *s, int32_t timeout_ms, const aios_event **ev)
+{
+    int64_t until = timeout_ms <= 0 ? 0 : real_now() + (int64_t)timeout_ms * 1000000;
+    bool resume;
+    for (bool stepped = false;; stepped = true) {
+        pthread_mutex_lock(&s->lock);
+        *ev = take(s, &resume);
+        pthread_mutex_unlock(&s->lock);
+        if (*ev)
+            return AIOS_OK;
+        if (!atomic_load(&s->running))
+            return AIOS_DONE;
+        if (stepped && timeout_ms >= 0 && real_now() >= until)
+            return AIOS_AGAIN;
+        aios__session_step(s);
+    }
+}
+
+int aios_session_next(aios_session *s, int32_t timeout_ms, const aios_event **ev)
+{
+    if (!s || !ev)
+        return AIOS_EINVAL;
+    *ev = NULL;
+    int rc = enter(s, NULL);
+    if (rc)
+        return rc;
+    return leave(s, s->threaded ? next_threaded(s, timeout_ms, ev) : next_driving(s, timeout_ms, ev));
+}
+
+int aios_session_fd(aios_session *s)
+{
+    if (!s || enter(s, NULL))
+        return -1;
+    int fd = atomic_load(&s->fd);
+    if (fd < 0) {
+        fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        if (fd >= 0 && aios__driver_start(&s->model->driver, NULL)) {
+            close(fd);
+            fd = -1;
+        }
+        if (fd >= 0) {
+            atomic_store(&s->fd, fd);
+            pthread_mutex_lock(&s->lock);
+            if (aios__events_ready(&s->events))
+                wake_fd(s);
+            pthread_mutex_unlock(&s->lock);
+            bool take_over = !s->threaded && atomic_load(&s->running);
+            s->threaded = true;
+            if (take_over)
+                aios__driver_add(&s->model->driver, s);
+        }
+    }
+    leave(s, 0);
+    return fd;
+}
+
+/* Atomics and write(2) alone: a signal handler may call it. */
+int aios_session_cancel(aios_session *s)
+{
+    if (!s)
+        return AIOS_EINVAL;
+    int saved = errno;
+    atomic_store(&s->cancel, 1);
+    if (s->ops->cancel && (atomic_load(&s->running) || atomic_load(&s->busy)))
+        s->ops->cancel(s->self);
+    wake_fd(s);
+    errno = saved;
+    return AIOS_OK;
+}
+
+/* ---- tokens ------------------------------------------------------------------------------------------------------- */
+
+int aios_session_eval(aios_session *s, const int32_t *ids, uint32_t n_ids, float *logits, uint32_t n_rows, aios_error *err)
+{
+    if (!s || (!ids && n_ids) || (!logits && n_rows))
+        return aios__fail(err, AIOS_EINVAL, "aios_session_eval: %s is NULL", !s ? "s" : !ids && n_ids ? "ids" : "logits");
+    if (n_rows > n_ids)
+        return aios__fail_need(err, AIOS_EINVAL, n_ids, n_rows, "%u rows of logits were asked for but only %u tokens given", n_rows, n_ids);
+    if (!s->ops->eval)
+        return no_slot(s, "evaluate tokens", err);
+    int rc = enter_idle(s, err);
+    return rc ? rc : leave(s, s->ops->eval(s->self, ids, n_ids, logits, n_rows, err));
+}
+
+static int batch_enter(aios_session *const *sessions, uint32_t n, void **selves, aios_error *err)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        int rc = !sessions[i] || sessions[i]->model != sessions[0]->model
+                     ? aios__fail(err, AIOS_EINVAL, "sessions[%u] is NULL or of another model", i)
+                     : enter_idle(sessions[i], err); /* a session given twice is busy the second time */
+        if (rc) {
+            while (i-- > 0)
+                leave(sessions[i], 0);
+            return rc;
+        }
+        selves[i] = sessions[i]->self;
+    }
+    return AIOS_OK;
+}
+
+int aios_session_eval_batch(aios_session *const *sessions, const int32_t *ids, uint32_t n, float *logits, aios_error *err)
+{
+    if (!sessions || !ids || !n || !sessions[0])
+        return aios__fail(err, AIOS_EINVAL, "aios_session_eval_batch: %s", !n ? "n is 0" : "an argument is NULL");
+    if (!sessions[0]->ops->eval_batch)
+        return no_slot(sessions[0], "evaluate tokens", err);
+    const aios_session *first = sessions[0];
+    void **selves = aios__alloc_array(first->heap, AIOS_MEM_OTHER, n, sizeof *selves, err);
+    if (!selves)
+        return aios__nomem(err);
+    int rc = batch_enter(sessions, n, selves, err);
+    if (!rc) {
+        rc = first->ops->eval_batch(selves, ids, n, logits, err);
+        for (uint32_t i = 0; i < n; i++)
+            leave(sessions[i], 0);
+    }
+    aios__free(first->heap, selves);
+    return rc;
+}

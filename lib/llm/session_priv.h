@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Shared by model.c, session.c, request.c and driver.c. */
+#ifndef AIOS_LIB_SESSION_PRIV_H
+#define AIOS_LIB_SESSION_PRIV_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "llm/llm.h"
+
+/** Steps the active sessions of one model, one after the other; parks when there are none. */
+typedef struct aios__driver {
+    pthread_mutex_t lock;
+    pthread_cond_t work; /**< a session was added, or stop */
+    pthread_cond_t idle; /**< a step ended */
+    pthread_t thread;
+    bool started, stop;
+    aios_session *head, *tail; /**< queue of sessions to step */
+    aios_session *stepping;
+} aios__driver;
+
+struct aios_model {
+    _Atomic uint32_t refs;
+    aios_ctx *ctx;
+    const aios_backend_ops *ops;
+    void *self;
+    aios__driver driver;
+};
+
+struct aios_session {
+    aios_model *model;
+    const aios_backend_ops *ops;
+    void *self;
+    aios__heap *heap;
+    _Atomic uint32_t busy;    /**< a call is inside */
+    _Atomic uint32_t cancel;
+    _Atomic uint32_t running; /**< a turn wants steps */
+    _Atomic int fd;           /**< eventfd, or -1 */
+    bool threaded;
+
+    pthread_mutex_t lock;     /**< guards the three below */
+    pthread_cond_t ready;
+    aios__events events;
+    bool stalled;             /**< the driver waits for the reader */
+
+    int64_t deadline;         /**< of the turn; 0: none */
+    uint64_t next_call;       /**< number of the next call id that is made here */
+    uint32_t n_calls;         /**< of this turn */
+    bool one_call;
+    int sink_failed;
+    aios_error sink_error;
+    aios__buf text;           /**< the whole reply */
+    char reason[32];
+
+    aios_session *queue_next; /**< guarded by the driver's lock */
+    bool queued;
+};
+
+/** A request checked and widened to this version's structs. */
+typedef struct aios__request {
+    aios_request req;
+    aios_sampling sampling;
+    aios_tool_def *tools;
+    aios__heap *heap;
+} aios__request;
+int aios__request_in(aios_ctx *ctx, const aios_request *src, aios__request *out, aios_error *err);
+void aios__request_free(aios__request *r);
+
+int aios__driver_init(aios__driver *d, aios_error *err);
+int aios__driver_start(aios__driver *d, aios_error *err);
+void aios__driver_add(aios__driver *d, aios_session *s);
+/** Returns once the session is neither queued nor being stepped. */
+void aios__driver_remove(aios__driver *d, aios_session *s);
+void aios__driver_destroy(aios__driver *d);
+
+/** One step of a running turn, by whoever drives. */
+void aios__session_step(aios_session *s);
+/** True if the reader is so far behind that the driver must wait; marks the session stalled. */
+bool aios__session_stall(aios_session *s);
+
+#endif
