@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The one array of built-in plugins; each makes the same calls as a plugin's init. */
 #include "base/base.h"
+#include "device/device.h"
 
 typedef int init_fn(aios_ctx *ctx, aios_error *err);
 
 static init_fn *const builtins[] = {
+    aios__device_init,
     NULL, /* ends the list */
 };
 

@@ -38,9 +38,20 @@ typedef void aios__spmd_fn(void *user, uint32_t tid, uint32_t n_threads);
 int aios__pool_spmd(aios_pool *pool, aios__spmd_fn *fn, void *user);
 void aios__pool_barrier(aios_pool *pool, uint32_t tid);
 
+/** Memory of dev, counted as `kind`: mem->n_bytes of it, or none yet if flags has LAZY and *lazy (may be NULL) says so. */
+int aios__device_alloc(aios_device *dev, const aios_device_alloc_args *args, uint32_t kind, aios_device_mem *out, bool *lazy,
+                       aios_error *err);
+/** charged: what was counted for it. */
+void aios__device_release(aios_device *dev, aios_device_mem *mem, uint32_t kind, size_t charged);
+
+/** Dequantizes n elements of dtype; of the kernel tier, which the CPU's "matmul" needs for quantized weights. */
+typedef int aios__dequantize_fn(int32_t dtype, const void *src, size_t n, float *out);
+void aios__device_set_dequantize(aios_ctx *ctx, aios__dequantize_fn *fn);
+
 /** The built-in CPU device of ctx, borrowed. */
 aios_device *aios__device_cpu(aios_ctx *ctx);
 aios_ctx *aios__device_ctx(const aios_device *dev);
+bool aios__device_is_host(const aios_device *dev); /**< its memory has addresses of the host */
 const aios_device_ops *aios__device_ops(const aios_device *dev, void **self);
 /** Called by lib/builtin.c: registers the CPU. */
 int aios__device_init(aios_ctx *ctx, aios_error *err);

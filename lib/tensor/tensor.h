@@ -19,7 +19,7 @@ bool aios__dtype_bytes(int32_t id, uint64_t n, uint64_t *bytes);
 
 /**
  * Size-class pool of equal pages on a device (KV pages): freed pages are kept and reused. Thread-safety: safe.
- * Idle memory beyond keep_bytes is given back.
+ * Idle memory beyond keep_bytes is given back. Contents of a page are undefined; pages are 64-aligned.
  */
 typedef struct aios__pages aios__pages;
 int aios__pages_new(aios_device *dev, size_t page_bytes, size_t keep_bytes, uint32_t kind, aios__pages **out, aios_error *err);

@@ -62,11 +62,13 @@ typedef struct aios_device_ops {
     int (*alloc)(void *self, const aios_device_alloc_args *args, aios_device_mem *out, aios_error *err);
     void (*free)(void *self, aios_device_mem *mem);
     int (*copy)(void *self, const aios_device_copy_args *args, aios_error *err);
-    int (*fill)(void *self, aios_device_mem *mem, size_t offset, size_t n_bytes, uint8_t value, aios_error *err); /**< default: by copy */
+    int (*fill)(void *self, const aios_device_mem *mem, size_t offset, size_t n_bytes, uint8_t value, aios_error *err); /**< default: by copy */
     int (*kernel)(void *self, const aios_device_kernel_args *args, aios_error *err); /**< default: ENOTSUP */
     int (*event_record)(void *self, uint64_t *event, aios_error *err);               /**< default: everything is done at once */
     int (*event_wait)(void *self, uint64_t event, int64_t timeout_ns, aios_error *err);
     void (*close)(void *self);
+    /** Makes the first n_bytes of memory allocated LAZY usable; default: LAZY is ignored and all is taken at once. */
+    int (*commit)(void *self, aios_device_mem *mem, size_t n_bytes, aios_error *err);
 } aios_device_ops;
 
 /** Adds a device to ctx; ops is copied, close(self) is called when ctx goes. EEXIST if the name is taken. */
@@ -74,6 +76,7 @@ AIOS_API int aios_device_register(aios_ctx *ctx, const aios_device_ops *ops, voi
 
 /** Raw access for conformance tests and backends: these check, account, then call the slot. */
 AIOS_API int aios_device_copy(aios_device *dev, const aios_device_copy_args *args, aios_error *err);
+AIOS_API int aios_device_fill(aios_device *dev, const aios_device_mem *mem, size_t offset, size_t n_bytes, uint8_t value, aios_error *err);
 AIOS_API int aios_device_kernel(aios_device *dev, const aios_device_kernel_args *args, aios_error *err);
 AIOS_API int aios_device_event_record(aios_device *dev, uint64_t *event, aios_error *err);
 AIOS_API int aios_device_event_wait(aios_device *dev, uint64_t event, int64_t timeout_ns, aios_error *err);
