@@ -11,6 +11,10 @@ static const struct {
 } rows[] = {
     {AIOS__ISA_SCALAR, aios__gemm_init_ref},
     {AIOS__ISA_SCALAR, aios__quantize_init_ref},
+#ifdef __x86_64__
+    {AIOS__ISA_AVX2, aios__gemm_init_avx2},
+    {AIOS__ISA_AVX2, aios__float_init_avx2},
+#endif
 };
 
 void aios__kernels_init(aios__kernels *k, uint32_t levels)

@@ -89,6 +89,7 @@ static inline float aios__bf16_float(uint16_t h)
 void aios__gemm_init_ref(aios__kernels *k);
 void aios__quantize_init_ref(aios__kernels *k);
 void aios__gemm_init_avx2(aios__kernels *k);
+void aios__float_init_avx2(aios__kernels *k);
 void aios__gemm_init_avxvnni(aios__kernels *k);
 void aios__gemm_init_avx512(aios__kernels *k);
 void aios__gemm_init_avx512vnni(aios__kernels *k);

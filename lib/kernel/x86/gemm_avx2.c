@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * AVX2 GEMM. Unsigned codes times signed activations by vpmaddubsw, summed in 16 bits as long as nothing can overflow. A
+ * sub-block is done in two passes of four k groups: their 8 registers of codes stay while the tokens of the tile go by, and
+ * what a token has so far waits in the first-level cache.
+ */
+#include "kernel/x86/tile_avx2.h"
+
+/* Two products of a 5-bit code and an activation reach 7874, so four groups fill 16 bits and eight do not; 6 bits: two. */
+#define MADD _mm256_maddubs_epi16
+
+/* 16-bit sums of four groups, for codes of at most 5 bits. */
+AIOS__INLINE __m256i four(__m256i c[4][2], const int h, const __m256i x[4])
+{
+    __m256i s = _mm256_add_epi16(MADD(c[0][h], x[0]), MADD(c[1][h], x[1]));
+    return _mm256_add_epi16(s, _mm256_add_epi16(MADD(c[2][h], x[2]), MADD(c[3][h], x[3])));
+}
+/* 32-bit sums of four groups times the 16-bit factors v. */
+AIOS__INLINE __m256i four_scaled(const fmt f, __m256i c[4][2], const int h, const __m256i x[4], __m256i v)
+{
+    if (f.bits < 6)
+        return _mm256_madd_epi16(four(c, h, x), v);
+    __m256i s = _mm256_add_epi16(MADD(c[0][h], x[0]), MADD(c[1][h], x[1]));
+    __m256i u = _mm256_add_epi16(MADD(c[2][h], x[2]), MADD(c[3][h], x[3]));
+    return _mm256_add_epi32(_mm256_madd_epi16(s, v), _mm256_madd_epi16(u, v));
+}
+
+AIOS__INLINE void four_codes(const fmt f, const uint8_t *w, const int first, __m256i c[4][2])
+{
+#pragma GCC unroll 4
+    for (int g = 0; g < 4; g++) {
+        c[g][0] = codes(f, w, first + g, 0);
+        c[g][1] = codes(f, w, first + g, 1);
+    }
+}
+AIOS__INLINE void four_acts(const uint8_t *q, const int first, __m256i x[4])
+{
+#pragma GCC unroll 4
+    for (int g = 0; g < 4; g++)
+        x[g] = dword(q + 4 * (first + g));
+}
+
+/* Bytes of the zero-point field for zp in an activation block of width w. */
+AIOS__INLINE size_t seed_at(const fmt f, uint32_t w, uint32_t t)
+{
+    return aios__act_at(w, t, f.zp == 8 ? AIOS__ACT_S8 : f.zp == 16 ? AIOS__ACT_S16 : AIOS__ACT_S128);
+}
+
+/* One scale for the 32 k of a sub-block: codes of 4 and 5 bits. */
+AIOS__INLINE void block_single(const fmt f, const uint8_t *head, const uint8_t *w, const uint8_t *a, const uint32_t n,
+                               __m256i part[][2], __m256 acc[][2])
+{
+    const __m256i ones = _mm256_set1_epi16(1);
+    __m256i c[4][2], x[4];
+    four_codes(f, w, 0, c);
+    for (uint32_t t = 0; t < n; t++) {
+        four_acts(a + 32 * t, 0, x);
+#pragma GCC unroll 2
+        for (int h = 0; h < 2; h++)
+            part[t][h] = f.bits == 4 ? four(c, h, x) : _mm256_madd_epi16(four(c, h, x), ones);
+    }
+    const scales s[2] = {scales_of(f, head, w, 0), scales_of(f, head, w, 1)};
+    four_codes(f, w, 4, c);
+    for (uint32_t t = 0; t < n; t++) {
+        four_acts(a + 32 * t, 4, x);
+#pragma GCC unroll 2
+        for (int h = 0; h < 2; h++) {
+            __m256i v = four(c, h, x);
+            v = f.bits == 4 ? _mm256_madd_epi16(_mm256_add_epi16(v, part[t][h]), ones)
+                            : _mm256_add_epi32(_mm256_madd_epi16(v, ones), part[t][h]);
+            if (f.zp)
+                v = _mm256_add_epi32(v, dword(a + seed_at(f, n, t)));
+            __m256 y = _mm256_mul_ps(_mm256_cvtepi32_ps(v), single(a + aios__act_at(n, t, AIOS__ACT_D)));
+            acc[t][h] = _mm256_fmadd_ps(y, s[h].d, acc[t][h]);
+            if (f.min)
+                acc[t][h] = _mm256_fmadd_ps(s[h].m, single(a + aios__act_at(n, t, AIOS__ACT_DS)), acc[t][h]);
+        }
+    }
+}
+
+/* An integer scale for each 16 k: a pass is just one of them. */
+AIOS__INLINE void block_pairs(const fmt f, const uint8_t *head, const uint8_t *w, const uint8_t *a, const uint32_t n,
+                              __m256i part[][2], __m256 acc[][2])
+{
+    const __m256i sc[2] = {pair_scales(f, w, 0), pair_scales(f, w, 1)};
+    __m256i c[4][2], x[4];
+    four_codes(f, w, 0, c);
+    for (uint32_t t = 0; t < n; t++) {
+        four_acts(a + 32 * t, 0, x);
+#pragma GCC unroll 2
+        for (int h = 0; h < 2; h++)
+            part[t][h] = four_scaled(f, c, h, x, pair_half(sc[h], 0));
+    }
+    const scales s[2] = {scales_of(f, head, w, 0), scales_of(f, head, w, 1)};
+    __m256i zp[2], mn[2];
+#pragma GCC unroll 2
+    for (int h = 0; h < 2; h++) {
+        zp[h] = _mm256_mullo_epi16(sc[h], _mm256_set1_epi16((short)-f.zp));
+        mn[h] = pair_mins(f, w, h);
+    }
+    four_codes(f, w, 4, c);
+    for (uint32_t t = 0; t < n; t++) {
+        __m256i bs = dword(a + aios__act_at(n, t, AIOS__ACT_BS));
+        __m256 da = single(a + aios__act_at(n, t, AIOS__ACT_D));
+        four_acts(a + 32 * t, 4, x);
+#pragma GCC unroll 2
+        for (int h = 0; h < 2; h++) {
+            __m256i v = _mm256_add_epi32(four_scaled(f, c, h, x, pair_half(sc[h], 1)), part[t][h]);
+            if (f.zp)
+                v = _mm256_add_epi32(v, _mm256_madd_epi16(zp[h], bs));
+            acc[t][h] = _mm256_fmadd_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(v), da), s[h].d, acc[t][h]);
+            if (f.min)
+                acc[t][h] = _mm256_fmadd_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_madd_epi16(mn[h], bs)), da), s[h].m, acc[t][h]);
+        }
+    }
+}
+
+/* 8-bit codes use both signs: |code| times the activation with the code's sign; 2 * 128 * 127 just fits 16 bits. */
+AIOS__INLINE __m256i four_signed(const __m256i c[4], const __m256i mag[4], const uint8_t *q, const int first)
+{
+    const __m256i ones = _mm256_set1_epi16(1);
+    __m256i v[4];
+#pragma GCC unroll 4
+    for (int g = 0; g < 4; g++)
+        v[g] = _mm256_madd_epi16(MADD(mag[g], _mm256_sign_epi8(dword(q + 4 * (first + g)), c[g])), ones);
+    return _mm256_add_epi32(_mm256_add_epi32(v[0], v[1]), _mm256_add_epi32(v[2], v[3]));
+}
+AIOS__INLINE void four_magnitudes(const fmt f, const uint8_t *w, const int first, const int h, __m256i c[4], __m256i mag[4])
+{
+#pragma GCC unroll 4
+    for (int g = 0; g < 4; g++) {
+        c[g] = codes(f, w, first + g, h);
+        mag[g] = _mm256_abs_epi8(c[g]);
+    }
+}
+AIOS__INLINE void block_bytes(const fmt f, const uint8_t *w, const uint8_t *a, const uint32_t n, __m256i part[][2], __m256 acc[][2])
+{
+#pragma GCC unroll 2
+    for (int h = 0; h < 2; h++) {
+        __m256i c[4], mag[4];
+        four_magnitudes(f, w, 0, h, c, mag);
+        for (uint32_t t = 0; t < n; t++)
+            part[t][0] = four_signed(c, mag, a + 32 * t, 0);
+        const scales s = scales_of(f, NULL, w, h);
+        four_magnitudes(f, w, 4, h, c, mag);
+        for (uint32_t t = 0; t < n; t++) {
+            __m256i v = _mm256_add_epi32(four_signed(c, mag, a + 32 * t, 4), part[t][0]);
+            __m256 y = _mm256_mul_ps(_mm256_cvtepi32_ps(v), single(a + aios__act_at(n, t, AIOS__ACT_D)));
+            acc[t][h] = _mm256_fmadd_ps(y, s.d, acc[t][h]);
+        }
+    }
+}
+
+AIOS__INLINE void tile_n(const fmt f, const uint8_t *w, size_t pf, const uint8_t *a, uint32_t n_blocks, const uint32_t n, float *out)
+{
+    __m256i part[AIOS__ACT_TILE][2];
+    __m256 acc[AIOS__ACT_TILE][2];
+    const uint8_t *head = w;
+    for (uint32_t t = 0; t < n; t++)
+        acc[t][0] = acc[t][1] = _mm256_setzero_ps();
+    for (uint32_t b = 0; b < n_blocks; b++, w += f.sub, a += (size_t)n * AIOS__ACT_TOKEN) {
+        if (f.head && b % 8 == 0) {
+            head = w;
+            w += f.head;
+        }
+        prefetch(f, w + pf);
+        if (f.bits == 8)
+            block_bytes(f, w, a, n, part, acc);
+        else if (f.pairs)
+            block_pairs(f, head, w, a, n, part, acc);
+        else
+            block_single(f, head, w, a, n, part, acc);
+    }
+    for (uint32_t t = 0; t < n; t++) {
+        _mm256_store_ps(out + 16 * t, acc[t][0]);
+        _mm256_store_ps(out + 16 * t + 8, acc[t][1]);
+    }
+}
+
+#define GEMM(name, F)                                                                                                        \
+    static void tile_##name(const uint8_t *panel, size_t pf, const uint8_t *act, uint32_t n_blocks, uint32_t w, float *out)  \
+    {                                                                                                                        \
+        if (w == 1)                                                                                                          \
+            tile_n(F, panel, pf, act, n_blocks, 1, out);                                                                     \
+        else                                                                                                                 \
+            tile_n(F, panel, pf, act, n_blocks, w, out);                                                                     \
+    }                                                                                                                        \
+    static void gemm_##name(const aios__panels *w, uint32_t p0, uint32_t p1, const aios__act *a, float *out, size_t ld_out)  \
+    {                                                                                                                        \
+        drive(tile_##name, w, p0, p1, a, out, ld_out);                                                                       \
+    }
+GEMM(q4_0, FMT_Q4_0)
+GEMM(q4_1, FMT_Q4_1)
+GEMM(q5_0, FMT_Q5_0)
+GEMM(q5_1, FMT_Q5_1)
+GEMM(q8_0, FMT_Q8_0)
+GEMM(q2_k, FMT_Q2_K)
+GEMM(q3_k, FMT_Q3_K)
+GEMM(q4_k, FMT_Q4_K)
+GEMM(q5_k, FMT_Q5_K)
+GEMM(q6_k, FMT_Q6_K)
+
+void aios__gemm_init_avx2(aios__kernels *k)
+{
+    k->gemm_q4_0 = gemm_q4_0;
+    k->gemm_q4_1 = gemm_q4_1;
+    k->gemm_q5_0 = gemm_q5_0;
+    k->gemm_q5_1 = gemm_q5_1;
+    k->gemm_q8_0 = gemm_q8_0;
+    k->gemm_q2_k = gemm_q2_k;
+    k->gemm_q3_k = gemm_q3_k;
+    k->gemm_q4_k = gemm_q4_k;
+    k->gemm_q5_k = gemm_q5_k;
+    k->gemm_q6_k = gemm_q6_k;
+}
