@@ -9,22 +9,6 @@
 /* Two products of a 5-bit code and an activation reach 7874, so four groups fill 16 bits and eight do not; 6 bits: two. */
 #define MADD _mm256_maddubs_epi16
 
-/* 16-bit sums of four groups, for codes of at most 5 bits. */
-AIOS__INLINE __m256i four(__m256i c[4][2], const int h, const __m256i x[4])
-{
-    __m256i s = _mm256_add_epi16(MADD(c[0][h], x[0]), MADD(c[1][h], x[1]));
-    return _mm256_add_epi16(s, _mm256_add_epi16(MADD(c[2][h], x[2]), MADD(c[3][h], x[3])));
-}
-/* 32-bit sums of four groups times the 16-bit factors v. */
-AIOS__INLINE __m256i four_scaled(const fmt f, __m256i c[4][2], const int h, const __m256i x[4], __m256i v)
-{
-    if (f.bits < 6)
-        return _mm256_madd_epi16(four(c, h, x), v);
-    __m256i s = _mm256_add_epi16(MADD(c[0][h], x[0]), MADD(c[1][h], x[1]));
-    __m256i u = _mm256_add_epi16(MADD(c[2][h], x[2]), MADD(c[3][h], x[3]));
-    return _mm256_add_epi32(_mm256_madd_epi16(s, v), _mm256_madd_epi16(u, v));
-}
-
 AIOS__INLINE void four_codes(const fmt f, const uint8_t *w, const int first, __m256i c[4][2])
 {
 #pragma GCC unroll 4
@@ -33,11 +17,19 @@ AIOS__INLINE void four_codes(const fmt f, const uint8_t *w, const int first, __m
         c[g][1] = codes(f, w, first + g, 1);
     }
 }
-AIOS__INLINE void four_acts(const uint8_t *q, const int first, __m256i x[4])
+/*
+ * 16-bit sums of n_groups k groups, both halves of the rows, added to s. A lone token takes its codes as they are unpacked; more of
+ * them share the registers c.
+ */
+AIOS__INLINE void dot16(const fmt f, const uint8_t *w, __m256i c[4][2], const uint8_t *q, const int first, const int n_groups,
+                        const bool lone, __m256i s[2])
 {
 #pragma GCC unroll 4
-    for (int g = 0; g < 4; g++)
-        x[g] = dword(q + 4 * (first + g));
+    for (int g = first; g < first + n_groups; g++) {
+        const __m256i x = dword(q + 4 * g);
+        s[0] = _mm256_add_epi16(s[0], MADD(lone ? codes(f, w, g, 0) : c[g % 4][0], x));
+        s[1] = _mm256_add_epi16(s[1], MADD(lone ? codes(f, w, g, 1) : c[g % 4][1], x));
+    }
 }
 
 /* Bytes of the zero-point field for zp in an activation block of width w. */
@@ -46,31 +38,37 @@ AIOS__INLINE size_t seed_at(const fmt f, uint32_t w, uint32_t t)
     return aios__act_at(w, t, f.zp == 8 ? AIOS__ACT_S8 : f.zp == 16 ? AIOS__ACT_S16 : AIOS__ACT_S128);
 }
 
-/* One scale for the 32 k of a sub-block: codes of 4 and 5 bits. */
+/* One scale for the 32 k of a sub-block: codes of 4 bits, whose 16-bit sums never overflow, and of 5. */
 AIOS__INLINE void block_single(const fmt f, const uint8_t *head, const uint8_t *w, const uint8_t *a, const uint32_t n,
                                __m256i part[][2], __m256 acc[][2])
 {
     const __m256i ones = _mm256_set1_epi16(1);
-    __m256i c[4][2], x[4];
-    four_codes(f, w, 0, c);
+    __m256i c[4][2], v[2];
+    if (n > 1)
+        four_codes(f, w, 0, c);
     for (uint32_t t = 0; t < n; t++) {
-        four_acts(a + 32 * t, 0, x);
+        v[0] = v[1] = _mm256_setzero_si256();
+        dot16(f, w, c, a + 32 * t, 0, 4, n == 1, v);
 #pragma GCC unroll 2
         for (int h = 0; h < 2; h++)
-            part[t][h] = f.bits == 4 ? four(c, h, x) : _mm256_madd_epi16(four(c, h, x), ones);
+            part[t][h] = f.bits == 4 ? v[h] : _mm256_madd_epi16(v[h], ones);
     }
     const scales s[2] = {scales_of(f, head, w, 0), scales_of(f, head, w, 1)};
-    four_codes(f, w, 4, c);
+    if (n > 1)
+        four_codes(f, w, 4, c);
     for (uint32_t t = 0; t < n; t++) {
-        four_acts(a + 32 * t, 4, x);
+#pragma GCC unroll 2
+        for (int h = 0; h < 2; h++)
+            v[h] = f.bits == 4 ? part[t][h] : _mm256_setzero_si256();
+        dot16(f, w, c, a + 32 * t, 4, 4, n == 1, v);
 #pragma GCC unroll 2
         for (int h = 0; h < 2; h++) {
-            __m256i v = four(c, h, x);
-            v = f.bits == 4 ? _mm256_madd_epi16(_mm256_add_epi16(v, part[t][h]), ones)
-                            : _mm256_add_epi32(_mm256_madd_epi16(v, ones), part[t][h]);
+            __m256i d = _mm256_madd_epi16(v[h], ones);
+            if (f.bits == 5)
+                d = _mm256_add_epi32(d, part[t][h]);
             if (f.zp)
-                v = _mm256_add_epi32(v, dword(a + seed_at(f, n, t)));
-            __m256 y = _mm256_mul_ps(_mm256_cvtepi32_ps(v), single(a + aios__act_at(n, t, AIOS__ACT_D)));
+                d = _mm256_add_epi32(d, dword(a + seed_at(f, n, t)));
+            __m256 y = _mm256_mul_ps(_mm256_cvtepi32_ps(d), single(a + aios__act_at(n, t, AIOS__ACT_D)));
             acc[t][h] = _mm256_fmadd_ps(y, s[h].d, acc[t][h]);
             if (f.min)
                 acc[t][h] = _mm256_fmadd_ps(s[h].m, single(a + aios__act_at(n, t, AIOS__ACT_DS)), acc[t][h]);
@@ -78,37 +76,51 @@ AIOS__INLINE void block_single(const fmt f, const uint8_t *head, const uint8_t *
     }
 }
 
+/* 32-bit sums of four groups times the 16-bit factors sc; 6-bit codes fill 16 bits after two. */
+AIOS__INLINE void dot32(const fmt f, const uint8_t *w, __m256i c[4][2], const uint8_t *q, const int first, const bool lone,
+                        const __m256i sc[2], __m256i out[2])
+{
+    __m256i v[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
+    const int step = f.bits == 6 ? 2 : 4;
+    dot16(f, w, c, q, first, step, lone, v);
+    out[0] = _mm256_madd_epi16(v[0], sc[0]);
+    out[1] = _mm256_madd_epi16(v[1], sc[1]);
+    if (step == 4)
+        return;
+    v[0] = v[1] = _mm256_setzero_si256();
+    dot16(f, w, c, q, first + 2, 2, lone, v);
+    out[0] = _mm256_add_epi32(out[0], _mm256_madd_epi16(v[0], sc[0]));
+    out[1] = _mm256_add_epi32(out[1], _mm256_madd_epi16(v[1], sc[1]));
+}
+
 /* An integer scale for each 16 k: a pass is just one of them. */
 AIOS__INLINE void block_pairs(const fmt f, const uint8_t *head, const uint8_t *w, const uint8_t *a, const uint32_t n,
                               __m256i part[][2], __m256 acc[][2])
 {
-    const __m256i sc[2] = {pair_scales(f, w, 0), pair_scales(f, w, 1)};
-    __m256i c[4][2], x[4];
-    four_codes(f, w, 0, c);
-    for (uint32_t t = 0; t < n; t++) {
-        four_acts(a + 32 * t, 0, x);
-#pragma GCC unroll 2
-        for (int h = 0; h < 2; h++)
-            part[t][h] = four_scaled(f, c, h, x, pair_half(sc[h], 0));
-    }
+    const __m256i pair[2] = {pair_scales(f, w, 0), pair_scales(f, w, 1)};
+    const __m256i sc0[2] = {pair_half(pair[0], 0), pair_half(pair[1], 0)}, sc1[2] = {pair_half(pair[0], 1), pair_half(pair[1], 1)};
+    __m256i c[4][2];
+    if (n > 1)
+        four_codes(f, w, 0, c);
+    for (uint32_t t = 0; t < n; t++)
+        dot32(f, w, c, a + 32 * t, 0, n == 1, sc0, part[t]);
     const scales s[2] = {scales_of(f, head, w, 0), scales_of(f, head, w, 1)};
-    __m256i zp[2], mn[2];
-#pragma GCC unroll 2
-    for (int h = 0; h < 2; h++) {
-        zp[h] = _mm256_mullo_epi16(sc[h], _mm256_set1_epi16((short)-f.zp));
-        mn[h] = pair_mins(f, w, h);
-    }
-    four_codes(f, w, 4, c);
+    const __m256i neg = _mm256_set1_epi16((short)-f.zp);
+    const __m256i zp[2] = {_mm256_mullo_epi16(pair[0], neg), _mm256_mullo_epi16(pair[1], neg)};
+    const __m256i mn[2] = {pair_mins(f, w, 0), pair_mins(f, w, 1)};
+    if (n > 1)
+        four_codes(f, w, 4, c);
     for (uint32_t t = 0; t < n; t++) {
-        __m256i bs = dword(a + aios__act_at(n, t, AIOS__ACT_BS));
-        __m256 da = single(a + aios__act_at(n, t, AIOS__ACT_D));
-        four_acts(a + 32 * t, 4, x);
+        const __m256i bs = dword(a + aios__act_at(n, t, AIOS__ACT_BS));
+        const __m256 da = single(a + aios__act_at(n, t, AIOS__ACT_D));
+        __m256i v[2];
+        dot32(f, w, c, a + 32 * t, 4, n == 1, sc1, v);
 #pragma GCC unroll 2
         for (int h = 0; h < 2; h++) {
-            __m256i v = _mm256_add_epi32(four_scaled(f, c, h, x, pair_half(sc[h], 1)), part[t][h]);
+            v[h] = _mm256_add_epi32(v[h], part[t][h]);
             if (f.zp)
-                v = _mm256_add_epi32(v, _mm256_madd_epi16(zp[h], bs));
-            acc[t][h] = _mm256_fmadd_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(v), da), s[h].d, acc[t][h]);
+                v[h] = _mm256_add_epi32(v[h], _mm256_madd_epi16(zp[h], bs));
+            acc[t][h] = _mm256_fmadd_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(v[h]), da), s[h].d, acc[t][h]);
             if (f.min)
                 acc[t][h] = _mm256_fmadd_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_madd_epi16(mn[h], bs)), da), s[h].m, acc[t][h]);
         }
