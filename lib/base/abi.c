@@ -2,13 +2,16 @@
 /* Structs that cross the ABI: the rule of the Linux kernel's copy_struct_from_user. */
 #include "base/base.h"
 
+/* No struct of any version is longer: a larger size is one that was never set. */
+#define MAX_STRUCT 65536
+
 int aios__struct_in(void *dst, size_t size, const void *src, aios_error *err)
 {
     memset(dst, 0, size);
     if (src) {
         size_t n;
         memcpy(&n, src, sizeof n);
-        if (n < sizeof n)
+        if (n < sizeof n || n > MAX_STRUCT)
             return aios__fail(err, AIOS_EINVAL, "struct_size is %zu: initialise the struct with AIOS_INIT", n);
         const unsigned char *p = src;
         for (size_t i = size; i < n; i++)
@@ -27,7 +30,7 @@ int aios__struct_out(void *dst, const void *src, size_t size)
     if (!dst)
         return AIOS_EINVAL;
     memcpy(&n, dst, sizeof n);
-    if (n < sizeof n)
+    if (n < sizeof n || n > MAX_STRUCT)
         return AIOS_EINVAL;
     if (n > size) {
         memset((char *)dst + size, 0, n - size);

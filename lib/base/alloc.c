@@ -36,19 +36,26 @@ static void raise_peak(_Atomic uint64_t *peak, uint64_t now)
         ;
 }
 
-/* Takes n bytes of the budget; false and *used as seen if it does not hold them. */
+/*
+ * Takes n bytes of the budget; false and *used as seen if it does not hold them. `used` is changed before `budget` is read
+ * again, and a new budget is set before `used` is read: whatever the order, one of the two sides sees the other.
+ */
 static bool take(aios__heap *h, size_t n, uint64_t *used)
 {
-    uint64_t u = atomic_load_explicit(&h->used, memory_order_relaxed);
+    uint64_t u = atomic_load(&h->used);
     for (;;) {
-        uint64_t budget = atomic_load_explicit(&h->budget, memory_order_relaxed);
+        uint64_t budget = atomic_load(&h->budget);
         *used = u;
         if (u > budget || n > budget - u)
             return false;
-        if (atomic_compare_exchange_weak_explicit(&h->used, &u, u + n, memory_order_relaxed, memory_order_relaxed)) {
+        if (!atomic_compare_exchange_weak(&h->used, &u, u + n))
+            continue;
+        budget = atomic_load(&h->budget);
+        if (u + n <= budget) {
             raise_peak(&h->peak, u + n);
             return true;
         }
+        u = atomic_fetch_sub(&h->used, n) - n;
     }
 }
 
@@ -161,12 +168,13 @@ char *aios__strndup(aios__heap *h, uint32_t kind, const char *s, size_t n, aios_
 
 int aios__heap_set_budget(aios__heap *h, uint64_t budget, aios_error *err)
 {
-    uint64_t used = atomic_load(&h->used);
-    if (budget < used)
-        return aios__fail_need(err, AIOS_EBUDGET, budget, used, "a budget of %llu bytes is below the %llu in use: free something first",
-                               (unsigned long long)budget, (unsigned long long)used);
-    atomic_store(&h->budget, budget);
-    return AIOS_OK;
+    uint64_t old = atomic_exchange(&h->budget, budget);
+    uint64_t used = atomic_load(&h->used), mine = budget;
+    if (budget >= used)
+        return AIOS_OK;
+    atomic_compare_exchange_strong(&h->budget, &mine, old); /* unless another thread has set one since */
+    return aios__fail_need(err, AIOS_EBUDGET, budget, used, "a budget of %llu bytes is below the %llu in use: free something first",
+                           (unsigned long long)budget, (unsigned long long)used);
 }
 
 void aios__heap_usage(const aios__heap *h, aios_mem_usage *out)

@@ -33,7 +33,7 @@ int aios__error_code(const aios_error *err, int dflt);
 
 /**
  * Copies a caller's struct of unknown size into `dst` of `size` bytes: a shorter one is zero-filled, a longer one must
- * have a zero tail (else EVERSION). src NULL: all zero with struct_size = size. struct_size 0 is EINVAL.
+ * have a zero tail (else EVERSION). src NULL: all zero with struct_size = size. A struct_size that was never set is EINVAL.
  */
 int aios__struct_in(void *dst, size_t size, const void *src, aios_error *err);
 /** Copies *src (size bytes, struct_size ignored) to the caller's *dst, never past dst->struct_size. */
@@ -110,7 +110,7 @@ typedef struct aios__buf {
     char *p;      /**< always NUL-terminated once something was added */
     size_t n;     /**< bytes used */
     size_t cap;
-    size_t max;   /**< refuses to grow past it (ELIMIT); 0: 1 GiB */
+    size_t max;   /**< refuses to grow past it (ELIMIT); 0, and at most: 1 GiB */
     uint32_t kind;
     int failed;   /**< sticky code of the first failure, so that a chain of adds is checked once */
 } aios__buf;

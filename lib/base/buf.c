@@ -10,7 +10,7 @@ void aios__buf_init(aios__buf *b, aios__heap *h, uint32_t kind, size_t max)
     memset(b, 0, sizeof *b);
     b->heap = h;
     b->kind = kind;
-    b->max = max ? max : BUF_MAX;
+    b->max = max && max < BUF_MAX ? max : BUF_MAX;
 }
 
 void aios__buf_free(aios__buf *b)
@@ -29,28 +29,40 @@ void aios__buf_clear(aios__buf *b)
         b->p[0] = 0;
 }
 
-int aios__buf_reserve(aios__buf *b, size_t n, aios_error *err)
+/* Room for `need` bytes: half as much again if that can be had, else just what is needed. */
+static int grow(aios__buf *b, size_t need, aios_error *err)
 {
-    if (b->failed)
-        return aios__fail(err, b->failed, "an earlier write to this buffer failed: %s", aios_strerror(b->failed));
-    if (n > b->max || b->n > b->max - n) {
-        b->failed = AIOS_ELIMIT;
-        return aios__fail_need(err, AIOS_ELIMIT, b->max, b->n + n, "the text would be longer than its limit of %zu bytes", b->max);
-    }
-    size_t need = b->n + n + 1;
-    if (need <= b->cap)
-        return AIOS_OK;
     size_t cap = b->cap ? b->cap : 64;
     while (cap < need)
         cap += cap / 2 + 16;
-    char *p = aios__realloc(b->heap, b->kind, b->p, cap, err);
+    char *p = aios__realloc(b->heap, b->kind, b->p, cap, NULL);
     if (!p) {
-        b->failed = err ? err->code : AIOS_ENOMEM;
-        return b->failed;
+        cap = need;
+        p = aios__realloc(b->heap, b->kind, b->p, cap, err);
     }
+    if (!p)
+        return aios__error_code(err, AIOS_ENOMEM);
     b->p = p;
     b->cap = cap;
     return AIOS_OK;
+}
+
+int aios__buf_reserve(aios__buf *b, size_t n, aios_error *err)
+{
+    if (b->failed) {
+        if (aios__error_code(err, AIOS_OK) != b->failed) /* else err tells the first failure still */
+            aios__fail(err, b->failed, "an earlier write to this text failed: %s", aios_strerror(b->failed));
+        return b->failed;
+    }
+    if (n > b->max || b->n > b->max - n) {
+        b->failed = AIOS_ELIMIT;
+        return aios__fail_need(err, AIOS_ELIMIT, b->max, n > SIZE_MAX - b->n ? SIZE_MAX : b->n + n,
+                               "the text would be longer than its limit of %zu bytes", b->max);
+    }
+    size_t need = b->n + n + 1;
+    if (need > b->cap)
+        b->failed = grow(b, need, err);
+    return b->failed;
 }
 
 int aios__buf_add(aios__buf *b, const void *p, size_t n, aios_error *err)

@@ -26,10 +26,15 @@ static const aios__json *from(const json_t *v)
     return (const aios__json *)v;
 }
 
-/* jansson recurses by nesting, so that is bounded before it starts. */
-static int check_depth(const char *s, size_t n, aios_error *err)
+/*
+ * One pass before jansson's: it recurses by nesting, so that is bounded here; and it allocates by malloc, so what it can
+ * take at most is estimated from the marks outside of strings. The weights are sizes of its nodes and of their
+ * tables at the worst moment of growth (jansson 2.14, 64 bit).
+ */
+static int scan(const char *s, size_t n, size_t *n_bytes, aios_error *err)
 {
-    size_t depth = 0;
+    enum { VALUE = 112, CONTAINER = 240, MEMBER = 128 };
+    size_t depth = 0, bytes = 1024 + VALUE + 3 * n; /* n <= MAX_TEXT: no overflow */
     bool in_string = false;
     for (size_t i = 0; i < n; i++) {
         char c = s[i];
@@ -40,39 +45,53 @@ static int check_depth(const char *s, size_t n, aios_error *err)
                 in_string = false;
         } else if (c == '"') {
             in_string = true;
-        } else if ((c == '[' || c == '{') && ++depth > MAX_DEPTH) {
-            return aios__fail_need(err, AIOS_EFORMAT, MAX_DEPTH, depth, "JSON is nested deeper than %d at byte %zu", MAX_DEPTH, i);
+        } else if (c == ',' || c == ':') {
+            bytes += c == ',' ? VALUE : MEMBER;
+        } else if (c == '[' || c == '{') {
+            bytes += CONTAINER;
+            if (++depth > MAX_DEPTH)
+                return aios__fail_need(err, AIOS_EFORMAT, MAX_DEPTH, depth, "JSON is nested deeper than %d at byte %zu", MAX_DEPTH, i);
         } else if ((c == ']' || c == '}') && depth) {
             depth--;
         }
     }
+    *n_bytes = bytes;
     return AIOS_OK;
+}
+
+static json_t *load(const char *s, size_t n, int *rc, aios_error *err)
+{
+    json_error_t je;
+    json_t *root = json_loadb(s, n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &je);
+    if (root)
+        return root;
+    *rc = json_error_code(&je) == json_error_out_of_memory
+              ? aios__fail(err, AIOS_ENOMEM, "the system has no memory for a JSON text of %zu bytes", n)
+              : aios__fail(err, AIOS_EFORMAT, "JSON, line %d column %d: %s", je.line, je.column, je.text);
+    return NULL;
 }
 
 int aios__json_parse(aios__heap *h, const char *s, size_t n, aios__json_doc **doc, aios_error *err)
 {
+    size_t charge = 0;
     *doc = NULL;
     if (n > MAX_TEXT)
         return aios__fail_need(err, AIOS_ELIMIT, MAX_TEXT, n, "a JSON text of %zu bytes is larger than the %zu allowed", n, MAX_TEXT);
-    int rc = check_depth(s, n, err);
+    if (!n)
+        return aios__fail(err, AIOS_EFORMAT, "an empty text is no JSON");
+    int rc = scan(s, n, &charge, err);
     if (rc)
         return rc;
     aios__json_doc *d = aios__alloc(h, AIOS_MEM_TEXT, sizeof *d, err);
     if (!d)
-        return err ? err->code : AIOS_ENOMEM;
+        return aios__error_code(err, AIOS_ENOMEM);
     d->heap = h;
-    d->charged = 8 * n + 1024;
-    rc = aios__charge(h, AIOS_MEM_TEXT, d->charged, err);
-    if (rc) {
-        aios__free(h, d);
-        return rc;
+    rc = aios__charge(h, AIOS_MEM_TEXT, charge, err);
+    if (!rc) {
+        d->charged = charge;
+        d->root = load(s, n, &rc, err);
     }
-    json_error_t je;
-    d->root = json_loadb(s, n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &je);
-    if (!d->root) {
-        bool nomem = json_error_code(&je) == json_error_out_of_memory;
-        rc = nomem ? aios__fail(err, AIOS_ENOMEM, "the system has no memory for a JSON text of %zu bytes", n)
-                   : aios__fail(err, AIOS_EFORMAT, "JSON, line %d column %d: %s", je.line, je.column, je.text);
+    if (rc) {
         aios__json_free(d);
         return rc;
     }
@@ -153,6 +172,13 @@ bool aios__json_is_number(const aios__json *v)
     return json_is_number(of(v));
 }
 
+/* Exact also where a double cannot hold the integer. */
+static bool equal_int_real(const json_t *i, const json_t *r)
+{
+    double x = json_real_value(r);
+    return x >= -0x1p63 && x < 0x1p63 && x == floor(x) && (json_int_t)x == json_integer_value(i);
+}
+
 static bool equal_members(const json_t *a, const json_t *b)
 {
     const char *key;
@@ -173,8 +199,12 @@ bool aios__json_equal(const aios__json *va, const aios__json *vb)
         return a == b;
     if (json_is_integer(a) && json_is_integer(b))
         return json_integer_value(a) == json_integer_value(b);
-    if (json_is_number(a) && json_is_number(b))
-        return json_number_value(a) == json_number_value(b);
+    if (json_is_integer(a) && json_is_real(b))
+        return equal_int_real(a, b);
+    if (json_is_real(a) && json_is_integer(b))
+        return equal_int_real(b, a);
+    if (json_is_real(a) && json_is_real(b))
+        return json_real_value(a) == json_real_value(b);
     if (json_typeof(a) != json_typeof(b))
         return false;
     if (json_is_string(a))
@@ -210,13 +240,36 @@ static int write_real(double x, aios__buf *out, aios_error *err)
     return aios__buf_adds(out, s, err);
 }
 
+static int write_array(const aios__json *v, aios__buf *out, aios_error *err)
+{
+    aios__buf_addc(out, '[', err);
+    for (size_t i = 0, n = aios__json_count(v); i < n && !out->failed; i++) {
+        if (i)
+            aios__buf_addc(out, ',', err);
+        aios__json_write(aios__json_at(v, i), out, err);
+    }
+    return aios__buf_addc(out, ']', err);
+}
+
+static int write_object(const aios__json *v, aios__buf *out, aios_error *err)
+{
+    const char *key, *comma = "";
+    const aios__json *m;
+    aios__buf_addc(out, '{', err);
+    for (void *it = aios__json_iter(v, NULL, &key, &m); it && !out->failed; it = aios__json_iter(v, it, &key, &m)) {
+        aios__buf_adds(out, comma, err);
+        aios__buf_add_json(out, key, strlen(key), err);
+        aios__buf_addc(out, ':', err);
+        aios__json_write(m, out, err);
+        comma = ",";
+    }
+    return aios__buf_addc(out, '}', err);
+}
+
+/* Recursion is bounded by MAX_DEPTH, which the parser enforced. */
 int aios__json_write(const aios__json *v, aios__buf *out, aios_error *err)
 {
-    const char *key;
-    const aios__json *m;
     switch (aios__json_type(v)) {
-    case AIOS__JSON_NULL:
-        return aios__buf_adds(out, "null", err);
     case AIOS__JSON_FALSE:
         return aios__buf_adds(out, "false", err);
     case AIOS__JSON_TRUE:
@@ -228,23 +281,11 @@ int aios__json_write(const aios__json *v, aios__buf *out, aios_error *err)
     case AIOS__JSON_STRING:
         return aios__buf_add_json(out, json_string_value(of(v)), json_string_length(of(v)), err);
     case AIOS__JSON_ARRAY:
-        aios__buf_addc(out, '[', err);
-        for (size_t i = 0; i < aios__json_count(v); i++) {
-            if (i)
-                aios__buf_addc(out, ',', err);
-            aios__json_write(aios__json_at(v, i), out, err);
-        }
-        return aios__buf_addc(out, ']', err);
+        return write_array(v, out, err);
     case AIOS__JSON_OBJECT:
-        aios__buf_addc(out, '{', err);
-        for (void *it = aios__json_iter(v, NULL, &key, &m), *first = it; it; it = aios__json_iter(v, it, &key, &m)) {
-            if (it != first)
-                aios__buf_addc(out, ',', err);
-            aios__buf_add_json(out, key, strlen(key), err);
-            aios__buf_addc(out, ':', err);
-            aios__json_write(m, out, err);
-        }
-        return aios__buf_addc(out, '}', err);
+        return write_object(v, out, err);
+    case AIOS__JSON_NULL:
+        break;
     }
-    return AIOS_OK;
+    return aios__buf_adds(out, "null", err);
 }

@@ -24,37 +24,48 @@ static uint64_t read_number(const char *path, uint64_t none)
     return out;
 }
 
-/* The cgroup v2 path of this process, "" for the root. */
-static void own_cgroup(char *out, size_t n)
+/* The cgroup v2 path of this process, "" for the root or if it is unknown. */
+static void own_cgroup(const char *root, char *out, size_t n)
 {
     char line[512];
     out[0] = 0;
-    FILE *f = fopen("/proc/self/cgroup", "re");
+    snprintf(line, sizeof line, "%s/proc/self/cgroup", root);
+    FILE *f = fopen(line, "re");
     if (!f)
         return;
     while (fgets(line, sizeof line, f))
-        if (!strncmp(line, "0::", 3)) {
+        if (!strncmp(line, "0::/", 4)) {
             line[strcspn(line, "\n")] = 0;
             snprintf(out, n, "%s", line + 3);
         }
     fclose(f);
 }
 
-uint64_t aios__memory_limit(void)
+static uint64_t smaller(uint64_t limit, uint64_t v)
 {
-    uint64_t limit = machine_memory();
-    char group[512], path[640];
-    own_cgroup(group, sizeof group);
-    /* every ancestor may set a limit */
-    for (;;) {
-        snprintf(path, sizeof path, "/sys/fs/cgroup%s/memory.max", strcmp(group, "/") ? group : "");
-        uint64_t v = read_number(path, limit);
-        limit = v && v < limit ? v : limit;
+    return v && v < limit ? v : limit;
+}
+
+uint64_t aios__memory_limit_in(const char *root, uint64_t machine)
+{
+    uint64_t limit = machine;
+    char group[512], path[1024];
+    own_cgroup(root, group, sizeof group);
+    if (!strcmp(group, "/"))
+        group[0] = 0;
+    for (;;) { /* every ancestor may set a limit */
+        snprintf(path, sizeof path, "%s/sys/fs/cgroup%s/memory.max", root, group);
+        limit = smaller(limit, read_number(path, limit));
         char *slash = strrchr(group, '/');
-        if (!slash || !group[0] || !strcmp(group, "/"))
+        if (!slash)
             break;
         *slash = 0;
     }
-    uint64_t v1 = read_number("/sys/fs/cgroup/memory/memory.limit_in_bytes", limit);
-    return v1 && v1 < limit ? v1 : limit;
+    snprintf(path, sizeof path, "%s/sys/fs/cgroup/memory/memory.limit_in_bytes", root); /* v1 */
+    return smaller(limit, read_number(path, limit));
+}
+
+uint64_t aios__memory_limit(void)
+{
+    return aios__memory_limit_in("", machine_memory());
 }
