@@ -66,7 +66,10 @@ typedef struct aios_env {
     int (*file_map)(void *user, aios_file *f, size_t n, void **p, int32_t *sys);
     void (*file_unmap)(void *user, void *p, size_t n);
     void (*file_close)(void *user, aios_file *f);
-    /** Asked before each connection with the resolved address; non-zero refuses it. The built-in one allows all. */
+    /**
+     * Asked before each connection with the resolved address; non-zero refuses it. It must not call the library. The built-in
+     * one allows all.
+     */
     int (*net_check)(void *user, const char *host, const char *address, uint16_t port);
     /** ENOENT if argv[0] is not found, EINVAL, ENOMEM, EIO; ENOTSUP where the system lacks what it needs. */
     int (*spawn)(void *user, const aios_spawn_args *args, aios_spawn_out *out, aios_child **c, int32_t *sys);
