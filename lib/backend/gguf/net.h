@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A loaded network: weights, threads, scratch; and the cache of keys and values that sessions hold. */
+#ifndef AIOS_LIB_GGUF_NET_H
+#define AIOS_LIB_GGUF_NET_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "backend/gguf/arch.h"
+
+/** The code of a failed allocation: ENOMEM or EBUDGET as err says. */
+static inline int aios__no_memory(const aios_error *err)
+{
+    return err && err->code < 0 ? err->code : AIOS_ENOMEM;
+}
+
+enum { AIOS__CHUNK = 256, AIOS__NARROW = 16 };
+
+typedef struct aios__net {
+    aios_ctx *ctx;
+    aios__heap *heap;
+    const aios__arch *arch;
+    aios__hparams hp;
+    aios__weights w;
+    aios_buffer *memory;     /**< all weights */
+    const aios__kernels *k;
+    aios_pool *pool;
+    uint32_t n_threads;
+    bool quantizes;          /**< some weights read quantized activations */
+    int32_t main_dtype;      /**< of most bytes */
+    uint64_t n_params;
+    float *inv_freq[2];      /**< n_rot / 2 rotation speeds: global, window layers */
+    aios__pages *pages;      /**< KV blocks */
+    size_t kv_block_bytes;
+    struct aios__work *work; /**< scratch of one batch */
+    pthread_mutex_t lock;    /**< one batch at a time */
+    bool has_lock;
+} aios__net;
+
+/** progress as in aios_model_config; non-zero cancels. */
+typedef int aios__progress_fn(void *user, double part);
+
+/** Bytes that loading will take, without doing it; checks hyper-parameters and the tensor table. */
+int aios__net_plan(aios_ctx *ctx, const aios__gguf *g, uint64_t *n_bytes, aios_error *err);
+int aios__net_load(aios_ctx *ctx, const aios__gguf *g, uint32_t n_threads, aios__progress_fn *fn, void *user, aios__net **out, aios_error *err);
+void aios__net_free(aios__net *net);
+
+/* ---- load.c: internal steps ------------------------------------------------------------------------------------ */
+
+/** Fills net->w from the file; hp is set (n_vocab is not), pool and kernels are there. */
+int aios__weights_load(aios__net *net, const aios__gguf *g, aios__progress_fn *fn, void *user, aios_error *err);
+void aios__weights_free(aios__net *net);
+/** Only checks and sizes; sets hp.n_vocab. */
+int aios__weights_plan(aios__net *net, const aios__gguf *g, uint64_t *n_bytes, aios_error *err);
+
+/* ---- kv.c: what a session has computed -------------------------------------------------------------------------- */
+
+/** 64 positions of all layers and heads; shared by forks until one of them writes. */
+typedef struct aios__kv_block {
+    _Atomic uint32_t refs;
+    uint16_t *data; /**< [layer][kv head][K page, V page] */
+} aios__kv_block;
+
+typedef struct aios__kv {
+    aios__net *net;
+    aios__kv_block **blocks;
+    uint32_t n_blocks, cap;
+    int32_t *ids;    /**< tokens in the cache */
+    uint32_t n;      /**< positions computed */
+    uint32_t n_ctx;
+    uint32_t ids_cap;
+} aios__kv;
+
+int aios__kv_new(aios__net *net, uint32_t n_ctx, aios__kv **out, aios_error *err);
+void aios__kv_free(aios__kv *kv);
+/** Room for n more positions that may be written: new blocks, and a copy of a shared one. ECONTEXT, EBUDGET. */
+int aios__kv_reserve(aios__kv *kv, uint32_t n, aios_error *err);
+/** Forgets the positions from n on. */
+void aios__kv_truncate(aios__kv *kv, uint32_t n);
+int aios__kv_fork(const aios__kv *kv, aios__kv **out, aios_error *err);
+/** K page of a layer and head; the V page is AIOS__KV_PAGE * head_dim behind it. */
+static inline uint16_t *aios__kv_page(const aios__kv *kv, uint32_t il, uint32_t head, uint32_t block)
+{
+    const aios__hparams *hp = &kv->net->hp;
+    return kv->blocks[block]->data + ((size_t)il * hp->n_head_kv + head) * 2 * AIOS__KV_PAGE * hp->head_dim;
+}
+
+/* ---- eval.c ----------------------------------------------------------------------------------------------------- */
+
+/** One token of a batch: its place in a cache, and whether its logits are wanted. */
+typedef struct aios__row {
+    aios__kv *kv;
+    uint32_t pos;
+    int32_t id;
+    bool want;
+} aios__row;
+
+/**
+ * Computes at most AIOS__CHUNK rows; room was reserved. Rows of one cache stand together and in order. Logits of the rows
+ * that want them, one behind the other, n_vocab each; or, if `hidden` is set, their final normed states, n_embd each.
+ */
+int aios__net_eval(aios__net *net, const aios__row *rows, uint32_t n, float *logits, float *hidden, aios_error *err);
+/**
+ * Appends n ids to a cache, logits of the last n_rows (0: none). On failure the cache is as before.
+ */
+int aios__kv_eval(aios__kv *kv, const int32_t *ids, uint32_t n, float *logits, uint32_t n_rows, aios_error *err);
+/** Final normed hidden states of at most AIOS__CHUNK ids appended to a cache: n x n_embd floats. */
+int aios__kv_hidden(aios__kv *kv, const int32_t *ids, uint32_t n, float *out, aios_error *err);
+
+int aios__work_new(aios__net *net, aios_error *err);
+void aios__work_free(aios__net *net);
+
+#endif

@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <math.h>
+
+#include "backend/gguf/work.h"
+
+/* Part of n that thread tid takes. */
+static void split(const aios__exec *x, uint32_t n, uint32_t *from, uint32_t *to)
+{
+    *from = (uint32_t)((uint64_t)n * x->tid / x->n_threads);
+    *to = (uint32_t)((uint64_t)n * (x->tid + 1) / x->n_threads);
+}
+
+/* Rows this thread norms and quantizes: all if every thread does so for itself, else whole tiles. */
+static void split_rows(const aios__exec *x, uint32_t *from, uint32_t *to)
+{
+    *from = 0;
+    *to = x->n;
+    if (!x->wide)
+        return;
+    split(x, (x->n + AIOS__ACT_TILE - 1) / AIOS__ACT_TILE, from, to);
+    *from *= AIOS__ACT_TILE;
+    *to *= AIOS__ACT_TILE;
+    *from = *from < x->n ? *from : x->n;
+    *to = *to < x->n ? *to : x->n;
+}
+
+static void barrier(const aios__exec *x)
+{
+    aios__pool_barrier(x->pool, x->tid);
+}
+
+/* Makes rows of k floats what the next gemm reads. */
+static void set_act(aios__exec *x, const float *rows, uint32_t k)
+{
+    uint32_t from, to;
+    x->act = (aios__act){.n_tokens = x->n, .k = k, .x = rows, .ld = k, .q = x->wide ? x->net->work->act : x->own->q};
+    split_rows(x, &from, &to);
+    if (x->net->quantizes && k % 32 == 0 && from < to)
+        x->k->quantize(&x->act, from, to);
+    if (x->wide)
+        barrier(x);
+}
+
+/* Cosines and sines of a position, in double so that long contexts stay exact. */
+static void turn(const float *inv_freq, uint32_t pos, uint32_t n_rot, float *cs)
+{
+    for (uint32_t i = 0; i < n_rot / 2; i++) {
+        double angle = (double)pos * (double)inv_freq[i];
+        cs[2 * i] = (float)cos(angle);
+        cs[2 * i + 1] = (float)sin(angle);
+    }
+}
+
+void aios__op_embed(aios__exec *x)
+{
+    const aios__net *net = x->net;
+    const aios__hparams *hp = &net->hp;
+    const aios__row *rows = x->batch->rows;
+    uint32_t from, to;
+    split_rows(x, &from, &to);
+    for (uint32_t i = from; i < to; i++) {
+        float *h = x->h + (size_t)i * hp->n_embd;
+        aios__panel_row(&net->w.embd, (uint32_t)rows[i].id, h);
+        if (hp->embd_scale != 0)
+            x->k->scale(h, hp->embd_scale, hp->n_embd);
+    }
+    split(x, x->n, &from, &to);
+    for (uint32_t i = from; i < to; i++) {
+        turn(net->inv_freq[0], rows[i].pos, hp->n_rot, net->work->cs[0] + (size_t)i * hp->n_rot);
+        if (hp->window)
+            turn(net->inv_freq[1], rows[i].pos, hp->n_rot, net->work->cs[1] + (size_t)i * hp->n_rot);
+    }
+}
+
+void aios__op_norm(aios__exec *x, const float *w)
+{
+    uint32_t from, to, n = x->net->hp.n_embd;
+    split_rows(x, &from, &to);
+    for (uint32_t i = from; i < to; i++)
+        x->k->rmsnorm(x->h + (size_t)i * n, w, n, x->net->hp.eps, x->norm + (size_t)i * n);
+    set_act(x, x->norm, n);
+}
+
+/* One gemm over panels [p0, p1) of a matrix. */
+static void gemm(const aios__exec *x, const aios__panels *w, uint32_t p0, uint32_t p1, float *out, size_t ld)
+{
+    if (p0 < p1)
+        aios__gemm_of(x->k, w->dtype)(w, p0, p1, &x->act, out, ld);
+}
+
+static void gemm_all(const aios__exec *x, const aios__panels *w, float *out, size_t ld)
+{
+    uint32_t p0, p1;
+    split(x, w->n_panels, &p0, &p1);
+    gemm(x, w, p0, p1, out, ld);
+}
+
+/* The panels of all three matrices are divided as one row of panels. */
+void aios__op_qkv(aios__exec *x, const aios__layer *l)
+{
+    const aios__work *work = x->net->work;
+    const aios__panels *w[] = {&l->q, &l->k, &l->v};
+    float *out[] = {work->q, work->k, work->v};
+    uint32_t from, to, at = 0;
+    split(x, l->q.n_panels + l->k.n_panels + l->v.n_panels, &from, &to);
+    for (int i = 0; i < 3; i++) {
+        uint32_t p0 = from > at ? from - at : 0, p1 = to > at ? to - at : 0;
+        gemm(x, w[i], p0, p1 < w[i]->n_panels ? p1 : w[i]->n_panels, out[i], w[i]->rows);
+        at += w[i]->n_panels;
+    }
+    barrier(x);
+}
+
+/* Half precision ends at 65504; a larger value would become infinite and spoil every later row. */
+static void clamp_f16(float *v, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        float c = v[i] > -65504.0f ? v[i] : -65504.0f;
+        v[i] = c < 65504.0f ? c : 65504.0f;
+    }
+}
+
+static void bias_norm_rope(const aios__exec *x, float *v, const float *bias, const float *norm, const float *cs)
+{
+    const aios__hparams *hp = &x->net->hp;
+    if (bias)
+        x->k->add(v, bias, hp->head_dim);
+    if (norm)
+        x->k->rmsnorm(v, norm, hp->head_dim, hp->eps, v);
+    (hp->rope_neox ? x->k->rope_neox : x->k->rope_norm)(v, 1, hp->n_rot, cs);
+}
+
+void aios__op_rope_store(aios__exec *x, const aios__layer *l, uint32_t il)
+{
+    const aios__work *work = x->net->work;
+    const aios__hparams *hp = &x->net->hp;
+    uint32_t from, to, dim = hp->head_dim, per_row = hp->n_head + hp->n_head_kv;
+    const float *cs = work->cs[aios__layer_has_window(hp, il)];
+    split(x, x->n * per_row, &from, &to);
+    for (uint32_t u = from; u < to; u++) {
+        uint32_t i = u / per_row, head = u % per_row;
+        const aios__row *row = &x->batch->rows[i];
+        const float *turns = cs + (size_t)i * hp->n_rot;
+        if (head < hp->n_head) {
+            bias_norm_rope(x, work->q + ((size_t)i * hp->n_head + head) * dim, l->q_bias ? l->q_bias + (size_t)head * dim : NULL, l->q_norm, turns);
+            continue;
+        }
+        head -= hp->n_head;
+        float *k = work->k + ((size_t)i * hp->n_head_kv + head) * dim, *v = work->v + ((size_t)i * hp->n_head_kv + head) * dim;
+        uint16_t *page = aios__kv_page(row->kv, il, head, row->pos / AIOS__KV_PAGE);
+        uint32_t at = row->pos % AIOS__KV_PAGE;
+        bias_norm_rope(x, k, l->k_bias ? l->k_bias + (size_t)head * dim : NULL, l->k_norm, turns);
+        if (l->v_bias)
+            x->k->add(v, l->v_bias + (size_t)head * dim, dim);
+        clamp_f16(k, dim);
+        clamp_f16(v, dim);
+        x->k->k_store(k, dim, at, page);
+        x->k->to_f16(v, page + (size_t)AIOS__KV_PAGE * dim + (size_t)at * dim, dim);
+    }
+    barrier(x);
+}
+
+bool aios__op_select(aios__exec *x)
+{
+    aios__work *work = x->net->work;
+    size_t n_embd = x->net->hp.n_embd;
+    const float *old = x->h;
+    x->n = x->batch->n_want;
+    x->map = work->want;
+    if (x->wide) {
+        x->wide = x->n > AIOS__NARROW;
+        x->h = x->wide ? work->h2 : x->own->h;
+        x->norm = x->wide ? work->norm : x->own->norm;
+    }
+    uint32_t from, to;
+    split_rows(x, &from, &to);
+    for (uint32_t i = from; i < to; i++) {
+        if (x->h + i * n_embd != old + x->map[i] * n_embd)
+            memcpy(x->h + i * n_embd, old + x->map[i] * n_embd, n_embd * sizeof(float));
+    }
+    return x->n > 0;
+}
+
+/* The pages of a cache that rows with positions lo .. hi-1 read. */
+static void list_pages(const aios__exec *x, const aios__kv *kv, uint32_t il, uint32_t head, uint32_t lo, uint32_t hi)
+{
+    size_t v_at = (size_t)AIOS__KV_PAGE * x->net->hp.head_dim;
+    for (uint32_t b = lo / AIOS__KV_PAGE; b <= (hi - 1) / AIOS__KV_PAGE; b++) {
+        x->own->k_pages[b] = aios__kv_page(kv, il, head, b);
+        x->own->v_pages[b] = x->own->k_pages[b] + v_at;
+    }
+}
+
+static aios__attn attn_of(const aios__exec *x)
+{
+    const aios__hparams *hp = &x->net->hp;
+    return (aios__attn){.k_pages = x->own->k_pages, .v_pages = x->own->v_pages, .dim = hp->head_dim, .scale = hp->attn_scale,
+                        .softcap = hp->attn_softcap, .scratch = x->own->attn};
+}
+
+/* n heads from `head` on of row i; they share a KV head. */
+static void attend_heads(const aios__exec *x, uint32_t il, uint32_t i, uint32_t head, uint32_t n)
+{
+    const aios__work *work = x->net->work;
+    const aios__hparams *hp = &x->net->hp;
+    uint32_t r = x->map[i], lo = work->lo[aios__layer_has_window(hp, il)][r], hi = work->hi[r];
+    aios__attn a = attn_of(x);
+    for (uint32_t j = 0; j < n; j++) {
+        x->own->lo[j] = lo;
+        x->own->hi[j] = hi;
+    }
+    list_pages(x, x->batch->rows[r].kv, il, head / (hp->n_head / hp->n_head_kv), lo, hi);
+    a.q = work->q + ((size_t)r * hp->n_head + head) * hp->head_dim;
+    a.out = work->attn + ((size_t)i * hp->n_head + head) * hp->head_dim;
+    a.q_ld = a.out_ld = hp->head_dim;
+    a.lo = x->own->lo;
+    a.hi = x->own->hi;
+    a.n_q = n;
+    x->k->attn(&a);
+}
+
+/* n rows from i on, one head. */
+static void attend_rows(const aios__exec *x, uint32_t il, uint32_t i, uint32_t n, uint32_t head)
+{
+    const aios__work *work = x->net->work;
+    const aios__hparams *hp = &x->net->hp;
+    uint32_t r = x->map[i];
+    aios__attn a = attn_of(x);
+    a.lo = work->lo[aios__layer_has_window(hp, il)] + r;
+    a.hi = work->hi + r;
+    list_pages(x, x->batch->rows[r].kv, il, head / (hp->n_head / hp->n_head_kv), a.lo[0], a.hi[n - 1]);
+    a.q = work->q + ((size_t)r * hp->n_head + head) * hp->head_dim;
+    a.out = work->attn + ((size_t)i * hp->n_head + head) * hp->head_dim;
+    a.q_ld = a.out_ld = (size_t)hp->n_head * hp->head_dim;
+    a.n_q = n;
+    x->k->attn(&a);
+}
+
+static void attend_singles(const aios__exec *x, uint32_t il)
+{
+    const aios__hparams *hp = &x->net->hp;
+    uint32_t from, to, group = hp->n_head / hp->n_head_kv;
+    split(x, x->n * hp->n_head, &from, &to);
+    while (from < to) {
+        uint32_t head = from % hp->n_head, n = group - head % group;
+        n = n < to - from ? n : to - from;
+        attend_heads(x, il, from / hp->n_head, head, n);
+        from += n;
+    }
+}
+
+/* Threads take units of a head and some rows, the longest first. */
+static void attend_runs(const aios__exec *x, uint32_t il, const aios__runs *runs)
+{
+    uint32_t n_head = x->net->hp.n_head, u, at = runs->n;
+    _Atomic uint32_t *next = &x->net->work->next[il];
+    while ((u = atomic_fetch_add_explicit(next, 1, memory_order_relaxed)) < runs->units) {
+        u = runs->units - 1 - u;
+        while (u < runs->p[at - 1].units)
+            at--;
+        const aios__run *run = &runs->p[at - 1];
+        uint32_t block = (u - run->units) / n_head * AIOS__ATTN_ROWS, n = run->n - block;
+        attend_rows(x, il, run->at + block, n < AIOS__ATTN_ROWS ? n : AIOS__ATTN_ROWS, (u - run->units) % n_head);
+    }
+}
+
+void aios__op_attend(aios__exec *x, uint32_t il)
+{
+    const aios__runs *runs = &x->net->work->runs[x->map == x->net->work->want];
+    if (runs->single)
+        attend_singles(x, il);
+    else
+        attend_runs(x, il, runs);
+    barrier(x);
+}
+
+void aios__op_project(aios__exec *x, const aios__panels *w)
+{
+    set_act(x, x->net->work->attn, x->net->hp.n_head * x->net->hp.head_dim);
+    gemm_all(x, w, x->net->work->tmp, w->rows);
+    barrier(x);
+}
+
+void aios__op_residual(aios__exec *x, const float *post_norm)
+{
+    uint32_t from, to, n = x->net->hp.n_embd;
+    split_rows(x, &from, &to);
+    for (uint32_t i = from; i < to; i++) {
+        float *tmp = x->net->work->tmp + (size_t)i * n;
+        if (post_norm) {
+            x->k->rmsnorm(tmp, post_norm, n, x->net->hp.eps, x->norm + (size_t)i * n);
+            tmp = x->norm + (size_t)i * n;
+        }
+        x->k->add(x->h + (size_t)i * n, tmp, n);
+    }
+}
+
+/* Each thread gates the columns it made itself, so that no barrier stands between. */
+void aios__op_gate_up(aios__exec *x, const aios__layer *l, aios__vec2_fn *fn)
+{
+    const aios__work *work = x->net->work;
+    uint32_t p0, p1, rows = l->gate.rows;
+    split(x, l->gate.n_panels, &p0, &p1);
+    gemm(x, &l->gate, p0, p1, work->ff, rows);
+    gemm(x, &l->up, p0, p1, work->up, rows);
+    uint32_t from = p0 * AIOS__PANEL_ROWS, to = p1 * AIOS__PANEL_ROWS < rows ? p1 * AIOS__PANEL_ROWS : rows;
+    for (uint32_t i = 0; i < x->n && from < to; i++)
+        fn(work->ff + (size_t)i * rows + from, work->up + (size_t)i * rows + from, to - from);
+    barrier(x);
+}
+
+void aios__op_down(aios__exec *x, const aios__panels *w)
+{
+    set_act(x, x->net->work->ff, x->net->hp.n_ff);
+    gemm_all(x, w, x->net->work->tmp, w->rows);
+    barrier(x);
+}
+
+static void cap_logits(const aios__exec *x, uint32_t from, uint32_t to)
+{
+    float cap = x->net->hp.logit_softcap;
+    for (uint32_t i = 0; i < x->n; i++) {
+        float *row = x->batch->logits + (size_t)i * x->net->hp.n_vocab;
+        for (uint32_t j = from; j < to; j++)
+            row[j] = cap * tanhf(row[j] / cap);
+    }
+}
+
+void aios__op_logits(aios__exec *x)
+{
+    const aios__panels *w = &x->net->w.head;
+    uint32_t from, to;
+    if (x->batch->hidden) {
+        size_t n = x->net->hp.n_embd;
+        split(x, x->n, &from, &to);
+        if (from < to)
+            memcpy(x->batch->hidden + from * n, x->norm + from * n, (to - from) * n * sizeof(float));
+        return;
+    }
+    split(x, w->n_panels, &from, &to);
+    gemm(x, w, from, to, x->batch->logits, w->rows);
+    if (x->net->hp.logit_softcap > 0) {
+        uint32_t end = to * AIOS__PANEL_ROWS;
+        cap_logits(x, from * AIOS__PANEL_ROWS, end < w->rows ? end : w->rows);
+    }
+}

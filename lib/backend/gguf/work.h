@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Scratch of one batch: what all threads share, and what each has of its own. */
+#ifndef AIOS_LIB_GGUF_WORK_H
+#define AIOS_LIB_GGUF_WORK_H
+
+#include "backend/gguf/ops.h"
+
+/** Rows that stand together in one cache. */
+typedef struct aios__run {
+    uint32_t at, n; /**< in the list of rows in work */
+    uint32_t units; /**< attention units of the runs before it */
+} aios__run;
+
+typedef struct aios__runs {
+    aios__run *p;
+    uint32_t n;
+    uint32_t units;  /**< of all */
+    bool single;     /**< all have one row */
+} aios__runs;
+
+typedef struct aios__own {
+    float *h, *norm;       /**< AIOS__NARROW rows */
+    void *q;
+    float *attn;           /**< kernel scratch */
+    uint32_t *lo, *hi;     /**< n_head */
+    const uint16_t **k_pages, **v_pages; /**< grown to the longest cache */
+} aios__own;
+
+typedef struct aios__batch {
+    const aios__row *rows;
+    uint32_t n, n_want;
+    float *logits, *hidden;
+} aios__batch;
+
+typedef struct aios__work {
+    aios_buffer *memory;
+    float *h, *h2, *norm, *q, *k, *v, *attn, *tmp, *ff, *up, *cs[2];
+    void *act;
+    uint32_t *lo[2], *hi;  /**< per row: [0] all positions, [1] window */
+    uint32_t *all, *want;  /**< row numbers */
+    aios__runs runs[2];    /**< of all rows, of the wanted ones */
+    _Atomic uint32_t *next; /**< per layer: attention unit to take */
+    const uint16_t **pages;
+    uint32_t pages_cap;    /**< blocks a thread's list holds */
+    aios__own *own;        /**< n_threads */
+    aios__batch batch;
+} aios__work;
+
+enum { AIOS__ATTN_ROWS = 24 }; /* rows of a run that one attention unit takes */
+
+#endif
