@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The kernel table: which level fills which fields, and which gemm serves which dtype. */
 #include "kernel/quant.h"
+#include "kernel/vec.h"
 
 typedef void init_fn(aios__kernels *k);
 
@@ -11,9 +12,13 @@ static const struct {
 } rows[] = {
     {AIOS__ISA_SCALAR, aios__gemm_init_ref},
     {AIOS__ISA_SCALAR, aios__quantize_init_ref},
+    {AIOS__ISA_SCALAR, aios__vec_init_ref},
+    {AIOS__ISA_SCALAR, aios__attn_init_ref},
 #ifdef __x86_64__
     {AIOS__ISA_AVX2, aios__gemm_init_avx2},
     {AIOS__ISA_AVX2, aios__float_init_avx2},
+    {AIOS__ISA_AVX2, aios__vec_init_avx2},
+    {AIOS__ISA_AVX2, aios__attn_init_avx2},
 #endif
 };
 

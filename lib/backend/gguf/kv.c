@@ -64,7 +64,7 @@ static int grow(aios__heap *h, void **p, uint32_t *cap, uint32_t n, size_t size,
 }
 
 /* The block of position n is about to be written: nobody else may see that. */
-static int unshare(aios__kv *kv, aios_error *err)
+static int make_own(aios__kv *kv, aios_error *err)
 {
     uint32_t i = kv->n / AIOS__KV_PAGE;
     if (i >= kv->n_blocks || atomic_load_explicit(&kv->blocks[i]->refs, memory_order_acquire) == 1)
@@ -86,7 +86,7 @@ int aios__kv_reserve(aios__kv *kv, uint32_t n, aios_error *err)
         return aios__fail_need(err, AIOS_ECONTEXT, kv->n_ctx, (uint64_t)kv->n + n,
                                "%u tokens more than the %u there are do not fit a context of %u", n, kv->n, kv->n_ctx);
     uint32_t total = kv->n + n, need = (total + AIOS__KV_PAGE - 1) / AIOS__KV_PAGE;
-    int rc = unshare(kv, err);
+    int rc = make_own(kv, err);
     rc = rc ? rc : grow(kv->net->heap, (void **)&kv->ids, &kv->ids_cap, total, sizeof *kv->ids, err);
     rc = rc ? rc : grow(kv->net->heap, (void **)&kv->blocks, &kv->cap, need, sizeof(void *), err);
     while (!rc && kv->n_blocks < need) {
