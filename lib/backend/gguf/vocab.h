@@ -18,6 +18,7 @@ typedef struct aios__ids {
 int aios__ids_add(aios__ids *ids, int32_t id, aios_error *err);
 void aios__ids_free(aios__ids *ids);
 
+/** g must outlive it: texts stay in its metadata. EFORMAT, ENOTSUP (tokenizer or pre-tokenizer not known: named), ENOMEM, EBUDGET. */
 int aios__vocab_new(aios_ctx *ctx, const aios__gguf *g, aios__vocab **out, aios_error *err);
 void aios__vocab_free(aios__vocab *v);
 uint32_t aios__vocab_size(const aios__vocab *v);
