@@ -3,6 +3,7 @@
    and the estimated size of a document is charged instead. */
 #include "base/json.h"
 
+#include <float.h>
 #include <jansson.h>
 #include <math.h>
 #include <stdio.h>
@@ -223,11 +224,11 @@ bool aios__json_equal(const aios__json *va, const aios__json *vb)
     return true; /* true, false, null: equal types are equal values */
 }
 
-/* The shortest of %.15g .. %.17g that reads back the same. */
+/* The shortest that reads back the same: 15 digits are exact for every short one, but for subnormal numbers. */
 static int write_real(double x, aios__buf *out, aios_error *err)
 {
     char s[40];
-    for (int digits = 15; digits <= 17; digits++) {
+    for (int digits = fabs(x) < DBL_MIN ? 1 : 15; digits <= 17; digits++) {
         snprintf(s, sizeof s, "%.*g", digits, x);
         if (strtod(s, NULL) == x)
             break;
