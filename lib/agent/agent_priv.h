@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Shared by the files of lib/agent. */
+#ifndef AIOS_LIB_AGENT_PRIV_H
+#define AIOS_LIB_AGENT_PRIV_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include <aios/agent.h>
+
+#include "base/json.h"
+#include "llm/llm.h"
+
+enum { AIOS__MAX_ARGS = 1 << 20, AIOS__MAX_RESULT = 1 << 20, AIOS__MAX_WORKERS = 4, AIOS__SAME_CALLS = 3 };
+
+/* ---- tool.c ------------------------------------------------------------------------------------------------------- */
+
+typedef struct aios__tool {
+    aios_tool pub;       /**< full size, strings owned */
+    aios__schema *schema;
+} aios__tool;
+
+struct aios_toolset {
+    _Atomic uint32_t refs;
+    _Atomic uint32_t n_runs; /**< runs that use it now */
+    aios_ctx *ctx;
+    aios__tool **tools;
+    uint32_t n, cap;
+};
+
+aios_toolset *aios__toolset_ref(aios_toolset *ts);
+const aios__tool *aios__toolset_find(const aios_toolset *ts, const char *name);
+/** Checks a call of the model: ENOENT (names those there are), ESCHEMA (where and why). The text is meant for the model. */
+int aios__toolset_check(const aios_toolset *ts, const char *name, const char *args, size_t n, const aios__tool **tool, aios_error *err);
+
+/* ---- call.c ------------------------------------------------------------------------------------------------------- */
+
+/** What calls and their run share; outlives the run while a call is out. */
+typedef struct aios__hub {
+    _Atomic uint32_t refs;
+    _Atomic uint32_t cancel;
+    aios_ctx *ctx;
+    int fd; /**< eventfd: a call ended, or cancel */
+} aios__hub;
+int aios__hub_new(aios_ctx *ctx, aios__hub **out, aios_error *err);
+void aios__hub_unref(aios__hub *h);
+void aios__hub_wake(const aios__hub *h); /**< async-signal-safe */
+
+enum { AIOS__CALL_OPEN, AIOS__CALL_WRITING, AIOS__CALL_FINISHED, AIOS__CALL_GONE };
+
+struct aios_call {
+    _Atomic uint32_t refs;
+    _Atomic uint32_t state;
+    _Atomic uint32_t user_done; /**< the tool's side has ended */
+    _Atomic int64_t deadline;   /**< 0: none */
+    aios__hub *hub;
+    aios_toolset *ts;
+    const aios__tool *tool;     /**< set when it is started */
+    char *id, *name, *args;
+    size_t n_args;
+    int32_t status, gone_code;
+    char *result;
+    size_t n_result;
+    aios_call *next;            /**< in the workers' queue */
+};
+
+int aios__call_new(aios__hub *hub, aios_toolset *ts, const aios_event *ev, aios_call **out, aios_error *err);
+void aios__call_ref(aios_call *c);
+void aios__call_unref(aios_call *c);
+/** Runs the tool's body on this thread; consumes nothing of the caller's reference. */
+void aios__call_invoke(aios_call *c);
+/** Gives the call up. False if a result is being written this moment: look again. */
+bool aios__call_abandon(aios_call *c, int32_t code);
+
+/* ---- workers.c ---------------------------------------------------------------------------------------------------- */
+
+typedef struct aios__workers {
+    pthread_mutex_t lock;
+    pthread_cond_t work;
+    pthread_t threads[AIOS__MAX_WORKERS];
+    uint32_t n_threads, n_idle, n_queued;
+    aios_call *head, *tail;
+    bool stop;
+} aios__workers;
+int aios__workers_init(aios__workers *w, aios_error *err);
+/** Takes a reference. False if no worker could be had: run it here. */
+bool aios__workers_submit(aios__workers *w, aios_call *c);
+void aios__workers_destroy(aios__workers *w);
+
+/* ---- policy.c ----------------------------------------------------------------------------------------------------- */
+
+/** Asks the gate; out->verdict is ALLOW, ASK or DENY and reason is valid text. */
+void aios__policy_decide(const aios_policy *p, const aios_action *action, aios_verdict *out);
+
+/* ---- agent.c ------------------------------------------------------------------------------------------------------ */
+
+struct aios_agent {
+    _Atomic uint32_t refs;
+    _Atomic uint64_t n_runs;
+    aios_ctx *ctx;
+    aios_model *model;
+    aios_toolset *toolset;
+    aios_policy policy;
+    aios_limits limits;
+    aios_sampling sampling;
+    bool has_sampling;
+    char *instructions, *schema_json, *tool_name;
+    int32_t tool_choice;
+    uint32_t flags, driver;
+    aios__workers workers;
+    pthread_mutex_t lock;
+    aios_session *idle; /**< session of the last run: its cache makes the next one quick */
+};
+aios_agent *aios__agent_ref(aios_agent *a);
+int aios__agent_take_session(aios_agent *a, aios_session **s, aios_error *err);
+void aios__agent_give_session(aios_agent *a, aios_session *s);
+
+/* ---- run.c, run_turn.c, run_tools.c ------------------------------------------------------------------------------- */
+
+enum aios__run_state { AIOS__RUN_PROMPT, AIOS__RUN_MODEL, AIOS__RUN_TOOLS, AIOS__RUN_END };
+enum aios__run_call_state { AIOS__RC_NEW, AIOS__RC_ASK, AIOS__RC_READY, AIOS__RC_RUNNING, AIOS__RC_DONE };
+
+typedef struct aios__run_call {
+    aios_call *call;
+    const aios__tool *tool;
+    enum aios__run_call_state state;
+    int32_t status;
+    char *text; /**< result as the model will read it */
+    size_t n_text;
+} aios__run_call;
+
+struct aios_run {
+    aios_agent *agent;
+    aios__heap *heap;
+    aios__hub *hub;
+    aios_session *session;
+    aios_transcript *t;
+    bool own_t, doomed;
+    _Atomic uint32_t busy;
+    enum aios__run_state state;
+    uint64_t number;
+    uint32_t step, attempt;
+    aios__events events;
+    aios_tool_def *defs;
+    int64_t deadline;
+    int fd, timer;             /**< epoll and timerfd, or -1 */
+
+    uint32_t n_turns, n_calls; /**< against the limits */
+    uint64_t n_tokens;
+    aios_label label;          /**< join of the transcript */
+
+    aios__buf text, reasoning; /**< of the turn */
+    char reason[32];
+    int32_t choice;            /**< of the turn */
+    bool constrained;          /**< the turn has the schema */
+    bool held;                 /**< text waits until the schema has been checked */
+    bool answer_now;           /**< next try: no tools, schema if there is one */
+    uint32_t mark;             /**< entries before the turn's */
+    aios__run_call *calls;     /**< of the turn */
+    uint32_t n_turn_calls, cap_calls;
+
+    aios__buf last_call;       /**< name NUL arguments */
+    uint32_t same;             /**< how often in a row */
+    aios_call **all;           /**< every call of the run, so that a late second finish finds it */
+    uint32_t n_all, cap_all;
+};
+
+/** Sends an event up; fills run, step, attempt. */
+int aios__run_emit(aios_run *r, aios_event *ev, aios_error *err);
+int aios__run_emit_state(aios_run *r, const char *name, aios_error *err);
+/** Appends to the transcript and joins the label. */
+int aios__run_append(aios_run *r, const aios_entry *e, aios_error *err);
+
+/** run_turn.c: starts a model turn. */
+int aios__turn_start(aios_run *r, aios_error *err);
+/** Moves the model turn on. AIOS_AGAIN: nothing within timeout_ms; AIOS_DONE: the reply is final. */
+int aios__turn_step(aios_run *r, int32_t timeout_ms, aios_error *err);
+/** Stops a model turn and drops what it said. */
+void aios__turn_drop(aios_run *r);
+
+/** run_tools.c: moves the calls of the turn on. AIOS_AGAIN: all wait; AIOS_OK: something happened. */
+int aios__tools_step(aios_run *r, aios_error *err);
+/** True if step has something to do now. */
+bool aios__tools_busy(const aios_run *r);
+/** True if every open call waits for a decision. */
+bool aios__tools_only_ask(const aios_run *r);
+/** Earliest deadline of a running call, 0: none. */
+int64_t aios__tools_deadline(const aios_run *r);
+/** Ends every open call with `code` and writes all results, so that no call dangles; without memory the turn is undone. */
+void aios__tools_abort(aios_run *r, int32_t code);
+void aios__tools_clear(aios_run *r);
+/** Gives a call its result. */
+int aios__tools_result(aios_run *r, aios__run_call *c, int32_t status, const char *s, size_t n, aios_error *err);
+
+#endif

@@ -1,0 +1,461 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The state machine: PROMPT -> MODEL -> TOOLS -> PROMPT ... -> END. Pull is the core; push is a loop around it. */
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "agent/agent_priv.h"
+
+#define MAX_TEXT ((size_t)64 << 20)
+
+static int64_t now(const aios_run *r)
+{
+    return aios__now_ns(aios__ctx_env(r->agent->ctx));
+}
+
+/* ---- events and transcript ---------------------------------------------------------------------------------------- */
+
+static void stamp(const aios_run *r, aios_event *ev)
+{
+    ev->run = r->number;
+    ev->step = r->step;
+    ev->attempt = r->attempt;
+}
+
+int aios__run_emit(aios_run *r, aios_event *ev, aios_error *err)
+{
+    aios__event_node *node;
+    stamp(r, ev);
+    int rc = aios__event_new(r->heap, ev, &node, err);
+    if (!rc)
+        aios__events_push(&r->events, node);
+    return rc;
+}
+
+int aios__run_emit_state(aios_run *r, const char *name, aios_error *err)
+{
+    aios_event ev = AIOS_INIT(aios_event);
+    ev.type = AIOS_EVENT_STATE;
+    ev.text = name;
+    ev.n_text = strlen(name);
+    ev.label.integrity = AIOS_LABEL_SYSTEM;
+    return aios__run_emit(r, &ev, err);
+}
+
+int aios__run_append(aios_run *r, const aios_entry *e, aios_error *err)
+{
+    int rc = aios_transcript_add(r->t, e, err);
+    if (!rc)
+        r->label = aios__label_join(r->label, e->label);
+    return rc;
+}
+
+/* ---- the end ------------------------------------------------------------------------------------------------------ */
+
+static void end_run(aios_run *r, const aios_error *failure)
+{
+    aios_event ev = AIOS_INIT(aios_event);
+    ev.type = failure ? AIOS_EVENT_ERROR : AIOS_EVENT_DONE;
+    ev.error = failure;
+    ev.name = failure ? aios_code_name(failure->code) : r->reason;
+    ev.text = failure || !r->text.p ? "" : r->text.p;
+    ev.n_text = failure ? 0 : r->text.n;
+    ev.label = r->label;
+    stamp(r, &ev);
+    aios__events_finish(&r->events, &ev);
+    r->state = AIOS__RUN_END;
+}
+
+/* Leaves the transcript whole whatever was going on. */
+static void stop_work(aios_run *r, int code)
+{
+    if (r->state == AIOS__RUN_MODEL)
+        aios__turn_drop(r);
+    else if (r->state == AIOS__RUN_TOOLS)
+        aios__tools_abort(r, code);
+}
+
+static void fail_run(aios_run *r, int code, aios_error *err)
+{
+    stop_work(r, code);
+    if (err->code != code)
+        aios__fail(err, code, "the run failed: %s", aios_strerror(code));
+    end_run(r, err);
+}
+
+/* ---- start -------------------------------------------------------------------------------------------------------- */
+
+static int make_defs(aios_run *r, aios_error *err)
+{
+    const aios_toolset *ts = r->agent->toolset;
+    uint32_t n = aios_toolset_count(ts);
+    r->defs = aios__alloc_array(r->heap, AIOS_MEM_TEXT, n, sizeof *r->defs, err);
+    if (!r->defs)
+        return aios__nomem(err);
+    for (uint32_t i = 0; i < n; i++) {
+        r->defs[i] = (aios_tool_def)AIOS_INIT(aios_tool_def);
+        r->defs[i].name = ts->tools[i]->pub.name;
+        r->defs[i].description = ts->tools[i]->pub.description;
+        r->defs[i].schema_json = ts->tools[i]->pub.schema_json;
+    }
+    return AIOS_OK;
+}
+
+static int make_transcript(aios_run *r, aios_transcript *t, const char *prompt, size_t n, aios_error *err)
+{
+    int rc = AIOS_OK;
+    if (!t) {
+        rc = aios_transcript_new(r->agent->ctx, &r->t, err);
+        r->own_t = !rc;
+    } else {
+        r->t = t;
+    }
+    if (!rc && r->agent->instructions && !aios_transcript_count(r->t))
+        rc = aios_transcript_add_text(r->t, AIOS_ROLE_SYSTEM, r->agent->instructions, AIOS_CSTR, err);
+    if (!rc && prompt)
+        rc = aios_transcript_add_text(r->t, AIOS_ROLE_USER, prompt, n, err);
+    if (!rc && !aios_transcript_count(r->t))
+        rc = aios__fail(err, AIOS_EINVAL, "a run needs a prompt, or a transcript that has entries");
+    if (!rc)
+        r->label = aios__label_of(r->t);
+    return rc;
+}
+
+static void destroy(aios_run *r)
+{
+    aios_agent *a = r->agent;
+    if (r->session)
+        aios__agent_give_session(a, r->session);
+    for (uint32_t i = 0; i < r->n_all; i++)
+        aios__call_unref(r->all[i]);
+    aios__free(r->heap, r->all);
+    aios__free(r->heap, r->calls);
+    aios__free(r->heap, r->defs);
+    aios__events_clear(&r->events);
+    aios__buf_free(&r->text);
+    aios__buf_free(&r->reasoning);
+    aios__buf_free(&r->last_call);
+    if (r->own_t)
+        aios_transcript_free(r->t);
+    if (r->fd >= 0)
+        close(r->fd);
+    if (r->timer >= 0)
+        close(r->timer);
+    aios__hub_unref(r->hub);
+    if (a->toolset)
+        atomic_fetch_sub(&a->toolset->n_runs, 1);
+    aios__free(r->heap, r);
+    aios_agent_free(a);
+}
+
+static int set_up(aios_run *r, aios_transcript *t, const char *prompt, size_t n, aios_error *err)
+{
+    int rc = aios__hub_new(r->agent->ctx, &r->hub, err);
+    if (!rc)
+        rc = make_defs(r, err);
+    if (!rc)
+        rc = aios__agent_take_session(r->agent, &r->session, err);
+    if (!rc)
+        rc = make_transcript(r, t, prompt, n, err);
+    return rc;
+}
+
+int aios_run_start(aios_agent *a, aios_transcript *t, const char *prompt, size_t n, aios_run **out, aios_error *err)
+{
+    if (!a || !out)
+        return aios__fail(err, AIOS_EINVAL, "aios_run_start: %s is NULL", a ? "run" : "a");
+    *out = NULL;
+    int rc = aios__text_in(prompt, n, &n, "the prompt", err);
+    if (rc)
+        return rc;
+    aios__heap *h = aios__ctx_heap(a->ctx);
+    aios_run *r = aios__alloc(h, AIOS_MEM_OTHER, sizeof *r, err);
+    if (!r)
+        return aios__nomem(err);
+    r->agent = aios__agent_ref(a);
+    r->heap = h;
+    r->fd = r->timer = -1;
+    aios__events_init(&r->events, h);
+    aios__buf_init(&r->text, h, AIOS_MEM_TEXT, MAX_TEXT);
+    aios__buf_init(&r->reasoning, h, AIOS_MEM_TEXT, MAX_TEXT);
+    aios__buf_init(&r->last_call, h, AIOS_MEM_TEXT, MAX_TEXT);
+    if (a->toolset)
+        atomic_fetch_add(&a->toolset->n_runs, 1);
+    uint32_t before = aios_transcript_count(t);
+    rc = set_up(r, t, prompt, n, err);
+    if (rc) {
+        if (t)
+            aios_transcript_truncate(t, before, NULL);
+        destroy(r);
+        return rc;
+    }
+    int64_t at = now(r);
+    r->number = atomic_fetch_add(&a->n_runs, 1) + 1;
+    r->deadline = a->limits.timeout_ns > INT64_MAX - at ? INT64_MAX : at + a->limits.timeout_ns;
+    *out = r;
+    return AIOS_OK;
+}
+
+/* ---- moving on ---------------------------------------------------------------------------------------------------- */
+
+static int64_t real_now_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static int64_t first_deadline(const aios_run *r)
+{
+    int64_t call = r->state == AIOS__RUN_TOOLS ? aios__tools_deadline(r) : 0;
+    return call && call < r->deadline ? call : r->deadline;
+}
+
+/* Waits for a call to end or a deadline; AGAIN if the caller's time is over first. */
+static int wait_calls(aios_run *r, int32_t timeout_ms)
+{
+    int64_t left = (first_deadline(r) - now(r) + 999999) / 1000000;
+    bool callers = timeout_ms >= 0 && timeout_ms < left;
+    int ms = callers ? timeout_ms : left < 0 ? 0 : left > 60000 ? 60000 : (int)left;
+    struct pollfd p = {.fd = r->hub->fd, .events = POLLIN};
+    uint64_t count;
+    if (poll(&p, 1, ms) > 0 && read(r->hub->fd, &count, sizeof count) > 0)
+        return AIOS_OK;
+    return callers ? AIOS_AGAIN : AIOS_OK;
+}
+
+static int step_tools(aios_run *r, int32_t timeout_ms, aios_error *err)
+{
+    int rc = aios__tools_step(r, err);
+    if (rc != AIOS_AGAIN)
+        return rc;
+    if (timeout_ms < 0 && aios__tools_only_ask(r))
+        return AIOS_AGAIN; /* nobody but the caller can end this wait */
+    return wait_calls(r, timeout_ms);
+}
+
+/* A piece of work. AIOS_AGAIN: nothing to do within timeout_ms. */
+static int advance(aios_run *r, int32_t timeout_ms)
+{
+    aios_error err = AIOS_INIT(aios_error);
+    int rc;
+    if (atomic_load(&r->hub->cancel))
+        rc = aios__fail(&err, AIOS_ECANCELED, "the run was cancelled");
+    else if (now(r) >= r->deadline)
+        rc = aios__fail(&err, AIOS_ETIMEDOUT, "the run was not over within %lld ms (limits.timeout_ns)", (long long)(r->agent->limits.timeout_ns / 1000000));
+    else if (r->state == AIOS__RUN_PROMPT)
+        rc = aios__turn_start(r, &err);
+    else if (r->state == AIOS__RUN_MODEL)
+        rc = aios__turn_step(r, timeout_ms, &err);
+    else
+        rc = step_tools(r, timeout_ms, &err);
+    if (rc < 0)
+        fail_run(r, rc, &err);
+    else if (rc == AIOS_DONE)
+        end_run(r, NULL);
+    return rc == AIOS_AGAIN ? rc : AIOS_OK;
+}
+
+static int pull(aios_run *r, int32_t timeout_ms, const aios_event **ev)
+{
+    int64_t until = timeout_ms > 0 ? real_now_ms() + timeout_ms : 0;
+    int32_t left = timeout_ms;
+    for (;;) {
+        *ev = aios__events_pop(&r->events);
+        if (*ev)
+            return AIOS_OK;
+        if (r->state == AIOS__RUN_END)
+            return AIOS_DONE;
+        if (advance(r, left) == AIOS_AGAIN)
+            return AIOS_AGAIN;
+        if (timeout_ms > 0) {
+            int64_t ms = until - real_now_ms();
+            left = ms > 0 ? (int32_t)ms : 0;
+        }
+    }
+}
+
+/* ---- one thread at a time ----------------------------------------------------------------------------------------- */
+
+static bool enter(aios_run *r)
+{
+    uint32_t idle = 0;
+    return atomic_compare_exchange_strong(&r->busy, &idle, 1);
+}
+
+static void free_now(aios_run *r)
+{
+    atomic_store(&r->hub->cancel, 1);
+    stop_work(r, AIOS_ECANCELED);
+    destroy(r);
+}
+
+/* A tool that freed its own run meant: when this is over. */
+static void leave(aios_run *r)
+{
+    if (r->doomed)
+        free_now(r);
+    else
+        atomic_store(&r->busy, 0);
+}
+
+/* ---- the descriptor ----------------------------------------------------------------------------------------------- */
+
+static void drain(int fd)
+{
+    uint64_t count;
+    if (fd >= 0) {
+        ssize_t n = read(fd, &count, sizeof count);
+        AIOS__UNUSED(n);
+    }
+}
+
+/* Makes the descriptor readable if there is work, and sets the timer to the next deadline. */
+static void arm(aios_run *r)
+{
+    if (r->fd < 0)
+        return;
+    bool work = r->state == AIOS__RUN_PROMPT || (r->state == AIOS__RUN_TOOLS && aios__tools_busy(r));
+    if (work || aios__events_ready(&r->events) || (atomic_load(&r->hub->cancel) && r->state != AIOS__RUN_END))
+        aios__hub_wake(r->hub);
+    struct itimerspec ts = {{0, 0}, {0, 0}};
+    if (r->state != AIOS__RUN_END) {
+        int64_t left = first_deadline(r) - now(r);
+        if (left < 1)
+            left = 1;
+        ts.it_value.tv_sec = (time_t)(left / 1000000000);
+        ts.it_value.tv_nsec = (long)(left % 1000000000);
+    }
+    timerfd_settime(r->timer, 0, &ts, NULL);
+}
+
+static int watch(int ep, int fd)
+{
+    struct epoll_event e = {.events = EPOLLIN};
+    return fd < 0 ? -1 : epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e);
+}
+
+int aios_run_fd(aios_run *r)
+{
+    if (!r || !enter(r))
+        return -1;
+    if (r->fd < 0) {
+        int ep = epoll_create1(EPOLL_CLOEXEC);
+        int timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+        if (ep < 0 || watch(ep, timer) || watch(ep, r->hub->fd) || watch(ep, aios_session_fd(r->session))) {
+            if (ep >= 0)
+                close(ep);
+            if (timer >= 0)
+                close(timer);
+        } else {
+            r->fd = ep;
+            r->timer = timer;
+            arm(r);
+        }
+    }
+    int fd = r->fd;
+    leave(r);
+    return fd;
+}
+
+/* ---- public ------------------------------------------------------------------------------------------------------- */
+
+int aios_run_next(aios_run *r, int32_t timeout_ms, const aios_event **ev)
+{
+    if (!r || !ev)
+        return AIOS_EINVAL;
+    *ev = NULL;
+    if (!enter(r))
+        return AIOS_EBUSY;
+    drain(r->hub->fd);
+    drain(r->timer);
+    int rc = pull(r, timeout_ms, ev);
+    if (r->doomed) {
+        *ev = NULL;
+        rc = AIOS_DONE;
+    } else {
+        arm(r);
+    }
+    leave(r);
+    return rc;
+}
+
+int aios_run_decide(aios_run *r, const char *call_id, int32_t verdict, aios_error *err)
+{
+    if (!r || !call_id)
+        return aios__fail(err, AIOS_EINVAL, "aios_run_decide: %s is NULL", r ? "call_id" : "run");
+    if (verdict != AIOS_ALLOW && verdict != AIOS_DENY)
+        return aios__fail(err, AIOS_EINVAL, "verdict %d is neither AIOS_ALLOW nor AIOS_DENY", verdict);
+    if (!enter(r))
+        return aios__fail(err, AIOS_EBUSY, "another call is inside this run: use it from one thread at a time");
+    int rc = AIOS_ENOENT;
+    for (uint32_t i = 0; i < r->n_turn_calls && rc == AIOS_ENOENT; i++) {
+        aios__run_call *c = &r->calls[i];
+        if (c->state != AIOS__RC_ASK || strcmp(c->call->id, call_id))
+            continue;
+        static const char no[] = "the user denied this call";
+        c->state = verdict == AIOS_ALLOW ? AIOS__RC_READY : c->state;
+        rc = verdict == AIOS_ALLOW ? AIOS_OK : aios__tools_result(r, c, AIOS_EDENIED, no, sizeof no - 1, err);
+    }
+    if (rc == AIOS_ENOENT)
+        aios__fail(err, rc, "no call \"%.64s\" waits for a decision", call_id);
+    arm(r);
+    leave(r);
+    return rc;
+}
+
+/* Atomics and write(2) alone: a signal handler may call it. */
+int aios_run_cancel(aios_run *r)
+{
+    if (!r)
+        return AIOS_EINVAL;
+    int saved = errno;
+    atomic_store(&r->hub->cancel, 1);
+    aios_session_cancel(r->session);
+    aios__hub_wake(r->hub);
+    errno = saved;
+    return AIOS_OK;
+}
+
+const aios_transcript *aios_run_transcript(const aios_run *r)
+{
+    return r ? r->t : NULL;
+}
+
+void aios_run_free(aios_run *r)
+{
+    if (!r)
+        return;
+    if (!enter(r)) {
+        r->doomed = true;
+        aios_run_cancel(r);
+        return;
+    }
+    free_now(r);
+}
+
+int aios_agent_run(aios_agent *a, const char *prompt, size_t n, aios_event_fn *fn, void *user, aios_error *err)
+{
+    aios_run *r;
+    const aios_event *ev;
+    int rc = aios_run_start(a, NULL, prompt, n, &r, err), result = AIOS_OK;
+    if (rc)
+        return rc;
+    while ((rc = aios_run_next(r, -1, &ev)) == AIOS_OK) {
+        if (ev->type == AIOS_EVENT_ERROR)
+            result = aios__error_copy(err, ev->error);
+        if (fn && fn(user, ev))
+            aios_run_cancel(r);
+        if (ev->type == AIOS_EVENT_ASK) {
+            rc = aios_run_decide(r, ev->call_id, AIOS_DENY, err);
+            if (rc)
+                break;
+        }
+    }
+    aios_run_free(r);
+    return rc < 0 ? rc : result;
+}

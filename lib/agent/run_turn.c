@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One turn of the model: what it is asked, what it says, and whether that is the answer. */
+#include <stdio.h>
+
+#include "agent/agent_priv.h"
+
+/* ---- asking ------------------------------------------------------------------------------------------------------- */
+
+static int32_t choose(const aios_run *r)
+{
+    if (r->answer_now || r->agent->tool_choice == AIOS_TOOLS_NONE)
+        return AIOS_TOOLS_NONE;
+    return r->step ? AIOS_TOOLS_AUTO : r->agent->tool_choice;
+}
+
+static int check_limits(const aios_run *r, aios_error *err)
+{
+    const aios_limits *l = &r->agent->limits;
+    if (r->n_turns >= l->max_turns)
+        return aios__fail_need(err, AIOS_ELIMIT, l->max_turns, (uint64_t)r->n_turns + 1, "the run has made its %u model turns (limits.max_turns)", l->max_turns);
+    if (r->n_tokens >= l->max_tokens)
+        return aios__fail_need(err, AIOS_ELIMIT, l->max_tokens, r->n_tokens + 1, "the run has generated its %llu tokens (limits.max_tokens)",
+                               (unsigned long long)l->max_tokens);
+    return AIOS_OK;
+}
+
+static void fill_request(aios_run *r, aios_request *q)
+{
+    const aios_agent *a = r->agent;
+    uint64_t left = a->limits.max_tokens - r->n_tokens;
+    int64_t time = r->deadline - aios__now_ns(aios__ctx_env(a->ctx));
+    q->transcript = r->t;
+    q->tools = r->defs;
+    q->tool_stride = sizeof *r->defs;
+    q->n_tools = aios_toolset_count(a->toolset);
+    q->tool_choice = q->n_tools ? r->choice : AIOS_TOOLS_AUTO;
+    q->tool_name = r->choice == AIOS_TOOLS_NAMED ? a->tool_name : NULL;
+    q->schema_json = r->constrained ? a->schema_json : NULL;
+    q->sampling = a->has_sampling ? &a->sampling : NULL;
+    q->max_tokens = left < a->limits.max_turn_tokens ? (uint32_t)left : a->limits.max_turn_tokens;
+    q->flags = a->flags & AIOS_AGENT_ONE_CALL ? AIOS_REQUEST_ONE_CALL : 0;
+    q->timeout_ns = time > 0 ? time : 1;
+}
+
+int aios__turn_start(aios_run *r, aios_error *err)
+{
+    aios_request q = AIOS_INIT(aios_request);
+    bool tools = aios_toolset_count(r->agent->toolset) > 0;
+    int rc = check_limits(r, err);
+    if (rc)
+        return rc;
+    r->choice = tools ? choose(r) : AIOS_TOOLS_NONE;
+    r->constrained = r->agent->schema_json && r->choice == AIOS_TOOLS_NONE;
+    r->held = r->agent->schema_json && !r->constrained;
+    aios__buf_clear(&r->text);
+    aios__buf_clear(&r->reasoning);
+    r->mark = aios_transcript_count(r->t);
+    fill_request(r, &q);
+    rc = aios__run_emit_state(r, "model", err);
+    if (!rc)
+        rc = aios_session_start(r->session, &q, err);
+    if (rc)
+        return rc;
+    r->n_turns++;
+    r->state = AIOS__RUN_MODEL;
+    return AIOS_OK;
+}
+
+/* ---- listening ---------------------------------------------------------------------------------------------------- */
+
+static int add_call(aios_run *r, const aios_event *ev, aios_error *err)
+{
+    const aios_limits *l = &r->agent->limits;
+    if (r->n_calls >= l->max_calls)
+        return aios__fail_need(err, AIOS_ELIMIT, l->max_calls, (uint64_t)r->n_calls + 1, "the run has made its %u tool calls (limits.max_calls)", l->max_calls);
+    if (r->n_turn_calls == r->cap_calls) {
+        uint32_t cap = r->cap_calls ? r->cap_calls * 2 : 4;
+        aios__run_call *p = aios__realloc(r->heap, AIOS_MEM_OTHER, r->calls, cap * sizeof *p, err);
+        if (!p)
+            return aios__nomem(err);
+        r->calls = p;
+        r->cap_calls = cap;
+    }
+    if (r->n_all == r->cap_all) {
+        uint32_t cap = r->cap_all ? r->cap_all * 2 : 8;
+        aios_call **p = aios__realloc(r->heap, AIOS_MEM_OTHER, r->all, cap * sizeof(*p), err);
+        if (!p)
+            return aios__nomem(err);
+        r->all = p;
+        r->cap_all = cap;
+    }
+    aios_call *c;
+    int rc = aios__call_new(r->hub, r->agent->toolset, ev, &c, err);
+    if (rc)
+        return rc;
+    r->all[r->n_all++] = c;
+    r->calls[r->n_turn_calls++] = (aios__run_call){.call = c};
+    r->n_calls++;
+    return AIOS_OK;
+}
+
+static int pass_on(aios_run *r, const aios_event *ev, aios_error *err)
+{
+    aios_event up = *ev;
+    up.label = r->label;
+    return aios__run_emit(r, &up, err);
+}
+
+/* The whole text of a turn that was held back. */
+static int emit_text(aios_run *r, aios_error *err)
+{
+    aios_event ev = AIOS_INIT(aios_event);
+    ev.type = AIOS_EVENT_TEXT;
+    ev.text = r->text.p;
+    ev.n_text = r->text.n;
+    return pass_on(r, &ev, err);
+}
+
+/* ---- the end of a turn -------------------------------------------------------------------------------------------- */
+
+/* Counts how often the same call came in a row, over turns. *repeat: every call of this turn is the last one again. */
+static int count_same(aios_run *r, bool *repeat, aios_error *err)
+{
+    *repeat = r->last_call.n > 0;
+    for (uint32_t i = 0; i < r->n_turn_calls; i++) {
+        const aios_call *c = r->calls[i].call;
+        size_t n_name = strlen(c->name) + 1;
+        bool same = r->last_call.n == n_name + c->n_args && !memcmp(r->last_call.p, c->name, n_name) &&
+                    !memcmp(r->last_call.p + n_name, c->args, c->n_args);
+        *repeat = *repeat && same;
+        r->same = same ? r->same + 1 : 1;
+        if (r->same >= AIOS__SAME_CALLS)
+            return aios__fail_need(err, AIOS_ELIMIT, AIOS__SAME_CALLS - 1, r->same,
+                                   "the model made the same call %u times in a row (%.64s with the same arguments): it would not end", r->same, c->name);
+        if (same)
+            continue;
+        aios__buf_clear(&r->last_call);
+        aios__buf_add(&r->last_call, c->name, n_name, err);
+        int rc = aios__buf_add(&r->last_call, c->args, c->n_args, err);
+        if (rc)
+            return rc;
+    }
+    return AIOS_OK;
+}
+
+/* Arguments as the transcript keeps them: a JSON object always, since templates and servers read them. */
+static int record_args(aios_run *r, const aios_call *c, aios__buf *out, aios_error *err)
+{
+    aios__json_doc *doc;
+    aios_error why = AIOS_INIT(aios_error);
+    int rc = c->n_args > AIOS__MAX_ARGS ? AIOS_EFORMAT : aios__json_parse(r->heap, c->args, c->n_args, &doc, &why);
+    if (!rc) {
+        bool object = aios__json_type(aios__json_root(doc)) == AIOS__JSON_OBJECT;
+        aios__json_free(doc);
+        if (object)
+            return aios__buf_add(out, c->args, c->n_args, err);
+    } else if (rc != AIOS_EFORMAT) {
+        return aios__error_copy(err, &why), rc;
+    }
+    size_t n = c->n_args > 1024 ? aios__utf8_whole(c->args, 1024) : c->n_args;
+    aios__buf_adds(out, "{\"invalid_arguments\":", err);
+    aios__buf_add_json(out, c->args, n, err);
+    return aios__buf_addc(out, '}', err);
+}
+
+static uint32_t fill_text_parts(const aios_run *r, aios_part *parts)
+{
+    uint32_t n = 0;
+    if (r->reasoning.n) {
+        parts[n] = (aios_part)AIOS_INIT(aios_part);
+        parts[n].kind = AIOS_PART_REASONING;
+        parts[n].text = r->reasoning.p;
+        parts[n++].n_text = r->reasoning.n;
+    }
+    if (r->text.n || !r->n_turn_calls) {
+        parts[n] = (aios_part)AIOS_INIT(aios_part);
+        parts[n].kind = AIOS_PART_TEXT;
+        parts[n].text = r->text.p ? r->text.p : "";
+        parts[n++].n_text = r->text.n;
+    }
+    return n;
+}
+
+/* What the assistant said, as one entry. */
+static int append_reply(aios_run *r, aios_error *err)
+{
+    aios_part *parts = aios__alloc_array(r->heap, AIOS_MEM_TEXT, (size_t)r->n_turn_calls + 2, sizeof *parts, err);
+    aios__buf args;
+    aios__buf_init(&args, r->heap, AIOS_MEM_TEXT, 0);
+    if (!parts)
+        return aios__nomem(err);
+    uint32_t n = fill_text_parts(r, parts), first = n;
+    int rc = AIOS_OK;
+    for (uint32_t i = 0; i < r->n_turn_calls && !rc; i++, n++) {
+        parts[n] = (aios_part)AIOS_INIT(aios_part);
+        parts[n].kind = AIOS_PART_CALL;
+        parts[n].name = r->calls[i].call->name;
+        parts[n].call_id = r->calls[i].call->id;
+        size_t from = args.n;
+        rc = record_args(r, r->calls[i].call, &args, err);
+        parts[n].n_text = args.n - from;
+    }
+    size_t at = 0; /* the buffer has stopped moving */
+    for (uint32_t i = first; i < n && !rc; i++) {
+        parts[i].text = args.p + at;
+        at += parts[i].n_text;
+    }
+    aios_entry e = AIOS_INIT(aios_entry);
+    e.role = AIOS_ROLE_ASSISTANT;
+    e.parts = parts;
+    e.n_parts = n;
+    e.part_stride = sizeof *parts;
+    e.label = r->label;
+    if (!rc)
+        rc = aios__run_append(r, &e, err);
+    aios__free(r->heap, parts);
+    aios__buf_free(&args);
+    return rc;
+}
+
+/* The same turn once more, without tools. */
+static int try_again(aios_run *r)
+{
+    aios__tools_clear(r);
+    r->attempt++;
+    r->answer_now = true;
+    r->state = AIOS__RUN_PROMPT;
+    return AIOS_OK;
+}
+
+static int end_with_calls(aios_run *r, aios_error *err)
+{
+    bool repeat;
+    int rc = count_same(r, &repeat, err);
+    if (rc)
+        return rc;
+    if (repeat && r->step && !r->answer_now)
+        return try_again(r);
+    rc = append_reply(r, err);
+    if (rc)
+        return rc;
+    r->state = AIOS__RUN_TOOLS; /* from here on a failure must write results */
+    rc = r->held && r->text.n ? emit_text(r, err) : AIOS_OK;
+    if (!rc)
+        rc = aios__run_emit_state(r, "tools", err);
+    for (uint32_t i = 0; i < r->n_turn_calls && !rc; i++) {
+        aios_event ev = AIOS_INIT(aios_event);
+        ev.type = AIOS_EVENT_CALL;
+        ev.call_id = r->calls[i].call->id;
+        ev.name = r->calls[i].call->name;
+        ev.text = r->calls[i].call->args;
+        ev.n_text = r->calls[i].call->n_args;
+        rc = pass_on(r, &ev, err);
+    }
+    return rc;
+}
+
+static bool cut_short(const aios_run *r)
+{
+    return !strcmp(r->reason, "length");
+}
+
+/* A reply without calls, where a schema is set: is it what was asked for? */
+static int check_reply(aios_run *r, aios_error *err)
+{
+    aios_error why = AIOS_INIT(aios_error);
+    const char *schema = r->agent->schema_json;
+    int rc = aios_schema_check(r->agent->ctx, schema, strlen(schema), r->text.p ? r->text.p : "", r->text.n, &why);
+    if (!rc && r->held)
+        return emit_text(r, err);
+    if (rc == AIOS_ENOMEM || rc == AIOS_EBUDGET)
+        return aios__error_copy(err, &why), rc;
+    if (!rc)
+        return AIOS_OK;
+    if (r->held)
+        return AIOS_AGAIN;
+    if (cut_short(r))
+        return aios__fail(err, AIOS_ELIMIT, "the reply reached its limit of tokens before its JSON was complete: raise limits.max_turn_tokens");
+    return aios__fail(err, AIOS_ESCHEMA, "the reply is not what its schema asks for: %s", why.msg);
+}
+
+static int end_with_text(aios_run *r, aios_error *err)
+{
+    int rc = r->agent->schema_json ? check_reply(r, err) : AIOS_OK;
+    if (rc == AIOS_AGAIN)
+        return try_again(r);
+    if (!rc)
+        rc = append_reply(r, err);
+    if (rc)
+        return rc;
+    if (cut_short(r) && r->n_tokens >= r->agent->limits.max_tokens)
+        return check_limits(r, err);
+    return AIOS_DONE;
+}
+
+int aios__turn_step(aios_run *r, int32_t timeout_ms, aios_error *err)
+{
+    const aios_event *ev;
+    int rc = aios_session_next(r->session, timeout_ms, &ev);
+    if (rc == AIOS_DONE)
+        return aios__fail(err, AIOS_EINTERNAL, "the model's turn ended without a last event");
+    if (rc)
+        return rc;
+    switch (ev->type) {
+    case AIOS_EVENT_TEXT:
+        rc = aios__buf_add(&r->text, ev->text, ev->n_text, err);
+        return rc || r->held ? rc : pass_on(r, ev, err);
+    case AIOS_EVENT_REASONING:
+        rc = aios__buf_add(&r->reasoning, ev->text, ev->n_text, err);
+        return rc ? rc : pass_on(r, ev, err);
+    case AIOS_EVENT_CALL:
+        return add_call(r, ev, err);
+    case AIOS_EVENT_USAGE:
+        r->n_tokens += ev->usage->output;
+        return pass_on(r, ev, err);
+    case AIOS_EVENT_ERROR:
+        return aios__error_copy(err, ev->error), ev->error->code;
+    case AIOS_EVENT_DONE:
+        snprintf(r->reason, sizeof r->reason, "%s", ev->name);
+        return r->n_turn_calls ? end_with_calls(r, err) : end_with_text(r, err);
+    default:
+        return AIOS_OK; /* of a newer backend */
+    }
+}
+
+void aios__turn_drop(aios_run *r)
+{
+    const aios_event *ev;
+    aios_session_cancel(r->session);
+    while (!aios_session_next(r->session, -1, &ev))
+        ;
+    aios__tools_clear(r);
+}
