@@ -23,4 +23,14 @@ struct aios_buffer {
     void *map;
 };
 
+struct aios_tensor {
+    aios_buffer *buf;
+    size_t offset;
+    size_t extent;         /**< bytes from offset to the end of the last element */
+    aios_tensor_desc desc; /**< complete: every ne and nb is set */
+};
+
+/** Checks a desc, completes ne and nb, and tells how many bytes it spans. */
+int aios__tensor_desc_check(aios_tensor_desc *d, uint64_t *extent, aios_error *err);
+
 #endif
