@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The program that every grammar becomes, and the walker's state. Repeats are counters, never unrolled. */
+#ifndef AIOS_LIB_GRAMMAR_PRIV_H
+#define AIOS_LIB_GRAMMAR_PRIV_H
+
+#include "llm/grammar_mask.h"
+#include "llm/vec.h"
+
+#define AIOS__G_NONE UINT32_MAX
+#define AIOS__G_DEPTH 200        /**< containers inside each other in generated text */
+#define AIOS__G_ENDLESS UINT16_MAX /**< height of a node without sentences */
+#define AIOS__G_THREADS 1024u    /**< parallel readings of the same text */
+#define AIOS__G_FRAMES 4000000u
+#define AIOS__G_NODES 100000u
+#define AIOS__G_WORDS 8000000u
+
+enum aios__gkind {
+    AIOS__G_END,  /**< node 0: the whole sentence is there */
+    AIOS__G_LIT,  /**< bytes[a], b of them */
+    AIOS__G_SET,  /**< one of b literals, sorted: words[a] (offset, length, node that follows or NONE) */
+    AIOS__G_STR,  /**< JSON string of min .. max code points */
+    AIOS__G_INT,  /**< JSON integer: ints[a] */
+    AIOS__G_NUM,  /**< JSON number: nums[a], or a NONE: any */
+    AIOS__G_OBJ,  /**< JSON object: objs[a] */
+    AIOS__G_ARR,  /**< JSON array: b prefix nodes at words[a], then nodes c; min .. max items */
+    AIOS__G_ALT,  /**< one of b nodes at words[a] */
+    AIOS__G_SEQ,  /**< b nodes at words[a], one after the other */
+    AIOS__G_REP   /**< node a, then at most max - 1 times node b */
+};
+
+typedef struct aios__gnode {
+    uint8_t kind;
+    uint16_t height; /**< containers that its shallowest sentence nests */
+    uint32_t a, b, c;
+    uint64_t min, max;
+} aios__gnode;
+
+/** lo .. hi, multiples of mul. */
+typedef struct aios__gint {
+    int64_t lo, hi;
+    uint64_t mul;
+} aios__gint;
+
+#define AIOS__G_FRAC 24
+
+/** A bound of a magnitude: whole.frac with frac of n digits, none of them a trailing zero. */
+typedef struct aios__gbound {
+    uint64_t whole;
+    uint8_t frac[AIOS__G_FRAC];
+    uint8_t n;
+    bool open; /**< the bound itself is excluded */
+} aios__gbound;
+
+typedef struct aios__gside {
+    bool any; /**< there are numbers of this sign */
+    uint8_t max_frac;
+    aios__gbound lo, hi;
+} aios__gside;
+
+typedef struct aios__gnum {
+    aios__gside side[2]; /**< of positive and of negative numbers, by magnitude */
+} aios__gnum;
+
+/** Properties come in order. props: 4 words each (node, required, next required at or after, required from here on). */
+typedef struct aios__gobj {
+    uint32_t props, n;
+    uint32_t keys, n_keys; /**< sorted: 3 words each (offset, length of `"name":`, property) */
+    uint32_t extra;        /**< node of other properties, or NONE */
+    uint64_t min, max;
+} aios__gobj;
+
+struct aios_grammar {
+    aios_ctx *ctx;
+    aios__heap *heap;
+    int refs;
+    uint32_t root;
+    aios__gnode *nodes;
+    uint32_t n_nodes, cap_nodes;
+    uint32_t *words;
+    uint32_t n_words, cap_words;
+    char *bytes;
+    uint32_t n_bytes, cap_bytes;
+    aios__gint *ints;
+    uint32_t n_ints, cap_ints;
+    aios__gnum *nums;
+    uint32_t n_nums, cap_nums;
+    aios__gobj *objs;
+    uint32_t n_objs, cap_objs;
+};
+
+/* ---- grammar.c: building blocks --------------------------------------------------------------------------------- */
+
+aios_grammar *aios__grammar_new(aios_ctx *ctx, aios_error *err);
+/** Adds an empty node. */
+int aios__grammar_node(aios_grammar *g, uint8_t kind, uint32_t *id, aios_error *err);
+int aios__grammar_words(aios_grammar *g, const uint32_t *w, size_t n, uint32_t *at, aios_error *err);
+int aios__grammar_bytes(aios_grammar *g, const void *p, size_t n, uint32_t *at, aios_error *err);
+int aios__grammar_lit(aios_grammar *g, const void *p, size_t n, uint32_t *id, aios_error *err);
+int aios__grammar_list(aios_grammar *g, uint8_t kind, const uint32_t *nodes, size_t n, uint32_t *id, aios_error *err);
+/** Sorts the n entries of 3 words at words[at] by their bytes. */
+int aios__grammar_sort(aios_grammar *g, uint32_t at, uint32_t n, aios_error *err);
+/** Computes heights, drops what has no sentence; ESCHEMA if the root has none. Once, when all nodes are there. */
+int aios__grammar_finish(aios_grammar *g, aios_error *err);
+/** grammar_schema.c: adds the nodes of a JSON schema; `closed`: a bare {"type":"object"} at the root has no members. */
+int aios__grammar_schema(aios_grammar *g, const char *s, size_t n, bool closed, uint32_t *root, aios_error *err);
+/** grammar_number.c: bounds (NaN-free doubles, infinite: none) to an automaton; false: cannot be decided while decoding. */
+bool aios__gnum_make(double lo, bool lo_open, double hi, bool hi_open, aios__gnum *out);
+
+/* ---- walk.c ----------------------------------------------------------------------------------------------------- */
+
+/** One level of a reading. Fields but node, up and depth belong to the node's kind (walk.c, walk_number.c). */
+typedef struct aios__frame {
+    uint32_t node, up;
+    uint32_t a, b, c;
+    uint16_t depth;
+    uint8_t st, x;
+    uint64_t v;
+} aios__frame;
+
+/** A position: the set of readings, each the index of its top frame. Frames are never changed, so readings share them. */
+struct aios_walk {
+    aios_grammar *g;
+    aios__frame *frames;
+    uint32_t n_frames, cap_frames;
+    uint32_t *threads; /**< stack of sets; the walk's own is the first n_threads */
+    uint32_t n_threads, cap_threads;
+    uint32_t floor;    /**< frames made since are searched for an equal one */
+    uint32_t gc_at;
+    struct aios__todo *todo;
+    uint32_t n_todo, cap_todo;
+};
+
+/**
+ * Reads byte c in the n readings at threads[at] and puts the readings after it at threads[to .. *n_out). Changes the
+ * scratch ends of w only.
+ */
+int aios__walk_step(aios_walk *w, uint32_t at, uint32_t n, uint8_t c, uint32_t to, uint32_t *n_out, aios_error *err);
+/** What a number frame does with a byte: 0 refused, 1 goes on, 2 goes on or may end, 3 ends. */
+int aios__walk_int(const aios_grammar *g, aios__frame *f, uint8_t c);
+int aios__walk_num(const aios_grammar *g, aios__frame *f, uint8_t c);
+/** True if frame i is inside a string, between two characters; *room is how many more may come. */
+bool aios__walk_plain(const aios_walk *w, uint32_t i, uint64_t *room);
+
+#endif

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A compiled schema as its checker and the grammar compiler see it: a flat table of subschemas. */
+#ifndef AIOS_LIB_SCHEMA_PRIV_H
+#define AIOS_LIB_SCHEMA_PRIV_H
+
+#include "llm/schema.h"
+
+/** Every known keyword: C name, text, shape of its value (schema.c). NOPE: constrains, and cannot be checked here. */
+#define AIOS__KEYWORDS(X)                                                                          \
+    X(REF, "$ref", REF)                                                                            \
+    X(ID, "$id", ID)                                                                               \
+    X(SCHEMA, "$schema", NOTE)                                                                     \
+    X(ANCHOR, "$anchor", NOTE)                                                                     \
+    X(COMMENT, "$comment", NOTE)                                                                   \
+    X(DEFS, "$defs", MAP)                                                                          \
+    X(DEFINITIONS, "definitions", MAP)                                                             \
+    X(VOCABULARY, "$vocabulary", NOTE)                                                             \
+    X(DYNAMIC_REF, "$dynamicRef", NOPE)                                                            \
+    X(RECURSIVE_REF, "$recursiveRef", NOPE)                                                        \
+    X(DYNAMIC_ANCHOR, "$dynamicAnchor", NOTE)                                                      \
+    X(TYPE, "type", TYPE)                                                                          \
+    X(ENUM, "enum", LIST)                                                                          \
+    X(CONST, "const", ANY)                                                                         \
+    X(MINIMUM, "minimum", NUMBER)                                                                  \
+    X(MAXIMUM, "maximum", NUMBER)                                                                  \
+    X(EXCLUSIVE_MINIMUM, "exclusiveMinimum", NUMBER)                                               \
+    X(EXCLUSIVE_MAXIMUM, "exclusiveMaximum", NUMBER)                                               \
+    X(MULTIPLE_OF, "multipleOf", POSITIVE)                                                         \
+    X(MIN_LENGTH, "minLength", COUNT)                                                              \
+    X(MAX_LENGTH, "maxLength", COUNT)                                                              \
+    X(PATTERN, "pattern", NOPE)                                                                    \
+    X(MIN_ITEMS, "minItems", COUNT)                                                                \
+    X(MAX_ITEMS, "maxItems", COUNT)                                                                \
+    X(UNIQUE_ITEMS, "uniqueItems", BOOL)                                                           \
+    X(PREFIX_ITEMS, "prefixItems", SCHEMAS)                                                        \
+    X(ITEMS, "items", ITEMS)                                                                       \
+    X(ADDITIONAL_ITEMS, "additionalItems", SUB)                                                    \
+    X(CONTAINS, "contains", SUB)                                                                   \
+    X(MIN_CONTAINS, "minContains", COUNT)                                                          \
+    X(MAX_CONTAINS, "maxContains", COUNT)                                                          \
+    X(MIN_PROPERTIES, "minProperties", COUNT)                                                      \
+    X(MAX_PROPERTIES, "maxProperties", COUNT)                                                      \
+    X(PROPERTIES, "properties", MAP)                                                               \
+    X(REQUIRED, "required", NAMES)                                                                 \
+    X(ADDITIONAL, "additionalProperties", SUB)                                                     \
+    X(PATTERN_PROPERTIES, "patternProperties", NOPE)                                               \
+    X(PROPERTY_NAMES, "propertyNames", NOPE)                                                       \
+    X(DEPENDENT_REQUIRED, "dependentRequired", NAMEMAP)                                            \
+    X(DEPENDENT_SCHEMAS, "dependentSchemas", MAP)                                                  \
+    X(DEPENDENCIES, "dependencies", NOPE)                                                          \
+    X(UNEVALUATED_ITEMS, "unevaluatedItems", NOPE)                                                 \
+    X(UNEVALUATED_PROPERTIES, "unevaluatedProperties", NOPE)                                       \
+    X(ALL_OF, "allOf", SCHEMAS)                                                                    \
+    X(ANY_OF, "anyOf", SCHEMAS)                                                                    \
+    X(ONE_OF, "oneOf", SCHEMAS)                                                                    \
+    X(NOT, "not", SUB)                                                                             \
+    X(IF, "if", SUB)                                                                               \
+    X(THEN, "then", SUB)                                                                           \
+    X(ELSE, "else", SUB)                                                                           \
+    X(NULLABLE, "nullable", NOPE)                                                                  \
+    X(FORMAT, "format", NOTE)                                                                      \
+    X(TITLE, "title", NOTE)                                                                        \
+    X(DESCRIPTION, "description", NOTE)                                                            \
+    X(DEFAULT, "default", NOTE)                                                                    \
+    X(EXAMPLES, "examples", NOTE)                                                                  \
+    X(DEPRECATED, "deprecated", NOTE)                                                              \
+    X(READ_ONLY, "readOnly", NOTE)                                                                 \
+    X(WRITE_ONLY, "writeOnly", NOTE)                                                               \
+    X(CONTENT_ENCODING, "contentEncoding", NOTE)                                                   \
+    X(CONTENT_MEDIA_TYPE, "contentMediaType", NOTE)                                                \
+    X(CONTENT_SCHEMA, "contentSchema", NOTE)
+enum aios__kw {
+#define X(name, text, shape) AIOS__KW_##name,
+    AIOS__KEYWORDS(X)
+#undef X
+        AIOS__KW_COUNT
+};
+
+/** Bits of a JSON value's type as schemas name them; an integral number has both INTEGER and NUMBER. */
+enum {
+    AIOS__T_NULL = 1,
+    AIOS__T_BOOLEAN = 2,
+    AIOS__T_INTEGER = 4,
+    AIOS__T_NUMBER = 8,
+    AIOS__T_STRING = 16,
+    AIOS__T_ARRAY = 32,
+    AIOS__T_OBJECT = 64,
+    AIOS__T_ALL = 127
+};
+
+#define AIOS__NONE UINT32_MAX
+
+typedef struct aios__kwval {
+    enum aios__kw kw;
+    const aios__json *v;
+} aios__kwval;
+
+typedef struct aios__sub {
+    const aios__json *json; /**< object, true or false */
+    uint32_t parent;        /**< subschema that holds it, AIOS__NONE at the root */
+    const char *kw;         /**< keyword in the parent, NULL for a target found only by $ref */
+    const char *key;        /**< member below kw, or NULL */
+    uint32_t index;         /**< element below kw, or AIOS__NONE */
+    uint32_t first, n;      /**< its keywords in kws, annotations left out */
+    uint32_t ref;           /**< target of $ref, or AIOS__NONE */
+    uint32_t mark;          /**< of the search for cycles */
+} aios__sub;
+
+struct aios__schema {
+    aios__heap *heap;
+    aios__json_doc *doc;
+    aios__sub *subs; /**< [0] is the root */
+    uint32_t n_subs, cap_subs;
+    aios__kwval *kws;
+    uint32_t n_kws, cap_kws;
+    uint32_t *map; /**< hash of json pointers to sub index + 1 */
+    uint32_t map_size;
+};
+
+const char *aios__kw_name(enum aios__kw kw);
+/** Index of a subschema; AIOS__NONE if json is none. */
+uint32_t aios__schema_sub(const aios__schema *s, const aios__json *json);
+/** Value of a keyword in sub i, or NULL. */
+const aios__json *aios__schema_kw(const aios__schema *s, uint32_t i, enum aios__kw kw);
+/** JSON pointer of sub i into out ("#" for the root), cut to n - 1 bytes. */
+const char *aios__schema_path(const aios__schema *s, uint32_t i, char *out, size_t n);
+/** Bits of the type keyword's value. */
+uint32_t aios__schema_types(const aios__json *type);
+/** Bits of a value. */
+uint32_t aios__value_types(const aios__json *v);
+/** Which keywords of the first subschema count. */
+enum { AIOS__PART_ALL, AIOS__PART_OWN /**< not $ref, allOf, anyOf, oneOf */, AIOS__PART_ANY_OF, AIOS__PART_ONE_OF };
+int aios__schema_check_at(const aios__schema *s, uint32_t sub, int part, const aios__json *v, aios_error *err);
+
+#endif
