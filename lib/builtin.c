@@ -2,11 +2,13 @@
 /* The one array of built-in plugins; each makes the same calls as a plugin's init. */
 #include "base/base.h"
 #include "device/device.h"
+#include "llm/llm.h"
 
 typedef int init_fn(aios_ctx *ctx, aios_error *err);
 
 static init_fn *const builtins[] = {
     aios__device_init,
+    aios__backend_echo_init,
     NULL, /* ends the list */
 };
 

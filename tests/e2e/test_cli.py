@@ -110,14 +110,14 @@ class Scripted(unittest.TestCase):
             with open(d + "/in/a.txt", "w", encoding="utf-8") as f:
                 f.write("inside")
             with open(d + "/secret", "w", encoding="utf-8") as f:
-                f.write("outside")
+                f.write("classified")
             os.symlink("../secret", d + "/in/link")
             for path, good in (("a.txt", True), ("../secret", False), (d + "/secret", False), ("link", False), (".", False)):
                 script = "echo:call read_file " + json.dumps({"path": path}) + "; say ok"
                 evs = events(aios("agent", "-m", script, "--root", d + "/in", "--json", "go")[1])
                 result = next(e for e in evs if e["type"] == "result")
                 self.assertEqual(result["code"] == 0, good, (path, result))
-                self.assertNotIn("outside", result["text"])
+                self.assertNotIn("classified", result["text"])
 
     def test_arguments_outside_the_schema_never_reach_the_tool(self):
         with tempfile.TemporaryDirectory() as d:
