@@ -162,28 +162,34 @@ typedef struct escaped {
     bool prefix;    /* a space comes before the text */
 } escaped;
 
+static bool at_space(const escaped *e)
+{
+    return e->prefix || (e->at < e->n && e->s[e->at] == ' ');
+}
+
 static int peek_byte(const escaped *e)
 {
     if (e->at == e->n && !e->prefix)
         return -1;
-    return e->prefix || e->s[e->at] == ' ' ? (uint8_t)BLANK[e->blank] : (uint8_t)e->s[e->at];
+    return at_space(e) ? (uint8_t)BLANK[e->blank] : (uint8_t)e->s[e->at];
 }
 
 static void next_byte(escaped *e)
 {
-    if ((e->prefix || e->s[e->at] == ' ') && ++e->blank < 3)
+    if (at_space(e) && ++e->blank < 3)
         return;
     e->blank = 0;
     e->at += e->prefix ? 0 : 1;
     e->prefix = false;
 }
 
-/* Moves a symbol to the end of w->text: as many bytes as its first byte announces. */
+/* Moves a symbol to out: as many bytes as its first byte announces, but never part of a space. */
 static uint32_t take_symbol(escaped *e, char *out)
 {
     static const uint8_t len[16] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 3, 4};
     uint32_t n = 0, want = len[peek_byte(e) >> 4];
-    for (int b; n < want && (b = peek_byte(e)) >= 0; n++) {
+    bool space = at_space(e);
+    for (int b; n < want && (b = peek_byte(e)) >= 0 && (space || !at_space(e)); n++) {
         out[n] = (char)b;
         next_byte(e);
     }
