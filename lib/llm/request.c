@@ -4,9 +4,6 @@
 
 #include "llm/session_priv.h"
 
-#pragma weak aios__schema_new
-#pragma weak aios__schema_free
-
 #define MAX_TOOLS 512u
 #define MAX_STOPS 16u
 #define MAX_STOP_BYTES 256u
@@ -59,8 +56,6 @@ static int check_schema(aios_ctx *ctx, const char *s, const char *what, const ch
     size_t n = strlen(s);
     if (n > MAX_SCHEMA)
         return aios__fail_need(err, AIOS_ESCHEMA, MAX_SCHEMA, n, "%s%s: a schema of %zu bytes is larger than the %zu allowed", what, name, n, MAX_SCHEMA);
-    if (!aios__schema_new)
-        return AIOS_OK;
     int rc = aios__schema_new(ctx, s, n, &compiled, &why);
     if (rc)
         return aios__fail_need(err, rc, why.have, why.need, "%s%s: %s", what, name, why.msg);
