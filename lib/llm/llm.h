@@ -12,8 +12,7 @@
 /** Code of a refused allocation whose error went to err (may be NULL). */
 static inline int aios__nomem(const aios_error *err)
 {
-    bool filled = err && (!err->struct_size || err->struct_size >= offsetof(aios_error, reserve));
-    return filled && err->code == AIOS_EBUDGET ? AIOS_EBUDGET : AIOS_ENOMEM;
+    return aios__error_code(err, AIOS_ENOMEM);
 }
 
 /** Join of two labels: the smaller integrity, the union of confidentiality. */
