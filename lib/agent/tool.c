@@ -132,7 +132,7 @@ int aios_toolset_add(aios_toolset *ts, const aios_tool *tool, aios_error *err)
         ts->tools = p;
         ts->cap = cap;
     }
-    aios__tool *t;
+    aios__tool *t = NULL;
     rc = copy_tool(ts->ctx, &in, &t, err);
     if (!rc)
         ts->tools[ts->n++] = t;

@@ -180,7 +180,7 @@ static void echo_session_free(void *session)
 static int echo_fork(void *session, void **out, aios_error *err)
 {
     const echo_session *s = session;
-    echo_session *f;
+    echo_session *f = NULL;
     int rc = session_make(s->model, s->n_ctx, &f, err);
     if (rc)
         return rc;
