@@ -29,6 +29,7 @@ typedef struct aios_device_mem {
     void *handle;   /**< the device's own */
 } aios_device_mem;
 
+/** Ranges of a copy WITHIN may overlap. */
 enum { AIOS_COPY_TO_DEVICE = 1, AIOS_COPY_TO_HOST = 2, AIOS_COPY_WITHIN = 3 };
 typedef struct aios_device_copy_args {
     size_t struct_size;
