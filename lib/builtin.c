@@ -2,12 +2,22 @@
 /* The one array of built-in plugins; each makes the same calls as a plugin's init. */
 #include "base/base.h"
 #include "device/device.h"
+#include "kernel/kernel.h"
 #include "llm/llm.h"
 
 typedef int init_fn(aios_ctx *ctx, aios_error *err);
 
+/* The CPU device multiplies by quantized weights through the kernel tier, which it cannot name. */
+static int init_matmul(aios_ctx *ctx, aios_error *err)
+{
+    AIOS__UNUSED(err);
+    aios__device_set_dequantize(ctx, aios__dequantize);
+    return AIOS_OK;
+}
+
 static init_fn *const builtins[] = {
     aios__device_init,
+    init_matmul,
     aios__backend_echo_init,
     NULL, /* ends the list */
 };
