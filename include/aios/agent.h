@@ -48,6 +48,7 @@ enum { AIOS_AGENT_ONE_CALL = 1 /**< one tool call a turn */ };
 
 /** Makes an agent. EINVAL, ESCHEMA. Thread-safety of the object: safe; its runs are independent. */
 AIOS_API int aios_agent_new(aios_ctx *ctx, const aios_agent_config *cfg, aios_agent **a, aios_error *err);
+/** Drops the caller's reference; runs keep the agent alive. NULL is fine. */
 AIOS_API void aios_agent_free(aios_agent *a);
 
 /**
@@ -65,6 +66,7 @@ AIOS_API int aios_run_fd(aios_run *run);
 AIOS_API int aios_run_cancel(aios_run *run);
 /** The conversation, borrowed; it changes within _next. */
 AIOS_API const aios_transcript *aios_run_transcript(const aios_run *run);
+/** Ends the run if it goes on still, and frees it; its events and transcript (if it made it) go with it. NULL is fine. */
 AIOS_API void aios_run_free(aios_run *run);
 /** Blocking convenience: start, next until the end, fn (may be NULL) for each event. ASK is denied. The run's own failure is the result. */
 AIOS_API int aios_agent_run(aios_agent *a, const char *prompt, size_t n, aios_event_fn *fn, void *user, aios_error *err);

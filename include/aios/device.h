@@ -81,7 +81,9 @@ typedef void aios_task_fn(void *user, uint32_t i, uint32_t n);
 AIOS_API uint32_t aios_device_count(const aios_ctx *ctx);
 /** Borrowed from ctx; NULL past the end. */
 AIOS_API aios_device *aios_device_at(aios_ctx *ctx, uint32_t i);
+/** Fills *out. EINVAL on NULL, or what the device gave. */
 AIOS_API int aios_device_info_get(const aios_device *dev, aios_device_info *out);
+/** Fills *out; found out once for each context. */
 AIOS_API int aios_cpu_info_get(const aios_ctx *ctx, aios_cpu_info *out);
 /** Measures for about half a second on all usable CPUs. ENOMEM, EBUDGET (needs 8 x L3, at most 512 MiB). */
 AIOS_API int aios_cpu_probe(aios_ctx *ctx, aios_cpu_rates *out, aios_error *err);
@@ -90,7 +92,9 @@ AIOS_API int aios_cpu_probe(aios_ctx *ctx, aios_cpu_rates *out, aios_error *err)
 AIOS_API int aios_pool_new(aios_ctx *ctx, const aios_pool_config *cfg, aios_pool **pool, aios_error *err);
 /** Runs fn for i = 0..n-1, spread over the threads, and returns when all are done. */
 AIOS_API int aios_pool_run(aios_pool *pool, aios_task_fn *fn, void *user, uint32_t n);
+/** Number of threads, the caller's included; 0 for NULL. */
 AIOS_API uint32_t aios_pool_threads(const aios_pool *pool);
+/** Ends and joins the threads. Not from within a task. NULL is fine. */
 AIOS_API void aios_pool_free(aios_pool *pool);
 
 #ifdef __cplusplus

@@ -22,11 +22,14 @@ enum { AIOS_GRAMMAR_SCHEMA = 1, AIOS_GRAMMAR_REGEX = 2, AIOS_GRAMMAR_GBNF = 3 };
  * cannot be enforced; ELIMIT if it is too large; ENOTSUP for kinds not built yet. Thread-safety of the object: safe.
  */
 AIOS_API int aios_grammar_compile(aios_ctx *ctx, int32_t kind, const char *s, size_t n, aios_grammar **g, aios_error *err);
+/** Drops the caller's reference; walks keep it alive. NULL is fine. */
 AIOS_API void aios_grammar_free(aios_grammar *g);
 
 /** A position in the language. Thread-safety: one thread at a time. Holds a reference on g. */
 AIOS_API int aios_walk_new(aios_grammar *g, aios_walk **w, aios_error *err);
+/** NULL is fine. */
 AIOS_API void aios_walk_free(aios_walk *w);
+/** A second walk at the same position. ENOMEM, EBUDGET. */
 AIOS_API int aios_walk_copy(const aios_walk *w, aios_walk **out, aios_error *err);
 /** Moves over n bytes. ESCHEMA (have = bytes accepted) if they leave the language; the position is then unchanged. */
 AIOS_API int aios_walk_accept(aios_walk *w, const char *s, size_t n, aios_error *err);

@@ -148,17 +148,20 @@ enum {
  * alive. Thread-safety of the object: safe.
  */
 AIOS_API int aios_model_open(aios_ctx *ctx, const char *uri, const aios_model_config *cfg, aios_model **m, aios_error *err);
+/** Drops the caller's reference; sessions keep the model alive. NULL is fine. */
 AIOS_API void aios_model_close(aios_model *m);
 /** State of an open model. Of an unopened one: aios_model_probe. */
 AIOS_API int aios_model_status_get(const aios_model *m, aios_model_status *out);
 /** Says whether the model at uri could be opened, and if not why, without loading it. */
 AIOS_API int aios_model_probe(aios_ctx *ctx, const char *uri, const aios_model_config *cfg, aios_model_status *out);
+/** Fills *out. */
 AIOS_API int aios_model_info_get(const aios_model *m, aios_model_info *out);
 /** Name of a state, or "?". */
 AIOS_API const char *aios_model_state_name(int32_t state);
 
 /** Thread-safety of a session: one thread at a time (EBUSY else); cancel from any thread or signal handler. */
 AIOS_API int aios_session_new(aios_model *m, const aios_session_config *cfg, aios_session **s, aios_error *err);
+/** Ends a turn that still runs, and frees the session and its events. NULL is fine. */
 AIOS_API void aios_session_free(aios_session *s);
 /** A second session that shares the computed prefix. ENOTSUP, EBUSY while a turn runs. */
 AIOS_API int aios_session_fork(aios_session *s, aios_session **out, aios_error *err);

@@ -86,10 +86,13 @@ AIOS_API int aios_buffer_map(aios_device *dev, const char *path, uint64_t offset
                              aios_error *err);
 /** Commits the first n_bytes of a LAZY buffer (never less than before). EBUDGET, ENOMEM. */
 AIOS_API int aios_buffer_commit(aios_buffer *buf, size_t n_bytes, aios_error *err);
+/** Takes one more reference; returns buf. NULL gives NULL. */
 AIOS_API aios_buffer *aios_buffer_ref(aios_buffer *buf);
+/** Drops a reference; the last one frees the memory, or calls release. NULL is fine. */
 AIOS_API void aios_buffer_unref(aios_buffer *buf);
 /** Host address, or NULL if the device's memory cannot be addressed. */
 AIOS_API void *aios_buffer_data(aios_buffer *buf);
+/** Bytes of the buffer; 0 for NULL. */
 AIOS_API size_t aios_buffer_size(const aios_buffer *buf);
 
 /**
@@ -99,7 +102,9 @@ AIOS_API size_t aios_buffer_size(const aios_buffer *buf);
 AIOS_API int aios_arena_new(aios_device *dev, size_t chunk_bytes, uint32_t kind, aios_arena **arena, aios_error *err);
 /** n_bytes aligned to `align` (power of two, 0: 16); valid until reset or free. NULL + err on refusal. */
 AIOS_API void *aios_arena_alloc(aios_arena *arena, size_t n_bytes, size_t align, aios_error *err);
+/** Takes everything back at once; the memory is kept for what comes next. */
 AIOS_API void aios_arena_reset(aios_arena *arena);
+/** Frees the arena and all that came from it. NULL is fine. */
 AIOS_API void aios_arena_free(aios_arena *arena);
 
 #define AIOS_MAX_DIMS 4
@@ -118,17 +123,22 @@ AIOS_API int aios_tensor_new(aios_buffer *buf, size_t offset, const aios_tensor_
 /** A view of elements [start, start+count) along dim. Blocks are not split. */
 AIOS_API int aios_tensor_slice(const aios_tensor *t, uint32_t dim, uint64_t start, uint64_t count, aios_tensor **out,
                                aios_error *err);
+/** Drops the view and its reference on the buffer. NULL is fine. */
 AIOS_API void aios_tensor_free(aios_tensor *t);
+/** Fills *out; nb is always set. */
 AIOS_API int aios_tensor_desc_get(const aios_tensor *t, aios_tensor_desc *out);
+/** Host address of the first element, or NULL if the device's memory cannot be addressed. */
 AIOS_API void *aios_tensor_data(const aios_tensor *t);
 /** Copies the elements, packed, to dst; n_bytes must be the packed size. */
 AIOS_API int aios_tensor_read(const aios_tensor *t, void *dst, size_t n_bytes, aios_error *err);
+/** Copies packed elements from src; n_bytes must be the packed size. */
 AIOS_API int aios_tensor_write(aios_tensor *t, const void *src, size_t n_bytes, aios_error *err);
 /**
  * DLPack (DLManagedTensor, ABI of DLPack 0.8): export gives a pointer whose deleter drops the reference it holds; import
  * takes it over, also on failure leaves it to the caller. ENOTSUP for quantized types.
  */
 AIOS_API int aios_tensor_to_dlpack(aios_tensor *t, void **dl_managed_tensor, aios_error *err);
+/** The other direction of aios_tensor_to_dlpack. */
 AIOS_API int aios_tensor_from_dlpack(aios_device *dev, void *dl_managed_tensor, aios_tensor **t, aios_error *err);
 
 #ifdef __cplusplus

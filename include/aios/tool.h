@@ -46,13 +46,18 @@ typedef struct aios_tool {
 AIOS_API int aios_toolset_new(aios_ctx *ctx, aios_toolset **ts, aios_error *err);
 /** Copies the tool. EEXIST, EINVAL (bad name), ESCHEMA (schema unusable; says where), EBUSY while an agent runs. */
 AIOS_API int aios_toolset_add(aios_toolset *ts, const aios_tool *tool, aios_error *err);
+/** Number of tools; 0 for NULL. */
 AIOS_API uint32_t aios_toolset_count(const aios_toolset *ts);
+/** Fills *out with tool i; its text is borrowed from the toolset. EINVAL past the end. */
 AIOS_API int aios_toolset_at(const aios_toolset *ts, uint32_t i, aios_tool *out);
+/** Drops the caller's reference; agents keep the toolset alive. NULL is fine. */
 AIOS_API void aios_toolset_free(aios_toolset *ts);
 
 /** Arguments, JSON that satisfies the tool's schema; lives until the call is finished. */
 AIOS_API const char *aios_call_args(const aios_call *call);
+/** Id of the call, borrowed as aios_call_args. */
 AIOS_API const char *aios_call_id(const aios_call *call);
+/** Name of the tool, borrowed as aios_call_args. */
 AIOS_API const char *aios_call_name(const aios_call *call);
 /** 1 if the run was cancelled or the call's time is over: stop soon. Any thread. */
 AIOS_API int aios_call_cancelled(const aios_call *call);

@@ -55,11 +55,13 @@ AIOS_API int aios_transcript_new(aios_ctx *ctx, aios_transcript **t, aios_error 
 AIOS_API int aios_transcript_add(aios_transcript *t, const aios_entry *entry, aios_error *err);
 /** The common case: one text part. label: SYSTEM for the system role, USER for user, UNTRUSTED else. */
 AIOS_API int aios_transcript_add_text(aios_transcript *t, int32_t role, const char *s, size_t n, aios_error *err);
+/** Number of entries; 0 for NULL. */
 AIOS_API uint32_t aios_transcript_count(const aios_transcript *t);
 /** Fills *out; its pointers are borrowed until the transcript changes. EINVAL past the end. */
 AIOS_API int aios_transcript_at(const aios_transcript *t, uint32_t i, aios_entry *out);
 /** Drops the entries from i on. */
 AIOS_API int aios_transcript_truncate(aios_transcript *t, uint32_t i, aios_error *err);
+/** A second transcript with the same entries and ids. ENOMEM, EBUDGET. */
 AIOS_API int aios_transcript_copy(const aios_transcript *t, aios_transcript **out, aios_error *err);
 /**
  * Writes {"aios_transcript":1,"entries":[...]}, compact; reading it and writing again gives the same bytes, parts of
@@ -68,6 +70,7 @@ AIOS_API int aios_transcript_copy(const aios_transcript *t, aios_transcript **ou
 AIOS_API int aios_transcript_write_json(const aios_transcript *t, aios_write_fn *fn, void *user, aios_error *err);
 /** EFORMAT (with where), EVERSION. */
 AIOS_API int aios_transcript_read_json(aios_ctx *ctx, const char *s, size_t n, aios_transcript **t, aios_error *err);
+/** NULL is fine. */
 AIOS_API void aios_transcript_free(aios_transcript *t);
 
 #ifdef __cplusplus

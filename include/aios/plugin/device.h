@@ -77,9 +77,13 @@ AIOS_API int aios_device_register(aios_ctx *ctx, const aios_device_ops *ops, voi
 
 /** Raw access for conformance tests and backends: these check, account, then call the slot. */
 AIOS_API int aios_device_copy(aios_device *dev, const aios_device_copy_args *args, aios_error *err);
+/** Sets bytes of device memory, by copies if the device has no fill of its own. */
 AIOS_API int aios_device_fill(aios_device *dev, const aios_device_mem *mem, size_t offset, size_t n_bytes, uint8_t value, aios_error *err);
+/** Runs one operation; ENOTSUP if the device has none of that name. */
 AIOS_API int aios_device_kernel(aios_device *dev, const aios_device_kernel_args *args, aios_error *err);
+/** Marks the point behind everything asked for so far. */
 AIOS_API int aios_device_event_record(aios_device *dev, uint64_t *event, aios_error *err);
+/** Waits until that point is passed; AIOS_AGAIN if it is not within timeout_ns (-1: wait, 0: poll). */
 AIOS_API int aios_device_event_wait(aios_device *dev, uint64_t event, int64_t timeout_ns, aios_error *err);
 /** Device memory of a buffer, borrowed. */
 AIOS_API const aios_device_mem *aios_buffer_mem(const aios_buffer *buf);
