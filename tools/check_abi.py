@@ -63,8 +63,9 @@ def main():
     if rest:
         symbols = nm(rest[0], '--defined-only') - {NODE}
         difference(in_map, symbols, 'lib/libaios.map', 'the library', found.append)
-        for n in sorted(nm(rest[0], '--undefined-only') & FORBIDDEN):
-            found.append(f'the library imports {n}')
+        imports = nm(rest[0], '--undefined-only')
+        found += [f'the library imports {n}' for n in sorted(imports & FORBIDDEN)]
+        found += [f'{n} is used, but defined nowhere' for n in sorted(imports) if n.startswith('aios_')]
     for line in found:
         print(line)
     return 1 if found else 0
