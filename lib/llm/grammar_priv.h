@@ -4,7 +4,7 @@
 #define AIOS_LIB_GRAMMAR_PRIV_H
 
 #include "llm/grammar_mask.h"
-#include "llm/vec.h"
+#include "llm/array.h"
 
 #define AIOS__G_NONE UINT32_MAX
 #define AIOS__G_DEPTH 200        /**< containers inside each other in generated text */

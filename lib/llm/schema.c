@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <strings.h>
 
-#include "llm/vec.h"
+#include "llm/array.h"
 
 #define MAX_SUBS 200000u
 #define MAX_KWS 1000000u

@@ -5,7 +5,7 @@
 #include <stdio.h>
 
 #include "llm/schema_priv.h"
-#include "llm/vec.h"
+#include "llm/array.h"
 
 #define MAX_FRAMES 100000u
 #define MAX_STEPS 20000000u

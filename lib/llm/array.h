@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Growth of typed arrays with 32-bit counts. */
-#ifndef AIOS_LIB_LLM_VEC_H
-#define AIOS_LIB_LLM_VEC_H
+#ifndef AIOS_LIB_LLM_ARRAY_H
+#define AIOS_LIB_LLM_ARRAY_H
 
 #include "base/base.h"
 
