@@ -151,10 +151,9 @@ static int check_multiple(checker *c, frame *f, const aios__json *kv, struct chi
         return PASS;
     if (aios__json_type(f->v) == AIOS__JSON_INT && aios__json_type(kv) == AIOS__JSON_INT)
         return must(c, aios__json_int(f->v, 0) % aios__json_int(kv, 1) == 0, "the number is no multiple");
-    /* Decimal fractions have no exact double: the remainder may be off by the rounding of both. */
-    double x = fabs(aios__json_real(f->v, 0)), y = aios__json_real(kv, 1), r = fmod(x, y);
-    double slack = 1e-12 * x > 1e-9 * y ? 1e-9 * y : 1e-12 * x;
-    return must(c, r <= slack || y - r <= slack, "the number is no multiple");
+    /* Decimal fractions have no exact double: the quotient may be off by the rounding of all three. */
+    double q = fabs(aios__json_real(f->v, 0)) / aios__json_real(kv, 1);
+    return must(c, isfinite(q) && fabs(q - nearbyint(q)) <= q * 4 * 0x1p-53, "the number is no multiple");
 }
 
 static double length(const char *s, size_t n)

@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Whatever a grammar lets through must satisfy its schema; hostile schemas end in bounded time with a code. */
+#include "test.h"
+
+#include <time.h>
+
+#include "llm/llm.h"
+
+static aios_ctx *ctx;
+static uint64_t rng;
+
+static uint32_t roll(uint32_t n)
+{
+    rng ^= rng << 13;
+    rng ^= rng >> 7;
+    rng ^= rng << 17;
+    return (uint32_t)((rng >> 16) % n);
+}
+
+static const char *const schemas[] = {
+    "true",
+    "{\"type\":[\"string\",\"integer\",\"null\"],\"maxLength\":3,\"maximum\":-7}",
+    "{\"type\":\"string\",\"minLength\":4,\"maxLength\":9}",
+    "{\"type\":\"integer\",\"minimum\":-1234567,\"maximum\":98765432109876543}",
+    "{\"type\":\"integer\",\"multipleOf\":37,\"minimum\":-500,\"maximum\":100000}",
+    "{\"type\":\"integer\",\"maximum\":-99999999999999999999}",
+    "{\"type\":\"number\",\"minimum\":-0.001,\"maximum\":1234.5}",
+    "{\"type\":\"number\",\"exclusiveMinimum\":0.1,\"exclusiveMaximum\":0.11}",
+    "{\"type\":\"number\",\"exclusiveMinimum\":0}",
+    "{\"type\":\"number\",\"exclusiveMaximum\":0}",
+    "{\"type\":\"number\",\"minimum\":99.99}",
+    "{\"enum\":[\"a\",\"ab\",1,12,123,1.5,[],[1],{\"a\":{}},null,true]}",
+    "{\"type\":\"array\",\"prefixItems\":[{\"type\":\"boolean\"},{\"type\":\"null\"}],\"items\":{\"type\":\"integer\"},\"minItems\":1,\"maxItems\":6}",
+    "{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"string\"},\"ab\":{\"type\":\"integer\"},\"b\":{\"type\":\"number\"}},\"required\":[\"b\"]}",
+    "{\"type\":\"object\",\"properties\":{\"ab\":{\"type\":\"integer\"}},\"additionalProperties\":{\"type\":\"boolean\"},\"minProperties\":2,\"maxProperties\":5}",
+    "{\"type\":\"object\",\"properties\":{\"a\":{\"const\":1},\"b\":{\"const\":1},\"c\":{\"const\":1},\"d\":{\"const\":1}},\"minProperties\":2,"
+    "\"maxProperties\":3,\"required\":[\"c\"]}",
+    "{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"integer\"},\"b\":{\"type\":\"string\"}},\"anyOf\":[{\"required\":[\"a\"]},{\"required\":[\"b\"]}]}",
+    "{\"allOf\":[{\"$ref\":\"#/$defs/p\"},{\"properties\":{\"a\":{\"minimum\":3}},\"required\":[\"a\"]}],\"$defs\":{\"p\":{\"type\":\"object\",\"properties\":"
+    "{\"a\":{\"type\":\"integer\",\"maximum\":12},\"z\":{\"enum\":[1,2]}}}}}",
+    "{\"anyOf\":[{\"type\":\"array\",\"items\":{\"$ref\":\"#\"},\"maxItems\":3},{\"type\":\"string\",\"maxLength\":2},{\"$ref\":\"#/$defs/i\"}],"
+    "\"$defs\":{\"i\":{\"type\":\"integer\"}}}",
+    "{\"oneOf\":[{\"type\":\"object\",\"properties\":{\"k\":{\"const\":\"x\"},\"v\":{\"type\":\"null\"}},\"required\":[\"k\"]},"
+    "{\"type\":\"object\",\"properties\":{\"k\":{\"const\":\"y\"}},\"required\":[\"k\"]},{\"type\":\"boolean\"}]}",
+    "{\"type\":\"string\",\"maxLength\":1000000000}",
+    "{\"type\":\"array\",\"items\":{\"type\":\"array\",\"items\":{\"enum\":[0,1]},\"maxItems\":1000000000},\"maxItems\":4000000000}",
+};
+
+/* A random sentence into out; returns its length. */
+static size_t random_sentence(aios_grammar *g, char *out, size_t max)
+{
+    aios_error err = AIOS_INIT(aios_error);
+    aios_walk *w = NULL;
+    size_t n = 0;
+    assert_int_equal(aios_walk_new(g, &w, &err), 0);
+    for (; n < max; n++) {
+        uint8_t mask[32];
+        int all[256], k = 0, c = -1;
+        assert_int_equal(aios_walk_next_bytes(w, mask), 0);
+        for (int b = 0; b < 256; b++)
+            if (mask[b / 8] >> b % 8 & 1)
+                all[k++] = b;
+        if (aios_walk_complete(w) && (!k || !roll(3)))
+            break;
+        if (!k)
+            fail_msg("dead end after %.*s", (int)n, out);
+        for (const char *closer = "\"]}"; c < 0 && *closer && roll(300) < 40 + n; closer++)
+            if (mask[(uint8_t)*closer / 8] >> (uint8_t)*closer % 8 & 1)
+                c = (uint8_t)*closer;
+        out[n] = (char)(c >= 0 ? c : all[roll((uint32_t)k)]);
+        assert_int_equal(aios_walk_accept(w, out + n, 1, &err), 0);
+    }
+    assert_true(n < max);
+    aios_walk_free(w);
+    return n;
+}
+
+static void whatever_a_grammar_lets_through_satisfies_its_schema(void **state)
+{
+    (void)state;
+    static char text[100000];
+    for (size_t i = 0; i < sizeof schemas / sizeof *schemas; i++) {
+        aios_error err = AIOS_INIT(aios_error);
+        aios_grammar *g = NULL;
+        if (aios_grammar_compile(ctx, AIOS_GRAMMAR_SCHEMA, schemas[i], AIOS_CSTR, &g, &err)) {
+            assert_non_null(strstr(schemas[i], "-99999999999999999999")); /* below every integer that is generated */
+            continue;
+        }
+        for (uint64_t seed = 1; seed <= 60; seed++) {
+            rng = seed * 0x9e3779b97f4a7c15u;
+            size_t n = random_sentence(g, text, sizeof text);
+            if (aios_schema_check(ctx, schemas[i], AIOS_CSTR, text, n, &err))
+                fail_msg("%s\n%.*s\n%s", schemas[i], (int)n, text, err.msg);
+        }
+        aios_grammar_free(g);
+    }
+}
+
+static void a_refused_byte_leaves_the_position_as_it_was(void **state)
+{
+    (void)state;
+    aios_error err = AIOS_INIT(aios_error);
+    aios_grammar *g = NULL;
+    aios_walk *w = NULL, *c = NULL;
+    assert_int_equal(aios_grammar_compile(ctx, AIOS_GRAMMAR_SCHEMA, "{\"type\":\"object\",\"properties\":{\"ab\":{\"type\":\"integer\"}}}", AIOS_CSTR, &g, &err), 0);
+    assert_int_equal(aios_walk_new(g, &w, &err), 0);
+    assert_int_equal(aios_walk_accept(w, "{\"a", 3, &err), 0);
+    assert_int_equal(aios_walk_accept(w, "b\":1x", 5, &err), AIOS_ESCHEMA);
+    assert_int_equal(err.have, 4);
+    aios_grammar_free(g); /* the walk holds it */
+    assert_int_equal(aios_walk_copy(w, &c, &err), 0);
+    assert_int_equal(aios_walk_accept(c, "b\":12}", 6, &err), 0);
+    assert_true(aios_walk_complete(c));
+    assert_false(aios_walk_complete(w));
+    assert_int_equal(aios_walk_accept(w, "b\":7}", 5, &err), 0);
+    aios_walk_free(w);
+    aios_walk_free(c);
+}
+
+static void null_arguments_and_kinds_not_built_are_refused(void **state)
+{
+    (void)state;
+    aios_grammar *g = NULL;
+    aios_error err = AIOS_INIT(aios_error);
+    assert_int_equal(aios_grammar_compile(NULL, 1, "{}", 2, &g, &err), AIOS_EINVAL);
+    assert_int_equal(aios_grammar_compile(ctx, AIOS_GRAMMAR_SCHEMA, NULL, 0, &g, NULL), AIOS_EINVAL);
+    assert_int_equal(aios_grammar_compile(ctx, 77, "{}", 2, &g, &err), AIOS_EINVAL);
+    assert_int_equal(aios_grammar_compile(ctx, AIOS_GRAMMAR_GBNF, "{}", 2, &g, &err), AIOS_ENOTSUP);
+    assert_int_equal(aios_walk_new(NULL, NULL, &err), AIOS_EINVAL);
+    assert_int_equal(aios_walk_accept(NULL, "x", 1, &err), AIOS_EINVAL);
+    assert_int_equal(aios_walk_complete(NULL), 0);
+    assert_int_equal(aios_walk_next_bytes(NULL, NULL), AIOS_EINVAL);
+    assert_int_equal(aios_walk_forced(NULL, NULL, 0), 0);
+    aios_walk_free(NULL);
+    aios_grammar_free(NULL);
+}
+
+static void every_failed_allocation_is_reported_and_leaks_nothing(void **state)
+{
+    (void)state;
+    const char *text = "{\"x\":\"y\",\"zz\":[1,{\"p\":null}]}";
+    for (long at = 1;; at++) {
+        test_heap heap = {0};
+        aios_ctx *c = test_ctx(&heap, 0);
+        aios_error err = AIOS_INIT(aios_error);
+        aios_grammar *g = NULL;
+        aios_walk *w = NULL;
+        heap.fail_at = heap.n_allocs + (at + 1) / 2;
+        heap.persistent = (int)(at % 2); /* a single failure may be made good by asking for less */
+        int rc = aios_grammar_compile(c, AIOS_GRAMMAR_SCHEMA,
+                                      "{\"type\":\"object\",\"properties\":{\"x\":{\"anyOf\":[{\"enum\":[\"y\",1]},{\"type\":\"number\",\"minimum\":1.5}]},"
+                                      "\"q\":{\"type\":\"array\",\"prefixItems\":[{\"type\":\"integer\",\"maximum\":3}]}},\"required\":[\"x\"],"
+                                      "\"additionalProperties\":true}",
+                                      AIOS_CSTR, &g, &err);
+        if (!rc)
+            rc = aios_walk_new(g, &w, &err);
+        if (!rc)
+            rc = aios_walk_accept(w, text, AIOS_CSTR, &err);
+        int reached = heap.n_allocs >= heap.fail_at;
+        if (rc || (reached && heap.persistent))
+            assert_int_equal(rc, AIOS_ENOMEM);
+        aios_walk_free(w);
+        aios_grammar_free(g);
+        aios_ctx_free(c);
+        assert_int_equal(heap.live, 0);
+        if (!reached)
+            break;
+    }
+}
+
+/* ---- hostile schemas -------------------------------------------------------------------------------------------- */
+
+/* prefix, then n times `one` (with %d its number) separated by commas, then suffix. */
+static char *repeated(const char *prefix, const char *one, int n, const char *suffix)
+{
+    size_t cap = strlen(prefix) + strlen(suffix) + (size_t)n * (strlen(one) + 30) + 1;
+    char *s = malloc(cap), *p = s + sprintf(s, "%s", prefix);
+    for (int i = 0; i < n; i++) {
+        for (const char *c = one; *c; c++)
+            if (*c == '%')
+                p += sprintf(p, "%d", i);
+            else if (*c == '^')
+                p += sprintf(p, "%d", i + 1);
+            else
+                *p++ = *c;
+        if (i + 1 < n)
+            *p++ = ',';
+    }
+    strcpy(p, suffix);
+    return s;
+}
+
+static void ends_quickly(char *schema, int want, const char *what)
+{
+    struct timespec a, b;
+    test_heap heap = {0};
+    aios_ctx *c = test_ctx(&heap, 0);
+    aios_error err = AIOS_INIT(aios_error);
+    aios_grammar *g = NULL;
+    aios_walk *w = NULL;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &a);
+    int rc = aios_grammar_compile(c, AIOS_GRAMMAR_SCHEMA, schema, AIOS_CSTR, &g, &err);
+    if (!rc)
+        rc = aios_walk_new(g, &w, &err);
+    uint8_t mask[32];
+    if (!rc)
+        rc = aios_walk_next_bytes(w, mask);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &b);
+    double s = (double)(b.tv_sec - a.tv_sec) + (double)(b.tv_nsec - a.tv_nsec) * 1e-9;
+    if (rc != want)
+        fail_msg("%s: %s, %s expected (%s)", what, aios_code_name(rc), aios_code_name(want), err.msg);
+    if (s > 20)
+        fail_msg("%s took %.1f s", what, s);
+    aios_walk_free(w);
+    aios_grammar_free(g);
+    aios_ctx_free(c);
+    assert_int_equal(heap.live, 0);
+    free(schema);
+}
+
+static void hostile_schemas_end_with_a_code_in_bounded_time(void **state)
+{
+    (void)state;
+    ends_quickly(strdup("{\"$ref\":\"#/$defs/a\",\"$defs\":{\"a\":{\"$ref\":\"#/$defs/b\"},\"b\":{\"$ref\":\"#/$defs/a\"}}}"), AIOS_ESCHEMA, "cycle of references");
+    ends_quickly(strdup("{\"type\":\"object\",\"properties\":{\"a\":{\"$ref\":\"#\"}},\"required\":[\"a\"]}"), AIOS_ESCHEMA, "endless nesting");
+    ends_quickly(strdup("{\"type\":\"integer\",\"minimum\":3,\"maximum\":2}"), AIOS_ESCHEMA, "contradiction");
+    ends_quickly(strdup("{\"enum\":[1,2],\"type\":\"string\"}"), AIOS_ESCHEMA, "contradiction of enum and type");
+    ends_quickly(strdup("{\"type\":\"string\",\"minLength\":3,\"maxLength\":2}"), AIOS_ESCHEMA, "contradiction of lengths");
+    ends_quickly(strdup("{\"type\":\"array\",\"items\":false,\"minItems\":1}"), AIOS_ESCHEMA, "items that cannot be");
+    ends_quickly(strdup("{\"type\":\"string\",\"maxLength\":1000000000,\"minLength\":999999999}"), AIOS_OK, "a long string");
+    ends_quickly(repeated("{\"anyOf\":[", "{\"const\":\"value%\"}", 10000, "]}"), AIOS_OK, "10000 constants");
+    ends_quickly(repeated("{\"enum\":[", "%", 20000, "]}"), AIOS_OK, "20000 numbers");
+    ends_quickly(repeated("{\"anyOf\":[", "{\"type\":\"object\",\"properties\":{\"p%\":{\"type\":\"string\"}}}", 10000, "]}"), AIOS_ELIMIT, "10000 objects");
+    ends_quickly(repeated("{\"type\":\"object\",\"properties\":{", "\"p%\":{\"type\":\"string\",\"maxLength\":10000}", 10000, "}}"), AIOS_OK, "10000 properties");
+    ends_quickly(repeated("{\"$ref\":\"#/$defs/d0\",\"$defs\":{\"d60\":{},", "\"d%\":{\"allOf\":[{\"$ref\":\"#/$defs/d^\"},{\"$ref\":\"#/$defs/d^\"}]}", 60, "}}"),
+                 AIOS_OK, "tower of allOf");
+    ends_quickly(repeated("{\"$ref\":\"#/$defs/d0\",\"$defs\":{\"d60\":{\"type\":\"null\"},",
+                          "\"d%\":{\"anyOf\":[{\"$ref\":\"#/$defs/d^\"},{\"$ref\":\"#/$defs/d^\",\"maximum\":%}]}", 60, "}}"),
+                 AIOS_ELIMIT, "tower of anyOf with siblings");
+    ends_quickly(repeated("{\"allOf\":[", "{\"anyOf\":[{\"minimum\":%},{\"maxLength\":%}]}", 30, "]}"), AIOS_ELIMIT, "product of anyOf");
+    ends_quickly(repeated("{\"$ref\":\"#/$defs/d0\",\"$defs\":{\"d3000\":{},", "\"d%\":{\"$ref\":\"#/$defs/d^\"}", 3000, "}}"), AIOS_ELIMIT, "long chain of references");
+    ends_quickly(repeated("{\"$ref\":\"#/$defs/d0\",\"$defs\":{\"d5000\":{\"type\":\"null\"},",
+                          "\"d%\":{\"type\":\"array\",\"items\":{\"$ref\":\"#/$defs/d^\"},\"minItems\":1}", 5000, "}}"),
+                 AIOS_ESCHEMA, "5000 arrays inside each other");
+    char *deep = malloc(30000), *p = deep;
+    for (int i = 0; i < 120; i++)
+        p += sprintf(p, "{\"not\":");
+    p += sprintf(p, "{}");
+    for (int i = 0; i < 120; i++)
+        *p++ = '}';
+    *p = 0;
+    ends_quickly(deep, AIOS_ESCHEMA, "not of not of not");
+    deep = malloc(30000), p = deep;
+    for (int i = 0; i < 100; i++)
+        p += sprintf(p, "{\"type\":\"array\",\"minItems\":1,\"items\":");
+    p += sprintf(p, "{\"type\":\"null\"}");
+    for (int i = 0; i < 100; i++)
+        *p++ = '}';
+    *p = 0;
+    ends_quickly(deep, AIOS_OK, "100 arrays inside each other");
+}
+
+static void a_long_text_keeps_its_memory_bounded(void **state)
+{
+    (void)state;
+    aios_error err = AIOS_INIT(aios_error);
+    aios_grammar *g = NULL;
+    aios_walk *w = NULL;
+    aios_mem_usage before = AIOS_INIT(aios_mem_usage), after = AIOS_INIT(aios_mem_usage);
+    assert_int_equal(aios_grammar_compile(ctx, AIOS_GRAMMAR_SCHEMA, "{\"type\":\"array\",\"items\":{\"type\":\"string\"}}", AIOS_CSTR, &g, &err), 0);
+    assert_int_equal(aios_walk_new(g, &w, &err), 0);
+    assert_int_equal(aios_walk_accept(w, "[\"x\"", 4, &err), 0);
+    aios_ctx_usage(ctx, &before);
+    for (int i = 0; i < 20000; i++)
+        assert_int_equal(aios_walk_accept(w, ",\"some text\"", 12, &err), 0);
+    aios_ctx_usage(ctx, &after);
+    assert_true(after.used < before.used + (1u << 20));
+    assert_int_equal(aios_walk_accept(w, "]", 1, &err), 0);
+    assert_true(aios_walk_complete(w));
+    aios_walk_free(w);
+    aios_grammar_free(g);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(whatever_a_grammar_lets_through_satisfies_its_schema),
+        cmocka_unit_test(a_refused_byte_leaves_the_position_as_it_was),
+        cmocka_unit_test(null_arguments_and_kinds_not_built_are_refused),
+        cmocka_unit_test(every_failed_allocation_is_reported_and_leaks_nothing),
+        cmocka_unit_test(hostile_schemas_end_with_a_code_in_bounded_time),
+        cmocka_unit_test(a_long_text_keeps_its_memory_bounded),
+    };
+    ctx = test_ctx(NULL, 0);
+    int rc = cmocka_run_group_tests(tests, NULL, NULL);
+    aios_ctx_free(ctx);
+    return rc;
+}

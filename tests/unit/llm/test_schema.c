@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "test.h"
+
+#include "llm/llm.h"
+
+static aios_ctx *ctx;
+
+/* {schema, value, valid} */
+static const struct {
+    const char *schema, *json;
+    int valid;
+} rows[] = {
+    {"true", "1", 1},
+    {"false", "1", 0},
+    {"{}", "[1,{}]", 1},
+    {"{\"type\":\"integer\"}", "1.0", 1},
+    {"{\"type\":\"integer\"}", "1.5", 0},
+    {"{\"type\":[\"null\",\"string\"]}", "null", 1},
+    {"{\"type\":[\"null\",\"string\"]}", "0", 0},
+    {"{\"enum\":[1,{\"a\":[2]}]}", "{\"a\":[2.0]}", 1},
+    {"{\"enum\":[1,{\"a\":[2]}]}", "{\"a\":[3]}", 0},
+    {"{\"const\":false}", "0", 0},
+    {"{\"minimum\":9007199254740993}", "9007199254740992", 0},
+    {"{\"minimum\":1.5,\"maximum\":2}", "2", 1},
+    {"{\"exclusiveMaximum\":2}", "2", 0},
+    {"{\"exclusiveMinimum\":2}", "\"x\"", 1},
+    {"{\"multipleOf\":0.01}", "4.35", 1},
+    {"{\"multipleOf\":0.01}", "4.355", 0},
+    {"{\"minLength\":2,\"maxLength\":2}", "\"\xc3\xa9\xf0\x9f\x98\x80\"", 1},
+    {"{\"maxLength\":1}", "\"ab\"", 0},
+    {"{\"items\":{\"type\":\"null\"}}", "[null,1]", 0},
+    {"{\"prefixItems\":[{\"type\":\"null\"}],\"items\":false}", "[null]", 1},
+    {"{\"prefixItems\":[{\"type\":\"null\"}],\"items\":false}", "[null,1]", 0},
+    {"{\"items\":[{\"type\":\"null\"}],\"additionalItems\":false}", "[null,1]", 0},
+    {"{\"uniqueItems\":true}", "[1,1.0]", 0},
+    {"{\"uniqueItems\":true}", "[1,true]", 1},
+    {"{\"contains\":{\"const\":5},\"maxContains\":1}", "[5,5]", 0},
+    {"{\"contains\":{\"const\":5}}", "[1,5]", 1},
+    {"{\"minItems\":1,\"maxItems\":2}", "[]", 0},
+    {"{\"properties\":{\"a\":{\"type\":\"null\"}},\"additionalProperties\":false}", "{\"a\":null}", 1},
+    {"{\"properties\":{\"a\":{\"type\":\"null\"}},\"additionalProperties\":false}", "{\"b\":null}", 0},
+    {"{\"properties\":{\"a\":{\"type\":\"null\"}},\"additionalProperties\":{\"type\":\"null\"}}", "{\"b\":1}", 0},
+    {"{\"required\":[\"a\"]}", "{}", 0},
+    {"{\"minProperties\":1}", "{}", 0},
+    {"{\"dependentRequired\":{\"a\":[\"b\"]}}", "{\"a\":1}", 0},
+    {"{\"dependentSchemas\":{\"a\":{\"required\":[\"b\"]}}}", "{\"a\":1,\"b\":1}", 1},
+    {"{\"anyOf\":[{\"type\":\"null\"},{\"minimum\":3}]}", "2", 0},
+    {"{\"oneOf\":[{\"minimum\":1},{\"minimum\":3}]}", "4", 0},
+    {"{\"oneOf\":[{\"minimum\":1},{\"minimum\":3}]}", "2", 1},
+    {"{\"not\":{\"type\":\"null\"}}", "null", 0},
+    {"{\"if\":{\"type\":\"null\"},\"else\":{\"minimum\":3}}", "2", 0},
+    {"{\"if\":{\"type\":\"null\"},\"else\":{\"minimum\":3}}", "null", 1},
+    {"{\"$ref\":\"#/$defs/a~1b%25\",\"$defs\":{\"a/b%\":{\"type\":\"null\"}}}", "1", 0},
+    {"{\"$ref\":\"#here\",\"$defs\":{\"x\":{\"$anchor\":\"here\",\"type\":\"null\"}}}", "null", 1},
+    {"{\"properties\":{\"n\":{\"$ref\":\"#\"}},\"additionalProperties\":false}", "{\"n\":{\"n\":{\"n\":{\"x\":1}}}}", 0},
+    {"{\"properties\":{\"n\":{\"$ref\":\"#\"}},\"additionalProperties\":false}", "{\"n\":{\"n\":{\"n\":{}}}}", 1},
+    {"{\"format\":\"email\",\"x-mine\":7,\"default\":{\"$ref\":3}}", "\"no address\"", 1},
+};
+
+static void values_are_judged_as_the_table_says(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        aios_error err = AIOS_INIT(aios_error);
+        int rc = aios_schema_check(ctx, rows[i].schema, AIOS_CSTR, rows[i].json, AIOS_CSTR, &err);
+        if (rc != (rows[i].valid ? AIOS_OK : AIOS_ESCHEMA))
+            fail_msg("%s with %s gave %d %s", rows[i].schema, rows[i].json, rc, err.msg);
+    }
+}
+
+static void a_violation_says_where_and_why(void **state)
+{
+    (void)state;
+    aios_error err = AIOS_INIT(aios_error);
+    assert_int_equal(aios_schema_check(ctx, "{\"properties\":{\"a\":{\"items\":{\"maximum\":3}}}}", AIOS_CSTR, "{\"a\":[1,5]}", AIOS_CSTR, &err),
+                     AIOS_ESCHEMA);
+    assert_string_equal(err.msg, "$.a[1]: the number is too large (\"maximum\" of schema #/properties/a/items)");
+}
+
+/* Each is refused when compiled, with the keyword in the message. */
+static const struct {
+    const char *schema, *word;
+} refused[] = {
+    {"{\"type\":\"strnig\"}", "type"},
+    {"{\"properties\":{\"a\":{\"pattern\":\"^a\"}}}", "#/properties/a: \"pattern\""},
+    {"{\"patternProperties\":{}}", "patternProperties"},
+    {"{\"unevaluatedProperties\":false}", "unevaluatedProperties"},
+    {"{\"maxlength\":3}", "upper and lower"},
+    {"{\"minLength\":-1}", "minLength"},
+    {"{\"required\":[1]}", "required"},
+    {"{\"enum\":[]}", "enum"},
+    {"{\"anyOf\":[3]}", "anyOf"},
+    {"{\"multipleOf\":0}", "multipleOf"},
+    {"{\"$ref\":\"http://elsewhere/x\"}", "never fetched"},
+    {"{\"$ref\":\"#/$defs/none\"}", "no schema"},
+    {"{\"$ref\":\"#\"}", "$ref"},
+    {"{\"allOf\":[{\"anyOf\":[{\"$ref\":\"#\"}]}]}", "back to itself"},
+    {"[1]", "schema"},
+    {"{", "schema"},
+};
+
+static void schemas_that_cannot_be_enforced_are_refused_by_name(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+        aios_error err = AIOS_INIT(aios_error);
+        assert_int_equal(aios_schema_check(ctx, refused[i].schema, AIOS_CSTR, "1", AIOS_CSTR, &err), AIOS_ESCHEMA);
+        if (!strstr(err.msg, refused[i].word))
+            fail_msg("%s: %s", refused[i].schema, err.msg);
+    }
+}
+
+static void null_arguments_are_refused(void **state)
+{
+    (void)state;
+    aios_error err = AIOS_INIT(aios_error);
+    assert_int_equal(aios_schema_check(NULL, "{}", AIOS_CSTR, "1", AIOS_CSTR, &err), AIOS_EINVAL);
+    assert_int_equal(aios_schema_check(ctx, NULL, 0, "1", AIOS_CSTR, NULL), AIOS_EINVAL);
+    assert_int_equal(aios_schema_check(ctx, "{}", AIOS_CSTR, NULL, 0, &err), AIOS_EINVAL);
+}
+
+/* A tower of references, each twice: 2^40 evaluations if nothing stopped them. */
+static void a_tower_of_references_ends_with_a_limit(void **state)
+{
+    (void)state;
+    char s[4096], *p = s;
+    p += sprintf(p, "{\"$ref\":\"#/$defs/d0\",\"$defs\":{");
+    for (int i = 0; i < 40; i++)
+        p += sprintf(p, "\"d%d\":{\"allOf\":[{\"$ref\":\"#/$defs/d%d\"},{\"$ref\":\"#/$defs/d%d\"}]},", i, i + 1, i + 1);
+    sprintf(p, "\"d40\":{}}}");
+    aios_error err = AIOS_INIT(aios_error);
+    assert_int_equal(aios_schema_check(ctx, s, AIOS_CSTR, "1", AIOS_CSTR, &err), AIOS_ELIMIT);
+}
+
+static void every_failed_allocation_is_reported_and_leaks_nothing(void **state)
+{
+    (void)state;
+    const char *schema = "{\"type\":\"object\",\"properties\":{\"a\":{\"$ref\":\"#/$defs/x\"},\"b\":{\"anyOf\":[{\"type\":\"null\"},{\"items\":{\"minimum\":3}}]}},"
+                         "\"$defs\":{\"x\":{\"type\":\"string\",\"maxLength\":7}}}";
+    for (long at = 1;; at++) {
+        test_heap heap = {0};
+        aios_ctx *c = test_ctx(&heap, 0);
+        aios_error err = AIOS_INIT(aios_error);
+        heap.fail_at = heap.n_allocs + at;
+        int rc = aios_schema_check(c, schema, AIOS_CSTR, "{\"a\":\"x\",\"b\":[3,4]}", AIOS_CSTR, &err);
+        int reached = heap.n_allocs >= heap.fail_at;
+        assert_int_equal(rc, reached ? AIOS_ENOMEM : 0);
+        aios_ctx_free(c);
+        assert_int_equal(heap.live, 0);
+        if (!reached)
+            break;
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(values_are_judged_as_the_table_says),
+        cmocka_unit_test(a_violation_says_where_and_why),
+        cmocka_unit_test(schemas_that_cannot_be_enforced_are_refused_by_name),
+        cmocka_unit_test(null_arguments_are_refused),
+        cmocka_unit_test(a_tower_of_references_ends_with_a_limit),
+        cmocka_unit_test(every_failed_allocation_is_reported_and_leaks_nothing),
+    };
+    ctx = test_ctx(NULL, 0);
+    int rc = cmocka_run_group_tests(tests, NULL, NULL);
+    aios_ctx_free(ctx);
+    return rc;
+}
