@@ -283,6 +283,7 @@ void aios__tools_abort(aios_run *r, int32_t code)
         if (c->text)
             emit_call(r, AIOS_EVENT_RESULT, c, NULL);
     }
+    aios_transcript_truncate(r->t, r->mark + 1, NULL); /* some results may have got in before memory ran out */
     if (write_results(r, NULL))
         aios_transcript_truncate(r->t, r->mark, NULL);
     aios__tools_clear(r);
