@@ -115,8 +115,7 @@ static size_t mutate(uint8_t *p, size_t n, const gguf_make *m)
             break;
         }
         default: /* shorten */
-            n = rng() % 4 ? n : 8 + rng() % n % n;
-            n = n ? n : 1;
+            n = rng() % 4 ? n : 1 + rng() % n;
         }
     }
     return n;

@@ -312,10 +312,16 @@ static void random_texts_come_back_and_random_vocabularies_do_no_harm(void **sta
     }
 }
 
+#ifdef __SANITIZE_ADDRESS__
+enum { LONG_BYTES = 2 << 20, LONG_STACK = 1 << 20 }; /* frames are larger, everything is slower */
+#else
+enum { LONG_BYTES = 16 << 20, LONG_STACK = 64 << 10 };
+#endif
+
 static void *encode_long(void *arg)
 {
     const aios__vocab *v = arg;
-    const size_t n = 16u << 20;
+    const size_t n = LONG_BYTES;
     char *text = malloc(n);
     if (!text)
         return "no memory";
@@ -347,7 +353,7 @@ static void sixteen_mebibytes_of_one_character_need_little_stack(void **state)
             make_bpe(&file, "qwen2");
         loaded l = must_load(&file);
         pthread_attr_init(&attr);
-        assert_int_equal(pthread_attr_setstacksize(&attr, 64 << 10), 0);
+        assert_int_equal(pthread_attr_setstacksize(&attr, LONG_STACK), 0);
         assert_int_equal(pthread_create(&t, &attr, encode_long, l.v), 0);
         pthread_join(t, &wrong);
         pthread_attr_destroy(&attr);
