@@ -40,14 +40,14 @@ int aios__template_new(aios__heap *h, const char *src, size_t n, aios__template 
     aios__template *t = aios__alloc(h, AIOS_MEM_TEXT, sizeof *t, s.err);
     if (!t)
         return s.err->code;
-    t->arena = (tp_arena){.heap = h, .max = MAX_COMPILED};
+    t->arena = (aios__tp_arena){.heap = h, .max = MAX_COMPILED};
     t->src = aios__alloc(h, AIOS_MEM_TEXT, n + 1, s.err);
     int rc = t->src ? 0 : s.err->code;
     if (!rc) {
         normalize(t, src, n);
         s.t = s.made = t;
         s.arena = &t->arena;
-        rc = tp_compile(&s);
+        rc = aios__tp_compile(&s);
     }
     if (rc) {
         aios__template_free(t);
@@ -62,7 +62,7 @@ void aios__template_free(aios__template *t)
     if (!t)
         return;
     aios__heap *h = t->arena.heap;
-    tp_arena_free(&t->arena);
+    aios__tp_arena_free(&t->arena);
     aios__free(h, t->nodes);
     aios__free(h, t->syms);
     aios__free(h, t->src);
@@ -79,14 +79,14 @@ bool aios__template_uses(const aios__template *t, const char *name)
 
 static int render(tp *s)
 {
-    s->globals = tp_alloc(s, s->t->n_syms * sizeof *s->globals + 1);
+    s->globals = aios__tp_alloc(s, s->t->n_syms * sizeof *s->globals + 1);
     if (!s->globals)
         return s->rc;
     for (uint32_t i = 0; i < s->t->n_syms; i++)
-        s->globals[i] = (tp_val){.t = T_ABSENT};
-    if (!tp_scope_push(s))
+        s->globals[i] = (aios__tp_val){.t = T_ABSENT};
+    if (!aios__tp_scope_push(s))
         return s->rc;
-    return tp_exec(s, s->t->body);
+    return aios__tp_exec(s, s->t->body);
 }
 
 int aios__template_render(const aios__template *t, const aios__json *vars, const aios__template_limits *limits, int64_t now_us, aios__buf *out,
@@ -95,7 +95,7 @@ int aios__template_render(const aios__template *t, const aios__json *vars, const
     const aios__template_limits l = limits ? *limits : (aios__template_limits){0};
     tp s;
     state_init(&s, t, err);
-    s.own = (tp_arena){.heap = t->arena.heap, .max = l.memory ? l.memory : (size_t)64 << 20};
+    s.own = (aios__tp_arena){.heap = t->arena.heap, .max = l.memory ? l.memory : (size_t)64 << 20};
     s.arena = &s.own;
     s.vars = vars;
     s.fuel = l.fuel ? l.fuel : 5000000;
@@ -107,6 +107,6 @@ int aios__template_render(const aios__template *t, const aios__json *vars, const
     aios__buf_init(&s.cap, s.own.heap, AIOS_MEM_TEXT, s.own.max);
     int rc = render(&s);
     aios__buf_free(&s.cap);
-    tp_arena_free(&s.own);
+    aios__tp_arena_free(&s.own);
     return rc;
 }

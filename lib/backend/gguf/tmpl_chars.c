@@ -2,7 +2,7 @@
 /* Characters as Python's str sees them. */
 #include "backend/gguf/tmpl_priv.h"
 
-bool tp_cp_is(uint32_t cp, int cls)
+bool aios__tp_cp_is(uint32_t cp, int cls)
 {
     if (cp < 128 && cls == AIOS__UNI_SPACE)
         return cp == ' ' || (cp >= 9 && cp <= 13) || (cp >= 28 && cp <= 31);
@@ -25,7 +25,7 @@ static uint32_t map_ascii(uint32_t cp, int which)
     return cp >= 'a' && cp <= 'z' ? cp - 32 : cp;
 }
 
-size_t tp_cp_case(uint32_t cp, int which, char out[16])
+size_t aios__tp_cp_case(uint32_t cp, int which, char out[16])
 {
     if (cp < 128) {
         out[0] = (char)map_ascii(cp, which);
@@ -55,7 +55,7 @@ size_t tp_cp_case(uint32_t cp, int which, char out[16])
     return aios__utf8_encode(cp, out);
 }
 
-size_t tp_step(const char *p, size_t n, uint32_t *cp)
+size_t aios__tp_step(const char *p, size_t n, uint32_t *cp)
 {
     if ((unsigned char)*p < 128) {
         *cp = (unsigned char)*p;
@@ -69,7 +69,7 @@ size_t tp_step(const char *p, size_t n, uint32_t *cp)
     return k;
 }
 
-size_t tp_utf8_len(const char *p, size_t n)
+size_t aios__tp_utf8_len(const char *p, size_t n)
 {
     size_t k = 0;
     for (size_t i = 0; i < n; i++)
@@ -77,7 +77,7 @@ size_t tp_utf8_len(const char *p, size_t n)
     return k;
 }
 
-size_t tp_utf8_off(const char *p, size_t n, size_t cps)
+size_t aios__tp_utf8_off(const char *p, size_t n, size_t cps)
 {
     size_t i = 0;
     while (i < n && cps) {
@@ -89,28 +89,28 @@ size_t tp_utf8_off(const char *p, size_t n, size_t cps)
     return i;
 }
 
-size_t tp_lspace(const char *p, size_t n)
+size_t aios__tp_lspace(const char *p, size_t n)
 {
     size_t i = 0;
     uint32_t cp;
     while (i < n) {
-        size_t k = tp_step(p + i, n - i, &cp);
-        if (!tp_cp_is(cp, AIOS__UNI_SPACE))
+        size_t k = aios__tp_step(p + i, n - i, &cp);
+        if (!aios__tp_cp_is(cp, AIOS__UNI_SPACE))
             break;
         i += k;
     }
     return i;
 }
 
-size_t tp_rspace(const char *p, size_t n)
+size_t aios__tp_rspace(const char *p, size_t n)
 {
     uint32_t cp;
     while (n) {
         size_t i = n - 1;
         while (i && ((unsigned char)p[i] & 0xc0) == 0x80)
             i--;
-        tp_step(p + i, n - i, &cp);
-        if (!tp_cp_is(cp, AIOS__UNI_SPACE))
+        aios__tp_step(p + i, n - i, &cp);
+        if (!aios__tp_cp_is(cp, AIOS__UNI_SPACE))
             break;
         n = i;
     }

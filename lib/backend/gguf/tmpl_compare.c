@@ -2,37 +2,37 @@
 /* Equality, order, membership and sorting as Python has them. */
 #include "backend/gguf/tmpl_priv.h"
 
-static int equal_lists(tp *s, tp_list *a, tp_list *b, bool *out)
+static int equal_lists(tp *s, aios__tp_list *a, aios__tp_list *b, bool *out)
 {
-    TP_TRY(tp_list_load(s, a));
-    TP_TRY(tp_list_load(s, b));
+    TP_TRY(aios__tp_list_load(s, a));
+    TP_TRY(aios__tp_list_load(s, b));
     *out = a->n == b->n;
     for (uint32_t i = 0; *out && i < a->n; i++)
-        TP_TRY(tp_equal(s, a->v[i], b->v[i], out));
+        TP_TRY(aios__tp_equal(s, a->v[i], b->v[i], out));
     return 0;
 }
 
-static int equal_dicts(tp *s, tp_dict *a, tp_dict *b, bool *out)
+static int equal_dicts(tp *s, aios__tp_dict *a, aios__tp_dict *b, bool *out)
 {
-    TP_TRY(tp_dict_load(s, a));
-    TP_TRY(tp_dict_load(s, b));
+    TP_TRY(aios__tp_dict_load(s, a));
+    TP_TRY(aios__tp_dict_load(s, b));
     *out = a->n == b->n;
     for (uint32_t i = 0; *out && i < a->n; i++) {
-        tp_val *v;
-        TP_TRY(tp_dict_find(s, b, a->k[i], &v));
+        aios__tp_val *v;
+        TP_TRY(aios__tp_dict_find(s, b, a->k[i], &v));
         *out = v != NULL;
         if (v)
-            TP_TRY(tp_equal(s, a->v[i], *v, out));
+            TP_TRY(aios__tp_equal(s, a->v[i], *v, out));
     }
     return 0;
 }
 
-static int equal_same_type(tp *s, tp_val a, tp_val b, bool *out)
+static int equal_same_type(tp *s, aios__tp_val a, aios__tp_val b, bool *out)
 {
     switch (a.t) {
     case T_STR:
         *out = a.n == b.n && !memcmp(a.u.s, b.u.s, a.n);
-        return tp_burn_bytes(s, a.n);
+        return aios__tp_burn_bytes(s, a.n);
     case T_LIST: case T_TUPLE:
         return equal_lists(s, a.u.l, b.u.l, out);
     case T_DICT:
@@ -49,120 +49,120 @@ static int equal_same_type(tp *s, tp_val a, tp_val b, bool *out)
     }
 }
 
-int tp_equal(tp *s, tp_val a, tp_val b, bool *out)
+int aios__tp_equal(tp *s, aios__tp_val a, aios__tp_val b, bool *out)
 {
     *out = false;
-    if (tp_integral(a) && tp_integral(b)) {
+    if (aios__tp_integral(a) && aios__tp_integral(b)) {
         *out = a.u.i == b.u.i;
         return 0;
     }
-    if (tp_numeric(a) && tp_numeric(b)) {
-        *out = tp_num(a) == tp_num(b);
+    if (aios__tp_numeric(a) && aios__tp_numeric(b)) {
+        *out = aios__tp_num(a) == aios__tp_num(b);
         return 0;
     }
     if (a.t != b.t)
         return 0;
-    TP_TRY(tp_enter(s));
+    TP_TRY(aios__tp_enter(s));
     int rc = equal_same_type(s, a, b, out);
-    tp_leave(s);
+    aios__tp_leave(s);
     return rc;
 }
 
-static int order_lists(tp *s, tp_list *a, tp_list *b, int *out)
+static int order_lists(tp *s, aios__tp_list *a, aios__tp_list *b, int *out)
 {
-    TP_TRY(tp_list_load(s, a));
-    TP_TRY(tp_list_load(s, b));
+    TP_TRY(aios__tp_list_load(s, a));
+    TP_TRY(aios__tp_list_load(s, b));
     for (uint32_t i = 0; i < a->n && i < b->n; i++) {
         bool eq;
-        TP_TRY(tp_equal(s, a->v[i], b->v[i], &eq));
+        TP_TRY(aios__tp_equal(s, a->v[i], b->v[i], &eq));
         if (!eq)
-            return tp_order(s, a->v[i], b->v[i], out);
+            return aios__tp_order(s, a->v[i], b->v[i], out);
     }
     *out = (a->n > b->n) - (a->n < b->n);
     return 0;
 }
 
 /* -1, 0, 1, or 2 if there is no order (NaN). */
-int tp_order(tp *s, tp_val a, tp_val b, int *out)
+int aios__tp_order(tp *s, aios__tp_val a, aios__tp_val b, int *out)
 {
-    if (tp_integral(a) && tp_integral(b)) {
+    if (aios__tp_integral(a) && aios__tp_integral(b)) {
         *out = (a.u.i > b.u.i) - (a.u.i < b.u.i);
-    } else if (tp_numeric(a) && tp_numeric(b)) {
-        double x = tp_num(a), y = tp_num(b);
+    } else if (aios__tp_numeric(a) && aios__tp_numeric(b)) {
+        double x = aios__tp_num(a), y = aios__tp_num(b);
         *out = x != x || y != y ? 2 : (x > y) - (x < y);
     } else if (a.t == T_STR && b.t == T_STR) {
         uint32_t n = a.n < b.n ? a.n : b.n;
         int c = n ? memcmp(a.u.s, b.u.s, n) : 0;
         *out = c ? (c > 0) - (c < 0) : (a.n > b.n) - (a.n < b.n);
-        return tp_burn_bytes(s, n);
-    } else if (a.t == b.t && tp_is(a, TBIT(T_LIST) | TBIT(T_TUPLE))) {
-        TP_TRY(tp_enter(s));
+        return aios__tp_burn_bytes(s, n);
+    } else if (a.t == b.t && aios__tp_is(a, TBIT(T_LIST) | TBIT(T_TUPLE))) {
+        TP_TRY(aios__tp_enter(s));
         int rc = order_lists(s, a.u.l, b.u.l, out);
-        tp_leave(s);
+        aios__tp_leave(s);
         return rc;
     } else if (a.t == T_UNDEF || b.t == T_UNDEF) {
-        return tp_undefined(s, a.t == T_UNDEF ? a : b);
+        return aios__tp_undefined(s, a.t == T_UNDEF ? a : b);
     } else {
-        return tp_fail(s, "no order between instances of '%s' and '%s'", tp_type(a), tp_type(b));
+        return aios__tp_fail(s, "no order between instances of '%s' and '%s'", aios__tp_type(a), aios__tp_type(b));
     }
     return 0;
 }
 
-int tp_contains(tp *s, tp_val hay, tp_val x, bool *out)
+int aios__tp_contains(tp *s, aios__tp_val hay, aios__tp_val x, bool *out)
 {
-    tp_val *items, *found;
+    aios__tp_val *items, *found;
     uint32_t n;
     *out = false;
     if (hay.t == T_STR) {
         if (x.t != T_STR)
-            return tp_fail(s, "'in <string>' requires string as left operand, not %s", tp_type(x));
+            return aios__tp_fail(s, "'in <string>' requires string as left operand, not %s", aios__tp_type(x));
         *out = !x.n || (hay.n >= x.n && memmem(hay.u.s, hay.n, x.u.s, x.n));
-        return tp_burn_bytes(s, hay.n);
+        return aios__tp_burn_bytes(s, hay.n);
     }
     if (hay.t == T_DICT) {
-        TP_TRY(tp_dict_find(s, hay.u.m, x, &found));
+        TP_TRY(aios__tp_dict_find(s, hay.u.m, x, &found));
         *out = found != NULL;
         return 0;
     }
     uint32_t pos = hay.t == T_GEN ? hay.u.l->pos : 0;
-    TP_TRY(tp_items(s, hay, &items, &n));
-    TP_TRY(tp_burn(s, n / 4));
+    TP_TRY(aios__tp_items(s, hay, &items, &n));
+    TP_TRY(aios__tp_burn(s, n / 4));
     uint32_t i = 0;
     while (i < n && !*out)
-        TP_TRY(tp_equal(s, items[i++], x, out));
+        TP_TRY(aios__tp_equal(s, items[i++], x, out));
     if (hay.t == T_GEN)
         hay.u.l->pos = pos + i;
     return 0;
 }
 
-int tp_compare(tp *s, uint8_t op, tp_val a, tp_val b, bool *out)
+int aios__tp_compare(tp *s, uint8_t op, aios__tp_val a, aios__tp_val b, bool *out)
 {
     int order = 0;
     if (op == OP_EQ || op == OP_NE) {
-        TP_TRY(tp_equal(s, a, b, out));
+        TP_TRY(aios__tp_equal(s, a, b, out));
         *out ^= op == OP_NE;
         return 0;
     }
     if (op == OP_IN || op == OP_NOTIN) {
-        TP_TRY(tp_contains(s, b, a, out));
+        TP_TRY(aios__tp_contains(s, b, a, out));
         *out ^= op == OP_NOTIN;
         return 0;
     }
-    TP_TRY(tp_order(s, a, b, &order));
+    TP_TRY(aios__tp_order(s, a, b, &order));
     *out = order != 2 && (op == OP_LT ? order < 0 : op == OP_LE ? order <= 0 : op == OP_GT ? order > 0 : order >= 0);
     return 0;
 }
 
 /* Merges two sorted runs of indices. */
-static int merge(tp *s, const tp_val *key, const uint32_t *from, uint32_t lo, uint32_t mid, uint32_t hi, bool reverse, uint32_t *to)
+static int merge(tp *s, const aios__tp_val *key, const uint32_t *from, uint32_t lo, uint32_t mid, uint32_t hi, bool reverse, uint32_t *to)
 {
     uint32_t a = lo, b = mid;
     for (uint32_t k = lo; k < hi; k++) {
         bool right = a >= mid;
         if (!right && b < hi) {
             int order;
-            TP_TRY(tp_burn(s, 1));
-            TP_TRY(reverse ? tp_order(s, key[from[a]], key[from[b]], &order) : tp_order(s, key[from[b]], key[from[a]], &order));
+            TP_TRY(aios__tp_burn(s, 1));
+            TP_TRY(reverse ? aios__tp_order(s, key[from[a]], key[from[b]], &order) : aios__tp_order(s, key[from[b]], key[from[a]], &order));
             right = order == -1;
         }
         to[k] = right ? from[b++] : from[a++];
@@ -171,10 +171,10 @@ static int merge(tp *s, const tp_val *key, const uint32_t *from, uint32_t lo, ui
 }
 
 /* Stable, also in reverse. */
-int tp_sort(tp *s, tp_val *v, tp_val *key, uint32_t n, bool reverse)
+int aios__tp_sort(tp *s, aios__tp_val *v, aios__tp_val *key, uint32_t n, bool reverse)
 {
-    uint32_t *a = tp_alloc(s, n * sizeof *a + 1), *b = tp_alloc(s, n * sizeof *b + 1);
-    tp_val *sorted = tp_alloc(s, n * sizeof *sorted + 1);
+    uint32_t *a = aios__tp_alloc(s, n * sizeof *a + 1), *b = aios__tp_alloc(s, n * sizeof *b + 1);
+    aios__tp_val *sorted = aios__tp_alloc(s, n * sizeof *sorted + 1);
     if (!a || !b || !sorted)
         return s->rc;
     for (uint32_t i = 0; i < n; i++)

@@ -18,7 +18,7 @@ typedef struct spec {
 
 static int add(tp *s, aios__buf *b, const char *p, size_t n)
 {
-    return tp_buf_rc(s, aios__buf_add(b, p, n, s->err));
+    return aios__tp_buf_rc(s, aios__buf_add(b, p, n, s->err));
 }
 
 static int fill(tp *s, aios__buf *b, const spec *f, int64_t n)
@@ -29,12 +29,12 @@ static int fill(tp *s, aios__buf *b, const spec *f, int64_t n)
 }
 
 /* Adds sign and body, padded to the width. */
-static int add_padded(tp *s, aios__buf *b, const spec *f, const char *sign, tp_val body, char dflt_align)
+static int add_padded(tp *s, aios__buf *b, const spec *f, const char *sign, aios__tp_val body, char dflt_align)
 {
-    int64_t pad = f->width - (int64_t)tp_utf8_len(body.u.s, body.n) - (int64_t)strlen(sign);
+    int64_t pad = f->width - (int64_t)aios__tp_utf8_len(body.u.s, body.n) - (int64_t)strlen(sign);
     char align = f->align ? f->align : dflt_align;
     int64_t left = pad <= 0 ? 0 : align == '>' || align == '=' ? pad : align == '^' ? pad / 2 : 0;
-    TP_TRY(tp_burn(s, 1 + (uint64_t)(pad > 0 ? pad : 0) / 8));
+    TP_TRY(aios__tp_burn(s, 1 + (uint64_t)(pad > 0 ? pad : 0) / 8));
     if (align == '=')
         TP_TRY(add(s, b, sign, strlen(sign)));
     TP_TRY(fill(s, b, f, left));
@@ -44,10 +44,10 @@ static int add_padded(tp *s, aios__buf *b, const spec *f, const char *sign, tp_v
     return fill(s, b, f, pad - left);
 }
 
-static int add_text(tp *s, aios__buf *b, const spec *f, tp_val v)
+static int add_text(tp *s, aios__buf *b, const spec *f, aios__tp_val v)
 {
     if (f->prec >= 0)
-        v.n = (uint32_t)tp_utf8_off(v.u.s, v.n, (size_t)f->prec);
+        v.n = (uint32_t)aios__tp_utf8_off(v.u.s, v.n, (size_t)f->prec);
     return add_padded(s, b, f, "", v, '<');
 }
 
@@ -89,7 +89,7 @@ static int add_int(tp *s, aios__buf *b, const spec *f, int64_t i)
         snprintf(prefix, sizeof prefix, "0%c", f->type);
     char sign[8];
     snprintf(sign, sizeof sign, "%s%s", sign_text(f, i < 0), prefix);
-    return add_padded(s, b, f, sign, tp_cstr(text), '>');
+    return add_padded(s, b, f, sign, aios__tp_cstr(text), '>');
 }
 
 static int add_real(tp *s, aios__buf *b, const spec *f, double d)
@@ -105,7 +105,7 @@ static int add_real(tp *s, aios__buf *b, const spec *f, double d)
     if (!isfinite(d)) {
         snprintf(text, sizeof text, "%s", d != d ? "nan" : "inf");
     } else if (type == 'r' && f->prec < 0) {
-        tp_real_text(a, text);
+        aios__tp_real_text(a, text);
     } else {
         if (type == 'r')
             type = 'g';
@@ -121,17 +121,17 @@ static int add_real(tp *s, aios__buf *b, const spec *f, double d)
         group(text, sizeof text, f->comma ? ',' : '_');
     if (f->type == '%')
         strcat(text, "%");
-    return add_padded(s, b, f, sign_text(f, signbit(d) && d == d), tp_cstr(text), '>');
+    return add_padded(s, b, f, sign_text(f, signbit(d) && d == d), aios__tp_cstr(text), '>');
 }
 
 /* ---- % ------------------------------------------------------------------------------------------------------------ */
 
-typedef struct source { tp_val args; tp_val *v; uint32_t n, i; } source;
+typedef struct source { aios__tp_val args; aios__tp_val *v; uint32_t n, i; } source;
 
-static int next_value(tp *s, source *a, tp_val *v)
+static int next_value(tp *s, source *a, aios__tp_val *v)
 {
     if (a->i >= a->n)
-        return tp_fail(s, "not enough arguments for format string");
+        return aios__tp_fail(s, "not enough arguments for format string");
     *v = a->v[a->i++];
     return 0;
 }
@@ -140,23 +140,23 @@ static int percent_number(tp *s, source *a, const char *p, size_t n, size_t *i, 
 {
     int64_t v = 0;
     if (*i < n && p[*i] == '*') {
-        tp_val w;
+        aios__tp_val w;
         ++*i;
         TP_TRY(next_value(s, a, &w));
-        TP_TRY(tp_int_arg(s, w, "*", &v));
+        TP_TRY(aios__tp_int_arg(s, w, "*", &v));
     }
     while (*i < n && p[*i] >= '0' && p[*i] <= '9' && v <= MAX_WIDTH)
         v = v * 10 + (p[(*i)++] - '0');
     if (v > MAX_WIDTH || v < -MAX_WIDTH)
-        return tp_limit(s, "a width or precision of more than %d", MAX_WIDTH);
+        return aios__tp_limit(s, "a width or precision of more than %d", MAX_WIDTH);
     *out = v;
     return 0;
 }
 
-static int percent_emit(tp *s, aios__buf *b, spec *f, tp_val v)
+static int percent_emit(tp *s, aios__buf *b, spec *f, aios__tp_val v)
 {
     char c = f->type;
-    tp_val text;
+    aios__tp_val text;
     if (f->align == '<' || c == 's' || c == 'r' || c == 'a' || c == 'c')
         f->zero = false;
     if (f->zero) {
@@ -164,26 +164,26 @@ static int percent_emit(tp *s, aios__buf *b, spec *f, tp_val v)
         f->align = '=';
     }
     if (c == 's' || c == 'r' || c == 'a') {
-        TP_TRY(c == 's' ? tp_to_str(s, v, &text) : tp_repr(s, v, &text));
+        TP_TRY(c == 's' ? aios__tp_to_str(s, v, &text) : aios__tp_repr(s, v, &text));
         f->align = f->align ? f->align : '>';
         return add_text(s, b, f, text);
     }
     if (c == 'c') {
         char u[4];
-        if (v.t == T_STR && tp_utf8_len(v.u.s, v.n) == 1)
+        if (v.t == T_STR && aios__tp_utf8_len(v.u.s, v.n) == 1)
             return add_padded(s, b, f, "", v, '>');
-        if (!tp_integral(v) || v.u.i < 0 || v.u.i > 0x10ffff)
-            return tp_fail(s, "%%c requires int or char");
-        return add_padded(s, b, f, "", tp_str(u, aios__utf8_encode((uint32_t)v.u.i, u)), '>');
+        if (!aios__tp_integral(v) || v.u.i < 0 || v.u.i > 0x10ffff)
+            return aios__tp_fail(s, "%%c requires int or char");
+        return add_padded(s, b, f, "", aios__tp_str(u, aios__utf8_encode((uint32_t)v.u.i, u)), '>');
     }
-    if (!tp_numeric(v))
-        return v.t == T_UNDEF ? tp_undefined(s, v) : tp_fail(s, "%%%c format: a number is required, not %s", c, tp_type(v));
+    if (!aios__tp_numeric(v))
+        return v.t == T_UNDEF ? aios__tp_undefined(s, v) : aios__tp_fail(s, "%%%c format: a number is required, not %s", c, aios__tp_type(v));
     if (strchr("eEfFgG", c))
-        return add_real(s, b, f, tp_num(v));
+        return add_real(s, b, f, aios__tp_num(v));
     if (v.t == T_REAL) {
         if (strchr("xXo", c))
-            return tp_fail(s, "%%%c format: an integer is required, not float", c);
-        TP_TRY(tp_to_int(s, v, &v));
+            return aios__tp_fail(s, "%%%c format: an integer is required, not float", c);
+        TP_TRY(aios__tp_to_int(s, v, &v));
     }
     return add_int(s, b, f, v.u.i);
 }
@@ -191,17 +191,17 @@ static int percent_emit(tp *s, aios__buf *b, spec *f, tp_val v)
 static int percent_one(tp *s, source *a, const char *p, size_t n, size_t *i, aios__buf *b)
 {
     spec f = {.fill = " ", .fill_n = 1, .prec = -1};
-    tp_val v = {.t = T_ABSENT};
+    aios__tp_val v = {.t = T_ABSENT};
     if (*i < n && p[*i] == '(') {
         size_t from = ++*i;
         while (*i < n && p[*i] != ')')
             ++*i;
         if (a->args.t != T_DICT)
-            return tp_fail(s, "format requires a mapping");
-        tp_val *x;
-        TP_TRY(tp_dict_find(s, a->args.u.m, tp_str(p + from, *i - from), &x));
+            return aios__tp_fail(s, "format requires a mapping");
+        aios__tp_val *x;
+        TP_TRY(aios__tp_dict_find(s, a->args.u.m, aios__tp_str(p + from, *i - from), &x));
         if (!x)
-            return tp_fail(s, "format: no key '%.*s'", (int)(*i - from), p + from);
+            return aios__tp_fail(s, "format: no key '%.*s'", (int)(*i - from), p + from);
         v = *x;
         ++*i;
     }
@@ -224,18 +224,18 @@ static int percent_one(tp *s, source *a, const char *p, size_t n, size_t *i, aio
     while (*i < n && strchr("hlL", p[*i]) && p[*i])
         ++*i;
     if (*i >= n)
-        return tp_fail(s, "incomplete format");
+        return aios__tp_fail(s, "incomplete format");
     f.type = p[(*i)++];
     if (f.type == '%')
         return add(s, b, "%", 1);
     if (!f.type || !strchr("diuxXoeEfFgGcrsa", f.type))
-        return tp_fail(s, "unsupported format character '%c'", f.type);
+        return aios__tp_fail(s, "unsupported format character '%c'", f.type);
     if (v.t == T_ABSENT)
         TP_TRY(next_value(s, a, &v));
     return percent_emit(s, b, &f, v);
 }
 
-static int percent_all(tp *s, tp_val fmt, source *a, aios__buf *b)
+static int percent_all(tp *s, aios__tp_val fmt, source *a, aios__buf *b)
 {
     const char *p = fmt.u.s;
     for (size_t i = 0; i < fmt.n;) {
@@ -243,16 +243,16 @@ static int percent_all(tp *s, tp_val fmt, source *a, aios__buf *b)
         size_t plain = q ? (size_t)(q - p) - i : fmt.n - i;
         TP_TRY(add(s, b, p + i, plain));
         i += plain + 1;
-        TP_TRY(tp_burn(s, 1 + plain / 32));
+        TP_TRY(aios__tp_burn(s, 1 + plain / 32));
         if (q)
             TP_TRY(percent_one(s, a, p, fmt.n, &i, b));
     }
     if (a->i < a->n && a->args.t != T_DICT && a->args.t != T_LIST)
-        return tp_fail(s, "not all arguments converted during string formatting");
+        return aios__tp_fail(s, "not all arguments converted during string formatting");
     return 0;
 }
 
-int tp_percent(tp *s, tp_val fmt, tp_val args, tp_val *out)
+int aios__tp_percent(tp *s, aios__tp_val fmt, aios__tp_val args, aios__tp_val *out)
 {
     source a = {.args = args, .v = &args, .n = 1};
     if (args.t == T_TUPLE) {
@@ -263,7 +263,7 @@ int tp_percent(tp *s, tp_val fmt, tp_val args, tp_val *out)
     aios__buf_init(&b, s->arena->heap, AIOS_MEM_TEXT, s->arena->max);
     int rc = percent_all(s, fmt, &a, &b);
     if (!rc)
-        rc = tp_buf_val(s, &b, out);
+        rc = aios__tp_buf_val(s, &b, out);
     aios__buf_free(&b);
     return rc;
 }
@@ -276,14 +276,14 @@ static int parse_width(tp *s, const char *p, size_t n, size_t *i, int64_t *out)
     while (*i < n && p[*i] >= '0' && p[*i] <= '9' && v <= MAX_WIDTH)
         v = v * 10 + (p[(*i)++] - '0');
     if (v > MAX_WIDTH)
-        return tp_limit(s, "a width or precision of more than %d", MAX_WIDTH);
+        return aios__tp_limit(s, "a width or precision of more than %d", MAX_WIDTH);
     *out = v;
     return 0;
 }
 
 static int parse_spec(tp *s, const char *p, size_t n, spec *f)
 {
-    size_t i = 0, k = n ? tp_utf8_off(p, n, 1) : 0;
+    size_t i = 0, k = n ? aios__tp_utf8_off(p, n, 1) : 0;
     *f = (spec){.fill = " ", .fill_n = 1, .prec = -1};
     if (k && k < n && k <= 4 && strchr("<>=^", p[k])) {
         memcpy(f->fill, p, k);
@@ -312,53 +312,53 @@ static int parse_spec(tp *s, const char *p, size_t n, spec *f)
     }
     if (i < n)
         f->type = p[i++];
-    return i < n ? tp_fail(s, "invalid format specifier '%.*s'", (int)n, p) : 0;
+    return i < n ? aios__tp_fail(s, "invalid format specifier '%.*s'", (int)n, p) : 0;
 }
 
-static int format_value(tp *s, aios__buf *b, tp_val v, const char *p, size_t n)
+static int format_value(tp *s, aios__buf *b, aios__tp_val v, const char *p, size_t n)
 {
     spec f;
     TP_TRY(parse_spec(s, p, n, &f));
-    bool number = tp_numeric(v) && !(v.t == T_BOOL && !f.type);
+    bool number = aios__tp_numeric(v) && !(v.t == T_BOOL && !f.type);
     if (f.zero && !f.align) {
         f.fill[0] = '0';
         f.align = number ? '=' : '<';
     }
     if (number && f.type == 'c')
-        return tp_fail(s, "the format 'c' is not supported");
+        return aios__tp_fail(s, "the format 'c' is not supported");
     if (number && (v.t == T_REAL || (f.type && strchr("eEfFgG%", f.type)))) {
         if (f.type && !strchr("eEfFgGn%", f.type))
-            return tp_fail(s, "unknown format code '%c' for a float", f.type);
-        return add_real(s, b, &f, tp_num(v));
+            return aios__tp_fail(s, "unknown format code '%c' for a float", f.type);
+        return add_real(s, b, &f, aios__tp_num(v));
     }
     if (number) {
         if (f.type && !strchr("dbxXon", f.type))
-            return tp_fail(s, "unknown format code '%c' for an int", f.type);
+            return aios__tp_fail(s, "unknown format code '%c' for an int", f.type);
         return add_int(s, b, &f, v.u.i);
     }
     if (n && v.t != T_STR && v.t != T_BOOL)
-        return tp_fail(s, "unsupported format string passed to %s", tp_type(v));
+        return aios__tp_fail(s, "unsupported format string passed to %s", aios__tp_type(v));
     if (f.type && f.type != 's')
-        return tp_fail(s, "unknown format code '%c' for a str", f.type);
-    TP_TRY(tp_to_str(s, v, &v));
+        return aios__tp_fail(s, "unknown format code '%c' for a str", f.type);
+    TP_TRY(aios__tp_to_str(s, v, &v));
     return add_text(s, b, &f, v);
 }
 
-typedef struct fields { const tp_args *a; tp_val map; uint32_t next; } fields;
+typedef struct fields { const aios__tp_args *a; aios__tp_val map; uint32_t next; } fields;
 
-static int first_value(tp *s, fields *x, const char *p, size_t n, tp_val *v)
+static int first_value(tp *s, fields *x, const char *p, size_t n, aios__tp_val *v)
 {
     int64_t at;
-    if (!n || !tp_parse_int(p, n, 10, &at)) {
+    if (!n || !aios__tp_parse_int(p, n, 10, &at)) {
         at = n ? at : x->next++;
         if (x->map.t == T_DICT || at < 0 || at >= x->a->n)
-            return tp_fail(s, "replacement index %lld out of range for positional args", (long long)at);
+            return aios__tp_fail(s, "replacement index %lld out of range for positional args", (long long)at);
         *v = x->a->v[at];
         return 0;
     }
     if (x->map.t == T_DICT) {
-        tp_val *found;
-        TP_TRY(tp_dict_find(s, x->map.u.m, tp_str(p, n), &found));
+        aios__tp_val *found;
+        TP_TRY(aios__tp_dict_find(s, x->map.u.m, aios__tp_str(p, n), &found));
         if (found) {
             *v = *found;
             return 0;
@@ -369,11 +369,11 @@ static int first_value(tp *s, fields *x, const char *p, size_t n, tp_val *v)
             *v = x->a->kw[i].v;
             return 0;
         }
-    return tp_fail(s, "format: no argument '%.*s'", (int)n, p);
+    return aios__tp_fail(s, "format: no argument '%.*s'", (int)n, p);
 }
 
 /* name.attr[key] */
-static int field_value(tp *s, fields *x, const char *p, size_t n, tp_val *v)
+static int field_value(tp *s, fields *x, const char *p, size_t n, aios__tp_val *v)
 {
     size_t i = 0;
     while (i < n && p[i] != '.' && p[i] != '[')
@@ -386,11 +386,11 @@ static int field_value(tp *s, fields *x, const char *p, size_t n, tp_val *v)
         while (i < n && (item ? p[i] != ']' : p[i] != '.' && p[i] != '['))
             i++;
         if (item && (i >= n || i == from))
-            return tp_fail(s, "format: a '[' is not closed or empty");
-        tp_val key = tp_str(p + from, i - from);
-        if (item && !tp_parse_int(p + from, i - from, 10, &at))
-            key = tp_int(at);
-        TP_TRY(item ? tp_item(s, *v, key, v) : tp_attr(s, *v, key, v));
+            return aios__tp_fail(s, "format: a '[' is not closed or empty");
+        aios__tp_val key = aios__tp_str(p + from, i - from);
+        if (item && !aios__tp_parse_int(p + from, i - from, 10, &at))
+            key = aios__tp_int(at);
+        TP_TRY(item ? aios__tp_item(s, *v, key, v) : aios__tp_attr(s, *v, key, v));
         i += item;
     }
     return 0;
@@ -398,7 +398,7 @@ static int field_value(tp *s, fields *x, const char *p, size_t n, tp_val *v)
 
 static int format_field(tp *s, fields *x, const char *p, size_t n, aios__buf *b)
 {
-    tp_val v;
+    aios__tp_val v;
     size_t end = 0, depth = 0;
     while (end < n && (depth || (p[end] != ':' && p[end] != '!'))) {
         depth += p[end] == '[';
@@ -409,17 +409,17 @@ static int format_field(tp *s, fields *x, const char *p, size_t n, aios__buf *b)
     if (end < n && p[end] == '!') {
         char c = end + 1 < n ? p[end + 1] : 0;
         if (c != 's' && c != 'r')
-            return tp_fail(s, "format: unknown conversion");
-        TP_TRY(c == 's' ? tp_to_str(s, v, &v) : tp_repr(s, v, &v));
+            return aios__tp_fail(s, "format: unknown conversion");
+        TP_TRY(c == 's' ? aios__tp_to_str(s, v, &v) : aios__tp_repr(s, v, &v));
         end += 2;
     }
     if (end < n && p[end] != ':')
-        return tp_fail(s, "format: expected ':' after the conversion");
+        return aios__tp_fail(s, "format: expected ':' after the conversion");
     end += end < n;
     return format_value(s, b, v, p + end, n - end);
 }
 
-static int format_all(tp *s, tp_val fmt, fields *x, aios__buf *b)
+static int format_all(tp *s, aios__tp_val fmt, fields *x, aios__buf *b)
 {
     const char *p = fmt.u.s;
     for (size_t i = 0; i < fmt.n;) {
@@ -427,7 +427,7 @@ static int format_all(tp *s, tp_val fmt, fields *x, aios__buf *b)
         while (i < fmt.n && p[i] != '{' && p[i] != '}')
             i++;
         TP_TRY(add(s, b, p + from, i - from));
-        TP_TRY(tp_burn(s, 1 + (i - from) / 32));
+        TP_TRY(aios__tp_burn(s, 1 + (i - from) / 32));
         if (i >= fmt.n)
             break;
         if (i + 1 < fmt.n && p[i + 1] == p[i]) {
@@ -437,7 +437,7 @@ static int format_all(tp *s, tp_val fmt, fields *x, aios__buf *b)
         }
         const char *close = p[i] == '{' ? memchr(p + i, '}', fmt.n - i) : NULL;
         if (!close || memchr(p + i + 1, '{', (size_t)(close - p) - i - 1))
-            return tp_fail(s, "format: single or nested '{' or '}' in the format string");
+            return aios__tp_fail(s, "format: single or nested '{' or '}' in the format string");
         TP_TRY(format_field(s, x, p + i + 1, (size_t)(close - p) - i - 1, b));
         i = (size_t)(close - p) + 1;
     }
@@ -445,19 +445,19 @@ static int format_all(tp *s, tp_val fmt, fields *x, aios__buf *b)
 }
 
 /* arg: 1 format_map */
-int tp_format_method(tp *s, tp_call *c, tp_val *out)
+int aios__tp_format_method(tp *s, aios__tp_call *c, aios__tp_val *out)
 {
-    fields x = {.a = c->raw, .map = tp_none()};
+    fields x = {.a = c->raw, .map = aios__tp_none()};
     if (c->fn->arg) {
         if (c->raw->n != 1 || c->raw->nkw || c->raw->v[0].t != T_DICT)
-            return tp_fail(s, "format_map takes one mapping");
+            return aios__tp_fail(s, "format_map takes one mapping");
         x.map = c->raw->v[0];
     }
     aios__buf b;
     aios__buf_init(&b, s->arena->heap, AIOS_MEM_TEXT, s->arena->max);
     int rc = format_all(s, c->self, &x, &b);
     if (!rc)
-        rc = tp_buf_val(s, &b, out);
+        rc = aios__tp_buf_val(s, &b, out);
     aios__buf_free(&b);
     return rc;
 }

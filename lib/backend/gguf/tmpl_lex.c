@@ -9,18 +9,18 @@ typedef struct lexer {
     tp *s;
     const char *p;
     size_t n, i;
-    tp_token *tok;
+    aios__tp_token *tok;
     uint32_t n_tok, cap;
     bool line_starting;
     char open[TP_MAX_DEPTH * 2];
     size_t n_open;
 } lexer;
 
-static int add(lexer *x, uint8_t k, size_t pos, tp_val v, uint16_t op)
+static int add(lexer *x, uint8_t k, size_t pos, aios__tp_val v, uint16_t op)
 {
     if (x->n_tok == x->cap) {
         uint32_t cap = x->cap ? 2 * x->cap : 256;
-        tp_token *t = tp_alloc(x->s, cap * sizeof *t);
+        aios__tp_token *t = aios__tp_alloc(x->s, cap * sizeof *t);
         if (!t)
             return x->s->rc;
         if (x->n_tok)
@@ -28,14 +28,14 @@ static int add(lexer *x, uint8_t k, size_t pos, tp_val v, uint16_t op)
         x->tok = t;
         x->cap = cap;
     }
-    x->tok[x->n_tok++] = (tp_token){.k = k, .op = op, .pos = (uint32_t)pos, .v = v};
+    x->tok[x->n_tok++] = (aios__tp_token){.k = k, .op = op, .pos = (uint32_t)pos, .v = v};
     return 0;
 }
 
 static int lex_fail(lexer *x, size_t pos, const char *what)
 {
     x->s->pos = (uint32_t)pos;
-    return tp_fail(x->s, "%s", what);
+    return aios__tp_fail(x->s, "%s", what);
 }
 
 static bool at(const lexer *x, size_t i, const char *lit)
@@ -46,7 +46,7 @@ static bool at(const lexer *x, size_t i, const char *lit)
 
 static size_t skip_space(const lexer *x, size_t i)
 {
-    return i + tp_lspace(x->p + i, x->n - i);
+    return i + aios__tp_lspace(x->p + i, x->n - i);
 }
 
 /* Adds the text before a tag; sign is the tag's '-', '+' or 0. */
@@ -54,15 +54,15 @@ static int add_data(lexer *x, size_t from, size_t to, char sign, bool lstrip)
 {
     size_t end = to;
     if (sign == '-') {
-        end = from + tp_rspace(x->p + from, to - from);
+        end = from + aios__tp_rspace(x->p + from, to - from);
     } else if (sign != '+' && lstrip) {
         size_t line = to;
         while (line > from && x->p[line - 1] != '\n')
             line--;
-        if ((line > from || x->line_starting) && tp_lspace(x->p + line, to - line) == to - line)
+        if ((line > from || x->line_starting) && aios__tp_lspace(x->p + line, to - line) == to - line)
             end = line;
     }
-    return end > from ? add(x, K_DATA, from, tp_str(x->p + from, end - from), 0) : 0;
+    return end > from ? add(x, K_DATA, from, aios__tp_str(x->p + from, end - from), 0) : 0;
 }
 
 /* Matches the end of a tag (`close` is "%}" or "#}") at i; 0 if it is not there. */
@@ -176,8 +176,8 @@ static int lex_string(lexer *x)
         return lex_fail(x, open, "the string is never closed");
     x->i = end + 1;
     if (!escaped)
-        return add(x, K_STRING, open, tp_str(x->p + from, end - from), 0);
-    char *out = tp_alloc(x->s, end - from + 8);
+        return add(x, K_STRING, open, aios__tp_str(x->p + from, end - from), 0);
+    char *out = aios__tp_alloc(x->s, end - from + 8);
     if (!out)
         return x->s->rc;
     for (size_t i = from; i < end;) {
@@ -188,7 +188,7 @@ static int lex_string(lexer *x)
         i++;
         TP_TRY(escape_char(x, &i, end, out, &n));
     }
-    return add(x, K_STRING, open, tp_str(out, n), 0);
+    return add(x, K_STRING, open, aios__tp_str(out, n), 0);
 }
 
 static bool digit(char c, int base)
@@ -240,12 +240,12 @@ static int lex_number(lexer *x)
     buf[n] = 0;
     x->i = i;
     if (real)
-        return add(x, K_REAL, start, tp_real(strtod(buf, NULL)), 0);
+        return add(x, K_REAL, start, aios__tp_real(strtod(buf, NULL)), 0);
     errno = 0;
     long long v = strtoll(buf, NULL, base);
     if (errno)
         return lex_fail(x, start, "the integer does not fit in 64 bits");
-    return add(x, K_INT, start, tp_int(v), 0);
+    return add(x, K_INT, start, aios__tp_int(v), 0);
 }
 
 static bool name_start(char c)
@@ -258,7 +258,7 @@ static int lex_name(lexer *x)
     size_t from = x->i;
     while (x->i < x->n && (name_start(x->p[x->i]) || digit(x->p[x->i], 10)))
         x->i++;
-    return add(x, K_NAME, from, tp_str(x->p + from, x->i - from), 0);
+    return add(x, K_NAME, from, aios__tp_str(x->p + from, x->i - from), 0);
 }
 
 static int lex_operator(lexer *x)
@@ -268,14 +268,14 @@ static int lex_operator(lexer *x)
     for (size_t k = 0; k < AIOS__ARRAY_LEN(two); k++)
         if (at(x, x->i, two[k])) {
             x->i += 2;
-            return add(x, K_OP, x->i - 2, tp_none(), OP2(two[k][0], two[k][1]));
+            return add(x, K_OP, x->i - 2, aios__tp_none(), OP2(two[k][0], two[k][1]));
         }
     if (!c || !strchr("+-/*%~[](){}><=.:|,;", c))
         return lex_fail(x, x->i, "unexpected character");
     if (strchr("([{", c)) {
         if (x->n_open == sizeof x->open) {
             x->s->pos = (uint32_t)x->i;
-            return tp_limit(x->s, "brackets are nested deeper than %zu", sizeof x->open);
+            return aios__tp_limit(x->s, "brackets are nested deeper than %zu", sizeof x->open);
         }
         x->open[x->n_open++] = c == '(' ? ')' : c == '[' ? ']' : '}';
     } else if (strchr(")]}", c)) {
@@ -283,7 +283,7 @@ static int lex_operator(lexer *x)
             return lex_fail(x, x->i, "unexpected closing bracket");
     }
     x->i++;
-    return add(x, K_OP, x->i - 1, tp_none(), OP1(c));
+    return add(x, K_OP, x->i - 1, aios__tp_none(), OP1(c));
 }
 
 /* Everything between {{ and }} or {% and %}. */
@@ -303,9 +303,9 @@ static int lex_tag(lexer *x, bool block, size_t open)
         if (end) {
             x->line_starting = x->p[end - 1] == '\n';
             x->i = end;
-            return add(x, block ? K_BLOCK_END : K_VAR_END, i, tp_none(), 0);
+            return add(x, block ? K_BLOCK_END : K_VAR_END, i, aios__tp_none(), 0);
         }
-        size_t sp = tp_lspace(x->p + i, x->n - i);
+        size_t sp = aios__tp_lspace(x->p + i, x->n - i);
         x->i += sp;
         if (sp)
             continue;
@@ -322,7 +322,7 @@ static int lex_tag(lexer *x, bool block, size_t open)
     return lex_fail(x, open, block ? "the tag is never closed with %}" : "the expression is never closed with }}");
 }
 
-int tp_lex(tp *s, tp_token **tokens, uint32_t *n)
+int aios__tp_lex(tp *s, aios__tp_token **tokens, uint32_t *n)
 {
     lexer x = {.s = s, .p = s->t->src, .n = s->t->n, .line_starting = true};
     while (x.i < x.n) {
@@ -330,7 +330,7 @@ int tp_lex(tp *s, tp_token **tokens, uint32_t *n)
         while (i + 1 < x.n && !(x.p[i] == '{' && (x.p[i + 1] == '{' || x.p[i + 1] == '%' || x.p[i + 1] == '#')))
             i++;
         if (i + 1 >= x.n) {
-            TP_TRY(add(&x, K_DATA, from, tp_str(x.p + from, x.n - from), 0));
+            TP_TRY(add(&x, K_DATA, from, aios__tp_str(x.p + from, x.n - from), 0));
             break;
         }
         char sign = 0, kind = x.p[i + 1];
@@ -347,12 +347,12 @@ int tp_lex(tp *s, tp_token **tokens, uint32_t *n)
         } else if (kind == '#') {
             TP_TRY(skip_comment(&x, i));
         } else {
-            TP_TRY(add(&x, kind == '{' ? K_VAR_BEGIN : K_BLOCK_BEGIN, i, tp_none(), 0));
+            TP_TRY(add(&x, kind == '{' ? K_VAR_BEGIN : K_BLOCK_BEGIN, i, aios__tp_none(), 0));
             TP_TRY(lex_tag(&x, kind == '%', i));
         }
     }
     *tokens = x.tok;
-    TP_TRY(add(&x, K_EOF, x.n, tp_none(), 0));
+    TP_TRY(add(&x, K_EOF, x.n, aios__tp_none(), 0));
     *tokens = x.tok;
     *n = x.n_tok;
     return 0;

@@ -2,27 +2,27 @@
 /* What both parsers share: nodes, symbols and the stream of tokens. */
 #include "backend/gguf/tmpl_parse.h"
 
-int tp_parse_fail(tp_parser *p, const char *what)
+int aios__tp_parse_fail(aios__tp_parser *p, const char *what)
 {
-    const tp_token *t = tp_cur(p);
+    const aios__tp_token *t = aios__tp_cur(p);
     p->s->pos = t->pos;
     if (t->k == K_NAME)
-        return tp_fail(p->s, "%s, found '%.*s'", what, (int)t->v.n, t->v.u.s);
+        return aios__tp_fail(p->s, "%s, found '%.*s'", what, (int)t->v.n, t->v.u.s);
     if (t->k == K_OP)
-        return tp_fail(p->s, "%s, found '%c%.1s'", what, t->op & 255, t->op >> 8 ? (char[2]){(char)(t->op >> 8), 0} : "");
+        return aios__tp_fail(p->s, "%s, found '%c%.1s'", what, t->op & 255, t->op >> 8 ? (char[2]){(char)(t->op >> 8), 0} : "");
     static const char *const names[] = {"the end of the template", "text", "{{", "}}", "{%", "%}", "", "a string", "a number", "a number"};
-    return tp_fail(p->s, "%s, found %s", what, names[t->k]);
+    return aios__tp_fail(p->s, "%s, found %s", what, names[t->k]);
 }
 
-int tp_deeper(tp_parser *p)
+int aios__tp_deeper(aios__tp_parser *p)
 {
     if (++p->depth <= TP_MAX_DEPTH)
         return 0;
-    p->s->pos = tp_cur(p)->pos;
-    return tp_limit(p->s, "it is nested deeper than %d", TP_MAX_DEPTH);
+    p->s->pos = aios__tp_cur(p)->pos;
+    return aios__tp_limit(p->s, "it is nested deeper than %d", TP_MAX_DEPTH);
 }
 
-int tp_node_new(tp_parser *p, uint8_t k, uint32_t *out)
+int aios__tp_node_new(aios__tp_parser *p, uint8_t k, uint32_t *out)
 {
     aios__template *t = p->t;
     if (t->n_nodes == t->cap_nodes) {
@@ -34,22 +34,22 @@ int tp_node_new(tp_parser *p, uint8_t k, uint32_t *out)
         t->cap_nodes = cap;
     }
     if (!t->n_nodes)
-        t->nodes[t->n_nodes++] = (tp_node){0};
-    t->nodes[t->n_nodes] = (tp_node){.k = k, .pos = tp_cur(p)->pos};
+        t->nodes[t->n_nodes++] = (aios__tp_node){0};
+    t->nodes[t->n_nodes] = (aios__tp_node){.k = k, .pos = aios__tp_cur(p)->pos};
     *out = t->n_nodes++;
     return 0;
 }
 
-void tp_kids_add(tp_parser *p, tp_kids *kids, uint32_t node)
+void aios__tp_kids_add(aios__tp_parser *p, aios__tp_kids *kids, uint32_t node)
 {
     if (kids->last)
-        tp_at(p, kids->last)->next = node;
+        aios__tp_at(p, kids->last)->next = node;
     else
         kids->first = node;
     kids->last = node;
 }
 
-int tp_symbol(tp_parser *p, tp_val name, uint32_t *sym)
+int aios__tp_symbol(aios__tp_parser *p, aios__tp_val name, uint32_t *sym)
 {
     aios__template *t = p->t;
     for (uint32_t i = 0; i < t->n_syms; i++)
@@ -60,8 +60,8 @@ int tp_symbol(tp_parser *p, tp_val name, uint32_t *sym)
     if (t->n_syms == t->cap_syms) {
         uint32_t cap = t->cap_syms ? 2 * t->cap_syms : 32;
         if (cap > 4096) {
-            p->s->pos = tp_cur(p)->pos;
-            return tp_limit(p->s, "more than 4096 names");
+            p->s->pos = aios__tp_cur(p)->pos;
+            return aios__tp_limit(p->s, "more than 4096 names");
         }
         void *q = aios__realloc(t->arena.heap, AIOS_MEM_TEXT, t->syms, cap * sizeof *t->syms, p->s->err);
         if (!q)
@@ -69,57 +69,57 @@ int tp_symbol(tp_parser *p, tp_val name, uint32_t *sym)
         t->syms = q;
         t->cap_syms = cap;
     }
-    t->syms[t->n_syms] = (tp_sym){.s = name.u.s, .n = name.n};
+    t->syms[t->n_syms] = (aios__tp_sym){.s = name.u.s, .n = name.n};
     *sym = t->n_syms++;
     return 0;
 }
 
-bool tp_is_op(const tp_parser *p, uint16_t op)
+bool aios__tp_is_op(const aios__tp_parser *p, uint16_t op)
 {
-    return tp_cur(p)->k == K_OP && tp_cur(p)->op == op;
+    return aios__tp_cur(p)->k == K_OP && aios__tp_cur(p)->op == op;
 }
 
-bool tp_is_name(const tp_token *t, const char *name)
+bool aios__tp_is_name(const aios__tp_token *t, const char *name)
 {
     return t->k == K_NAME && t->v.n == strlen(name) && !memcmp(t->v.u.s, name, t->v.n);
 }
 
-bool tp_skip_op(tp_parser *p, uint16_t op)
+bool aios__tp_skip_op(aios__tp_parser *p, uint16_t op)
 {
-    bool yes = tp_is_op(p, op);
+    bool yes = aios__tp_is_op(p, op);
     if (yes)
-        tp_next(p);
+        aios__tp_next(p);
     return yes;
 }
 
-bool tp_skip_name(tp_parser *p, const char *name)
+bool aios__tp_skip_name(aios__tp_parser *p, const char *name)
 {
-    bool yes = tp_is_name(tp_cur(p), name);
+    bool yes = aios__tp_is_name(aios__tp_cur(p), name);
     if (yes)
-        tp_next(p);
+        aios__tp_next(p);
     return yes;
 }
 
-int tp_expect_op(tp_parser *p, uint16_t op)
+int aios__tp_expect_op(aios__tp_parser *p, uint16_t op)
 {
     char what[32] = "expected ' '";
     what[10] = (char)op;
-    return tp_skip_op(p, op) ? 0 : tp_parse_fail(p, what);
+    return aios__tp_skip_op(p, op) ? 0 : aios__tp_parse_fail(p, what);
 }
 
-int tp_expect_name(tp_parser *p, tp_val *name)
+int aios__tp_expect_name(aios__tp_parser *p, aios__tp_val *name)
 {
-    if (tp_cur(p)->k != K_NAME)
-        return tp_parse_fail(p, "expected a name");
-    *name = tp_cur(p)->v;
-    tp_next(p);
+    if (aios__tp_cur(p)->k != K_NAME)
+        return aios__tp_parse_fail(p, "expected a name");
+    *name = aios__tp_cur(p)->v;
+    aios__tp_next(p);
     return 0;
 }
 
-int tp_expect(tp_parser *p, uint8_t k, const char *what)
+int aios__tp_expect(aios__tp_parser *p, uint8_t k, const char *what)
 {
-    if (tp_cur(p)->k != k)
-        return tp_parse_fail(p, what);
-    tp_next(p);
+    if (aios__tp_cur(p)->k != k)
+        return aios__tp_parse_fail(p, what);
+    aios__tp_next(p);
     return 0;
 }

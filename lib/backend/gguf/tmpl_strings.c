@@ -4,35 +4,35 @@
 
 #include <stdio.h>
 
-static int want_str(tp *s, const tp_call *c, tp_val v)
+static int want_str(tp *s, const aios__tp_call *c, aios__tp_val v)
 {
     if (v.t == T_STR)
         return 0;
     if (v.t == T_UNDEF)
-        return tp_undefined(s, v);
-    return tp_fail(s, "%s: expected a str, not %s", c->fn->name, tp_type(v));
+        return aios__tp_undefined(s, v);
+    return aios__tp_fail(s, "%s: expected a str, not %s", c->fn->name, aios__tp_type(v));
 }
 
-static bool given(tp_val v)
+static bool given(aios__tp_val v)
 {
     return v.t != T_ABSENT && v.t != T_NONE;
 }
 
-int tp_int_arg(tp *s, tp_val v, const char *what, int64_t *out)
+int aios__tp_int_arg(tp *s, aios__tp_val v, const char *what, int64_t *out)
 {
     if (v.t == T_UNDEF)
-        return tp_undefined(s, v);
-    if (!tp_integral(v))
-        return tp_fail(s, "%s must be an integer, not %s", what, tp_type(v));
+        return aios__tp_undefined(s, v);
+    if (!aios__tp_integral(v))
+        return aios__tp_fail(s, "%s must be an integer, not %s", what, aios__tp_type(v));
     *out = v.u.i;
     return 0;
 }
 
-static bool in_set(tp_val set, const char *p, size_t n)
+static bool in_set(aios__tp_val set, const char *p, size_t n)
 {
     for (uint32_t i = 0; i < set.n;) {
         uint32_t cp;
-        size_t k = tp_step(set.u.s + i, set.n - i, &cp);
+        size_t k = aios__tp_step(set.u.s + i, set.n - i, &cp);
         if (k == n && !memcmp(set.u.s + i, p, n))
             return true;
         i += (uint32_t)k;
@@ -41,24 +41,24 @@ static bool in_set(tp_val set, const char *p, size_t n)
 }
 
 /* arg: 1 left, 2 right, 3 both */
-static int m_strip(tp *s, tp_call *c, tp_val *out)
+static int m_strip(tp *s, aios__tp_call *c, aios__tp_val *out)
 {
     const char *p = c->self.u.s;
     size_t a = 0, b = c->self.n;
-    TP_TRY(tp_burn_bytes(s, b));
+    TP_TRY(aios__tp_burn_bytes(s, b));
     if (!given(c->a[0])) {
-        a = c->fn->arg & 1 ? tp_lspace(p, b) : 0;
-        b = c->fn->arg & 2 ? a + tp_rspace(p + a, b - a) : b;
+        a = c->fn->arg & 1 ? aios__tp_lspace(p, b) : 0;
+        b = c->fn->arg & 2 ? a + aios__tp_rspace(p + a, b - a) : b;
     } else {
         uint32_t cp;
         TP_TRY(want_str(s, c, c->a[0]));
-        TP_TRY(tp_burn_bytes(s, c->a[0].n));
+        TP_TRY(aios__tp_burn_bytes(s, c->a[0].n));
         while ((c->fn->arg & 1) && a < b) {
-            size_t k = tp_step(p + a, b - a, &cp);
+            size_t k = aios__tp_step(p + a, b - a, &cp);
             if (!in_set(c->a[0], p + a, k))
                 break;
             a += k;
-            TP_TRY(tp_burn(s, 1 + c->a[0].n / 16));
+            TP_TRY(aios__tp_burn(s, 1 + c->a[0].n / 16));
         }
         while ((c->fn->arg & 2) && b > a) {
             size_t i = b - 1;
@@ -67,17 +67,17 @@ static int m_strip(tp *s, tp_call *c, tp_val *out)
             if (!in_set(c->a[0], p + i, b - i))
                 break;
             b = i;
-            TP_TRY(tp_burn(s, 1 + c->a[0].n / 16));
+            TP_TRY(aios__tp_burn(s, 1 + c->a[0].n / 16));
         }
     }
-    *out = tp_str(p + a, b - a);
+    *out = aios__tp_str(p + a, b - a);
     out->sub = c->self.sub;
     return 0;
 }
 
 static bool cased(uint32_t cp)
 {
-    return tp_cp_is(cp, AIOS__UNI_UPPER) || tp_cp_is(cp, AIOS__UNI_LOWER) || tp_cp_is(cp, AIOS__UNI_TITLE);
+    return aios__tp_cp_is(cp, AIOS__UNI_UPPER) || aios__tp_cp_is(cp, AIOS__UNI_LOWER) || aios__tp_cp_is(cp, AIOS__UNI_TITLE);
 }
 
 /* A capital sigma at the end of a word becomes the final form. */
@@ -89,15 +89,15 @@ static bool final_sigma(const char *p, size_t n, size_t at, size_t end)
         i--;
         if (((unsigned char)p[i] & 0xc0) == 0x80)
             continue;
-        tp_step(p + i, n - i, &cp);
-        if (tp_cp_is(cp, AIOS__UNI_IGNORABLE))
+        aios__tp_step(p + i, n - i, &cp);
+        if (aios__tp_cp_is(cp, AIOS__UNI_IGNORABLE))
             continue;
         before = cased(cp);
         break;
     }
     for (size_t i = end; before && i < n;) {
-        i += tp_step(p + i, n - i, &cp);
-        if (!tp_cp_is(cp, AIOS__UNI_IGNORABLE))
+        i += aios__tp_step(p + i, n - i, &cp);
+        if (!aios__tp_cp_is(cp, AIOS__UNI_IGNORABLE))
             return !cased(cp);
     }
     return before;
@@ -115,7 +115,7 @@ static int which_case(int mode, uint32_t cp, bool first, bool after_cased)
     case MODE_CAPITALIZE:
         return first ? AIOS__CASE_TITLE : AIOS__CASE_LOWER;
     case MODE_SWAP:
-        return tp_cp_is(cp, AIOS__UNI_UPPER) ? AIOS__CASE_LOWER : AIOS__CASE_UPPER;
+        return aios__tp_cp_is(cp, AIOS__UNI_UPPER) ? AIOS__CASE_LOWER : AIOS__CASE_UPPER;
     case MODE_FTITLE:
         return first ? AIOS__CASE_UPPER : AIOS__CASE_LOWER;
     default:
@@ -123,92 +123,92 @@ static int which_case(int mode, uint32_t cp, bool first, bool after_cased)
     }
 }
 
-static int m_case(tp *s, tp_call *c, tp_val *out)
+static int m_case(tp *s, aios__tp_call *c, aios__tp_val *out)
 {
     const char *p = c->self.u.s;
     size_t n = c->self.n, k = 0;
     bool first = true, after = false;
-    TP_TRY(tp_burn_bytes(s, (uint64_t)n * 8));
-    char *q = tp_alloc(s, n * 3 + 16);
+    TP_TRY(aios__tp_burn_bytes(s, (uint64_t)n * 8));
+    char *q = aios__tp_alloc(s, n * 3 + 16);
     if (!q)
         return s->rc;
     for (size_t i = 0; i < n;) {
         uint32_t cp;
         char to[16];
-        size_t w = tp_step(p + i, n - i, &cp);
+        size_t w = aios__tp_step(p + i, n - i, &cp);
         int which = which_case((int)c->fn->arg, cp, first, after);
-        size_t m = tp_cp_case(cp, which, to);
+        size_t m = aios__tp_cp_case(cp, which, to);
         if (cp == 0x3a3 && which == AIOS__CASE_LOWER)
             m = aios__utf8_encode(final_sigma(p, n, i, i + w) ? 0x3c2 : 0x3c3, to);
         memcpy(q + k, to, m);
         k += m;
         after = cased(cp);
         /* The title filter starts a word after these. */
-        first = c->fn->arg == MODE_FTITLE && (tp_cp_is(cp, AIOS__UNI_SPACE) || (cp < 128 && strchr("-({[<", (int)cp)));
+        first = c->fn->arg == MODE_FTITLE && (aios__tp_cp_is(cp, AIOS__UNI_SPACE) || (cp < 128 && strchr("-({[<", (int)cp)));
         i += w;
     }
-    *out = tp_str(q, k);
+    *out = aios__tp_str(q, k);
     return 0;
 }
 
-static int add_piece(tp *s, tp_val list, const char *p, size_t n)
+static int add_piece(tp *s, aios__tp_val list, const char *p, size_t n)
 {
-    return tp_list_add(s, list.u.l, tp_str(p, n));
+    return aios__tp_list_add(s, list.u.l, aios__tp_str(p, n));
 }
 
-static int split_space(tp *s, tp_val v, int64_t max, tp_val out)
+static int split_space(tp *s, aios__tp_val v, int64_t max, aios__tp_val out)
 {
     const char *p = v.u.s;
-    size_t n = v.n, i = tp_lspace(p, n);
+    size_t n = v.n, i = aios__tp_lspace(p, n);
     while (i < n) {
         size_t j = i;
         uint32_t cp;
         if (max-- == 0)
-            return add_piece(s, out, p + i, tp_rspace(p + i, n - i));
+            return add_piece(s, out, p + i, aios__tp_rspace(p + i, n - i));
         while (j < n) {
-            size_t k = tp_step(p + j, n - j, &cp);
-            if (tp_cp_is(cp, AIOS__UNI_SPACE))
+            size_t k = aios__tp_step(p + j, n - j, &cp);
+            if (aios__tp_cp_is(cp, AIOS__UNI_SPACE))
                 break;
             j += k;
         }
         TP_TRY(add_piece(s, out, p + i, j - i));
-        i = j + tp_lspace(p + j, n - j);
+        i = j + aios__tp_lspace(p + j, n - j);
     }
     return 0;
 }
 
-static int rsplit_space(tp *s, tp_val v, int64_t max, tp_val out)
+static int rsplit_space(tp *s, aios__tp_val v, int64_t max, aios__tp_val out)
 {
     const char *p = v.u.s;
-    size_t n = tp_rspace(p, v.n);
+    size_t n = aios__tp_rspace(p, v.n);
     while (n) {
         if (max-- == 0) {
-            size_t a = tp_lspace(p, n);
+            size_t a = aios__tp_lspace(p, n);
             return add_piece(s, out, p + a, n - a);
         }
         size_t i = n;
-        while (i && tp_rspace(p, i) == i) {
+        while (i && aios__tp_rspace(p, i) == i) {
             do
                 i--;
             while (i && ((unsigned char)p[i] & 0xc0) == 0x80);
-            TP_TRY(tp_burn_bytes(s, 16));
+            TP_TRY(aios__tp_burn_bytes(s, 16));
         }
         TP_TRY(add_piece(s, out, p + i, n - i));
-        n = tp_rspace(p, i);
+        n = aios__tp_rspace(p, i);
     }
     return 0;
 }
 
-static void reverse_list(tp_list *l)
+static void reverse_list(aios__tp_list *l)
 {
     for (uint32_t i = 0, j = l->n; i + 1 < j; i++) {
-        tp_val t = l->v[i];
+        aios__tp_val t = l->v[i];
         l->v[i] = l->v[--j];
         l->v[j] = t;
     }
 }
 
-static const char *find_last(const char *p, size_t n, tp_val x)
+static const char *find_last(const char *p, size_t n, aios__tp_val x)
 {
     for (size_t i = n + 1 - x.n; i-- > 0;)
         if (!memcmp(p + i, x.u.s, x.n))
@@ -216,7 +216,7 @@ static const char *find_last(const char *p, size_t n, tp_val x)
     return NULL;
 }
 
-static int split_sep(tp *s, tp_val v, tp_val sep, int64_t max, bool right, tp_val out)
+static int split_sep(tp *s, aios__tp_val v, aios__tp_val sep, int64_t max, bool right, aios__tp_val out)
 {
     const char *p = v.u.s;
     size_t n = v.n;
@@ -236,19 +236,19 @@ static int split_sep(tp *s, tp_val v, tp_val sep, int64_t max, bool right, tp_va
     return add_piece(s, out, p, n);
 }
 
-static int m_split(tp *s, tp_call *c, tp_val *out)
+static int m_split(tp *s, aios__tp_call *c, aios__tp_val *out)
 {
     int64_t max = -1;
     if (c->a[1].t != T_ABSENT)
-        TP_TRY(tp_int_arg(s, c->a[1], "maxsplit", &max));
-    TP_TRY(tp_burn_bytes(s, (uint64_t)c->self.n * 2));
-    TP_TRY(tp_list_new(s, T_LIST, 0, out));
+        TP_TRY(aios__tp_int_arg(s, c->a[1], "maxsplit", &max));
+    TP_TRY(aios__tp_burn_bytes(s, (uint64_t)c->self.n * 2));
+    TP_TRY(aios__tp_list_new(s, T_LIST, 0, out));
     if (!given(c->a[0])) {
         TP_TRY(c->fn->arg ? rsplit_space(s, c->self, max, *out) : split_space(s, c->self, max, *out));
     } else {
         TP_TRY(want_str(s, c, c->a[0]));
         if (!c->a[0].n)
-            return tp_fail(s, "empty separator");
+            return aios__tp_fail(s, "empty separator");
         TP_TRY(split_sep(s, c->self, c->a[0], max, c->fn->arg, *out));
     }
     if (c->fn->arg)
@@ -261,18 +261,18 @@ static bool line_end(uint32_t cp)
     return (cp >= 10 && cp <= 13) || (cp >= 28 && cp <= 30) || cp == 0x85 || cp == 0x2028 || cp == 0x2029;
 }
 
-static int m_splitlines(tp *s, tp_call *c, tp_val *out)
+static int m_splitlines(tp *s, aios__tp_call *c, aios__tp_val *out)
 {
     const char *p = c->self.u.s;
     size_t n = c->self.n, start = 0;
     bool keep = false;
     if (c->a[0].t != T_ABSENT)
-        TP_TRY(tp_truth(s, c->a[0], &keep));
-    TP_TRY(tp_burn_bytes(s, (uint64_t)n * 2));
-    TP_TRY(tp_list_new(s, T_LIST, 0, out));
+        TP_TRY(aios__tp_truth(s, c->a[0], &keep));
+    TP_TRY(aios__tp_burn_bytes(s, (uint64_t)n * 2));
+    TP_TRY(aios__tp_list_new(s, T_LIST, 0, out));
     for (size_t i = 0; i < n;) {
         uint32_t cp;
-        size_t k = tp_step(p + i, n - i, &cp);
+        size_t k = aios__tp_step(p + i, n - i, &cp);
         if (!line_end(cp)) {
             i += k;
             continue;
@@ -286,42 +286,42 @@ static int m_splitlines(tp *s, tp_call *c, tp_val *out)
 }
 
 /* Byte range of the optional start and end arguments, which count characters. */
-static int window(tp *s, const tp_call *c, size_t *from, size_t *to, bool *empty)
+static int window(tp *s, const aios__tp_call *c, size_t *from, size_t *to, bool *empty)
 {
-    int64_t n = (int64_t)tp_utf8_len(c->self.u.s, c->self.n), a = 0, b = n;
+    int64_t n = (int64_t)aios__tp_utf8_len(c->self.u.s, c->self.n), a = 0, b = n;
     if (given(c->a[1]))
-        TP_TRY(tp_int_arg(s, c->a[1], "start", &a));
+        TP_TRY(aios__tp_int_arg(s, c->a[1], "start", &a));
     if (given(c->a[2]))
-        TP_TRY(tp_int_arg(s, c->a[2], "end", &b));
+        TP_TRY(aios__tp_int_arg(s, c->a[2], "end", &b));
     a = a < 0 ? (a < -n ? 0 : a + n) : a;
     b = b < 0 ? (b < -n ? 0 : b + n) : b > n ? n : b;
     *empty = a > b || a > n;
-    *from = *empty ? 0 : tp_utf8_off(c->self.u.s, c->self.n, (size_t)a);
-    *to = *empty ? 0 : tp_utf8_off(c->self.u.s, c->self.n, (size_t)b);
-    return tp_burn_bytes(s, (uint64_t)c->self.n * 3);
+    *from = *empty ? 0 : aios__tp_utf8_off(c->self.u.s, c->self.n, (size_t)a);
+    *to = *empty ? 0 : aios__tp_utf8_off(c->self.u.s, c->self.n, (size_t)b);
+    return aios__tp_burn_bytes(s, (uint64_t)c->self.n * 3);
 }
 
 /* arg: 0 startswith, 1 endswith */
-static int m_affix(tp *s, tp_call *c, tp_val *out)
+static int m_affix(tp *s, aios__tp_call *c, aios__tp_val *out)
 {
     size_t a, b;
     bool empty, yes = false;
-    tp_val *items = &c->a[0];
+    aios__tp_val *items = &c->a[0];
     uint32_t n = 1;
     TP_TRY(window(s, c, &a, &b, &empty));
     if (c->a[0].t == T_TUPLE)
-        TP_TRY(tp_items(s, c->a[0], &items, &n));
+        TP_TRY(aios__tp_items(s, c->a[0], &items, &n));
     for (uint32_t i = 0; i < n; i++) {
         TP_TRY(want_str(s, c, items[i]));
         if (!empty && items[i].n <= b - a)
             yes |= !memcmp(c->self.u.s + (c->fn->arg ? b - items[i].n : a), items[i].u.s, items[i].n);
     }
-    *out = tp_bool(yes);
+    *out = aios__tp_bool(yes);
     return 0;
 }
 
 /* arg: 1 from the right, 2 raises if there is none */
-static int m_find(tp *s, tp_call *c, tp_val *out)
+static int m_find(tp *s, aios__tp_call *c, aios__tp_val *out)
 {
     size_t a, b;
     bool empty;
@@ -332,12 +332,12 @@ static int m_find(tp *s, tp_call *c, tp_val *out)
     if (!empty && c->a[0].n <= b - a)
         q = !c->a[0].n ? (c->fn->arg & 1 ? p + (b - a) : p) : c->fn->arg & 1 ? find_last(p, b - a, c->a[0]) : memmem(p, b - a, c->a[0].u.s, c->a[0].n);
     if (!q && (c->fn->arg & 2))
-        return tp_fail(s, "substring not found");
-    *out = tp_int(q ? (int64_t)tp_utf8_len(c->self.u.s, (size_t)(q - c->self.u.s)) : -1);
+        return aios__tp_fail(s, "substring not found");
+    *out = aios__tp_int(q ? (int64_t)aios__tp_utf8_len(c->self.u.s, (size_t)(q - c->self.u.s)) : -1);
     return 0;
 }
 
-static int m_count(tp *s, tp_call *c, tp_val *out)
+static int m_count(tp *s, aios__tp_call *c, aios__tp_val *out)
 {
     size_t a, b;
     bool empty;
@@ -346,19 +346,19 @@ static int m_count(tp *s, tp_call *c, tp_val *out)
     TP_TRY(window(s, c, &a, &b, &empty));
     const char *p = c->self.u.s + a, *end = c->self.u.s + b;
     if (!c->a[0].n) {
-        *out = tp_int(empty ? 0 : (int64_t)tp_utf8_len(p, b - a) + 1);
+        *out = aios__tp_int(empty ? 0 : (int64_t)aios__tp_utf8_len(p, b - a) + 1);
         return 0;
     }
     while (!empty && p < end && (p = memmem(p, (size_t)(end - p), c->a[0].u.s, c->a[0].n))) {
         n++;
         p += c->a[0].n;
     }
-    *out = tp_int(n);
-    return tp_burn(s, (uint64_t)n / 4);
+    *out = aios__tp_int(n);
+    return aios__tp_burn(s, (uint64_t)n / 4);
 }
 
 /* An empty `old` matches before every character and at the end. */
-static int replace_all(tp *s, tp_val v, tp_val old, tp_val new, int64_t max, aios__buf *b)
+static int replace_all(tp *s, aios__tp_val v, aios__tp_val old, aios__tp_val new, int64_t max, aios__buf *b)
 {
     const char *p = v.u.s, *end = v.u.s + v.n;
     int rc = 0;
@@ -366,7 +366,7 @@ static int replace_all(tp *s, tp_val v, tp_val old, tp_val new, int64_t max, aio
         const char *q = old.n ? (p < end ? memmem(p, (size_t)(end - p), old.u.s, old.n) : NULL) : p;
         if (!q)
             break;
-        TP_TRY(tp_burn(s, 1));
+        TP_TRY(aios__tp_burn(s, 1));
         rc = aios__buf_add(b, p, (size_t)(q - p), s->err);
         if (!rc)
             rc = aios__buf_add(b, new.u.s, new.n, s->err);
@@ -374,7 +374,7 @@ static int replace_all(tp *s, tp_val v, tp_val old, tp_val new, int64_t max, aio
         if (!old.n) {
             if (p >= end)
                 break;
-            size_t k = tp_utf8_off(p, (size_t)(end - p), 1);
+            size_t k = aios__tp_utf8_off(p, (size_t)(end - p), 1);
             if (!rc)
                 rc = aios__buf_add(b, p, k, s->err);
             p += k;
@@ -382,21 +382,21 @@ static int replace_all(tp *s, tp_val v, tp_val old, tp_val new, int64_t max, aio
     }
     if (!rc)
         rc = aios__buf_add(b, p, (size_t)(end - p), s->err);
-    return tp_buf_rc(s, rc);
+    return aios__tp_buf_rc(s, rc);
 }
 
-static int m_replace(tp *s, tp_call *c, tp_val *out)
+static int m_replace(tp *s, aios__tp_call *c, aios__tp_val *out)
 {
     int64_t max = -1;
     if (c->fn->arg) { /* the filter takes anything */
-        TP_TRY(tp_to_str(s, c->a[0], &c->a[0]));
-        TP_TRY(tp_to_str(s, c->a[1], &c->a[1]));
+        TP_TRY(aios__tp_to_str(s, c->a[0], &c->a[0]));
+        TP_TRY(aios__tp_to_str(s, c->a[1], &c->a[1]));
     }
     TP_TRY(want_str(s, c, c->a[0]));
     TP_TRY(want_str(s, c, c->a[1]));
     if (given(c->a[2]))
-        TP_TRY(tp_int_arg(s, c->a[2], "count", &max));
-    TP_TRY(tp_burn_bytes(s, (uint64_t)c->self.n * 2));
+        TP_TRY(aios__tp_int_arg(s, c->a[2], "count", &max));
+    TP_TRY(aios__tp_burn_bytes(s, (uint64_t)c->self.n * 2));
     if (c->a[0].n > c->self.n || (c->a[0].n && !memmem(c->self.u.s, c->self.n, c->a[0].u.s, c->a[0].n))) {
         *out = c->self;
         return 0;
@@ -405,66 +405,66 @@ static int m_replace(tp *s, tp_call *c, tp_val *out)
     aios__buf_init(&b, s->arena->heap, AIOS_MEM_TEXT, s->arena->max);
     int rc = replace_all(s, c->self, c->a[0], c->a[1], max, &b);
     if (!rc)
-        rc = tp_buf_val(s, &b, out);
+        rc = aios__tp_buf_val(s, &b, out);
     aios__buf_free(&b);
     return rc;
 }
 
-static int m_join(tp *s, tp_call *c, tp_val *out)
+static int m_join(tp *s, aios__tp_call *c, aios__tp_val *out)
 {
-    tp_val *items;
+    aios__tp_val *items;
     uint32_t n;
-    TP_TRY(tp_items(s, c->a[0], &items, &n));
+    TP_TRY(aios__tp_items(s, c->a[0], &items, &n));
     aios__buf b;
     aios__buf_init(&b, s->arena->heap, AIOS_MEM_TEXT, s->arena->max);
     int rc = 0;
     for (uint32_t i = 0; i < n && !rc; i++) {
         if (items[i].t != T_STR)
-            rc = tp_fail(s, "sequence item %u: expected str instance, %s found", i, tp_type(items[i]));
+            rc = aios__tp_fail(s, "sequence item %u: expected str instance, %s found", i, aios__tp_type(items[i]));
         else
-            rc = tp_burn(s, 1 + (items[i].n + c->self.n) / 32);
+            rc = aios__tp_burn(s, 1 + (items[i].n + c->self.n) / 32);
         if (!rc && i)
-            rc = tp_print(s, c->self, &b);
+            rc = aios__tp_print(s, c->self, &b);
         if (!rc)
-            rc = tp_print(s, items[i], &b);
+            rc = aios__tp_print(s, items[i], &b);
     }
     if (!rc)
-        rc = tp_buf_val(s, &b, out);
+        rc = aios__tp_buf_val(s, &b, out);
     aios__buf_free(&b);
     return rc;
 }
 
 /* arg: 0 prefix, 1 suffix */
-static int m_remove(tp *s, tp_call *c, tp_val *out)
+static int m_remove(tp *s, aios__tp_call *c, aios__tp_val *out)
 {
     TP_TRY(want_str(s, c, c->a[0]));
     size_t n = c->a[0].n;
     *out = c->self;
     if (n <= c->self.n && !memcmp(c->self.u.s + (c->fn->arg ? c->self.n - n : 0), c->a[0].u.s, n))
-        *out = tp_str(c->self.u.s + (c->fn->arg ? 0 : n), c->self.n - n);
+        *out = aios__tp_str(c->self.u.s + (c->fn->arg ? 0 : n), c->self.n - n);
     return 0;
 }
 
 /* arg: 0 partition, 1 rpartition */
-static int m_partition(tp *s, tp_call *c, tp_val *out)
+static int m_partition(tp *s, aios__tp_call *c, aios__tp_val *out)
 {
     TP_TRY(want_str(s, c, c->a[0]));
-    tp_val v = c->self, sep = c->a[0], part[3] = {v, tp_str("", 0), tp_str("", 0)};
+    aios__tp_val v = c->self, sep = c->a[0], part[3] = {v, aios__tp_str("", 0), aios__tp_str("", 0)};
     if (!sep.n)
-        return tp_fail(s, "empty separator");
-    TP_TRY(tp_burn_bytes(s, v.n));
+        return aios__tp_fail(s, "empty separator");
+    TP_TRY(aios__tp_burn_bytes(s, v.n));
     const char *q = sep.n > v.n ? NULL : c->fn->arg ? find_last(v.u.s, v.n, sep) : memmem(v.u.s, v.n, sep.u.s, sep.n);
     if (q) {
-        part[0] = tp_str(v.u.s, (size_t)(q - v.u.s));
+        part[0] = aios__tp_str(v.u.s, (size_t)(q - v.u.s));
         part[1] = sep;
-        part[2] = tp_str(q + sep.n, v.n - (size_t)(q - v.u.s) - sep.n);
+        part[2] = aios__tp_str(q + sep.n, v.n - (size_t)(q - v.u.s) - sep.n);
     } else if (c->fn->arg) {
-        part[0] = tp_str("", 0);
+        part[0] = aios__tp_str("", 0);
         part[2] = v;
     }
-    TP_TRY(tp_list_new(s, T_TUPLE, 3, out));
+    TP_TRY(aios__tp_list_new(s, T_TUPLE, 3, out));
     for (int i = 0; i < 3; i++)
-        TP_TRY(tp_list_add(s, out->u.l, part[i]));
+        TP_TRY(aios__tp_list_add(s, out->u.l, part[i]));
     return 0;
 }
 
@@ -474,11 +474,11 @@ static bool all_in_class(const char *p, size_t n, uint32_t kind)
 {
     for (size_t i = 0; i < n;) {
         uint32_t cp;
-        i += tp_step(p + i, n - i, &cp);
+        i += aios__tp_step(p + i, n - i, &cp);
         bool yes = kind == IS_ASCII ? cp < 128
-                   : kind == IS_ALNUM ? tp_cp_is(cp, AIOS__UNI_ALPHA) || tp_cp_is(cp, AIOS__UNI_DIGIT) || tp_cp_is(cp, AIOS__UNI_DECIMAL) ||
-                                            tp_cp_is(cp, AIOS__UNI_NUMERIC)
-                                      : tp_cp_is(cp, (int)kind);
+                   : kind == IS_ALNUM ? aios__tp_cp_is(cp, AIOS__UNI_ALPHA) || aios__tp_cp_is(cp, AIOS__UNI_DIGIT) || aios__tp_cp_is(cp, AIOS__UNI_DECIMAL) ||
+                                            aios__tp_cp_is(cp, AIOS__UNI_NUMERIC)
+                                      : aios__tp_cp_is(cp, (int)kind);
         if (!yes)
             return false;
     }
@@ -490,8 +490,8 @@ static bool is_cased(const char *p, size_t n, uint32_t kind)
     bool any = false, after = false;
     for (size_t i = 0; i < n;) {
         uint32_t cp;
-        i += tp_step(p + i, n - i, &cp);
-        bool up = tp_cp_is(cp, AIOS__UNI_UPPER), low = tp_cp_is(cp, AIOS__UNI_LOWER), title = tp_cp_is(cp, AIOS__UNI_TITLE);
+        i += aios__tp_step(p + i, n - i, &cp);
+        bool up = aios__tp_cp_is(cp, AIOS__UNI_UPPER), low = aios__tp_cp_is(cp, AIOS__UNI_LOWER), title = aios__tp_cp_is(cp, AIOS__UNI_TITLE);
         if ((kind == IS_UPPER && (low || title)) || (kind == IS_LOWER && (up || title)) ||
             (kind == IS_TITLE && (((up || title) && after) || (low && !after))))
             return false;
@@ -501,43 +501,43 @@ static bool is_cased(const char *p, size_t n, uint32_t kind)
     return any;
 }
 
-static int m_is(tp *s, tp_call *c, tp_val *out)
+static int m_is(tp *s, aios__tp_call *c, aios__tp_val *out)
 {
     const char *p = c->self.u.s;
     size_t n = c->self.n;
     uint32_t kind = c->fn->arg;
-    TP_TRY(tp_burn_bytes(s, (uint64_t)n * 8));
+    TP_TRY(aios__tp_burn_bytes(s, (uint64_t)n * 8));
     if (kind == IS_UPPER || kind == IS_LOWER || kind == IS_TITLE)
-        *out = tp_bool(is_cased(p, n, kind));
+        *out = aios__tp_bool(is_cased(p, n, kind));
     else
-        *out = tp_bool((n || kind == IS_ASCII || kind == IS_PRINTABLE) && all_in_class(p, n, kind));
+        *out = aios__tp_bool((n || kind == IS_ASCII || kind == IS_PRINTABLE) && all_in_class(p, n, kind));
     return 0;
 }
 
 enum { PAD_ZERO, PAD_LEFT, PAD_RIGHT, PAD_CENTER };
 
-static int m_pad(tp *s, tp_call *c, tp_val *out)
+static int m_pad(tp *s, aios__tp_call *c, aios__tp_val *out)
 {
     int64_t width = 80;
-    tp_val fill = tp_str(c->fn->arg == PAD_ZERO ? "0" : " ", 1);
+    aios__tp_val fill = aios__tp_str(c->fn->arg == PAD_ZERO ? "0" : " ", 1);
     if (c->a[0].t != T_ABSENT)
-        TP_TRY(tp_int_arg(s, c->a[0], "width", &width));
+        TP_TRY(aios__tp_int_arg(s, c->a[0], "width", &width));
     if (c->a[1].t != T_ABSENT) {
         TP_TRY(want_str(s, c, c->a[1]));
-        if (tp_utf8_len(c->a[1].u.s, c->a[1].n) != 1)
-            return tp_fail(s, "the fill character must be exactly one character long");
+        if (aios__tp_utf8_len(c->a[1].u.s, c->a[1].n) != 1)
+            return aios__tp_fail(s, "the fill character must be exactly one character long");
         fill = c->a[1];
     }
-    int64_t n = (int64_t)tp_utf8_len(c->self.u.s, c->self.n), pad = width - n;
+    int64_t n = (int64_t)aios__tp_utf8_len(c->self.u.s, c->self.n), pad = width - n;
     *out = c->self;
     if (pad <= 0)
         return 0;
     if (pad > (int64_t)(s->arena->max / 4))
-        return tp_limit(s, "a width of %lld is too large", (long long)width);
+        return aios__tp_limit(s, "a width of %lld is too large", (long long)width);
     int64_t left = c->fn->arg == PAD_CENTER ? pad / 2 + (pad & width & 1) : c->fn->arg == PAD_LEFT ? 0 : pad;
     size_t sign = c->fn->arg == PAD_ZERO && c->self.n && (c->self.u.s[0] == '-' || c->self.u.s[0] == '+');
-    TP_TRY(tp_burn_bytes(s, (uint64_t)pad * 4));
-    char *p = tp_alloc(s, c->self.n + (size_t)pad * fill.n), *q = p;
+    TP_TRY(aios__tp_burn_bytes(s, (uint64_t)pad * 4));
+    char *p = aios__tp_alloc(s, c->self.n + (size_t)pad * fill.n), *q = p;
     if (!p)
         return s->rc;
     if (sign)
@@ -548,19 +548,19 @@ static int m_pad(tp *s, tp_call *c, tp_val *out)
     q += c->self.n - sign;
     for (int64_t i = left; i < pad; i++, q += fill.n)
         memcpy(q, fill.u.s, fill.n);
-    *out = tp_str(p, (size_t)(q - p));
+    *out = aios__tp_str(p, (size_t)(q - p));
     return 0;
 }
 
-static int m_expandtabs(tp *s, tp_call *c, tp_val *out)
+static int m_expandtabs(tp *s, aios__tp_call *c, aios__tp_val *out)
 {
     int64_t size = 8, col = 0;
     if (c->a[0].t != T_ABSENT)
-        TP_TRY(tp_int_arg(s, c->a[0], "tabsize", &size));
+        TP_TRY(aios__tp_int_arg(s, c->a[0], "tabsize", &size));
     if (size > 64)
-        return tp_limit(s, "a tab size of more than 64");
-    TP_TRY(tp_burn_bytes(s, (uint64_t)c->self.n * 8));
-    char *p = tp_alloc(s, (size_t)c->self.n * (size_t)(size > 0 ? size : 1) + 1);
+        return aios__tp_limit(s, "a tab size of more than 64");
+    TP_TRY(aios__tp_burn_bytes(s, (uint64_t)c->self.n * 8));
+    char *p = aios__tp_alloc(s, (size_t)c->self.n * (size_t)(size > 0 ? size : 1) + 1);
     size_t k = 0;
     if (!p)
         return s->rc;
@@ -574,11 +574,11 @@ static int m_expandtabs(tp *s, tp_call *c, tp_val *out)
         p[k++] = ch;
         col = ch == '\n' || ch == '\r' ? 0 : col + (((unsigned char)ch & 0xc0) != 0x80);
     }
-    *out = tp_str(p, k);
+    *out = aios__tp_str(p, k);
     return 0;
 }
 
-const tp_fn tp_str_methods[] = {
+const aios__tp_fn aios__tp_str_methods[] = {
     {"strip", m_strip, 0, "|chars", 3},
     {"lstrip", m_strip, 0, "|chars", 1},
     {"rstrip", m_strip, 0, "|chars", 2},
@@ -600,8 +600,8 @@ const tp_fn tp_str_methods[] = {
     {"count", m_count, 1, "|sub,start,end", 0},
     {"replace", m_replace, 2, "|old,new,count", 0},
     {"join", m_join, 1, "|iterable", 0},
-    {"format", tp_format_method, 0, NULL, 0},
-    {"format_map", tp_format_method, 0, NULL, 1},
+    {"format", aios__tp_format_method, 0, NULL, 0},
+    {"format_map", aios__tp_format_method, 0, NULL, 1},
     {"removeprefix", m_remove, 1, "|prefix", 0},
     {"removesuffix", m_remove, 1, "|suffix", 1},
     {"partition", m_partition, 1, "|sep", 0},
@@ -628,4 +628,4 @@ const tp_fn tp_str_methods[] = {
     {"|title", m_case, 0, "", MODE_FTITLE},
     {"|center", m_pad, 0, "width", PAD_CENTER},
 };
-const size_t tp_n_str_methods = AIOS__ARRAY_LEN(tp_str_methods);
+const size_t aios__tp_n_str_methods = AIOS__ARRAY_LEN(aios__tp_str_methods);

@@ -7,20 +7,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-int tp_buf_rc(tp *s, int rc)
+int aios__tp_buf_rc(tp *s, int rc)
 {
     if (rc)
         s->rc = rc;
     return rc;
 }
 
-int tp_buf_val(tp *s, aios__buf *b, tp_val *out)
+int aios__tp_buf_val(tp *s, aios__buf *b, aios__tp_val *out)
 {
-    return tp_copy(s, b->p ? b->p : "", b->n, out);
+    return aios__tp_copy(s, b->p ? b->p : "", b->n, out);
 }
 
 /* Shortest text that reads back as d, in the form of Python's repr. */
-size_t tp_real_text(double d, char *out)
+size_t aios__tp_real_text(double d, char *out)
 {
     char tmp[40], digits[24];
     if (d != d || isinf(d))
@@ -77,37 +77,37 @@ static int repr_char(aios__buf *b, uint32_t cp, const char *p, size_t n, char qu
         return aios__buf_addf(b, NULL, "\\%c", quote);
     if (cp >= 32 && cp < 127)
         return aios__buf_addc(b, (char)cp, NULL);
-    if (cp >= 127 && tp_cp_is(cp, AIOS__UNI_PRINTABLE))
+    if (cp >= 127 && aios__tp_cp_is(cp, AIOS__UNI_PRINTABLE))
         return aios__buf_add(b, p, n, NULL);
     return aios__buf_addf(b, NULL, cp < 256 ? "\\x%02x" : cp < 65536 ? "\\u%04x" : "\\U%08x", cp);
 }
 
-static int repr_str(tp *s, tp_val v, aios__buf *b)
+static int repr_str(tp *s, aios__tp_val v, aios__buf *b)
 {
     char quote = v.n && memchr(v.u.s, '\'', v.n) && !memchr(v.u.s, '"', v.n) ? '"' : '\'';
-    TP_TRY(tp_burn_bytes(s, (uint64_t)v.n * 4));
+    TP_TRY(aios__tp_burn_bytes(s, (uint64_t)v.n * 4));
     int rc = aios__buf_addf(b, s->err, v.sub ? "Markup(%c" : "%c", quote);
     for (size_t i = 0; i < v.n && !rc;) {
         uint32_t cp;
-        size_t k = tp_step(v.u.s + i, v.n - i, &cp);
+        size_t k = aios__tp_step(v.u.s + i, v.n - i, &cp);
         rc = repr_char(b, cp, v.u.s + i, k, quote);
         i += k;
     }
     if (!rc)
         rc = aios__buf_addf(b, s->err, v.sub ? "%c)" : "%c", quote);
-    return rc ? tp_buf_rc(s, rc == AIOS_ELIMIT ? tp_limit(s, "the text is too long") : aios__fail(s->err, rc, "no memory for the text of a value")) : 0;
+    return rc ? aios__tp_buf_rc(s, rc == AIOS_ELIMIT ? aios__tp_limit(s, "the text is too long") : aios__fail(s->err, rc, "no memory for the text of a value")) : 0;
 }
 
 static int adds(tp *s, aios__buf *b, const char *text)
 {
-    return tp_buf_rc(s, aios__buf_adds(b, text, s->err));
+    return aios__tp_buf_rc(s, aios__buf_adds(b, text, s->err));
 }
 
-static int repr(tp *s, tp_val v, aios__buf *b);
+static int repr(tp *s, aios__tp_val v, aios__buf *b);
 
-static int repr_list(tp *s, tp_list *l, const char *open, const char *close, bool tuple, aios__buf *b)
+static int repr_list(tp *s, aios__tp_list *l, const char *open, const char *close, bool tuple, aios__buf *b)
 {
-    TP_TRY(tp_list_load(s, l));
+    TP_TRY(aios__tp_list_load(s, l));
     TP_TRY(adds(s, b, open));
     for (uint32_t i = 0; i < l->n; i++) {
         if (i)
@@ -119,9 +119,9 @@ static int repr_list(tp *s, tp_list *l, const char *open, const char *close, boo
     return adds(s, b, close);
 }
 
-static int repr_dict(tp *s, tp_dict *m, aios__buf *b)
+static int repr_dict(tp *s, aios__tp_dict *m, aios__buf *b)
 {
-    TP_TRY(tp_dict_load(s, m));
+    TP_TRY(aios__tp_dict_load(s, m));
     TP_TRY(adds(s, b, "{"));
     for (uint32_t i = 0; i < m->n; i++) {
         if (i)
@@ -133,7 +133,7 @@ static int repr_dict(tp *s, tp_dict *m, aios__buf *b)
     return adds(s, b, "}");
 }
 
-static int repr_other(tp *s, tp_val v, aios__buf *b)
+static int repr_other(tp *s, aios__tp_val v, aios__buf *b)
 {
     if (v.t == T_NS) {
         TP_TRY(adds(s, b, "<Namespace "));
@@ -141,20 +141,20 @@ static int repr_other(tp *s, tp_val v, aios__buf *b)
         return adds(s, b, ">");
     }
     if (v.t == T_RANGE) {
-        const tp_range *r = v.u.r;
+        const aios__tp_range *r = v.u.r;
         int rc = aios__buf_addf(b, s->err, "range(%" PRId64 ", %" PRId64, r->start, r->stop);
         if (!rc && r->step != 1)
             rc = aios__buf_addf(b, s->err, ", %" PRId64, r->step);
-        return tp_buf_rc(s, rc ? rc : aios__buf_adds(b, ")", s->err));
+        return aios__tp_buf_rc(s, rc ? rc : aios__buf_adds(b, ")", s->err));
     }
     if (v.t == T_LOOP)
-        return tp_buf_rc(s, aios__buf_addf(b, s->err, "<LoopContext %u/%u>", v.u.loop->i + 1, v.u.loop->n));
+        return aios__tp_buf_rc(s, aios__buf_addf(b, s->err, "<LoopContext %u/%u>", v.u.loop->i + 1, v.u.loop->n));
     if (v.t == T_MACRO)
-        return tp_buf_rc(s, aios__buf_addf(b, s->err, "<Macro '%.*s'>", (int)v.u.macro->name.n, v.u.macro->name.u.s));
-    return tp_buf_rc(s, aios__buf_addf(b, s->err, "<%s object>", tp_type(v)));
+        return aios__tp_buf_rc(s, aios__buf_addf(b, s->err, "<Macro '%.*s'>", (int)v.u.macro->name.n, v.u.macro->name.u.s));
+    return aios__tp_buf_rc(s, aios__buf_addf(b, s->err, "<%s object>", aios__tp_type(v)));
 }
 
-static int repr_any(tp *s, tp_val v, aios__buf *b)
+static int repr_any(tp *s, aios__tp_val v, aios__buf *b)
 {
     char text[64];
     switch (v.t) {
@@ -168,7 +168,7 @@ static int repr_any(tp *s, tp_val v, aios__buf *b)
         snprintf(text, sizeof text, "%" PRId64, v.u.i);
         return adds(s, b, text);
     case T_REAL:
-        tp_real_text(v.u.d, text);
+        aios__tp_real_text(v.u.d, text);
         return adds(s, b, text);
     case T_STR:
         return repr_str(s, v, b);
@@ -185,48 +185,48 @@ static int repr_any(tp *s, tp_val v, aios__buf *b)
     }
 }
 
-static int repr(tp *s, tp_val v, aios__buf *b)
+static int repr(tp *s, aios__tp_val v, aios__buf *b)
 {
-    TP_TRY(tp_enter(s));
+    TP_TRY(aios__tp_enter(s));
     int rc = repr_any(s, v, b);
-    tp_leave(s);
+    aios__tp_leave(s);
     return rc;
 }
 
-int tp_print(tp *s, tp_val v, aios__buf *b)
+int aios__tp_print(tp *s, aios__tp_val v, aios__buf *b)
 {
     if (v.t == T_UNDEF)
         return 0;
     if (v.t == T_STR)
-        return tp_buf_rc(s, aios__buf_add(b, v.u.s, v.n, s->err));
+        return aios__tp_buf_rc(s, aios__buf_add(b, v.u.s, v.n, s->err));
     return repr(s, v, b);
 }
 
-static int to_text(tp *s, tp_val v, int (*fn)(tp *s, tp_val v, aios__buf *b), tp_val *out)
+static int to_text(tp *s, aios__tp_val v, int (*fn)(tp *s, aios__tp_val v, aios__buf *b), aios__tp_val *out)
 {
     aios__buf b;
     aios__buf_init(&b, s->arena->heap, AIOS_MEM_TEXT, s->arena->max);
     int rc = fn(s, v, &b);
     if (!rc)
-        rc = tp_buf_val(s, &b, out);
+        rc = aios__tp_buf_val(s, &b, out);
     aios__buf_free(&b);
     return rc;
 }
 
-int tp_to_str(tp *s, tp_val v, tp_val *out)
+int aios__tp_to_str(tp *s, aios__tp_val v, aios__tp_val *out)
 {
     if (v.t == T_STR)
         *out = v;
     else if (v.t == T_UNDEF)
-        *out = tp_str("", 0);
+        *out = aios__tp_str("", 0);
     else if (v.t == T_NONE || v.t == T_BOOL)
-        *out = tp_cstr(v.t == T_NONE ? "None" : v.u.i ? "True" : "False");
+        *out = aios__tp_cstr(v.t == T_NONE ? "None" : v.u.i ? "True" : "False");
     else
         return to_text(s, v, repr, out);
     return 0;
 }
 
-int tp_repr(tp *s, tp_val v, tp_val *out)
+int aios__tp_repr(tp *s, aios__tp_val v, aios__tp_val *out)
 {
     return to_text(s, v, repr, out);
 }

@@ -7,9 +7,9 @@
 #define CHUNK ((size_t)16 << 10)
 #define CHUNK_MAX ((size_t)512 << 10)
 
-void *tp_alloc(tp *s, size_t n)
+void *aios__tp_alloc(tp *s, size_t n)
 {
-    tp_arena *a = s->arena;
+    aios__tp_arena *a = s->arena;
     n = (n + 15) & ~(size_t)15;
     if (a->head && a->head->n - a->head->used >= n) {
         void *p = (char *)(a->head + 1) + a->head->used;
@@ -22,10 +22,10 @@ void *tp_alloc(tp *s, size_t n)
     if (want > a->max - a->total)
         want = n;
     if (n > a->max - a->total) {
-        tp_limit(s, "the values need more than the %zu bytes allowed", a->max);
+        aios__tp_limit(s, "the values need more than the %zu bytes allowed", a->max);
         return NULL;
     }
-    tp_chunk *c = aios__alloc(a->heap, AIOS_MEM_TEXT, sizeof *c + want, s->err);
+    aios__tp_chunk *c = aios__alloc(a->heap, AIOS_MEM_TEXT, sizeof *c + want, s->err);
     if (!c) {
         s->rc = s->err->code ? s->err->code : AIOS_ENOMEM;
         return NULL;
@@ -38,10 +38,10 @@ void *tp_alloc(tp *s, size_t n)
     return c + 1;
 }
 
-void tp_arena_free(tp_arena *a)
+void aios__tp_arena_free(aios__tp_arena *a)
 {
     while (a->head) {
-        tp_chunk *c = a->head;
+        aios__tp_chunk *c = a->head;
         a->head = c->next;
         aios__free(a->heap, c);
     }
@@ -71,7 +71,7 @@ static int fail_at(tp *s, int code, const char *fmt, va_list ap)
     return s->rc = aios__fail(s->err, code, "chat template, line %u column %u: %s", line, col, msg);
 }
 
-int tp_fail(tp *s, const char *fmt, ...)
+int aios__tp_fail(tp *s, const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);
@@ -80,7 +80,7 @@ int tp_fail(tp *s, const char *fmt, ...)
     return s->rc;
 }
 
-int tp_limit(tp *s, const char *fmt, ...)
+int aios__tp_limit(tp *s, const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);
@@ -89,83 +89,83 @@ int tp_limit(tp *s, const char *fmt, ...)
     return s->rc;
 }
 
-int tp_burn(tp *s, uint64_t steps)
+int aios__tp_burn(tp *s, uint64_t steps)
 {
     if (s->fuel < steps)
-        return tp_limit(s, "it takes more steps than are allowed; a loop may not end");
+        return aios__tp_limit(s, "it takes more steps than are allowed; a loop may not end");
     s->fuel -= steps;
     return 0;
 }
 
-int tp_burn_bytes(tp *s, uint64_t bytes)
+int aios__tp_burn_bytes(tp *s, uint64_t bytes)
 {
-    return tp_burn(s, bytes >> 5);
+    return aios__tp_burn(s, bytes >> 5);
 }
 
-tp_val tp_str(const char *p, size_t n)
+aios__tp_val aios__tp_str(const char *p, size_t n)
 {
-    return (tp_val){.t = T_STR, .n = (uint32_t)n, .u.s = p};
+    return (aios__tp_val){.t = T_STR, .n = (uint32_t)n, .u.s = p};
 }
-tp_val tp_cstr(const char *p)
+aios__tp_val aios__tp_cstr(const char *p)
 {
-    return tp_str(p, strlen(p));
+    return aios__tp_str(p, strlen(p));
 }
-tp_val tp_int(int64_t i)
+aios__tp_val aios__tp_int(int64_t i)
 {
-    return (tp_val){.t = T_INT, .u.i = i};
+    return (aios__tp_val){.t = T_INT, .u.i = i};
 }
-tp_val tp_real(double d)
+aios__tp_val aios__tp_real(double d)
 {
-    return (tp_val){.t = T_REAL, .u.d = d};
+    return (aios__tp_val){.t = T_REAL, .u.d = d};
 }
-tp_val tp_bool(bool b)
+aios__tp_val aios__tp_bool(bool b)
 {
-    return (tp_val){.t = T_BOOL, .u.i = b};
+    return (aios__tp_val){.t = T_BOOL, .u.i = b};
 }
-tp_val tp_none(void)
+aios__tp_val aios__tp_none(void)
 {
-    return (tp_val){.t = T_NONE};
+    return (aios__tp_val){.t = T_NONE};
 }
-tp_val tp_undef(uint8_t sub, const char *p, size_t n)
+aios__tp_val aios__tp_undef(uint8_t sub, const char *p, size_t n)
 {
-    return (tp_val){.t = T_UNDEF, .sub = sub, .n = (uint32_t)n, .u.s = p};
+    return (aios__tp_val){.t = T_UNDEF, .sub = sub, .n = (uint32_t)n, .u.s = p};
 }
 
-int tp_copy(tp *s, const char *p, size_t n, tp_val *out)
+int aios__tp_copy(tp *s, const char *p, size_t n, aios__tp_val *out)
 {
-    TP_TRY(tp_burn_bytes(s, n));
-    char *q = tp_alloc(s, n ? n : 1);
+    TP_TRY(aios__tp_burn_bytes(s, n));
+    char *q = aios__tp_alloc(s, n ? n : 1);
     if (!q)
         return s->rc;
     if (n)
         memcpy(q, p, n);
-    *out = tp_str(q, n);
+    *out = aios__tp_str(q, n);
     return 0;
 }
 
 static void *grow(tp *s, void *old, uint32_t n, uint32_t cap, size_t size)
 {
-    void *p = tp_alloc(s, (size_t)cap * size);
+    void *p = aios__tp_alloc(s, (size_t)cap * size);
     if (p && n)
         memcpy(p, old, (size_t)n * size);
     return p;
 }
 
-int tp_list_new(tp *s, uint8_t t, uint32_t cap, tp_val *out)
+int aios__tp_list_new(tp *s, uint8_t t, uint32_t cap, aios__tp_val *out)
 {
-    tp_list *l = tp_alloc(s, sizeof *l);
+    aios__tp_list *l = aios__tp_alloc(s, sizeof *l);
     if (!l)
         return s->rc;
-    *l = (tp_list){.cap = cap};
-    if (cap && !(l->v = tp_alloc(s, cap * sizeof *l->v)))
+    *l = (aios__tp_list){.cap = cap};
+    if (cap && !(l->v = aios__tp_alloc(s, cap * sizeof *l->v)))
         return s->rc;
-    *out = (tp_val){.t = t, .u.l = l};
+    *out = (aios__tp_val){.t = t, .u.l = l};
     return 0;
 }
 
-int tp_list_add(tp *s, tp_list *l, tp_val v)
+int aios__tp_list_add(tp *s, aios__tp_list *l, aios__tp_val v)
 {
-    TP_TRY(tp_burn(s, 1));
+    TP_TRY(aios__tp_burn(s, 1));
     if (l->n == l->cap) {
         uint32_t cap = l->cap ? 2 * l->cap : 8;
         void *p = grow(s, l->v, l->n, cap, sizeof *l->v);
@@ -178,7 +178,7 @@ int tp_list_add(tp *s, tp_list *l, tp_val v)
     return 0;
 }
 
-int tp_list_load(tp *s, tp_list *l)
+int aios__tp_list_load(tp *s, aios__tp_list *l)
 {
     const aios__json *src = l->src;
     if (!src)
@@ -187,9 +187,9 @@ int tp_list_load(tp *s, tp_list *l)
     size_t n = aios__json_count(src);
     int rc = 0;
     for (size_t i = 0; i < n && !rc; i++) {
-        tp_val v = tp_from_json(s, aios__json_at(src, i), &rc);
+        aios__tp_val v = aios__tp_from_json(s, aios__json_at(src, i), &rc);
         if (!rc)
-            rc = tp_list_add(s, l, v);
+            rc = aios__tp_list_add(s, l, v);
     }
     return rc;
 }
@@ -204,7 +204,7 @@ static uint32_t hash_bytes(const void *p, size_t n)
 }
 
 /* Equal keys hash equally: numbers by their value, containers by their length. */
-static int hash_key(tp *s, tp_val k, uint32_t *h)
+static int hash_key(tp *s, aios__tp_val k, uint32_t *h)
 {
     double d;
     switch (k.t) {
@@ -212,26 +212,26 @@ static int hash_key(tp *s, tp_val k, uint32_t *h)
         *h = hash_bytes(k.u.s, k.n);
         return 0;
     case T_INT: case T_BOOL: case T_REAL:
-        d = tp_num(k);
+        d = aios__tp_num(k);
         *h = d == 0 ? 7 : hash_bytes(&d, sizeof d);
         return 0;
     case T_TUPLE:
         *h = k.u.l->n + 77;
         return 0;
     case T_LIST: case T_DICT:
-        return tp_fail(s, "unhashable type: '%s'", tp_type(k));
+        return aios__tp_fail(s, "unhashable type: '%s'", aios__tp_type(k));
     default:
         *h = k.t;
         return 0;
     }
 }
 
-static int reindex(tp *s, tp_dict *m)
+static int reindex(tp *s, aios__tp_dict *m)
 {
     uint32_t slots = m->slots ? m->slots * 2 : 32;
     while (slots < m->n * 2 + 2)
         slots *= 2;
-    uint32_t *idx = tp_alloc(s, slots * sizeof *idx);
+    uint32_t *idx = aios__tp_alloc(s, slots * sizeof *idx);
     if (!idx)
         return s->rc;
     memset(idx, 0, slots * sizeof *idx);
@@ -245,41 +245,41 @@ static int reindex(tp *s, tp_dict *m)
     }
     m->idx = idx;
     m->slots = slots;
-    return tp_burn(s, m->n);
+    return aios__tp_burn(s, m->n);
 }
 
-int tp_dict_new(tp *s, uint8_t t, uint32_t cap, tp_val *out)
+int aios__tp_dict_new(tp *s, uint8_t t, uint32_t cap, aios__tp_val *out)
 {
-    tp_dict *m = tp_alloc(s, sizeof *m);
+    aios__tp_dict *m = aios__tp_alloc(s, sizeof *m);
     if (!m)
         return s->rc;
-    *m = (tp_dict){.cap = cap};
-    if (cap && (!(m->k = tp_alloc(s, cap * sizeof *m->k)) || !(m->v = tp_alloc(s, cap * sizeof *m->v))))
+    *m = (aios__tp_dict){.cap = cap};
+    if (cap && (!(m->k = aios__tp_alloc(s, cap * sizeof *m->k)) || !(m->v = aios__tp_alloc(s, cap * sizeof *m->v))))
         return s->rc;
-    *out = (tp_val){.t = t, .u.m = m};
+    *out = (aios__tp_val){.t = t, .u.m = m};
     return 0;
 }
 
-static bool same_str(tp_val a, tp_val b)
+static bool same_str(aios__tp_val a, aios__tp_val b)
 {
     return a.n == b.n && (a.u.s == b.u.s || !memcmp(a.u.s, b.u.s, a.n));
 }
 
-static int key_equal(tp *s, tp_val a, tp_val b, bool *out)
+static int key_equal(tp *s, aios__tp_val a, aios__tp_val b, bool *out)
 {
     if (a.t == T_STR || b.t == T_STR) {
         *out = a.t == b.t && same_str(a, b);
         return 0;
     }
-    return tp_equal(s, a, b, out);
+    return aios__tp_equal(s, a, b, out);
 }
 
-int tp_dict_find(tp *s, tp_dict *m, tp_val k, tp_val **v)
+int aios__tp_dict_find(tp *s, aios__tp_dict *m, aios__tp_val k, aios__tp_val **v)
 {
     bool eq = false;
     uint32_t h = 0, probes = 0;
     *v = NULL;
-    TP_TRY(tp_dict_load(s, m));
+    TP_TRY(aios__tp_dict_load(s, m));
     TP_TRY(hash_key(s, k, &h));
     if (!m->idx) {
         for (uint32_t i = 0; i < m->n && !*v; i++) {
@@ -295,12 +295,12 @@ int tp_dict_find(tp *s, tp_dict *m, tp_val k, tp_val **v)
             *v = &m->v[m->idx[h] - 1];
         probes++;
     }
-    return probes > 4 ? tp_burn(s, probes) : 0;
+    return probes > 4 ? aios__tp_burn(s, probes) : 0;
 }
 
-static int dict_append(tp *s, tp_dict *m, tp_val k, tp_val v)
+static int dict_append(tp *s, aios__tp_dict *m, aios__tp_val k, aios__tp_val v)
 {
-    TP_TRY(tp_burn(s, 1));
+    TP_TRY(aios__tp_burn(s, 1));
     if (m->n == m->cap) {
         uint32_t cap = m->cap ? 2 * m->cap : 8;
         void *nk = grow(s, m->k, m->n, cap, sizeof *m->k), *nv = nk ? grow(s, m->v, m->n, cap, sizeof *m->v) : NULL;
@@ -324,10 +324,10 @@ static int dict_append(tp *s, tp_dict *m, tp_val k, tp_val v)
     return 0;
 }
 
-int tp_dict_set(tp *s, tp_dict *m, tp_val k, tp_val v)
+int aios__tp_dict_set(tp *s, aios__tp_dict *m, aios__tp_val k, aios__tp_val v)
 {
-    tp_val *old;
-    TP_TRY(tp_dict_find(s, m, k, &old));
+    aios__tp_val *old;
+    TP_TRY(aios__tp_dict_find(s, m, k, &old));
     if (old) {
         *old = v;
         return 0;
@@ -335,7 +335,7 @@ int tp_dict_set(tp *s, tp_dict *m, tp_val k, tp_val v)
     return dict_append(s, m, k, v);
 }
 
-int tp_dict_load(tp *s, tp_dict *m)
+int aios__tp_dict_load(tp *s, aios__tp_dict *m)
 {
     const aios__json *src = m->src, *v;
     const char *key;
@@ -344,39 +344,39 @@ int tp_dict_load(tp *s, tp_dict *m)
         return 0;
     m->src = NULL;
     for (void *it = aios__json_iter(src, NULL, &key, &v); it && !rc; it = aios__json_iter(src, it, &key, &v)) {
-        tp_val x = tp_from_json(s, v, &rc);
+        aios__tp_val x = aios__tp_from_json(s, v, &rc);
         if (!rc)
-            rc = dict_append(s, m, tp_cstr(key), x);
+            rc = dict_append(s, m, aios__tp_cstr(key), x);
     }
     return rc;
 }
 
-tp_val tp_from_json(tp *s, const aios__json *j, int *rc)
+aios__tp_val aios__tp_from_json(tp *s, const aios__json *j, int *rc)
 {
-    tp_val v = tp_none();
+    aios__tp_val v = aios__tp_none();
     size_t n = 0;
     switch (aios__json_type(j)) {
     case AIOS__JSON_NULL:
         break;
     case AIOS__JSON_FALSE:
-        return tp_bool(false);
+        return aios__tp_bool(false);
     case AIOS__JSON_TRUE:
-        return tp_bool(true);
+        return aios__tp_bool(true);
     case AIOS__JSON_INT:
-        return tp_int(aios__json_int(j, 0));
+        return aios__tp_int(aios__json_int(j, 0));
     case AIOS__JSON_REAL:
-        return tp_real(aios__json_real(j, 0));
+        return aios__tp_real(aios__json_real(j, 0));
     case AIOS__JSON_STRING: {
         const char *p = aios__json_str(j, &n);
-        return tp_str(p, n);
+        return aios__tp_str(p, n);
     }
     case AIOS__JSON_ARRAY:
-        *rc = tp_list_new(s, T_LIST, 0, &v);
+        *rc = aios__tp_list_new(s, T_LIST, 0, &v);
         if (!*rc)
             v.u.l->src = j;
         break;
     case AIOS__JSON_OBJECT:
-        *rc = tp_dict_new(s, T_DICT, 0, &v);
+        *rc = aios__tp_dict_new(s, T_DICT, 0, &v);
         if (!*rc)
             v.u.m->src = j;
         break;
@@ -384,7 +384,7 @@ tp_val tp_from_json(tp *s, const aios__json *j, int *rc)
     return v;
 }
 
-const char *tp_type(tp_val v)
+const char *aios__tp_type(aios__tp_val v)
 {
     static const char *const names[] = {
         [T_UNDEF] = "Undefined", [T_NONE] = "NoneType", [T_BOOL] = "bool", [T_INT] = "int", [T_REAL] = "float", [T_STR] = "str",
@@ -395,40 +395,40 @@ const char *tp_type(tp_val v)
     return names[v.t];
 }
 
-int tp_undefined(tp *s, tp_val v)
+int aios__tp_undefined(tp *s, aios__tp_val v)
 {
     if (v.sub == UNDEF_HINT)
-        return tp_fail(s, "%.*s", (int)v.n, v.u.s);
+        return aios__tp_fail(s, "%.*s", (int)v.n, v.u.s);
     if (v.sub == UNDEF_NAME)
-        return tp_fail(s, "'%.*s' is undefined", (int)v.n, v.u.s);
-    return tp_fail(s, "'%s object' has no attribute '%.*s'", tp_type((tp_val){.t = (uint8_t)(v.sub - UNDEF_ATTR)}), (int)v.n, v.u.s);
+        return aios__tp_fail(s, "'%.*s' is undefined", (int)v.n, v.u.s);
+    return aios__tp_fail(s, "'%s object' has no attribute '%.*s'", aios__tp_type((aios__tp_val){.t = (uint8_t)(v.sub - UNDEF_ATTR)}), (int)v.n, v.u.s);
 }
 
-bool tp_has_len(tp_val v)
+bool aios__tp_has_len(aios__tp_val v)
 {
-    return tp_is(v, TBIT(T_UNDEF) | TBIT(T_STR) | TBIT(T_LIST) | TBIT(T_TUPLE) | TBIT(T_DICT) | TBIT(T_RANGE) | TBIT(T_VIEW) | TBIT(T_LOOP));
+    return aios__tp_is(v, TBIT(T_UNDEF) | TBIT(T_STR) | TBIT(T_LIST) | TBIT(T_TUPLE) | TBIT(T_DICT) | TBIT(T_RANGE) | TBIT(T_VIEW) | TBIT(T_LOOP));
 }
 
-bool tp_iterable(tp_val v)
+bool aios__tp_iterable(aios__tp_val v)
 {
-    return tp_has_len(v) || v.t == T_GEN;
+    return aios__tp_has_len(v) || v.t == T_GEN;
 }
 
-int tp_len(tp *s, tp_val v, int64_t *n)
+int aios__tp_len(tp *s, aios__tp_val v, int64_t *n)
 {
     *n = 0;
     switch (v.t) {
     case T_UNDEF:
         return 0;
     case T_STR:
-        *n = (int64_t)tp_utf8_len(v.u.s, v.n);
-        return tp_burn_bytes(s, v.n);
+        *n = (int64_t)aios__tp_utf8_len(v.u.s, v.n);
+        return aios__tp_burn_bytes(s, v.n);
     case T_LIST: case T_TUPLE: case T_VIEW:
-        TP_TRY(tp_list_load(s, v.u.l));
+        TP_TRY(aios__tp_list_load(s, v.u.l));
         *n = v.u.l->n;
         return 0;
     case T_DICT:
-        TP_TRY(tp_dict_load(s, v.u.m));
+        TP_TRY(aios__tp_dict_load(s, v.u.m));
         *n = v.u.m->n;
         return 0;
     case T_RANGE:
@@ -438,11 +438,11 @@ int tp_len(tp *s, tp_val v, int64_t *n)
         *n = v.u.loop->n;
         return 0;
     default:
-        return tp_fail(s, "object of type '%s' has no len()", tp_type(v));
+        return aios__tp_fail(s, "object of type '%s' has no len()", aios__tp_type(v));
     }
 }
 
-int tp_truth(tp *s, tp_val v, bool *out)
+int aios__tp_truth(tp *s, aios__tp_val v, bool *out)
 {
     int64_t n = 1;
     if (v.t == T_NONE)
@@ -453,22 +453,22 @@ int tp_truth(tp *s, tp_val v, bool *out)
         n = v.u.d != 0;
     else if (v.t == T_STR)
         n = v.n != 0;
-    else if (tp_has_len(v))
-        TP_TRY(tp_len(s, v, &n));
+    else if (aios__tp_has_len(v))
+        TP_TRY(aios__tp_len(s, v, &n));
     *out = n != 0;
     return 0;
 }
 
-static int chars(tp *s, tp_val v, tp_val **items, uint32_t *n)
+static int chars(tp *s, aios__tp_val v, aios__tp_val **items, uint32_t *n)
 {
-    size_t count = tp_utf8_len(v.u.s, v.n), at = 0;
-    TP_TRY(tp_burn(s, count));
-    tp_val *a = tp_alloc(s, count * sizeof *a + 1);
+    size_t count = aios__tp_utf8_len(v.u.s, v.n), at = 0;
+    TP_TRY(aios__tp_burn(s, count));
+    aios__tp_val *a = aios__tp_alloc(s, count * sizeof *a + 1);
     if (!a)
         return s->rc;
     for (size_t i = 0; i < count; i++) {
-        size_t k = tp_utf8_off(v.u.s + at, v.n - at, 1);
-        a[i] = tp_str(v.u.s + at, k);
+        size_t k = aios__tp_utf8_off(v.u.s + at, v.n - at, 1);
+        a[i] = aios__tp_str(v.u.s + at, k);
         at += k;
     }
     *items = a;
@@ -476,20 +476,20 @@ static int chars(tp *s, tp_val v, tp_val **items, uint32_t *n)
     return 0;
 }
 
-static int numbers(tp *s, const tp_range *r, tp_val **items, uint32_t *n)
+static int numbers(tp *s, const aios__tp_range *r, aios__tp_val **items, uint32_t *n)
 {
-    TP_TRY(tp_burn(s, (uint64_t)r->n));
-    tp_val *a = tp_alloc(s, (size_t)r->n * sizeof *a + 1);
+    TP_TRY(aios__tp_burn(s, (uint64_t)r->n));
+    aios__tp_val *a = aios__tp_alloc(s, (size_t)r->n * sizeof *a + 1);
     if (!a)
         return s->rc;
     for (int64_t i = 0; i < r->n; i++)
-        a[i] = tp_int(r->start + i * r->step);
+        a[i] = aios__tp_int(r->start + i * r->step);
     *items = a;
     *n = (uint32_t)r->n;
     return 0;
 }
 
-int tp_items(tp *s, tp_val v, tp_val **items, uint32_t *n)
+int aios__tp_items(tp *s, aios__tp_val v, aios__tp_val **items, uint32_t *n)
 {
     *items = NULL;
     *n = 0;
@@ -499,7 +499,7 @@ int tp_items(tp *s, tp_val v, tp_val **items, uint32_t *n)
     case T_STR:
         return chars(s, v, items, n);
     case T_LIST: case T_TUPLE: case T_VIEW:
-        TP_TRY(tp_list_load(s, v.u.l));
+        TP_TRY(aios__tp_list_load(s, v.u.l));
         *items = v.u.l->v;
         *n = v.u.l->n;
         return 0;
@@ -509,13 +509,13 @@ int tp_items(tp *s, tp_val v, tp_val **items, uint32_t *n)
         v.u.l->pos = v.u.l->n;
         return 0;
     case T_DICT:
-        TP_TRY(tp_dict_load(s, v.u.m));
+        TP_TRY(aios__tp_dict_load(s, v.u.m));
         *items = v.u.m->k;
         *n = v.u.m->n;
         return 0;
     case T_RANGE:
         return numbers(s, v.u.r, items, n);
     default:
-        return tp_fail(s, "'%s' object is not iterable", tp_type(v));
+        return aios__tp_fail(s, "'%s' object is not iterable", aios__tp_type(v));
     }
 }
