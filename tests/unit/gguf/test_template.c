@@ -153,7 +153,7 @@ static void no_failing_allocation_leaks_or_crashes(void **state)
         aios_ctx_free(ctx);
     }
     assert_int_equal(rc, 0);
-    assert_true(fail_at > 10);
+    assert_true(fail_at > 5);
 }
 
 int main(void)
