@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* An open model: file, network, tokens, template. */
+#include "backend/gguf/gguf.h"
+#include "backend/gguf/vocab_priv.h"
+
+enum { DEFAULT_CTX = 8192 };
+
+static int read_template(aios__gguf_model *m, const char *replacement, aios_error *err)
+{
+    aios__gstr text = {0};
+    int rc = AIOS_OK;
+    if (replacement) {
+        text.p = replacement;
+        text.n = strlen(replacement);
+    } else {
+        rc = aios__gguf_str(m->file, "tokenizer.chat_template", &text, err);
+    }
+    if (rc && rc != AIOS_ENOENT)
+        return rc;
+    m->dialect = aios__dialect_find(text.p, text.n);
+    if (rc || !text.n)
+        return AIOS_OK;
+    aios_error why = AIOS_INIT(aios_error);
+    rc = aios__template_new(m->heap, text.p, text.n, &m->tmpl, &why);
+    if (rc)
+        return aios__fail(err, rc, "%s: the chat template: %s", aios__gguf_path(m->file), why.msg);
+    m->tmpl_tools = aios__template_uses(m->tmpl, "tools");
+    return AIOS_OK;
+}
+
+static void find_tags(aios__gguf_model *m)
+{
+    char close[32];
+    const char *end = m->dialect->calls.close;
+    size_t n = strlen(end), skip = n && end[0] == '\n';
+    n = n - skip < sizeof close ? n - skip : 0;
+    memcpy(close, end + skip, n);
+    m->tags[0] = aios__vocab_find(m->vocab, m->dialect->opener, strlen(m->dialect->opener));
+    m->tags[1] = n ? aios__vocab_find(m->vocab, close, n) : -1;
+    m->tags[2] = aios__vocab_find(m->vocab, "<think>", 7);
+    m->tags[3] = aios__vocab_find(m->vocab, "</think>", 8);
+}
+
+static int check_sizes(aios__gguf_model *m, uint32_t n_ctx, aios_error *err)
+{
+    uint32_t n_vocab = m->net->hp.n_vocab, n_train = m->net->hp.n_ctx_train;
+    if (aios__vocab_size(m->vocab) != n_vocab)
+        return aios__fail(err, AIOS_EFORMAT, "%s: the tokenizer has %u tokens, but token_embd.weight has %u rows", aios__gguf_path(m->file),
+                          aios__vocab_size(m->vocab), n_vocab);
+    if (n_ctx > n_train)
+        return aios__fail_need(err, AIOS_EINVAL, n_train, n_ctx, "n_ctx %u is more than the %u tokens the model was made for", n_ctx, n_train);
+    m->n_ctx = n_ctx ? n_ctx : n_train < DEFAULT_CTX ? n_train : DEFAULT_CTX;
+    return AIOS_OK;
+}
+
+static int read_name(aios__gguf_model *m, aios_error *err)
+{
+    aios__gstr name = {0};
+    int rc = aios__gguf_str(m->file, "general.name", &name, err);
+    if (rc && rc != AIOS_ENOENT)
+        return rc;
+    m->name = aios__strndup(m->heap, AIOS_MEM_TEXT, rc ? "" : name.p, rc ? 0 : name.n, err);
+    return m->name ? AIOS_OK : aios__no_memory(err);
+}
+
+int aios__gguf_model_new(const aios_backend_open_args *args, aios__gguf_model **out, aios_error *err)
+{
+    aios_error own = AIOS_INIT(aios_error);
+    err = err ? err : &own;
+    const aios_model_config *cfg = args->config;
+    aios__gguf_model *m = aios__alloc(aios__ctx_heap(args->ctx), AIOS_MEM_OTHER, sizeof *m, err);
+    if (!m)
+        return aios__no_memory(err);
+    m->ctx = args->ctx;
+    m->heap = aios__ctx_heap(args->ctx);
+    int rc = pthread_mutex_init(&m->lock, NULL) ? aios__fail(err, AIOS_ENOMEM, "no lock could be made for the model") : AIOS_OK;
+    m->has_lock = !rc;
+    rc = rc ? rc : aios__gguf_open(args->ctx, args->path, cfg->use_mmap, &m->file, err);
+    rc = rc ? rc : aios__vocab_new(args->ctx, m->file, &m->vocab, err);
+    rc = rc ? rc : read_template(m, cfg->template_text, err);
+    rc = rc ? rc : read_name(m, err);
+    rc = rc ? rc : aios__net_load(args->ctx, m->file, cfg->n_threads, cfg->progress, cfg->progress_user, &m->net, err);
+    rc = rc ? rc : check_sizes(m, cfg->n_ctx, err);
+    if (rc) {
+        aios__gguf_model_free(m);
+        return rc;
+    }
+    find_tags(m);
+    *out = m;
+    return AIOS_OK;
+}
+
+void aios__gguf_model_free(aios__gguf_model *m)
+{
+    if (!m)
+        return;
+    aios__trie_free(m->trie);
+    aios__net_free(m->net);
+    aios__template_free(m->tmpl);
+    aios__vocab_free(m->vocab);
+    aios__gguf_close(m->file);
+    aios__free(m->heap, m->name);
+    if (m->has_lock)
+        pthread_mutex_destroy(&m->lock);
+    aios__free(m->heap, m);
+}
+
+/* Bytes of a token inside a grammar: no control tokens, save those that mark calls. */
+static const char *piece(void *user, int32_t id, size_t *n)
+{
+    const aios__gguf_model *m = user;
+    uint32_t type = aios__vocab_type(m->vocab, id);
+    bool tag = id == m->tags[0] || id == m->tags[1];
+    if (aios__vocab_is_end(m->vocab, id) || (!tag && type != AIOS__TOKEN_NORMAL && type != AIOS__TOKEN_USER && type != AIOS__TOKEN_BYTE))
+        return NULL;
+    const char *p = aios__vocab_piece(m->vocab, id, n);
+    return *n ? p : NULL;
+}
+
+int aios__gguf_model_trie(aios__gguf_model *m, const aios__trie **out, aios_error *err)
+{
+    int rc = AIOS_OK;
+    pthread_mutex_lock(&m->lock);
+    if (!m->trie)
+        rc = aios__trie_new(m->ctx, m->net->hp.n_vocab, piece, m, &m->trie, err);
+    *out = m->trie;
+    pthread_mutex_unlock(&m->lock);
+    return rc;
+}
