@@ -19,6 +19,7 @@ static init_fn *const builtins[] = {
     aios__device_init,
     init_matmul,
     aios__backend_echo_init,
+    aios__backend_gguf_init,
     NULL, /* ends the list */
 };
 
