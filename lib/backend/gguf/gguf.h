@@ -58,7 +58,7 @@ int aios__prompt_make(const aios__gguf_model *m, const aios_request *req, bool r
 
 /* ---- reply.c: from the bytes of tokens to text, reasoning and calls ------------------------------------------------ */
 
-enum aios__reply_state { AIOS__REPLY_TEXT, AIOS__REPLY_THINK, AIOS__REPLY_CALLS, AIOS__REPLY_OVER };
+enum aios__reply_state { AIOS__REPLY_TEXT, AIOS__REPLY_THINK, AIOS__REPLY_CALLS, AIOS__REPLY_OVER, AIOS__REPLY_RETRY };
 
 /** What a reply has become so far. Bytes that may be the beginning of something else are held back. */
 typedef struct aios__reply {
@@ -68,6 +68,8 @@ typedef struct aios__reply {
     bool cut_calls;            /**< an opener ends the reply instead of beginning a call */
     bool trim;                 /**< no blanks in front of the first text */
     bool may_think;            /**< "<think>" at the beginning opens a reasoning block */
+    bool may_call;             /**< a call without its opener at the beginning is one that was meant: state RETRY */
+    const char *name_key;      /**< what such a call begins with */
     enum aios__reply_state state;
     bool any;                  /**< text was sent */
     aios__buf held;            /**< not yet sent */
@@ -78,8 +80,13 @@ typedef struct aios__reply {
 void aios__reply_init(aios__reply *r, aios__heap *h);
 void aios__reply_free(aios__reply *r);
 int aios__reply_add_stop(aios__reply *r, const char *s, aios_error *err);
-/** Takes the bytes of a token. State CALLS: what follows the opener is in r->calls. State OVER: a stop text came. */
+/**
+ * Takes the bytes of a token. State CALLS: what follows the opener is in r->calls. State OVER: a stop text came. State RETRY:
+ * the text since the beginning was not sent, it should become a call in the model's own form.
+ */
 int aios__reply_add(aios__reply *r, const char *s, size_t n, aios_error *err);
+/** No text has come yet. */
+bool aios__reply_is_blank(const aios__reply *r);
 /** Sends what is still held, at the end. */
 int aios__reply_finish(aios__reply *r, aios_error *err);
 /** Sends each whole call of a text; *n_calls how many. */
@@ -93,8 +100,9 @@ typedef struct aios__turn {
     bool active;
     aios__ids prompt;
     uint32_t n_cached, n_max, n_out, n_think, max_think;
+    uint32_t text_at;             /**< position in the cache where the text begins */
+    bool no_call;                 /**< the text may not begin like a call */
     bool ignore_end, picked;      /**< picked: logits are those behind the last token */
-    bool has_calls;               /**< calls may come: the grammar of `tools` is there */
     aios__sampler *sampler;
     aios_grammar *call_grammar;
     aios_walk *walks[AIOS__WALKS]; /**< [0] schema, [1] calls; those still alive */

@@ -142,6 +142,43 @@ static bool await_think(aios__reply *r)
     return false;
 }
 
+/* Moves *i over what; 1: it is there, 0: it is not, -1: the text ends inside it. */
+static int match(const char *s, size_t n, size_t *i, const char *what)
+{
+    for (; *what; what++, (*i)++) {
+        if (*i == n)
+            return -1;
+        if (s[*i] != *what)
+            return 0;
+    }
+    return 1;
+}
+
+/*
+ * Small models often write a call as bare or fenced JSON: blanks, "```json", {, "name", : and a quote. 1: that is what the text
+ * begins with, 0: it is not, -1: it may still become that.
+ */
+static int match_bare(const aios__reply *r)
+{
+    const char *s = r->held.p;
+    size_t n = r->held.n, i = count_blanks(s, n);
+    int rc;
+    if (i < n && s[i] == '`') {
+        if ((rc = match(s, n, &i, "```")) < 1)
+            return rc;
+        if (i < n && !is_blank(s[i]) && s[i] != '{' && (rc = match(s, n, &i, "json")) < 1)
+            return rc;
+    }
+    const char *const parts[] = {"{", "\"", r->name_key, "\"", ":", "\""};
+    for (size_t k = 0; k < AIOS__ARRAY_LEN(parts); k++) {
+        if (k != 2 && k != 3)
+            i += count_blanks(s + i, n - i);
+        if ((rc = match(s, n, &i, parts[k])) < 1)
+            return rc;
+    }
+    return 1;
+}
+
 static int add_think(aios__reply *r)
 {
     const char *hit = memmem(r->held.p, r->held.n, think_close, sizeof think_close - 1);
@@ -164,6 +201,14 @@ static int add_text(aios__reply *r, aios_error *err)
         return AIOS_OK;
     if (r->state == AIOS__REPLY_THINK)
         return add_think(r);
+    int bare = r->may_call && !r->any ? match_bare(r) : 0;
+    r->may_call = bare < 0;
+    if (bare > 0) {
+        r->state = AIOS__REPLY_RETRY;
+        aios__buf_clear(&r->held);
+    }
+    if (bare)
+        return AIOS_OK;
     const char *what = find_first(r, &at);
     if (!what) {
         size_t n = aios__utf8_whole(r->held.p, r->held.n - count_held(r));
@@ -175,10 +220,10 @@ static int add_text(aios__reply *r, aios_error *err)
     while (what == r->opener && n && is_blank(r->held.p[n - 1]))
         n--;
     int rc = send_text(r, r->held.p, n);
-    bool over = what != r->opener || r->cut_calls;
+    bool over = what != r->opener || r->cut_calls, retry = what == r->opener && r->cut_calls && !r->any;
     if (!rc && !over)
         rc = aios__buf_add(&r->calls, r->held.p + at, r->held.n - at, err);
-    r->state = over ? AIOS__REPLY_OVER : AIOS__REPLY_CALLS;
+    r->state = retry ? AIOS__REPLY_RETRY : over ? AIOS__REPLY_OVER : AIOS__REPLY_CALLS;
     aios__buf_clear(&r->held);
     return rc;
 }
@@ -191,11 +236,16 @@ int aios__reply_add(aios__reply *r, const char *s, size_t n, aios_error *err)
     enum aios__reply_state state;
     do { /* what is behind a "</think>" in the same piece is text */
         state = r->state;
-        if (rc || !r->held.n || state == AIOS__REPLY_CALLS || state == AIOS__REPLY_OVER)
+        if (rc || !r->held.n || state >= AIOS__REPLY_CALLS)
             return rc;
         rc = state == AIOS__REPLY_THINK ? add_think(r) : add_text(r, err);
     } while (!rc && r->state != state);
     return rc;
+}
+
+bool aios__reply_is_blank(const aios__reply *r)
+{
+    return r->state == AIOS__REPLY_TEXT && !r->any && count_blanks(r->held.p, r->held.n) == r->held.n;
 }
 
 int aios__reply_finish(aios__reply *r, aios_error *err)

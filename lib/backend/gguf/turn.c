@@ -47,8 +47,9 @@ static int start_calls(aios__gguf_session *s, const aios_request *req, aios_erro
     if (!req->n_tools)
         return AIOS_OK;
     t->reply.opener = m->dialect->opener;
+    t->reply.name_key = m->dialect->calls.name_key;
     if (req->tool_choice == AIOS_TOOLS_NONE) {
-        t->reply.cut_calls = true;
+        t->reply.cut_calls = t->reply.may_call = true;
         return AIOS_OK;
     }
     bool forced = req->tool_choice != AIOS_TOOLS_AUTO;
@@ -61,7 +62,7 @@ static int start_calls(aios__gguf_session *s, const aios_request *req, aios_erro
         t->walks[0] = NULL;
         t->reply.state = AIOS__REPLY_CALLS;
     }
-    t->has_calls = true;
+    t->reply.may_call = !forced && m->dialect->calls.open[0];
     return rc;
 }
 
@@ -83,6 +84,7 @@ static int start_reply(aios__gguf_session *s, const aios_request *req, bool thin
         if (t->reply.state == AIOS__REPLY_THINK)
             t->reply.state = AIOS__REPLY_TEXT;
         t->reply.opener = NULL;
+        t->reply.may_call = false;
     }
     return rc;
 }
@@ -126,6 +128,7 @@ int aios__turn_start(aios__gguf_session *s, const aios_request *req, aios_error 
     t->n_max = req->max_tokens && req->max_tokens < room ? req->max_tokens : room;
     t->max_think = req->max_reasoning;
     t->ignore_end = req->flags & AIOS_REQUEST_IGNORE_EOS;
+    t->text_at = t->prompt.n;
     t->n_cached = aios__session_reuse(s, t->prompt.p, t->prompt.n);
     return AIOS_OK;
 }
@@ -304,6 +307,24 @@ static int begin_calls(aios__gguf_session *s, int32_t id, const char *p, size_t 
     return rc;
 }
 
+/*
+ * The reply began as a call, but not in the model's own form, or where no call is allowed: it begins anew, under the grammar, or
+ * without the tokens that begin a call.
+ */
+static int retry(aios__gguf_session *s, aios_error *err)
+{
+    aios__turn *t = &s->turn;
+    t->todo[0] = s->kv->ids[t->text_at - 1]; /* computed again for its logits */
+    t->n_todo = 1;
+    aios__kv_truncate(s->kv, t->text_at - 1);
+    t->no_call = t->reply.cut_calls;
+    t->reply.state = t->no_call ? AIOS__REPLY_TEXT : AIOS__REPLY_CALLS;
+    if (t->no_call)
+        return AIOS_AGAIN;
+    int rc = aios_walk_new(t->call_grammar, &t->walks[1], err);
+    return rc ? rc : AIOS_AGAIN;
+}
+
 /* Takes a chosen token. AIOS_AGAIN: go on; else what finish or a failure gave. */
 static int take(aios__gguf_session *s, const aios_sink *sink, int32_t id, aios_error *err)
 {
@@ -322,8 +343,12 @@ static int take(aios__gguf_session *s, const aios_sink *sink, int32_t id, aios_e
         return rc;
     if (t->reply.state == AIOS__REPLY_OVER)
         return finish(s, sink, "stop", err);
+    if (before == AIOS__REPLY_THINK && t->reply.state == AIOS__REPLY_TEXT)
+        t->text_at = s->kv->n + t->n_todo + 1;
     if (t->n_out >= t->n_max)
         return finish(s, sink, "length", err);
+    if (t->reply.state == AIOS__REPLY_RETRY)
+        return retry(s, err);
     rc = !grammar && before != t->reply.state && t->reply.state == AIOS__REPLY_CALLS ? begin_calls(s, id, p, n, err) : push(t, id, err);
     return rc ? rc : AIOS_AGAIN;
 }
@@ -408,6 +433,21 @@ static void ban(const aios__gguf_session *s, int32_t id)
         s->logits[id] = -INFINITY;
 }
 
+/* Bans each token whose first character, blanks aside, begins a call. */
+static void ban_openers(const aios__gguf_session *s)
+{
+    const aios__gguf_model *m = s->model;
+    char first = m->dialect->opener[0];
+    for (uint32_t id = 0; id < m->net->hp.n_vocab; id++) {
+        size_t n, i = 0;
+        const char *p = aios__vocab_piece(m->vocab, (int32_t)id, &n);
+        while (i < n && (p[i] == ' ' || p[i] == '\n' || p[i] == '\r' || p[i] == '\t'))
+            i++;
+        if (i < n && (p[i] == first || p[i] == '{' || p[i] == '`') && !aios__vocab_is_end(m->vocab, (int32_t)id))
+            ban(s, (int32_t)id);
+    }
+}
+
 /* Chooses the next token; the mask of a grammar is in s->bits. */
 static int choose(aios__gguf_session *s, int32_t *id, aios_error *err)
 {
@@ -421,6 +461,8 @@ static int choose(aios__gguf_session *s, int32_t *id, aios_error *err)
     }
     if (t->reply.cut_calls)
         ban(s, s->model->tags[0]);
+    if (t->no_call && aios__reply_is_blank(&t->reply))
+        ban_openers(s);
     return aios__sampler_pick(t->sampler, s->logits, constrained(t) ? s->bits : NULL, id, err);
 }
 
