@@ -122,9 +122,9 @@ typedef struct aios__gguf_session {
     aios__turn turn;
 } aios__gguf_session;
 
-int aios__turn_start(aios__gguf_session *s, const aios_request *req, aios_error *err);
-int aios__turn_step(aios__gguf_session *s, const aios_sink *sink, aios_error *err);
-void aios__turn_end(aios__gguf_session *s);
+int aios__gguf_turn_start(aios__gguf_session *s, const aios_request *req, aios_error *err);
+int aios__gguf_turn_step(aios__gguf_session *s, const aios_sink *sink, aios_error *err);
+void aios__gguf_turn_end(aios__gguf_session *s);
 /** Keeps what the cache shares with ids and forgets the rest; at most n - 1 of them. */
 uint32_t aios__session_reuse(aios__gguf_session *s, const int32_t *ids, uint32_t n);
 

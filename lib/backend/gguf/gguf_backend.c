@@ -76,7 +76,7 @@ static void session_free(void *session)
     aios__gguf_session *s = session;
     if (!s)
         return;
-    aios__turn_end(s);
+    aios__gguf_turn_end(s);
     aios__kv_free(s->kv);
     aios__free(s->model->heap, s->logits);
     aios__free(s->model->heap, s->bits);
@@ -120,12 +120,12 @@ static int session_fork(void *session, void **out, aios_error *err)
 
 static int session_start(void *session, const aios_request *req, aios_error *err)
 {
-    return aios__turn_start(session, req, err);
+    return aios__gguf_turn_start(session, req, err);
 }
 
 static int session_step(void *session, const aios_sink *sink, aios_error *err)
 {
-    return aios__turn_step(session, sink, err);
+    return aios__gguf_turn_step(session, sink, err);
 }
 
 static void session_cancel(void *session)

@@ -102,11 +102,11 @@ static int check_room(const aios__gguf_session *s, aios_error *err)
     return AIOS_OK;
 }
 
-int aios__turn_start(aios__gguf_session *s, const aios_request *req, aios_error *err)
+int aios__gguf_turn_start(aios__gguf_session *s, const aios_request *req, aios_error *err)
 {
     aios_error own = AIOS_INIT(aios_error);
     err = err ? err : &own;
-    aios__turn_end(s);
+    aios__gguf_turn_end(s);
     aios__turn *t = &s->turn;
     bool thinks = false;
     atomic_store(&s->cancel, 0);
@@ -119,7 +119,7 @@ int aios__turn_start(aios__gguf_session *s, const aios_request *req, aios_error 
     rc = rc ? rc : aios__sampler_new(s->model->ctx, req->sampling, s->model->net->hp.n_vocab, &t->sampler, err);
     rc = rc ? rc : start_reply(s, req, thinks, err);
     if (rc) {
-        aios__turn_end(s);
+        aios__gguf_turn_end(s);
         return rc;
     }
     for (uint32_t i = 0; i < t->prompt.n; i++)
@@ -133,7 +133,7 @@ int aios__turn_start(aios__gguf_session *s, const aios_request *req, aios_error 
     return AIOS_OK;
 }
 
-void aios__turn_end(aios__gguf_session *s)
+void aios__gguf_turn_end(aios__gguf_session *s)
 {
     aios__turn *t = &s->turn;
     if (!t->active)
@@ -496,7 +496,7 @@ static int decode(aios__gguf_session *s, const aios_sink *sink, aios_error *err)
     return rc ? rc : AIOS_AGAIN;
 }
 
-int aios__turn_step(aios__gguf_session *s, const aios_sink *sink, aios_error *err)
+int aios__gguf_turn_step(aios__gguf_session *s, const aios_sink *sink, aios_error *err)
 {
     aios_error own = AIOS_INIT(aios_error);
     err = err ? err : &own;
@@ -514,7 +514,7 @@ int aios__turn_step(aios__gguf_session *s, const aios_sink *sink, aios_error *er
     else
         rc = decode(s, sink, err);
     if (rc != AIOS_AGAIN) {
-        aios__turn_end(s);
+        aios__gguf_turn_end(s);
         return rc;
     }
     *(t->picked && t->n_out ? &t->decode_ns : &t->prefill_ns) += aios__now_ns(env) - before;

@@ -452,7 +452,7 @@ static void every_allocation_may_fail_without_a_leak(void **state)
     net_make make = {.arch = "gemma3", .dtype = 8};
     net_build(&make);
     for (long at = 1;; at++) {
-        test_heap h = {.fail_at = at, .persistent = at % 2};
+        test_heap h = {.fail_at = at, .persistent = (int)(at % 2)};
         int rc = load_and_eval(&h, 0, &make);
         assert_int_equal(h.live, 0);
         if (!rc) {
