@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The kernel table: which level fills which fields, and which gemm serves which dtype. */
 #include "kernel/quant.h"
-#include "kernel/floats.h"
+#include "kernel/vec.h"
 
 typedef void init_fn(aios__kernels *k);
 

@@ -4,7 +4,7 @@
 
 #include "kernel/half.h"
 #include "kernel/kernel.h"
-#include "kernel/floats.h"
+#include "kernel/vec.h"
 
 /* Rows the wide kernels take together; the scratch holds scores of a page and the sums of each. */
 enum { MAX_ROWS = 8 };

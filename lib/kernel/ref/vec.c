@@ -4,7 +4,7 @@
 
 #include "kernel/half.h"
 #include "kernel/kernel.h"
-#include "kernel/floats.h"
+#include "kernel/vec.h"
 
 static void rmsnorm(const float *x, const float *w, uint32_t n, float eps, float *out)
 {

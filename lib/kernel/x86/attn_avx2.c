@@ -6,7 +6,7 @@
 #include <math.h>
 
 #include "kernel/half.h"
-#include "kernel/floats.h"
+#include "kernel/vec.h"
 #include "kernel/x86/exp_avx2.h"
 
 enum { PAGE = AIOS__KV_PAGE, TILE = 16, MAX_ROWS = 6 };

@@ -3,7 +3,7 @@
 #include <math.h>
 
 #include "kernel/half.h"
-#include "kernel/floats.h"
+#include "kernel/vec.h"
 #include "kernel/x86/exp_avx2.h"
 
 static void rmsnorm(const float *x, const float *w, uint32_t n, float eps, float *out)

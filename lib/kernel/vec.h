@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The float families (vec, attn): what each ISA level puts into the table. */
-#ifndef AIOS_LIB_KERNEL_FLOATS_H
-#define AIOS_LIB_KERNEL_FLOATS_H
+#ifndef AIOS_LIB_KERNEL_VEC_H
+#define AIOS_LIB_KERNEL_VEC_H
 
 #include "kernel/kernel.h"
 
