@@ -19,21 +19,21 @@ AIOS__INLINE void tile_floats(const int32_t dtype, const uint8_t *w, const float
 {
     const int bytes = dtype == AIOS_DTYPE_F32 ? 4 : 2;
     __m256 acc[4][2];
-#pragma GCC unroll 4
+AIOS__UNROLL(4)
     for (int t = 0; t < c; t++)
         acc[t][0] = acc[t][1] = _mm256_setzero_ps();
     for (uint32_t i = 0; i < k; i++, w += 16 * bytes) {
         __m256 w0 = floats8(dtype, w), w1 = floats8(dtype, w + 8 * bytes);
         if (bytes == 4 || i % 2 == 0)
             _mm_prefetch((const char *)w + PREFETCH_BYTES, _MM_HINT_T0);
-#pragma GCC unroll 4
+AIOS__UNROLL(4)
         for (int t = 0; t < c; t++) {
             __m256 v = _mm256_set1_ps(x[(size_t)t * ld + i]);
             acc[t][0] = _mm256_fmadd_ps(w0, v, acc[t][0]);
             acc[t][1] = _mm256_fmadd_ps(w1, v, acc[t][1]);
         }
     }
-#pragma GCC unroll 4
+AIOS__UNROLL(4)
     for (int t = 0; t < c; t++) {
         _mm256_store_ps(out + 16 * t, acc[t][0]);
         _mm256_store_ps(out + 16 * t + 8, acc[t][1]);
@@ -98,7 +98,7 @@ static void quantize_32(const float *x, uint8_t *blk, uint32_t w, uint32_t t)
 {
     __m256 v[4];
     __m256i q[4], top = _mm256_setzero_si256();
-#pragma GCC unroll 4
+AIOS__UNROLL(4)
     for (int i = 0; i < 4; i++) {
         v[i] = _mm256_loadu_ps(x + 8 * i);
         top = _mm256_max_epu32(top, abs_bits(v[i]));
@@ -109,7 +109,7 @@ static void quantize_32(const float *x, uint8_t *blk, uint32_t w, uint32_t t)
     else if (d <= FLT_MAX)
         id = 1.0f / d;
     const __m256 scale = _mm256_set1_ps(id), lo = _mm256_set1_ps(-127.0f), hi = _mm256_set1_ps(127.0f);
-#pragma GCC unroll 4
+AIOS__UNROLL(4)
     for (int i = 0; i < 4; i++)
         q[i] = _mm256_cvtps_epi32(_mm256_min_ps(_mm256_max_ps(_mm256_mul_ps(v[i], scale), lo), hi));
     __m256i first = _mm256_add_epi32(q[0], q[1]), last = _mm256_add_epi32(q[2], q[3]);

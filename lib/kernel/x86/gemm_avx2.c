@@ -9,14 +9,6 @@
 /* Two products of a 5-bit code and an activation reach 7874, so four groups fill 16 bits and eight do not; 6 bits: two. */
 #define MADD _mm256_maddubs_epi16
 
-AIOS__INLINE void four_codes(const fmt f, const uint8_t *w, const int first, __m256i c[4][2])
-{
-#pragma GCC unroll 4
-    for (int g = 0; g < 4; g++) {
-        c[g][0] = codes(f, w, first + g, 0);
-        c[g][1] = codes(f, w, first + g, 1);
-    }
-}
 /*
  * 16-bit sums of n_groups k groups, both halves of the rows, added to s. A lone token takes its codes as they are unpacked; more of
  * them share the registers c.
@@ -24,18 +16,12 @@ AIOS__INLINE void four_codes(const fmt f, const uint8_t *w, const int first, __m
 AIOS__INLINE void dot16(const fmt f, const uint8_t *w, __m256i c[4][2], const uint8_t *q, const int first, const int n_groups,
                         const bool lone, __m256i s[2])
 {
-#pragma GCC unroll 4
+AIOS__UNROLL(4)
     for (int g = first; g < first + n_groups; g++) {
         const __m256i x = dword(q + 4 * g);
         s[0] = _mm256_add_epi16(s[0], MADD(lone ? codes(f, w, g, 0) : c[g % 4][0], x));
         s[1] = _mm256_add_epi16(s[1], MADD(lone ? codes(f, w, g, 1) : c[g % 4][1], x));
     }
-}
-
-/* Bytes of the zero-point field for zp in an activation block of width w. */
-AIOS__INLINE size_t seed_at(const fmt f, uint32_t w, uint32_t t)
-{
-    return aios__act_at(w, t, f.zp == 8 ? AIOS__ACT_S8 : f.zp == 16 ? AIOS__ACT_S16 : AIOS__ACT_S128);
 }
 
 /* One scale for the 32 k of a sub-block: codes of 4 bits, whose 16-bit sums never overflow, and of 5. */
@@ -49,7 +35,7 @@ AIOS__INLINE void block_single(const fmt f, const uint8_t *head, const uint8_t *
     for (uint32_t t = 0; t < n; t++) {
         v[0] = v[1] = _mm256_setzero_si256();
         dot16(f, w, c, a + 32 * t, 0, 4, n == 1, v);
-#pragma GCC unroll 2
+AIOS__UNROLL(2)
         for (int h = 0; h < 2; h++)
             part[t][h] = f.bits == 4 ? v[h] : _mm256_madd_epi16(v[h], ones);
     }
@@ -57,11 +43,11 @@ AIOS__INLINE void block_single(const fmt f, const uint8_t *head, const uint8_t *
     if (n > 1)
         four_codes(f, w, 4, c);
     for (uint32_t t = 0; t < n; t++) {
-#pragma GCC unroll 2
+AIOS__UNROLL(2)
         for (int h = 0; h < 2; h++)
             v[h] = f.bits == 4 ? part[t][h] : _mm256_setzero_si256();
         dot16(f, w, c, a + 32 * t, 4, 4, n == 1, v);
-#pragma GCC unroll 2
+AIOS__UNROLL(2)
         for (int h = 0; h < 2; h++) {
             __m256i d = _mm256_madd_epi16(v[h], ones);
             if (f.bits == 5)
@@ -115,7 +101,7 @@ AIOS__INLINE void block_pairs(const fmt f, const uint8_t *head, const uint8_t *w
         const __m256 da = single(a + aios__act_at(n, t, AIOS__ACT_D));
         __m256i v[2];
         dot32(f, w, c, a + 32 * t, 4, n == 1, sc1, v);
-#pragma GCC unroll 2
+AIOS__UNROLL(2)
         for (int h = 0; h < 2; h++) {
             v[h] = _mm256_add_epi32(v[h], part[t][h]);
             if (f.zp)
@@ -132,22 +118,22 @@ AIOS__INLINE __m256i four_signed(const __m256i c[4], const __m256i mag[4], const
 {
     const __m256i ones = _mm256_set1_epi16(1);
     __m256i v[4];
-#pragma GCC unroll 4
+AIOS__UNROLL(4)
     for (int g = 0; g < 4; g++)
         v[g] = _mm256_madd_epi16(MADD(mag[g], _mm256_sign_epi8(dword(q + 4 * (first + g)), c[g])), ones);
     return _mm256_add_epi32(_mm256_add_epi32(v[0], v[1]), _mm256_add_epi32(v[2], v[3]));
 }
 AIOS__INLINE void four_magnitudes(const fmt f, const uint8_t *w, const int first, const int h, __m256i c[4], __m256i mag[4])
 {
-#pragma GCC unroll 4
+AIOS__UNROLL(4)
     for (int g = 0; g < 4; g++) {
-        c[g] = codes(f, w, first + g, h);
+        c[g] = _mm256_xor_si256(codes(f, w, first + g, h), _mm256_set1_epi8((char)0x80)); /* stored with 128 added */
         mag[g] = _mm256_abs_epi8(c[g]);
     }
 }
 AIOS__INLINE void block_bytes(const fmt f, const uint8_t *w, const uint8_t *a, const uint32_t n, __m256i part[][2], __m256 acc[][2])
 {
-#pragma GCC unroll 2
+AIOS__UNROLL(2)
     for (int h = 0; h < 2; h++) {
         __m256i c[4], mag[4];
         four_magnitudes(f, w, 0, h, c, mag);
@@ -189,39 +175,9 @@ AIOS__INLINE void tile_n(const fmt f, const uint8_t *w, size_t pf, const uint8_t
     }
 }
 
-#define GEMM(name, F)                                                                                                        \
-    static void tile_##name(const uint8_t *panel, size_t pf, const uint8_t *act, uint32_t n_blocks, uint32_t w, float *out)  \
-    {                                                                                                                        \
-        if (w == 1)                                                                                                          \
-            tile_n(F, panel, pf, act, n_blocks, 1, out);                                                                     \
-        else                                                                                                                 \
-            tile_n(F, panel, pf, act, n_blocks, w, out);                                                                     \
-    }                                                                                                                        \
-    static void gemm_##name(const aios__panels *w, uint32_t p0, uint32_t p1, const aios__act *a, float *out, size_t ld_out)  \
-    {                                                                                                                        \
-        drive(tile_##name, w, p0, p1, a, out, ld_out);                                                                       \
-    }
-GEMM(q4_0, FMT_Q4_0)
-GEMM(q4_1, FMT_Q4_1)
-GEMM(q5_0, FMT_Q5_0)
-GEMM(q5_1, FMT_Q5_1)
-GEMM(q8_0, FMT_Q8_0)
-GEMM(q2_k, FMT_Q2_K)
-GEMM(q3_k, FMT_Q3_K)
-GEMM(q4_k, FMT_Q4_K)
-GEMM(q5_k, FMT_Q5_K)
-GEMM(q6_k, FMT_Q6_K)
+AIOS__GEMMS(tile_n)
 
 void aios__gemm_init_avx2(aios__kernels *k)
 {
-    k->gemm_q4_0 = gemm_q4_0;
-    k->gemm_q4_1 = gemm_q4_1;
-    k->gemm_q5_0 = gemm_q5_0;
-    k->gemm_q5_1 = gemm_q5_1;
-    k->gemm_q8_0 = gemm_q8_0;
-    k->gemm_q2_k = gemm_q2_k;
-    k->gemm_q3_k = gemm_q3_k;
-    k->gemm_q4_k = gemm_q4_k;
-    k->gemm_q5_k = gemm_q5_k;
-    k->gemm_q6_k = gemm_q6_k;
+    AIOS__GEMMS_SET(k);
 }

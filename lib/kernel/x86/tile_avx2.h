@@ -53,12 +53,12 @@ AIOS__INLINE __m256i move_bits(__m256i x, int from, int to)
     return from == to ? x : from > to ? _mm256_srli_epi16(x, from - to) : _mm256_slli_epi16(x, to - from);
 }
 
-/** Unsigned codes of rows 8h..8h+7, k group g of the sub-block at w. 8-bit codes come back signed (zero point removed). */
+/** Unsigned codes of rows 8h..8h+7, k group g of the sub-block at w. */
 AIOS__INLINE __m256i codes(const fmt f, const uint8_t *w, const int g, const int h)
 {
     const uint8_t *p = w + 32 * h;
     if (f.bits == 8)
-        return _mm256_xor_si256(load256(p + 64 * g), _mm256_set1_epi8((char)0x80));
+        return load256(p + 64 * g);
     if (f.bits <= 3) {
         __m256i x = move_bits(load256(p + 64 * (g / 4)), 2 * (g % 4), 0);
         x = _mm256_and_si256(x, _mm256_set1_epi8(3));
@@ -72,6 +72,21 @@ AIOS__INLINE __m256i codes(const fmt f, const uint8_t *w, const int g, const int
     if (f.bits == 6)
         x = _mm256_or_si256(x, _mm256_and_si256(move_bits(load256(p + 256 + 64 * (g / 4)), 2 * (g % 4), 4), _mm256_set1_epi8(48)));
     return x;
+}
+
+AIOS__INLINE void four_codes(const fmt f, const uint8_t *w, const int first, __m256i c[4][2])
+{
+AIOS__UNROLL(4)
+    for (int g = 0; g < 4; g++) {
+        c[g][0] = codes(f, w, first + g, 0);
+        c[g][1] = codes(f, w, first + g, 1);
+    }
+}
+
+/** Offset, in an activation block of width w, of what the zero point adds to the dot product. */
+AIOS__INLINE size_t seed_at(const fmt f, uint32_t w, uint32_t t)
+{
+    return aios__act_at(w, t, f.zp == 8 ? AIOS__ACT_S8 : f.zp == 16 ? AIOS__ACT_S16 : AIOS__ACT_S128);
 }
 
 /** Float factors of 8 rows: w = d * code + m. For pairs d alone is per 256, and m its minimum's. */
@@ -123,7 +138,7 @@ AIOS__INLINE __m256i pair_half(__m256i v, const int half)
 
 AIOS__INLINE void prefetch(const fmt f, const uint8_t *p)
 {
-#pragma GCC unroll 9
+AIOS__UNROLL(9)
     for (int i = 0; i < f.sub; i += 64)
         _mm_prefetch((const char *)p + i, _MM_HINT_T0);
 }
@@ -166,5 +181,43 @@ AIOS__INLINE void drive(tile_fn *fn, const aios__panels *w, uint32_t p0, uint32_
         }
     }
 }
+
+/* The gemm of every quantized format from TILE(f, panel, pf, act, n_blocks, w, out), and their place in the table. */
+#define AIOS__GEMM(TILE, name, F)                                                                                            \
+    static void tile_##name(const uint8_t *panel, size_t pf, const uint8_t *act, uint32_t n_blocks, uint32_t w, float *out)  \
+    {                                                                                                                        \
+        if (w == 1)                                                                                                          \
+            TILE(F, panel, pf, act, n_blocks, 1, out);                                                                       \
+        else                                                                                                                 \
+            TILE(F, panel, pf, act, n_blocks, w, out);                                                                       \
+    }                                                                                                                        \
+    static void gemm_##name(const aios__panels *w, uint32_t p0, uint32_t p1, const aios__act *a, float *out, size_t ld_out)  \
+    {                                                                                                                        \
+        drive(tile_##name, w, p0, p1, a, out, ld_out);                                                                       \
+    }
+#define AIOS__GEMMS(TILE)                                                                                                    \
+    AIOS__GEMM(TILE, q4_0, FMT_Q4_0)                                                                                         \
+    AIOS__GEMM(TILE, q4_1, FMT_Q4_1)                                                                                         \
+    AIOS__GEMM(TILE, q5_0, FMT_Q5_0)                                                                                         \
+    AIOS__GEMM(TILE, q5_1, FMT_Q5_1)                                                                                         \
+    AIOS__GEMM(TILE, q8_0, FMT_Q8_0)                                                                                         \
+    AIOS__GEMM(TILE, q2_k, FMT_Q2_K)                                                                                         \
+    AIOS__GEMM(TILE, q3_k, FMT_Q3_K)                                                                                         \
+    AIOS__GEMM(TILE, q4_k, FMT_Q4_K)                                                                                         \
+    AIOS__GEMM(TILE, q5_k, FMT_Q5_K)                                                                                         \
+    AIOS__GEMM(TILE, q6_k, FMT_Q6_K)
+#define AIOS__GEMMS_SET(k)                                                                                                   \
+    do {                                                                                                                     \
+        (k)->gemm_q4_0 = gemm_q4_0;                                                                                          \
+        (k)->gemm_q4_1 = gemm_q4_1;                                                                                          \
+        (k)->gemm_q5_0 = gemm_q5_0;                                                                                          \
+        (k)->gemm_q5_1 = gemm_q5_1;                                                                                          \
+        (k)->gemm_q8_0 = gemm_q8_0;                                                                                          \
+        (k)->gemm_q2_k = gemm_q2_k;                                                                                          \
+        (k)->gemm_q3_k = gemm_q3_k;                                                                                          \
+        (k)->gemm_q4_k = gemm_q4_k;                                                                                          \
+        (k)->gemm_q5_k = gemm_q5_k;                                                                                          \
+        (k)->gemm_q6_k = gemm_q6_k;                                                                                          \
+    } while (0)
 
 #endif
