@@ -39,7 +39,7 @@ typedef struct aios_agent_config {
     const char *instructions;      /**< system message; NULL: none */
     const char *schema_json;       /**< the final reply must be JSON under this schema; NULL: free */
     const char *tool_name;         /**< with AIOS_TOOLS_NAMED */
-    int32_t tool_choice;           /**< of the first turn, AIOS_TOOLS_x; later turns are AUTO, or NONE after a required call */
+    int32_t tool_choice;           /**< of the first turn, AIOS_TOOLS_x; NONE holds for all. Later turns are AUTO; one that only repeats the call just answered is made again with NONE (attempt 1) */
     uint32_t flags;                /**< AIOS_AGENT_x */
     uint32_t driver;               /**< AIOS_DRIVER_x */
     uint32_t reserved0;
@@ -56,7 +56,10 @@ AIOS_API void aios_agent_free(aios_agent *a);
  * is made. Thread-safety of a run: one thread at a time; cancel and aios_call_finish from any.
  */
 AIOS_API int aios_run_start(aios_agent *a, aios_transcript *t, const char *prompt, size_t n, aios_run **run, aios_error *err);
-/** As aios_session_next. The last event is DONE or ERROR, then AIOS_DONE. Tools and the policy run in here. */
+/**
+ * As aios_session_next. The last event is DONE or ERROR, then AIOS_DONE. Tools and the policy run in here. With timeout -1
+ * it gives AIOS_AGAIN at once when every open call waits for aios_run_decide.
+ */
 AIOS_API int aios_run_next(aios_run *run, int32_t timeout_ms, const aios_event **ev);
 /** Answers an ASK: AIOS_ALLOW or AIOS_DENY. ENOENT if no such call waits. */
 AIOS_API int aios_run_decide(aios_run *run, const char *call_id, int32_t verdict, aios_error *err);

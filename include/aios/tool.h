@@ -63,7 +63,9 @@ AIOS_API const char *aios_call_name(const aios_call *call);
 AIOS_API int aios_call_cancelled(const aios_call *call);
 /**
  * Ends the call with a result (UTF-8; invalid bytes become U+FFFD; longer than 1 MiB is cut and says so). status 0 or a negative code. Any
- * thread, exactly once: a second time gives ESTATE. The call must not be touched afterwards.
+ * thread, exactly once: a second time gives ESTATE while the run lives. The call must not be touched afterwards. Too late, it
+ * gives ETIMEDOUT or ECANCELED and the result is dropped, also when run, agent and ctx are gone; a call that is never
+ * finished keeps its memory.
  */
 AIOS_API int aios_call_finish(aios_call *call, int32_t status, const char *result, size_t n);
 
