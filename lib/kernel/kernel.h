@@ -100,5 +100,7 @@ void aios__kernels_init(aios__kernels *k, uint32_t levels);
 const aios__kernels *aios__ctx_kernels(aios_ctx *ctx, aios_error *err);
 /** The gemm of a dtype, or NULL if it is not supported. */
 aios__gemm_fn *aios__gemm_of(const aios__kernels *k, int32_t dtype);
+/** BLAS for these F32 panels and activations; NULL if it is not built in or they do not suit it. Not reproducible: see blas.c. */
+aios__gemm_fn *aios__blas_gemm(const aios__panels *w, const aios__act *a, size_t ld_out);
 
 #endif

@@ -89,12 +89,43 @@ static void impossible_shapes_have_no_panel(void **state)
     assert_int_equal(aios__dequantize(AIOS_DTYPE_I32, NULL, 32, NULL), AIOS_ENOTSUP);
 }
 
+/* Where BLAS is built in, it agrees with the kernels up to rounding, and writes no row too many. */
+static void blas_agrees_with_the_reference(void **state)
+{
+    AIOS__UNUSED(state);
+    enum { ROWS = 21, COLS = 96, N = 9, LD = ROWS + 2 };
+    static float src[ROWS * COLS], x[N * COLS], want[N * LD], got[N * LD];
+    for (int i = 0; i < ROWS * COLS; i++)
+        src[i] = (float)(i * 37 % 101 - 50) / 50.0f;
+    for (int i = 0; i < N * COLS; i++)
+        x[i] = (float)(i * 53 % 89 - 44) / 44.0f;
+    size_t bytes = aios__panel_bytes(AIOS_DTYPE_F32, COLS);
+    uint8_t *data = aligned_alloc(64, 2 * bytes);
+    aios__panel_pack(AIOS_DTYPE_F32, src, 16, COLS, data);
+    aios__panel_pack(AIOS_DTYPE_F32, src + 16 * COLS, ROWS - 16, COLS, data + bytes);
+    aios__panels w = {AIOS_DTYPE_F32, ROWS, COLS, 2, bytes, data};
+    aios__act a = {N, COLS, x, COLS, NULL};
+    aios__gemm_fn *blas = aios__blas_gemm(&w, &a, LD);
+    if (blas) {
+        aios__kernels ref;
+        aios__kernels_init(&ref, 1u << AIOS__ISA_SCALAR);
+        ref.gemm_f32(&w, 0, 2, &a, want, LD);
+        blas(&w, 0, 2, &a, got, LD);
+        for (int i = 0; i < N * LD; i++)
+            assert_float_equal(got[i], want[i], 1e-4);
+    }
+    free(data);
+    if (!blas)
+        skip();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(dequantize_equals_the_reference_package),
         cmocka_unit_test(panels_give_their_rows_back),
         cmocka_unit_test(impossible_shapes_have_no_panel),
+        cmocka_unit_test(blas_agrees_with_the_reference),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
