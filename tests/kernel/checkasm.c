@@ -68,6 +68,8 @@ static const struct {
     void (*bench)(const aios__kernels *k, const char *level);
 } families[] = {
     {"gemm", check_gemm, bench_gemm},
+    {"vec", check_vec, bench_vec},
+    {"attn", check_attn, bench_attn},
 };
 
 int main(int argc, char **argv)

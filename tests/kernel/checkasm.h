@@ -20,5 +20,9 @@ void check_kernels(aios__kernels *k, uint32_t levels);
 
 void check_gemm(const aios__kernels *k, const aios__kernels *ref);
 void bench_gemm(const aios__kernels *k, const char *level);
+void check_vec(const aios__kernels *k, const aios__kernels *ref);
+void bench_vec(const aios__kernels *k, const char *level);
+void check_attn(const aios__kernels *k, const aios__kernels *ref);
+void bench_attn(const aios__kernels *k, const char *level);
 
 #endif

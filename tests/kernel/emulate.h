@@ -26,6 +26,8 @@
 #define aios__gemm_init_avxvnni emulated_gemm_init_avxvnni
 #define aios__gemm_init_avx512 emulated_gemm_init_avx512
 #define aios__gemm_init_avx512vnni emulated_gemm_init_avx512vnni
+#define aios__vec_init_avx512 emulated_vec_init_avx512
+#define aios__attn_init_avx512 emulated_attn_init_avx512
 
 #define EMULATE static inline __attribute__((unused))
 typedef float __attribute__((may_alias)) emulate_float;
