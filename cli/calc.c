@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A calculator: + - * / % ^, parentheses, a few functions. Shunting-yard, so that depth is bounded by the two stacks. */
+/* A calculator: + - * / % ^, parentheses, a few functions, "12.5% of 840". Shunting-yard, so that depth is bounded by the two stacks. */
 #include <ctype.h>
 #include <math.h>
 #include <stdlib.h>
@@ -122,12 +122,38 @@ static void read_operator(calculator *c, char ch, bool *operand)
     *operand = false;
 }
 
+/* How a multiplication or division may also be written; returns the length, 0 if it is none. */
+static size_t spoken_operator(const char *s, char *op)
+{
+    static const struct {
+        const char *text;
+        char op;
+    } words[] = {{"of ", '*'}, {"x", '*'}, {"\xc3\x97", '*'}, {"times ", '*'}, {"\xc3\xb7", '/'}, {"plus ", '+'}, {"minus ", '-'}};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (!strncasecmp(s, words[i].text, strlen(words[i].text))) {
+            *op = words[i].op;
+            return strlen(words[i].text);
+        }
+    return 0;
+}
+
+/* A percent sign with no operand behind it is "per hundred", else the remainder. */
+static bool is_percent(const char *s)
+{
+    char op;
+    do
+        s++;
+    while (isspace((unsigned char)*s));
+    return !*s || strchr("+-*/^)=", *s) || spoken_operator(s, &op);
+}
+
 int calc(const char *s, double *out, char *msg, size_t n_msg)
 {
     calculator c = {.n_nums = 0};
     bool operand = false; /* an operand stands before the position */
     while (*s && !c.error) {
-        char *end;
+        char *end, op;
+        size_t n;
         if (isspace((unsigned char)*s) || (*s == ',' && operand)) {
             s++; /* a comma groups thousands */
         } else if (!operand && (isdigit((unsigned char)*s) || *s == '.')) {
@@ -144,6 +170,14 @@ int calc(const char *s, double *out, char *msg, size_t n_msg)
                 push_op(&c, 'u');
         } else if (!operand && *s == '(') {
             push_op(&c, *s++);
+        } else if (operand && *s == '%' && is_percent(s)) {
+            c.nums[c.n_nums - 1] /= 100;
+            s++;
+        } else if (operand && (n = spoken_operator(s, &op))) {
+            read_operator(&c, op, &operand);
+            s += n;
+        } else if (operand && *s == '=' && !s[1 + strspn(s + 1, " ?")]) {
+            break;
         } else if (operand && strchr("+-*/%^)", *s)) {
             read_operator(&c, *s, &operand);
             s++;

@@ -38,7 +38,9 @@ static void fill_request(aios_run *r, aios_request *q)
     q->schema_json = r->constrained ? a->schema_json : NULL;
     q->sampling = a->has_sampling ? &a->sampling : NULL;
     q->max_tokens = left < a->limits.max_turn_tokens ? (uint32_t)left : a->limits.max_turn_tokens;
-    q->flags = a->flags & AIOS_AGENT_ONE_CALL ? AIOS_REQUEST_ONE_CALL : 0;
+    /* a turn that must call makes one call: small models do not stop by themselves */
+    bool must = r->choice == AIOS_TOOLS_REQUIRED || r->choice == AIOS_TOOLS_NAMED;
+    q->flags = must || a->flags & AIOS_AGENT_ONE_CALL ? AIOS_REQUEST_ONE_CALL : 0;
     q->timeout_ns = time > 0 ? time : 1;
 }
 
@@ -68,9 +70,25 @@ int aios__turn_start(aios_run *r, aios_error *err)
 
 /* ---- listening ---------------------------------------------------------------------------------------------------- */
 
+/* Small models write the same call over and over in one turn; a tool that only reads need not run twice. */
+static bool is_read_again(const aios_run *r, const aios_event *ev)
+{
+    const aios__tool *tool = aios__toolset_find(r->agent->toolset, ev->name);
+    if (!tool || tool->pub.effect != AIOS_EFFECT_READ)
+        return false;
+    for (uint32_t i = 0; i < r->n_turn_calls; i++) {
+        const aios_call *c = r->calls[i].call;
+        if (!strcmp(c->name, ev->name) && c->n_args == ev->n_text && !memcmp(c->args, ev->text, ev->n_text))
+            return true;
+    }
+    return false;
+}
+
 static int add_call(aios_run *r, const aios_event *ev, aios_error *err)
 {
     const aios_limits *l = &r->agent->limits;
+    if (is_read_again(r, ev))
+        return AIOS_OK;
     if (r->n_calls >= l->max_calls)
         return aios__fail_need(err, AIOS_ELIMIT, l->max_calls, (uint64_t)r->n_calls + 1, "the run has made its %u tool calls (limits.max_calls)", l->max_calls);
     if (r->n_turn_calls == r->cap_calls) {

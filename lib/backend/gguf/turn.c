@@ -307,20 +307,34 @@ static int begin_calls(aios__gguf_session *s, int32_t id, const char *p, size_t 
     return rc;
 }
 
+static int take(aios__gguf_session *s, const aios_sink *sink, int32_t id, aios_error *err);
+
 /*
- * The reply began as a call, but not in the model's own form, or where no call is allowed: it begins anew, under the grammar, or
- * without the tokens that begin a call.
+ * A model that would call once more where no call is allowed is led into a sentence; banning what begins a call instead leaves it
+ * with tokens that it never meant.
  */
-static int retry(aios__gguf_session *s, aios_error *err)
+static int begin_answer(aios__gguf_session *s, const aios_sink *sink, aios_error *err)
+{
+    aios__ids ids = {.heap = s->model->heap};
+    int rc = aios__vocab_encode(s->model->vocab, "The", 3, 0, &ids, err);
+    for (uint32_t i = 0; !rc && i < ids.n; i++) {
+        rc = take(s, sink, ids.p[i], err);
+        rc = rc == AIOS_AGAIN ? AIOS_OK : rc;
+    }
+    aios__ids_free(&ids);
+    return rc ? rc : AIOS_AGAIN;
+}
+
+/* The reply began as a call, but not in the model's own form, or where no call is allowed: it begins anew, under the grammar, or as a sentence. */
+static int retry(aios__gguf_session *s, const aios_sink *sink, aios_error *err)
 {
     aios__turn *t = &s->turn;
     t->todo[0] = s->kv->ids[t->text_at - 1]; /* computed again for its logits */
     t->n_todo = 1;
     aios__kv_truncate(s->kv, t->text_at - 1);
-    t->no_call = t->reply.cut_calls;
-    t->reply.state = t->no_call ? AIOS__REPLY_TEXT : AIOS__REPLY_CALLS;
-    if (t->no_call)
-        return AIOS_AGAIN;
+    t->reply.state = t->reply.cut_calls ? AIOS__REPLY_TEXT : AIOS__REPLY_CALLS;
+    if (t->reply.cut_calls)
+        return begin_answer(s, sink, err);
     int rc = aios_walk_new(t->call_grammar, &t->walks[1], err);
     return rc ? rc : AIOS_AGAIN;
 }
@@ -348,7 +362,7 @@ static int take(aios__gguf_session *s, const aios_sink *sink, int32_t id, aios_e
     if (t->n_out >= t->n_max)
         return finish(s, sink, "length", err);
     if (t->reply.state == AIOS__REPLY_RETRY)
-        return retry(s, err);
+        return retry(s, sink, err);
     rc = !grammar && before != t->reply.state && t->reply.state == AIOS__REPLY_CALLS ? begin_calls(s, id, p, n, err) : push(t, id, err);
     return rc ? rc : AIOS_AGAIN;
 }
@@ -433,21 +447,6 @@ static void ban(const aios__gguf_session *s, int32_t id)
         s->logits[id] = -INFINITY;
 }
 
-/* Bans each token whose first character, blanks aside, begins a call. */
-static void ban_openers(const aios__gguf_session *s)
-{
-    const aios__gguf_model *m = s->model;
-    char first = m->dialect->opener[0];
-    for (uint32_t id = 0; id < m->net->hp.n_vocab; id++) {
-        size_t n, i = 0;
-        const char *p = aios__vocab_piece(m->vocab, (int32_t)id, &n);
-        while (i < n && (p[i] == ' ' || p[i] == '\n' || p[i] == '\r' || p[i] == '\t'))
-            i++;
-        if (i < n && (p[i] == first || p[i] == '{' || p[i] == '`') && !aios__vocab_is_end(m->vocab, (int32_t)id))
-            ban(s, (int32_t)id);
-    }
-}
-
 /* Chooses the next token; the mask of a grammar is in s->bits. */
 static int choose(aios__gguf_session *s, int32_t *id, aios_error *err)
 {
@@ -461,8 +460,6 @@ static int choose(aios__gguf_session *s, int32_t *id, aios_error *err)
     }
     if (t->reply.cut_calls)
         ban(s, s->model->tags[0]);
-    if (t->no_call && aios__reply_is_blank(&t->reply))
-        ban_openers(s);
     return aios__sampler_pick(t->sampler, s->logits, constrained(t) ? s->bits : NULL, id, err);
 }
 

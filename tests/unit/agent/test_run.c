@@ -50,10 +50,18 @@ static void the_same_call_three_times_ends_the_run(void **state)
 {
     (void)state;
     log_text l;
-    run_script("echo:call add {\"a\":1,\"b\":2}; call add {\"a\":1,\"b\":2}; call add {\"a\":1,\"b\":2}; say x", "go", &l);
+    run_script("echo:call sub {}; call sub {}; call sub {}; say x", "go", &l);
     assert_int_equal(l.code, AIOS_ELIMIT);
     assert_non_null(strstr(l.msg, "same call 3 times"));
     assert_null(strstr(l.s, "result"));
+}
+
+static void a_read_written_twice_in_one_turn_runs_once(void **state)
+{
+    (void)state;
+    log_text l;
+    run_script("echo:call add {\"a\":1,\"b\":2}; call add {\"a\":1,\"b\":2}; call add {\"a\":1,\"b\":2}; result", "go", &l);
+    assert_string_equal(l.s, "model|tools|call:add{\"a\":1,\"b\":2}|result:3|model|text:3|done(stop):3");
 }
 
 static void limits_end_a_run_and_leave_it_resumable(void **state)
@@ -744,6 +752,7 @@ int main(void)
         cmocka_unit_test(wrong_calls_become_results_that_tell_the_model_why),
         cmocka_unit_test(a_repeated_call_is_answered_without_tools),
         cmocka_unit_test(the_same_call_three_times_ends_the_run),
+        cmocka_unit_test(a_read_written_twice_in_one_turn_runs_once),
         cmocka_unit_test(limits_end_a_run_and_leave_it_resumable),
         cmocka_unit_test(a_turn_that_is_cut_says_length),
         cmocka_unit_test(tool_choice_holds_for_the_first_turn),
