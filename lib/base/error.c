@@ -78,6 +78,17 @@ static void add_sys(char *msg, size_t size, size_t n, int sys)
     snprintf(msg + n, size - n, ": %s", t);
 }
 
+/* Names in a message come from files and models: what is no UTF-8 or a control character is shown as '?'. */
+static void clean_text(char *msg)
+{
+    uint32_t cp;
+    for (size_t i = 0, n = strlen(msg), len; i < n; i += len ? len : 1) {
+        len = aios__utf8_decode(msg + i, n - i, &cp);
+        if (!len || ((unsigned char)msg[i] < 0x20 && msg[i] != '\n' && msg[i] != '\t') || msg[i] == 0x7f)
+            msg[i] = '?';
+    }
+}
+
 static int fail_va(aios_error *err, int code, int sys, uint64_t have, uint64_t need, const char *fmt, va_list ap)
 {
     if (!err || error_room(err) < offsetof(aios_error, reserve))
@@ -90,8 +101,9 @@ static int fail_va(aios_error *err, int code, int sys, uint64_t have, uint64_t n
     if (sys && (size_t)n < sizeof msg)
         add_sys(msg, sizeof msg, (size_t)n, sys);
     size_t len = aios__utf8_whole(msg, strlen(msg)); /* a cut message ends with a whole character */
-    memcpy(err->msg, msg, len);
-    err->msg[len] = 0;
+    msg[len] = 0;
+    clean_text(msg);
+    memcpy(err->msg, msg, len + 1);
     err->code = code;
     err->sys = sys;
     err->have = have;

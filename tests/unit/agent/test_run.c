@@ -28,6 +28,10 @@ static void wrong_calls_become_results_that_tell_the_model_why(void **state)
     log_text l;
     run_script("echo:call sub {}; say ok", "x", &l);
     assert_non_null(strstr(l.s, "result(ENOENT):error: there is no tool named \"sub\"; the tools are: add|model|text:ok"));
+    /* the message cuts the name inside a character: the result must still be text */
+    run_script("echo:call aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\xc3\xa9 {}; say ok", "x", &l);
+    assert_non_null(strstr(l.s, "result(ENOENT):"));
+    assert_non_null(strstr(l.s, "done(stop):ok"));
     run_script("echo:call add {\"a\":1}; say ok", "x", &l);
     assert_non_null(strstr(l.s, "result(ESCHEMA):error: the arguments do not fit the schema:"));
     run_script("echo:call add {\"a\":; say ok", "x", &l);

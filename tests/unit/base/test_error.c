@@ -45,6 +45,14 @@ static void long_messages_are_cut_at_a_whole_character(void **state)
     assert_true(strlen(err.msg) > 10);
 }
 
+static void names_from_outside_leave_a_message_plain_utf8(void **state)
+{
+    (void)state;
+    aios_error err = AIOS_INIT(aios_error);
+    aios__fail(&err, AIOS_EIO, "%.2s| \x1b[2J \xff\xc3 \xc3\xa9", "a\xc3\xa9"); /* the precision cuts a character */
+    assert_string_equal(err.msg, "a?| ?[2J ?? \xc3\xa9");
+}
+
 static void codes_have_text_and_name(void **state)
 {
     (void)state;
@@ -62,6 +70,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(errors_respect_the_size_of_the_callers),
         cmocka_unit_test(long_messages_are_cut_at_a_whole_character),
+        cmocka_unit_test(names_from_outside_leave_a_message_plain_utf8),
         cmocka_unit_test(codes_have_text_and_name),
     };
     return cmocka_run_group_tests_name("error", tests, NULL, NULL);
