@@ -319,6 +319,8 @@ static int model_embed(void *model, const char *s, size_t n, float *out, uint32_
     int rc = sum ? aios__vocab_encode(m->vocab, s, n, AIOS_TOKENIZE_BOS, &ids, err) : aios__no_memory(err);
     if (!rc && !ids.n)
         rc = aios__fail(err, AIOS_EINVAL, "an empty text has no embedding");
+    if (!rc && ids.n > m->n_ctx)
+        rc = aios__fail_need(err, AIOS_ECONTEXT, m->n_ctx, ids.n, "the text has %u tokens, but the context holds %u", ids.n, m->n_ctx);
     rc = rc ? rc : aios__kv_new(m->net, m->n_ctx, &kv, err);
     rc = rc ? rc : sum_hidden(kv, &ids, states, sum, err);
     for (uint32_t d = 0; !rc && d < n_embd; d++)

@@ -486,6 +486,13 @@ static void an_embedding_has_length_one_and_depends_on_the_text(void **state)
     }
     assert_true(fabsf(sum - 1) < 1e-4f && dot < 0.999f);
     assert_int_equal(aios_model_embed(model, "x", 1, a, 63, &err), AIOS_EINVAL);
+    char text[1500];
+    uint32_t n = 0;
+    memset(text, 'x', sizeof text);
+    must(aios_model_tokenize(model, text, sizeof text, AIOS_TOKENIZE_BOS, NULL, 0, &n, &err), &err);
+    assert_int_equal(aios_model_embed(model, text, sizeof text, a, 64, &err), AIOS_ECONTEXT);
+    assert_int_equal(err.need, n);
+    assert_true(err.have && err.have < n);
 }
 
 static void a_probe_and_an_inspection_need_no_loading(void **state)
