@@ -151,11 +151,12 @@ static int fill(aios__trie *t, aios__piece_fn *piece, void *user, aios_error *er
     t->plain = aios__alloc_array(t->heap, AIOS_MEM_VOCAB, (t->n_vocab + 31) / 32, sizeof *t->plain, err);
     t->plain_ids = aios__alloc_array(t->heap, AIOS_MEM_VOCAB, t->n_vocab, sizeof *t->plain_ids, err);
     t->plain_len = aios__alloc_array(t->heap, AIOS_MEM_VOCAB, t->n_vocab, sizeof *t->plain_len, err);
-    struct piece *p = aios__alloc_array(t->heap, AIOS_MEM_SCRATCH, t->n_vocab, 2 * sizeof *p, err), *buf = p + t->n_vocab;
+    struct piece *p = aios__alloc_array(t->heap, AIOS_MEM_SCRATCH, t->n_vocab, 2 * sizeof *p, err), *buf;
     if (!t->plain || !t->plain_ids || !t->plain_len || !p) {
         aios__free(t->heap, p);
         return aios__oom(err);
     }
+    buf = p + t->n_vocab;
     for (uint32_t i = 0; i < t->n_vocab; i++) {
         size_t len = 0;
         const char *s = piece(user, (int32_t)i, &len);

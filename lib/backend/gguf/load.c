@@ -280,6 +280,8 @@ static int pack_all(aios__net *net, const aios__gguf *g, const items *list, aios
         rc = aios__pool_spmd(net->pool, pack_thread, &p);
     for (uint32_t t = 0; !rc && t < net->n_threads; t++)
         rc = p.errors[t].code ? aios__error_copy(err, &p.errors[t]) : AIOS_OK;
+    if (!rc && atomic_load(&p.stop)) /* a failure without a text is one all the same */
+        rc = aios__fail(err, atomic_load(&p.stop), "%s: the weights could not be packed", aios__gguf_path(g));
     for (uint32_t t = 0; p.room && t < net->n_threads; t++)
         aios__free(net->heap, p.room[t]);
     aios__free(net->heap, p.room);

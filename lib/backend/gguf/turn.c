@@ -329,6 +329,8 @@ static int begin_answer(aios__gguf_session *s, const aios_sink *sink, aios_error
 static int retry(aios__gguf_session *s, const aios_sink *sink, aios_error *err)
 {
     aios__turn *t = &s->turn;
+    if (t->text_at > s->kv->n)
+        return aios__fail(err, AIOS_EINTERNAL, "a reply that begins anew at token %u of %u", t->text_at, s->kv->n);
     t->todo[0] = s->kv->ids[t->text_at - 1]; /* computed again for its logits */
     t->n_todo = 1;
     aios__kv_truncate(s->kv, t->text_at - 1);
@@ -488,6 +490,8 @@ static int decode(aios__gguf_session *s, const aios_sink *sink, aios_error *err)
     }
     if (rc != AIOS_AGAIN)
         return rc;
+    if (t->n_todo > s->n_ctx - s->kv->n) /* an opener cut into more tokens than it was chosen as */
+        return finish(s, sink, "length", err);
     rc = aios__kv_eval(s->kv, t->todo, t->n_todo, s->logits, 1, err);
     t->n_todo = 0;
     return rc ? rc : AIOS_AGAIN;
