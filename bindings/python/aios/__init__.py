@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Local language models, tools and agents by libaios.
+
+    model = aios.Model("model.gguf")
+    for piece in model.session().stream("Why is the sky blue?"):
+        print(piece, end="", flush=True)
+"""
+from . import _cdef
+from ._agent import Action, Agent, Call, Run, Toolset
+from ._events import Event, Label, Reply, Usage
+from ._lib import Error, ToolError, has, library_path, strerror, version
+from ._llm import Context, Model, Session, Turn
+from ._transcript import Entry, Part, Transcript
+
+__version__ = ".".join(str(n) for n in (_cdef.AIOS_VERSION_MAJOR, _cdef.AIOS_VERSION_MINOR, _cdef.AIOS_VERSION_PATCH))
+
+# Constants without their prefix: aios.EBUDGET, aios.LABEL_USER ...
+globals().update({name[5:]: value for name, value in vars(_cdef).items() if name.startswith("AIOS_") and isinstance(value, int)})
+
+__all__ = ["Action", "Agent", "Call", "Context", "Entry", "Error", "Event", "Label", "Model", "Part", "Reply", "Run", "Session",
+           "ToolError", "Toolset", "Transcript", "Turn", "Usage", "has", "library_path", "strerror", "version"]

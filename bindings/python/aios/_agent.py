@@ -1,0 +1,338 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tools in Python, the agent loop, its runs."""
+import ctypes as C
+import inspect
+import itertools
+import json
+import threading
+
+from . import _cdef as c
+from ._events import Event, Label, Reply
+from ._lib import (SLICE_MS, Box, Error, Handle, ToolError, _boxes, call, cstr, lib, log, new, seconds_ns, slices,
+                   string)
+from ._llm import CHOICES, sampling_struct, schema_text
+from ._transcript import Transcript
+
+EFFECTS = {"unsafe": c.AIOS_EFFECT_UNSAFE, "read": c.AIOS_EFFECT_READ, "local": c.AIOS_EFFECT_LOCAL, "keyed": c.AIOS_EFFECT_KEYED}
+VERDICTS = {"allow": c.AIOS_ALLOW, "ask": c.AIOS_ASK, "deny": c.AIOS_DENY, True: c.AIOS_ALLOW, False: c.AIOS_DENY}
+
+_tools = {}  # key -> _Tool, until the toolset in C lets it go
+_tool_keys = itertools.count(1)
+_thread = threading.local()
+
+
+class Call:
+    """What a tool may know of its call, if it asks for it by pass_call=True."""
+
+    def __init__(self, ptr):
+        self._ptr = ptr
+        self.id, self.name = string(lib.aios_call_id(ptr)), string(lib.aios_call_name(ptr))
+
+    @property
+    def cancelled(self):
+        """True: the run was cancelled or the time of the call is over."""
+        return self._ptr is not None and bool(lib.aios_call_cancelled(self._ptr))
+
+
+class _Tool:
+    def __init__(self, fn, pass_call):
+        self.fn, self.pass_call = fn, pass_call
+
+    def result(self, ptr, handle):
+        arguments = json.loads(lib.aios_call_args(ptr))
+        value = self.fn(handle, **arguments) if self.pass_call else self.fn(**arguments)
+        if value is None:
+            return ""
+        return value if isinstance(value, (str, bytes)) else json.dumps(value, ensure_ascii=False)
+
+
+def _report(handle, error):
+    """No exception of a tool is lost: the run has it, the log has it, and one that means "end" ends the run."""
+    run = getattr(_thread, "run", None)
+    if run is not None:
+        run.tool_errors.append((handle.name, handle.id, error))
+        if not isinstance(error, Exception):
+            run._fail(error)
+    if not isinstance(error, ToolError):
+        log.error("tool %s failed: %s", handle.name, error, exc_info=error)
+
+
+@c.aios_tool_fn
+def _tool_fn(user, ptr):
+    status, data, handle = 0, b"", None
+    try:
+        handle = Call(ptr)
+        data = _tools[user].result(ptr, handle)
+        data = data if isinstance(data, bytes) else data.encode("utf-8", "replace")
+    except BaseException as e:  # pylint: disable=broad-except
+        try:
+            status = c.AIOS_ETOOL
+            text = str(e) if isinstance(e, ToolError) else f"{type(e).__name__}: {e}"
+            data = text.encode("utf-8", "replace")
+            _report(handle, e)
+        except BaseException:  # pylint: disable=broad-except
+            log.critical("tool failed", exc_info=True)
+    if handle is not None:
+        handle._ptr = None  # the call is not touched once it is finished
+    lib.aios_call_finish(ptr, status, data, len(data))
+    return 0
+
+
+@dict(c.aios_tool._fields_)["release"]
+def _release_fn(user):
+    _tools.pop(user, None)
+
+
+class Action:
+    """A call about to happen, for a policy: tool, call_id, arguments, effect, label (of all that the model has seen), run, step."""
+
+    def __init__(self, a):
+        self.tool, self.call_id, self.arguments = string(a.tool), string(a.call_id), json.loads(a.args_json or b"{}")
+        self.effect = next((k for k, v in EFFECTS.items() if v == a.effect), "unsafe")
+        self.label = Label(a.context.integrity, a.context.confidentiality)
+        self.run, self.step = a.run, a.step
+
+
+@dict(c.aios_policy._fields_)["decide"]
+def _decide_fn(user, action, out):
+    try:
+        box = _boxes.get(user)
+        answer = box.fn(Action(action.contents))
+        verdict, reason = answer if isinstance(answer, tuple) else (answer, "")
+        out.contents.reason = reason.encode("utf-8")[:255]
+        out.contents.verdict = VERDICTS[verdict]
+        return 0
+    except BaseException as e:  # pylint: disable=broad-except
+        run = getattr(_thread, "run", None)
+        if run is not None:
+            run._fail(e)
+        else:
+            log.error("the policy failed", exc_info=True)
+        return c.AIOS_EDENIED
+
+
+class Toolset(Handle):
+    """Python functions that a model may call."""
+
+    _destroy, _serial = "aios_toolset_free", True
+
+    def __init__(self, context):
+        out = C.c_void_p()
+        with context._pin() as ctx:
+            call(lib.aios_toolset_new, ctx, C.byref(out))
+        self._context = context
+        self._own(out.value)
+
+    def add(self, fn, schema=None, name=None, description=None, effect="unsafe", any_thread=False, trusted=False, timeout=0, pass_call=False):
+        """Adds fn. It is called with the arguments that the schema (a dict) names; its result goes to the model, as it is if it is
+        text, else as JSON. effect: "read" runs without asking under the default policy. any_thread: it may run beside others.
+        """
+        tool = new(c.aios_tool, name=cstr(name or fn.__name__), description=cstr(description or inspect.getdoc(fn)),
+                   schema_json=schema_text(schema), effect=EFFECTS[effect], timeout_ns=seconds_ns(timeout),
+                   flags=(c.AIOS_TOOL_ANY_THREAD if any_thread else 0) | (c.AIOS_TOOL_TRUSTED if trusted else 0),
+                   fn=_tool_fn, release=_release_fn, user=next(_tool_keys))
+        _tools[tool.user] = _Tool(fn, pass_call)
+        try:
+            with self._pin() as ts:
+                call(lib.aios_toolset_add, ts, C.byref(tool))
+        except BaseException:
+            _tools.pop(tool.user, None)
+            raise
+        return fn
+
+    def tool(self, schema=None, **options):
+        """Decorator form of add."""
+        return lambda fn: self.add(fn, schema, **options)
+
+    def __len__(self):
+        with self._pin() as ts:
+            return lib.aios_toolset_count(ts)
+
+    def names(self):
+        out, tool = [], new(c.aios_tool)
+        with self._pin() as ts:
+            for i in range(lib.aios_toolset_count(ts)):
+                lib.aios_toolset_at(ts, i, C.byref(tool))
+                out.append(string(tool.name))
+        return out
+
+
+def _limits(options):
+    known = {f for f, *_ in c.aios_limits._fields_ if f != "struct_size"}
+    rows = {}
+    for key, value in options.items():
+        field, value = (f"{key}_ns", seconds_ns(value)) if key in ("timeout", "tool_timeout") else (key, value)
+        if field not in known:
+            raise TypeError(f"limits have no {key}; they have timeout, tool_timeout (seconds), {', '.join(sorted(known))}")
+        rows[field] = value
+    return new(c.aios_limits, **rows)
+
+
+class Agent(Handle):
+    """prompt -> model -> tools -> model ... -> reply.
+
+    policy(action) returns "allow", "ask" or "deny", or a pair of it and the reason. limits: a dict of max_turns, max_calls,
+    max_tokens, max_turn_tokens, max_result, timeout, tool_timeout (seconds). schema: the reply is JSON under it.
+    """
+
+    _destroy = "aios_agent_free"
+
+    def __init__(self, model, toolset=None, instructions=None, schema=None, policy=None, limits=None, sampling=None,
+                 tool_choice="auto", tool_name=None, one_call=False, threaded=False):
+        if tool_name is not None:
+            tool_choice = "named"
+        cfg = new(c.aios_agent_config, instructions=cstr(instructions), schema_json=schema_text(schema), tool_name=cstr(tool_name),
+                  tool_choice=CHOICES[tool_choice], flags=c.AIOS_AGENT_ONE_CALL if one_call else 0,
+                  driver=c.AIOS_DRIVER_THREAD if threaded else c.AIOS_DRIVER_CALLER)
+        if limits:
+            cfg.limits = C.pointer(_limits(limits))
+        sampled = sampling_struct(sampling)
+        if sampled:
+            cfg.sampling = sampled
+        self._policy = Box(policy) if policy else None
+        if policy:
+            cfg.policy = C.pointer(new(c.aios_policy, user=self._policy.key, decide=_decide_fn))
+        out = C.c_void_p()
+        with model.context._pin() as ctx, model._pin() as m:
+            cfg.model = m
+            if toolset is None:
+                call(lib.aios_agent_new, ctx, C.byref(cfg), C.byref(out))
+            else:
+                with toolset._pin() as ts:
+                    cfg.toolset = ts
+                    call(lib.aios_agent_new, ctx, C.byref(cfg), C.byref(out))
+        self.model, self.toolset = model, toolset
+        self._own(out.value)
+
+    def start(self, prompt, transcript=None):
+        """A Run, to iterate over. transcript is continued if given, and busy until the run is closed."""
+        return Run(self, prompt, transcript)
+
+    def run(self, prompt, on_event=None, on_ask=None, transcript=None):
+        """Runs to the end; the Reply. on_event(event) returning True cancels; what it raises ends the run and is raised here.
+        on_ask(event) answers calls that the policy asks for: True allows, else they are denied.
+        """
+        with self.start(prompt, transcript) as run:
+            for ev in run:
+                if on_event is not None and on_event(ev):
+                    run.cancel()
+                if ev.kind == "ask":
+                    run.decide(ev.call_id, bool(on_ask and on_ask(ev)))
+            run.reply.transcript = transcript if transcript is not None else run.transcript
+        return run.reply
+
+
+class Run(Handle):
+    """Iterates over the events of a run; a failure of the run is raised. A call that is asked for and not decided when the
+    iteration goes on is denied. tool_errors: (tool, call_id, exception) of tools that raised.
+    """
+
+    _destroy = "aios_run_free"
+
+    def __init__(self, agent, prompt, transcript=None):
+        data, out = prompt.encode("utf-8"), C.c_void_p()
+        lent = transcript._lend() if transcript is not None else None
+        try:
+            with agent._pin() as a:
+                call(lib.aios_run_start, a, lent, data, len(data), C.byref(out))
+        except BaseException:
+            if transcript is not None:
+                transcript._returned()
+            raise
+        self.agent, self.reply, self.tool_errors = agent, Reply(), []
+        self._asked, self._error, self._over, self._driver = [], None, False, None
+        self._policy = agent._policy
+        self._own(out.value, transcript._returned if transcript is not None else None)
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        for call_id in list(self._asked):
+            self.decide(call_id, False)
+        while not self._over:
+            ev = self._next(SLICE_MS)
+            if ev:
+                return ev
+        raise StopIteration
+
+    def next(self, timeout=None):
+        """The next event within timeout seconds (0: poll), or None. Nothing is denied on its own: see decide."""
+        for ms in slices(timeout):
+            ev = None if self._over else self._next(ms)
+            if ev or self._over:
+                return ev
+        return None
+
+    @property
+    def running(self):
+        return not self._over
+
+    def _next(self, timeout_ms):
+        ev, out = C.POINTER(c.aios_event)(), None
+        outer = getattr(_thread, "run", None)
+        with self._pin() as r:
+            with self._lock:
+                driver = self._driver
+                if driver not in (None, threading.get_ident()):
+                    raise Error(c.AIOS_EBUSY, "another thread is inside this run")
+                _thread.run, self._driver = self, threading.get_ident()
+            try:
+                rc = lib.aios_run_next(r, timeout_ms, C.byref(ev))
+                out = Event(ev.contents) if rc == c.AIOS_OK else None
+            finally:
+                _thread.run, self._driver = outer, driver
+        if rc < 0 or rc == c.AIOS_DONE or (out and out.kind in ("done", "error")):
+            self._over = True
+        if self._error is not None:
+            error, self._error, self._over = self._error, None, True
+            self.close()
+            raise error
+        if rc < 0:
+            raise Error(rc)
+        if out:
+            self.reply.add(out)
+            if out.kind == "ask":
+                self._asked.append(out.call_id)
+            if out.error:
+                raise out.error
+        return out
+
+    def _fail(self, error):
+        """From a callback: ends the run, and has _next raise the error."""
+        self._error = self._error or error
+        lib.aios_run_cancel(self._ptr)
+
+    def decide(self, call_id, allow):
+        """Answers an "ask" event."""
+        if call_id in self._asked:
+            self._asked.remove(call_id)
+        with self._pin() as r:
+            call(lib.aios_run_decide, r, cstr(call_id), c.AIOS_ALLOW if allow else c.AIOS_DENY)
+
+    @property
+    def transcript(self):
+        """A copy of the conversation so far."""
+        with self._lock:
+            if self._driver not in (None, threading.get_ident()):
+                raise Error(c.AIOS_EBUSY, "another thread is inside this run")
+            out = C.c_void_p()
+            with self._pin() as r:
+                call(lib.aios_transcript_copy, lib.aios_run_transcript(r), C.byref(out))
+        return Transcript._wrap(self.agent.model.context, out.value)
+
+    def cancel(self):
+        """Ends the run; its iterator raises ECANCELED. From any thread."""
+        with self._pin() as r:
+            lib.aios_run_cancel(r)
+
+    def _interrupt(self):
+        lib.aios_run_cancel(self._ptr)
+
+    def fileno(self):
+        """Readable when next(0) has something to do; for select and asyncio."""
+        with self._pin() as r:
+            fd = lib.aios_run_fd(r)
+        if fd < 0:
+            raise Error(c.AIOS_ENOTSUP, "this run has no file descriptor")
+        return fd

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Events, usage, replies: plain values, copied out of the library."""
+import json
+from collections import namedtuple
+
+from . import _cdef as c
+from ._lib import Error, bytes_of, string
+
+EVENTS = {value: name[11:].lower() for name, value in vars(c).items() if name.startswith("AIOS_EVENT_")}
+
+Label = namedtuple("Label", "integrity confidentiality")
+Usage = namedtuple("Usage", "input cached output reasoning prefill_ns decode_ns")
+
+
+class Event:
+    """kind is "text", "reasoning", "call", "ask", "result", "usage", "state", "done" or "error"."""
+
+    __slots__ = ("kind", "code", "seq", "run", "step", "attempt", "call_id", "name", "text", "usage", "error", "label")
+
+    def __init__(self, ev):
+        self.kind = EVENTS.get(ev.type, f"event {ev.type}")
+        self.code, self.seq, self.run, self.step, self.attempt = ev.code, ev.seq, ev.run, ev.step, ev.attempt
+        self.call_id, self.name = string(ev.call_id), string(ev.name)
+        self.text = string(bytes_of(ev, "text", ev.n_text))
+        self.usage = Usage(*(getattr(ev.usage.contents, f) for f in Usage._fields)) if ev.usage else None
+        self.error = Error.of(ev.error.contents) if ev.error else None
+        self.label = Label(ev.label.integrity, ev.label.confidentiality)
+
+    @property
+    def arguments(self):
+        """Arguments of a call or an ask, read."""
+        return json.loads(self.text)
+
+    def __repr__(self):
+        return f"<Event {self.seq} {self.kind} {self.name or ''} {self.text!r}>"
+
+
+class Reply:
+    """What a turn or a run came to: text, reasoning, reason ("stop", "length", "tool_calls" ...), usage (one row a turn), calls."""
+
+    def __init__(self):
+        self.text = self.reasoning = ""
+        self.reason, self.usage, self.calls, self.transcript = None, [], [], None
+
+    def add(self, ev):
+        if ev.kind == "reasoning":
+            self.reasoning += ev.text
+        elif ev.kind == "usage":
+            self.usage.append(ev.usage)
+        elif ev.kind == "call":
+            self.calls.append(ev)
+        elif ev.kind == "done":
+            self.text, self.reason = ev.text, ev.name
+
+    @property
+    def json(self):
+        """The text read as JSON, for a reply under a schema."""
+        return json.loads(self.text)
+
+    def __str__(self):
+        return self.text
+
+    def __repr__(self):
+        return f"<Reply {self.reason} {self.text!r}>"
