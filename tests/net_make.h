@@ -19,7 +19,6 @@ typedef struct net_make {
     const char *template_text;
     uint8_t *p;            /* the file; free it */
     size_t n, cap;
-    size_t data;           /* bytes of tensors so far */
     uint32_t n_tensors, n_kv;
     uint64_t seed;
     struct {
