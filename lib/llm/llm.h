@@ -19,7 +19,6 @@ static inline int aios__nomem(const aios_error *err)
 aios_label aios__label_join(aios_label a, aios_label b);
 /** Join over all entries: what the model has seen. SYSTEM for an empty transcript. */
 aios_label aios__label_of(const aios_transcript *t);
-aios_ctx *aios__model_ctx(const aios_model *m);
 aios_model *aios__model_ref(aios_model *m); /**< dropped by aios_model_close */
 
 /* ---- event.c: the queue behind every _next; the owner locks ------------------------------------------------------ */

@@ -99,11 +99,6 @@ int aios_model_open(aios_ctx *ctx, const char *uri, const aios_model_config *src
     return AIOS_OK;
 }
 
-aios_ctx *aios__model_ctx(const aios_model *m)
-{
-    return m->ctx;
-}
-
 aios_model *aios__model_ref(aios_model *m)
 {
     atomic_fetch_add_explicit(&m->refs, 1, memory_order_relaxed);

@@ -154,11 +154,6 @@ void aios__sampler_free(aios__sampler *s)
     aios__free(s->heap, s);
 }
 
-bool aios__sampler_is_greedy(const aios__sampler *s)
-{
-    return s->p.temperature == 0 && !s->window;
-}
-
 /* ---- penalties -------------------------------------------------------------------------------------------------- */
 
 void aios__sampler_see(aios__sampler *s, int32_t id)

@@ -20,7 +20,5 @@ void aios__sampler_see(aios__sampler *s, int32_t id);
  * logits never win. The result is always in range.
  */
 int aios__sampler_pick(aios__sampler *s, float *logits, const uint32_t *bits, int32_t *id, aios_error *err);
-/** True if pick would be plain argmax (temperature 0, no penalties). */
-bool aios__sampler_is_greedy(const aios__sampler *s);
 
 #endif

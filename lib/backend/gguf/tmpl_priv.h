@@ -136,7 +136,6 @@ const char *aios__tp_type(aios__tp_val v);
 int aios__tp_truth(tp *s, aios__tp_val v, bool *out);
 int aios__tp_len(tp *s, aios__tp_val v, int64_t *n);
 bool aios__tp_has_len(aios__tp_val v);
-bool aios__tp_iterable(aios__tp_val v);
 int aios__tp_items(tp *s, aios__tp_val v, aios__tp_val **items, uint32_t *n);
 int aios__tp_undefined(tp *s, aios__tp_val v);
 static inline bool aios__tp_is(aios__tp_val v, uint32_t bits) { return (TBIT(v.t) & bits) != 0; }

@@ -409,11 +409,6 @@ bool aios__tp_has_len(aios__tp_val v)
     return aios__tp_is(v, TBIT(T_UNDEF) | TBIT(T_STR) | TBIT(T_LIST) | TBIT(T_TUPLE) | TBIT(T_DICT) | TBIT(T_RANGE) | TBIT(T_VIEW) | TBIT(T_LOOP));
 }
 
-bool aios__tp_iterable(aios__tp_val v)
-{
-    return aios__tp_has_len(v) || v.t == T_GEN;
-}
-
 int aios__tp_len(tp *s, aios__tp_val v, int64_t *n)
 {
     *n = 0;
