@@ -124,6 +124,12 @@ int aios__buf_add(aios__buf *b, const void *p, size_t n, aios_error *err);
 int aios__buf_adds(aios__buf *b, const char *s, aios_error *err);
 int aios__buf_addc(aios__buf *b, char c, aios_error *err);
 int aios__buf_addf(aios__buf *b, aios_error *err, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+/** Adds x with n_digits significant digits, with a point whatever the host's locale prints. */
+int aios__buf_add_real(aios__buf *b, double x, int n_digits, aios_error *err);
+/** Makes the first comma of a printed number a point. */
+void aios__real_point(char *s);
+/** As strtod, of text with a point whatever the host's locale reads; may change that point in s. */
+double aios__real_parse(char *s, char **end);
 /** Adds s as a JSON string with quotes; invalid UTF-8 becomes U+FFFD. Only ", \ and controls are escaped. */
 int aios__buf_add_json(aios__buf *b, const char *s, size_t n, aios_error *err);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/base.h"
 
@@ -106,6 +107,30 @@ int aios__buf_addf(aios__buf *b, aios_error *err, const char *fmt, ...)
     }
     va_end(again);
     return rc;
+}
+
+void aios__real_point(char *s)
+{
+    char *comma = strchr(s, ',');
+    if (comma)
+        *comma = '.';
+}
+
+double aios__real_parse(char *s, char **end)
+{
+    char half[8], *point = strchr(s, '.');
+    snprintf(half, sizeof half, "%.1f", 0.5);
+    if (point && half[1] == ',')
+        *point = ',';
+    return strtod(s, end);
+}
+
+int aios__buf_add_real(aios__buf *b, double x, int n_digits, aios_error *err)
+{
+    char s[40];
+    snprintf(s, sizeof s, "%.*g", n_digits < 17 ? n_digits : 17, x);
+    aios__real_point(s);
+    return aios__buf_adds(b, s, err);
 }
 
 int aios__buf_add_json(aios__buf *b, const char *s, size_t n, aios_error *err)

@@ -233,9 +233,7 @@ static int write_real(double x, aios__buf *out, aios_error *err)
         if (strtod(s, NULL) == x)
             break;
     }
-    for (char *c = s; *c; c++) /* the host's locale may print a comma */
-        if (*c == ',')
-            *c = '.';
+    aios__real_point(s);
     if (!strpbrk(s, ".eE"))
         strcat(s, ".0");
     return aios__buf_adds(out, s, err);

@@ -144,7 +144,7 @@ static int make_number(maker *m, const aios__json *s, bool whole)
         x = (x < 0 ? floor(x / step) : ceil(x / step)) * step;
     if (x == floor(x) && fabs(x) < 9e15)
         return aios__buf_addf(m->out, m->err, "%lld", (long long)x);
-    return aios__buf_addf(m->out, m->err, "%.15g", x);
+    return aios__buf_add_real(m->out, x, 15, m->err);
 }
 
 static int make_typed(maker *m, const aios__json *s, int depth)

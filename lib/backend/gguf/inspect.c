@@ -20,10 +20,10 @@ static int add_number(const aios__gguf_kv *kv, uint32_t type, uint64_t i, aios__
         return aios__buf_adds(out, u ? "true" : "false", err);
     case AIOS__GGUF_F32:
         memcpy(&f, &u, sizeof f);
-        return isfinite(f) ? aios__buf_addf(out, err, "%.9g", (double)f) : aios__buf_adds(out, "null", err);
+        return isfinite(f) ? aios__buf_add_real(out, (double)f, 9, err) : aios__buf_adds(out, "null", err);
     case AIOS__GGUF_F64:
         memcpy(&d, &u, sizeof d);
-        return isfinite(d) ? aios__buf_addf(out, err, "%.17g", d) : aios__buf_adds(out, "null", err);
+        return isfinite(d) ? aios__buf_add_real(out, d, 17, err) : aios__buf_adds(out, "null", err);
     case AIOS__GGUF_I8:
         return aios__buf_addf(out, err, "%d", (int)(int8_t)u);
     case AIOS__GGUF_I16:

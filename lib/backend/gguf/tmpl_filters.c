@@ -117,7 +117,7 @@ int aios__tp_parse_real(const char *p, size_t n, double *out)
     }
     buf[k] = 0;
     char *stop;
-    *out = strtod(buf, &stop);
+    *out = aios__real_parse(buf, &stop);
     return !k || *stop || aios__tp_lspace(buf, k) || strchr(buf, '(') ? 1 : 0;
 }
 

@@ -113,6 +113,7 @@ static int add_real(tp *s, aios__buf *b, const spec *f, double d)
             type = 'g';
         snprintf(form, sizeof form, "%%%s.*%c", f->alt ? "#" : "", type);
         snprintf(text, sizeof text, form, prec, a);
+        aios__real_point(text);
         /* Without a type, a float always shows that it is one. */
         if (!f->type && !strpbrk(text, ".en"))
             strcat(text, ".0");

@@ -240,7 +240,7 @@ static int lex_number(lexer *x)
     buf[n] = 0;
     x->i = i;
     if (real)
-        return add(x, K_REAL, start, aios__tp_real(strtod(buf, NULL)), 0);
+        return add(x, K_REAL, start, aios__tp_real(aios__real_parse(buf, NULL)), 0);
     errno = 0;
     long long v = strtoll(buf, NULL, base);
     if (errno)

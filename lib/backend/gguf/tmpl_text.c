@@ -30,6 +30,7 @@ size_t aios__tp_real_text(double d, char *out)
         if (strtod(tmp, NULL) == d)
             break;
     }
+    aios__real_point(tmp);
     size_t n = 0, k = 0, i = 0;
     if (tmp[0] == '-')
         out[k++] = tmp[i++];

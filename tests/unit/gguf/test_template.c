@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "test.h"
 
+#include <locale.h>
+
 #include "backend/gguf/template.h"
 
 static int render(aios_ctx *ctx, const char *src, const char *vars, aios__buf *out, aios_error *err)
@@ -59,6 +61,16 @@ static void expressions_have_the_values_of_python(void **state)
     check("{{ 'x' * 3 ~ 1 }} {{ l + [4] }} {{ 'a' if l else 'b' }} {{ d.items() }}", "xxx1 [3, 1, 2, 4] a dict_items([('b', 1), ('a', [True, None, 2.5])])");
     check("{{ '%05.1f|%-4s|%x' % (2.55, 'a', 255) }} {{ '{0:>5}{n:03d}'.format('q', n=7) }}", "002.5|a   |ff     q007");
     check("{{ d.__class__ }}{{ s.__init__ }}", "");
+}
+
+static void numbers_have_a_point_also_where_the_host_writes_a_comma(void **state)
+{
+    (void)state;
+    if (!setlocale(LC_NUMERIC, "de_DE.UTF-8") && !setlocale(LC_NUMERIC, "fr_FR.UTF-8"))
+        skip();
+    check("{{ 0.1 + 0.2 }} {{ 1e16 }} {{ 1.5 > 1.2 }} {{ '%.2f' % 2.5 }} {{ '1.25'|float }} {{ [2.5]|tojson }} {{ 2.345|round(2) }}",
+          "0.30000000000000004 1e+16 True 2.50 1.25 [2.5] 2.35");
+    setlocale(LC_NUMERIC, "C");
 }
 
 static void filters_and_tests_agree_with_jinja(void **state)
@@ -160,6 +172,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(expressions_have_the_values_of_python),
+        cmocka_unit_test(numbers_have_a_point_also_where_the_host_writes_a_comma),
         cmocka_unit_test(filters_and_tests_agree_with_jinja),
         cmocka_unit_test(statements_follow_the_rules_of_scopes_and_white_space),
         cmocka_unit_test(mistakes_are_told_with_their_place),
