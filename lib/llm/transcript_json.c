@@ -226,9 +226,10 @@ static int read_part(reader *r, uint32_t k, const aios__json *v, aios_error *err
         rc = read_str(r, k, v, "data", &data, &n_data, err);
     if (rc)
         return rc;
-    int64_t status = aios__json_int(aios__json_get(v, "status"), 0);
+    const aios__json *code = aios__json_get(v, "status");
+    int64_t status = aios__json_int(code, code ? INT64_MAX : 0);
     if (status < INT32_MIN || status > INT32_MAX)
-        return bad(r, k, "\"status\" is out of range", err);
+        return bad(r, k, "\"status\" must be a whole number of 32 bits", err);
     p->status = (int32_t)status;
     if (p->kind < AIOS_PART_IMAGE)
         return p->text && !data ? read_extra(v, part_keys, &r->bufs[r->n_parts + k], &r->extra[k], err) : bad(r, k, "needs \"text\"", err);

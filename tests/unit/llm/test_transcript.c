@@ -165,6 +165,7 @@ static void hostile_json_is_refused_with_a_reason(void **state)
         {ENTRY("{\"kind\":\"image\",\"data\":\"a=bc\"}"), AIOS_EFORMAT},
         {ENTRY("{\"kind\":\"image\",\"text\":\"x\"}"), AIOS_EFORMAT},
         {ENTRY("{\"kind\":\"text\",\"text\":\"\",\"status\":99999999999}"), AIOS_EFORMAT},
+        {ENTRY("{\"kind\":\"text\",\"text\":\"\",\"status\":\"-21\"}"), AIOS_EFORMAT},
     };
     test_heap h = {0};
     aios_ctx *ctx = test_ctx(&h, 0);
