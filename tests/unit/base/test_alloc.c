@@ -213,6 +213,7 @@ static void pressure_callback_is_asked_once_before_a_refusal(void **state)
 }
 
 typedef struct worker {
+    uint64_t base; /* in use before the threads: what they hold is not whole to look at while they run */
     aios_ctx *ctx;
     unsigned seed;
     int got, refused, wrong;
@@ -275,7 +276,7 @@ static void eight_threads_never_overrun_the_budget(void **state)
 static void *shift_budget(void *arg)
 {
     worker *w = arg;
-    uint64_t base = used(w->ctx);
+    uint64_t base = w->base;
     for (int i = 0; i < 20000; i++) /* either it is refused, or what is in use fits it from then on */
         w->got += !aios_ctx_set_budget(w->ctx, base + 20000 + (uint64_t)(i % 7) * 9000, NULL);
     aios_ctx_set_budget(w->ctx, base + 100000, NULL);
@@ -300,7 +301,7 @@ static void budget_may_change_while_it_is_used(void **state)
     aios_ctx *ctx = limited(100000);
     uint64_t before = used(ctx);
     pthread_t th[4];
-    worker w[4] = {{.ctx = ctx}, {.ctx = ctx}, {.ctx = ctx}, {.ctx = ctx}};
+    worker w[4] = {{.ctx = ctx, .base = before}, {.ctx = ctx}, {.ctx = ctx}, {.ctx = ctx}};
     for (int i = 0; i < 4; i++)
         pthread_create(&th[i], NULL, i ? take_and_give : shift_budget, &w[i]);
     for (int i = 0; i < 4; i++) {
