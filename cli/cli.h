@@ -44,7 +44,7 @@ void cli_json_string(FILE *f, const char *s, size_t n);
 bool cli_color(FILE *f);
 char *cli_read_all(FILE *f, size_t *n);                /**< malloc'd, NUL behind; NULL: out of memory or I/O */
 char *cli_read_file(const char *path, size_t *n);      /**< as above; prints what is wrong */
-char *cli_prompt(const cli *c, size_t *n);             /**< arguments joined, then piped standard input */
+char *cli_prompt(const cli *c, size_t *n);             /**< arguments joined; standard input if there are none or in place of a last - */
 /* model.c */
 int cli_ctx(const cli *c, aios_ctx **ctx);
 int cli_model(const cli *c, aios_ctx **ctx, aios_model **m);

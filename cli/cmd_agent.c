@@ -133,7 +133,7 @@ int cmd_agent(cli *c)
     char *prompt = cli_prompt(c, &n);
     int rc = !prompt ? EXIT_FAIL : !n ? cli_usage("a prompt is needed: aios agent 'What time is it?'") : cli_model(c, &ctx, &m);
     if (!rc && (aios_toolset_new(ctx, &ts, &err) || (!c->no_builtin && cli_tools_builtin(ts, c->root ? c->root : ".", &err))))
-        rc = cli_fail(NULL, &err);
+        rc = cli_fail(NULL, &err) == EXIT_MODEL ? EXIT_USAGE : EXIT_FAIL; /* --root */
     if (!rc && c->tools)
         rc = cli_tools_command(ts, c->tools);
     if (!rc)

@@ -43,12 +43,19 @@ static int parse_budget(const char *s, uint64_t *out)
     return 0;
 }
 
+/* A setting that means nothing is wrong usage, wherever it was written. */
+static int fail_settings(const aios_error *err)
+{
+    int rc = cli_fail(NULL, err);
+    return err->code == AIOS_EINVAL ? EXIT_USAGE : rc;
+}
+
 int cli_ctx(const cli *c, aios_ctx **ctx)
 {
     aios_ctx_config cfg = AIOS_INIT(aios_ctx_config);
     aios_error err = AIOS_INIT(aios_error);
     if (aios_config_from_env(&cfg, &err))
-        return cli_fail(NULL, &err);
+        return fail_settings(&err);
     if (c->cpu)
         cfg.cpu = c->cpu;
     if (c->threads)
@@ -60,17 +67,20 @@ int cli_ctx(const cli *c, aios_ctx **ctx)
         cfg.log = log_line;
         cfg.log_level = AIOS_LOG_INFO;
     }
-    return aios_ctx_new(&cfg, ctx, &err) ? cli_fail(NULL, &err) : 0;
+    rc = aios_ctx_new(&cfg, ctx, &err);
+    return rc ? fail_settings(&err) : 0;
 }
 
 static int show_progress(void *user, double part)
 {
-    (void)user;
-    int filled = (int)(part * 24);
+    int filled = (int)(part * 24), *shown = user;
+    if (filled == *shown && part < 1)
+        return cli_interrupted();
+    *shown = filled;
     fprintf(stderr, "\rloading [%.*s%.*s] %3d%%", filled, "########################", 24 - filled, "........................",
             (int)(part * 100));
     if (part >= 1)
-        fputs("\r\x1b[K", stderr);
+        fprintf(stderr, "\r%40s\r", "");
     return cli_interrupted();
 }
 
@@ -79,6 +89,7 @@ int cli_model(const cli *c, aios_ctx **ctx, aios_model **m)
     aios_model_config cfg = AIOS_INIT(aios_model_config);
     aios_error err = AIOS_INIT(aios_error);
     const char *path = cli_model_path(c);
+    int shown = -1;
     int rc = cli_ctx(c, ctx);
     if (rc)
         return rc;
@@ -86,7 +97,7 @@ int cli_model(const cli *c, aios_ctx **ctx, aios_model **m)
     cfg.n_threads = (uint32_t)c->threads;
     cfg.use_mmap = c->mmap;
     if (!c->quiet && isatty(STDERR_FILENO))
-        cfg.progress = show_progress;
+        cfg.progress = show_progress, cfg.progress_user = &shown;
     if (!aios_model_open(*ctx, path, &cfg, m, &err))
         return 0;
     rc = cli_fail(NULL, &err);

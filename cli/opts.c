@@ -96,7 +96,7 @@ static int set_number(const struct option_row *r, const char *v, cli *c)
     }
     if (end == v || *end || errno)
         return r->kind == SEED ? cli_usage("--seed takes a whole number, not \"%s\"", v)
-                               : cli_usage("--%s takes a number from %g to %g, not \"%s\"", r->name, r->min, r->max, v);
+                               : cli_usage("--%s takes a number from %.15g to %.15g, not \"%s\"", r->name, r->min, r->max, v);
     return 0;
 }
 

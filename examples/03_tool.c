@@ -58,6 +58,7 @@ int main(int argc, char **argv)
     tool.effect = AIOS_EFFECT_READ; /* the default policy lets it run; others would be asked for */
     tool.fn = add;
 
+    cfg.tool_choice = AIOS_TOOLS_REQUIRED; /* the first turn must call; the default leaves it to the model */
     int rc = aios_ctx_new(NULL, &ctx, &err);
     if (!rc)
         rc = aios_model_open(ctx, uri, NULL, &cfg.model, &err);

@@ -107,6 +107,7 @@ try {
     auto cfg = aios::init<aios_agent_config>();
     cfg.model = model.get();
     cfg.toolset = tools.get();
+    cfg.tool_choice = AIOS_TOOLS_REQUIRED;
     auto agent = aios::make<aios::agent>(aios_agent_new, ctx.get(), static_cast<const aios_agent_config *>(&cfg));
     aios::run(agent.get(), "Shout hello.", [](const aios_event &ev) {
         if (ev.type == AIOS_EVENT_TEXT)

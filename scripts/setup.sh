@@ -8,7 +8,14 @@ test_packages=(libcmocka-dev libsimde-dev)
 say() { printf '%s\n' "$*" >&2; }
 
 as_root() {
-    if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo "$@"
+    else
+        say "error: run this once as root, or install sudo: $*"
+        return 1
+    fi
 }
 
 logs_dir=$(mktemp -d)
@@ -46,6 +53,8 @@ build() {
     quietly ninja ninja -C "$dir"
 }
 
+: "${HOME:=$(getent passwd "$(id -u)" | cut -d: -f6)}"
+export HOME
 model_dir=${XDG_CACHE_HOME:-$HOME/.cache}/aios/models
 model_file=$model_dir/SmolLM2-135M-Instruct.Q4_1.gguf
 model_sha256=b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53
