@@ -208,12 +208,26 @@ static void reverse_list(aios__tp_list *l)
     }
 }
 
-static const char *find_last(const char *p, size_t n, aios__tp_val x)
+/* The last x in p, or NULL. Every place may cost the length of x, so this pays as it goes: 256 places cost x.n steps. */
+static int find_last(tp *s, const char *p, size_t n, aios__tp_val x, const char **out)
 {
-    for (size_t i = n + 1 - x.n; i-- > 0;)
+    size_t i = n + 1 - x.n, seen = 0;
+    *out = NULL;
+    while (i-- > 0 && !*out) {
         if (!memcmp(p + i, x.u.s, x.n))
-            return p + i;
-    return NULL;
+            *out = p + i;
+        if (++seen % 256 == 0)
+            TP_TRY(aios__tp_burn(s, x.n));
+    }
+    return aios__tp_burn(s, (uint64_t)(seen % 256) * x.n >> 8);
+}
+
+static int find_sub(tp *s, const char *p, size_t n, aios__tp_val x, bool right, const char **out)
+{
+    if (right)
+        return find_last(s, p, n, x, out);
+    *out = memmem(p, n, x.u.s, x.n);
+    return 0;
 }
 
 static int split_sep(tp *s, aios__tp_val v, aios__tp_val sep, int64_t max, bool right, aios__tp_val out)
@@ -221,7 +235,8 @@ static int split_sep(tp *s, aios__tp_val v, aios__tp_val sep, int64_t max, bool 
     const char *p = v.u.s;
     size_t n = v.n;
     while (max-- != 0 && n >= sep.n) {
-        const char *q = right ? find_last(p, n, sep) : memmem(p, n, sep.u.s, sep.n);
+        const char *q;
+        TP_TRY(find_sub(s, p, n, sep, right, &q));
         if (!q)
             break;
         if (right) {
@@ -329,8 +344,10 @@ static int m_find(tp *s, aios__tp_call *c, aios__tp_val *out)
     TP_TRY(want_str(s, c, c->a[0]));
     TP_TRY(window(s, c, &a, &b, &empty));
     const char *p = c->self.u.s + a;
-    if (!empty && c->a[0].n <= b - a)
-        q = !c->a[0].n ? (c->fn->arg & 1 ? p + (b - a) : p) : c->fn->arg & 1 ? find_last(p, b - a, c->a[0]) : memmem(p, b - a, c->a[0].u.s, c->a[0].n);
+    if (!empty && !c->a[0].n)
+        q = c->fn->arg & 1 ? p + (b - a) : p;
+    else if (!empty && c->a[0].n <= b - a)
+        TP_TRY(find_sub(s, p, b - a, c->a[0], c->fn->arg & 1, &q));
     if (!q && (c->fn->arg & 2))
         return aios__tp_fail(s, "substring not found");
     *out = aios__tp_int(q ? (int64_t)aios__tp_utf8_len(c->self.u.s, (size_t)(q - c->self.u.s)) : -1);
@@ -453,7 +470,9 @@ static int m_partition(tp *s, aios__tp_call *c, aios__tp_val *out)
     if (!sep.n)
         return aios__tp_fail(s, "empty separator");
     TP_TRY(aios__tp_burn_bytes(s, v.n));
-    const char *q = sep.n > v.n ? NULL : c->fn->arg ? find_last(v.u.s, v.n, sep) : memmem(v.u.s, v.n, sep.u.s, sep.n);
+    const char *q = NULL;
+    if (sep.n <= v.n)
+        TP_TRY(find_sub(s, v.u.s, v.n, sep, c->fn->arg, &q));
     if (q) {
         part[0] = aios__tp_str(v.u.s, (size_t)(q - v.u.s));
         part[1] = sep;

@@ -115,6 +115,10 @@ static void every_runaway_ends_at_a_limit(void **state)
     refuse("{% for x in range(1000000000) %}{% endfor %}", AIOS_ELIMIT, "range");
     refuse("{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}", AIOS_ELIMIT, "steps");
     refuse("{{ 'x' * 1000000000 }}", AIOS_ELIMIT, "larger");
+    refuse("{% set s = 'a' * 200000 %}{% set t = 'a' * 100000 + 'b' %}{{ s.rfind(t) }}", AIOS_ELIMIT, "steps");
+    refuse("{% set s = 'a' * 200000 %}{% set t = 'a' * 100000 + 'b' %}{{ s.rindex(t) }}", AIOS_ELIMIT, "steps");
+    refuse("{% set s = 'a' * 200000 %}{% set t = 'a' * 100000 + 'b' %}{{ s.rsplit(t) }}", AIOS_ELIMIT, "steps");
+    refuse("{% set s = 'a' * 200000 %}{% set t = 'a' * 100000 + 'b' %}{{ s.rpartition(t) }}", AIOS_ELIMIT, "steps");
     refuse("{{ 9 ** 999999 }}", AIOS_ELIMIT, "64 bits");
     refuse("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", AIOS_ELIMIT, "nested");
     refuse("{% set ns = namespace(s='xxxxxxxx') %}{% for i in range(99) %}{% set ns.s = ns.s + ns.s %}{% endfor %}", AIOS_ELIMIT, "");
