@@ -435,7 +435,7 @@ class Agents(Base):
         self.assertEqual(ran, [])
 
     def test_limits_end_a_run(self):
-        e = self.fails("ELIMIT", self.agent("call f {}; " * 5 + "say never", (lambda: "", {"name": "f"}), limits={"max_calls": 3}).run, "?")
+        e = self.fails("ELIMIT", self.agent("".join(f'call f {{"i":{i}}}; ' for i in range(5)) + "say never", (lambda i: "", {"name": "f"}), limits={"max_calls": 3}).run, "?")
         self.assertEqual(e.have, 3)
         self.fails("ETIMEDOUT", self.agent("delay 30000", limits={"timeout": 0.05}).run, "?")
 
@@ -463,11 +463,11 @@ class Agents(Base):
         both = threading.Barrier(2, timeout=20)
         threads = set()
 
-        def meet():
+        def meet(i):
             both.wait()
             threads.add(threading.get_ident())
             return "met"
-        agent = self.agent("call meet {}; call meet {}; say done", (meet, {"any_thread": True}))
+        agent = self.agent('call meet {"i":1}; call meet {"i":2}; say done', (meet, {"any_thread": True}))
         results = [e.text for e in agent.start("?") if e.kind == "result"]
         self.assertEqual(results, ["met", "met"])
         self.assertEqual(len(threads), 2)
