@@ -161,6 +161,28 @@ static int count_same(aios_run *r, bool *repeat, aios_error *err)
     return AIOS_OK;
 }
 
+/*
+ * True if an earlier turn of this run made each of these calls, and nothing but reads happened since: the answers are known. Small
+ * models go round in such circles instead of answering.
+ */
+static bool all_known(const aios_run *r)
+{
+    uint32_t n_before = r->n_all - r->n_turn_calls;
+    for (uint32_t i = 0; i < r->n_all; i++) {
+        const aios__tool *tool = aios__toolset_find(r->agent->toolset, r->all[i]->name);
+        if (!tool || tool->pub.effect != AIOS_EFFECT_READ)
+            return false;
+    }
+    for (uint32_t i = n_before; i < r->n_all; i++) {
+        bool known = false;
+        for (uint32_t k = 0; k < n_before && !known; k++)
+            known = !strcmp(r->all[i]->name, r->all[k]->name) && !strcmp(r->all[i]->args, r->all[k]->args);
+        if (!known)
+            return false;
+    }
+    return true;
+}
+
 /* Arguments as the transcript keeps them: a JSON object always, since templates and servers read them. */
 static int record_args(aios_run *r, const aios_call *c, aios__buf *out, aios_error *err)
 {
@@ -252,7 +274,7 @@ static int end_with_calls(aios_run *r, aios_error *err)
     int rc = count_same(r, &repeat, err);
     if (rc)
         return rc;
-    if (repeat && r->step && !r->answer_now)
+    if ((repeat || all_known(r)) && r->step && !r->answer_now)
         return try_again(r);
     rc = append_reply(r, err);
     if (rc)
@@ -297,8 +319,16 @@ static int check_reply(aios_run *r, aios_error *err)
     return aios__fail(err, AIOS_ESCHEMA, "the reply is not what its schema asks for: %s", why.msg);
 }
 
+static bool is_blank(const aios__buf *b)
+{
+    return !b->n || strspn(b->p, " \t\r\n") == b->n;
+}
+
 static int end_with_text(aios_run *r, aios_error *err)
 {
+    /* results came, but nothing is said of them */
+    if (r->step && r->n_all && is_blank(&r->text) && !r->answer_now && !r->held)
+        return try_again(r);
     int rc = r->agent->schema_json ? check_reply(r, err) : AIOS_OK;
     if (rc == AIOS_AGAIN)
         return try_again(r);

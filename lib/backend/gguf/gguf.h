@@ -85,6 +85,8 @@ int aios__reply_add_stop(aios__reply *r, const char *s, aios_error *err);
  * the text since the beginning was not sent, it should become a call in the model's own form.
  */
 int aios__reply_add(aios__reply *r, const char *s, size_t n, aios_error *err);
+/** No text has come yet. */
+bool aios__reply_is_blank(const aios__reply *r);
 /** Sends what is still held, at the end. */
 int aios__reply_finish(aios__reply *r, aios_error *err);
 /** Sends each whole call of a text; *n_calls how many. */

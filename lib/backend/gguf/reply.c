@@ -243,6 +243,11 @@ int aios__reply_add(aios__reply *r, const char *s, size_t n, aios_error *err)
     return rc;
 }
 
+bool aios__reply_is_blank(const aios__reply *r)
+{
+    return r->state == AIOS__REPLY_TEXT && !r->any && count_blanks(r->held.p, r->held.n) == r->held.n;
+}
+
 int aios__reply_finish(aios__reply *r, aios_error *err)
 {
     AIOS__UNUSED(err);

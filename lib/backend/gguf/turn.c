@@ -351,7 +351,8 @@ static int take(aios__gguf_session *s, const aios_sink *sink, int32_t id, aios_e
     t->n_out++;
     t->n_think += t->reply.state == AIOS__REPLY_THINK;
     if (aios__vocab_is_end(s->model->vocab, id) && !t->ignore_end)
-        return finish(s, sink, "stop", err);
+        return t->reply.cut_calls && !constrained(t) && aios__reply_is_blank(&t->reply) && s->kv->n >= t->text_at ? retry(s, sink, err)
+                                                                                                                    : finish(s, sink, "stop", err);
     enum aios__reply_state before = t->reply.state;
     bool grammar = constrained(t);
     int rc = grammar ? add_constrained(t, p, n, err) : aios__reply_add(&t->reply, p, n, err);

@@ -60,6 +60,14 @@ static void the_same_call_three_times_ends_the_run(void **state)
     assert_null(strstr(l.s, "result"));
 }
 
+static void reads_that_go_round_in_a_circle_are_answered_without_tools(void **state)
+{
+    (void)state;
+    log_text l;
+    run_script("echo:call add {\"a\":1,\"b\":2}; turn; call add {\"a\":2,\"b\":2}; turn; call add {\"a\":1,\"b\":2}; turn; say x", "go", &l);
+    assert_string_equal(l.s, "model|tools|call:add{\"a\":1,\"b\":2}|result:3|model|tools|call:add{\"a\":2,\"b\":2}|result:4|model|model|text1:go|done(stop):go");
+}
+
 static void a_read_written_twice_in_one_turn_runs_once(void **state)
 {
     (void)state;
@@ -76,10 +84,10 @@ static void limits_end_a_run_and_leave_it_resumable(void **state)
         aios_limits l;
         const char *says;
     } rows[] = {
-        {"echo:call add {\"a\":1,\"b\":2}; turn; call add {\"a\":2,\"b\":2}; loop", {.max_turns = 5}, "max_turns"},
-        {"echo:call add {\"a\":1,\"b\":2}; turn; call add {\"a\":2,\"b\":2}; loop", {.max_calls = 4}, "max_calls"},
+        {"echo:call sub {\"a\":1}; turn; call sub {\"a\":2}; loop", {.max_turns = 5}, "max_turns"},
+        {"echo:call sub {\"a\":1}; turn; call sub {\"a\":2}; loop", {.max_calls = 4}, "max_calls"},
         {"echo:say a b c d e f g h", {.max_tokens = 4}, "max_tokens"},
-        {"echo:call add {\"a\":1,\"b\":2}; turn; call add {\"a\":2,\"b\":2}; loop", {.max_tokens = 9}, "max_tokens"},
+        {"echo:call sub {\"a\":1}; turn; call sub {\"a\":2}; loop", {.max_tokens = 9}, "max_tokens"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         world w;
@@ -756,6 +764,7 @@ int main(void)
         cmocka_unit_test(wrong_calls_become_results_that_tell_the_model_why),
         cmocka_unit_test(a_repeated_call_is_answered_without_tools),
         cmocka_unit_test(the_same_call_three_times_ends_the_run),
+        cmocka_unit_test(reads_that_go_round_in_a_circle_are_answered_without_tools),
         cmocka_unit_test(a_read_written_twice_in_one_turn_runs_once),
         cmocka_unit_test(limits_end_a_run_and_leave_it_resumable),
         cmocka_unit_test(a_turn_that_is_cut_says_length),
