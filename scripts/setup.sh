@@ -44,12 +44,18 @@ need_packages() {
     quietly install as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
 }
 
-# build DIR [meson options]
+# build DIR [meson options]: a folder made with other options, or before packages came, is configured anew
 build() {
     local dir=$1
     shift
     say "building $dir"
-    [ -f "$dir/build.ninja" ] || quietly setup meson setup "$dir" "$@"
+    if ! [ -f "$dir/build.ninja" ]; then
+        quietly setup meson setup "$dir" "$@"
+    elif [ $# != 0 ] && [ "$*" != "$(cat "$dir/.options" 2>/dev/null)" ]; then
+        quietly clear meson configure "$dir" --clearcache
+        quietly setup meson setup --reconfigure "$dir" "$@"
+    fi
+    [ $# = 0 ] || printf '%s\n' "$*" >"$dir/.options"
     quietly ninja ninja -C "$dir"
 }
 

@@ -5,6 +5,7 @@
 
 #if AIOS_HAVE_HWLOC
 #include <hwloc.h>
+#include <unistd.h>
 
 static uint64_t cache_size(hwloc_topology_t h, hwloc_obj_type_t type, uint32_t *line)
 {
@@ -40,7 +41,8 @@ bool aios__topo_hwloc(aios__topo *t)
     hwloc_topology_t h;
     memset(t, 0, sizeof *t);
     t->source = "hwloc";
-    if (hwloc_topology_init(&h))
+    /* without it hwloc complains on standard error, which is the host's */
+    if (access("/sys/devices/system/cpu/cpu0/topology", R_OK) || hwloc_topology_init(&h))
         return false;
     bool ok = !hwloc_topology_set_flags(h, HWLOC_TOPOLOGY_FLAG_INCLUDE_DISALLOWED) && !hwloc_topology_load(h);
     if (ok) {
