@@ -52,6 +52,8 @@ const char *cli_model_path(const cli *c);              /**< -m, AIOS_MODEL, or t
 void cli_sampling(const cli *c, aios_sampling *s);
 /* messages.c */
 int cli_messages(aios_ctx *ctx, const char *s, size_t n, aios_transcript **t, json_t **doc, aios_tool_def **tools, uint32_t *n_tools);
+/* cmd_token.c */
+int32_t *cli_read_ids(uint32_t *n_ids); /**< JSON array on standard input, malloc'd; NULL after printing what is wrong */
 /* event.c */
 void cli_event_json(const aios_event *ev);
 void cli_stats(const aios_usage *u);

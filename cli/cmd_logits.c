@@ -6,8 +6,6 @@
 
 #include "cli.h"
 
-int32_t *cli_read_ids(uint32_t *n_ids);
-
 typedef struct scored {
     int32_t id;
     float logit;

@@ -41,7 +41,6 @@ int cmd_tokenize(cli *c)
     return rc;
 }
 
-/* Ids of a JSON array on standard input; NULL after printing what is wrong. */
 int32_t *cli_read_ids(uint32_t *n_ids)
 {
     json_error_t je;

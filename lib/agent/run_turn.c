@@ -70,18 +70,24 @@ int aios__turn_start(aios_run *r, aios_error *err)
 
 /* ---- listening ---------------------------------------------------------------------------------------------------- */
 
+static bool is_same(const aios_call *c, const char *name, const char *args, size_t n_args)
+{
+    return !strcmp(c->name, name) && c->n_args == n_args && !memcmp(c->args, args, n_args);
+}
+
+static bool is_read(const aios_run *r, const char *name)
+{
+    const aios__tool *tool = aios__toolset_find(r->agent->toolset, name);
+    return tool && tool->pub.effect == AIOS_EFFECT_READ;
+}
+
 /* Small models write the same call over and over in one turn; a tool that only reads need not run twice. */
 static bool is_read_again(const aios_run *r, const aios_event *ev)
 {
-    const aios__tool *tool = aios__toolset_find(r->agent->toolset, ev->name);
-    if (!tool || tool->pub.effect != AIOS_EFFECT_READ)
-        return false;
-    for (uint32_t i = 0; i < r->n_turn_calls; i++) {
-        const aios_call *c = r->calls[i].call;
-        if (!strcmp(c->name, ev->name) && c->n_args == ev->n_text && !memcmp(c->args, ev->text, ev->n_text))
-            return true;
-    }
-    return false;
+    bool again = false;
+    for (uint32_t i = 0; i < r->n_turn_calls && !again; i++)
+        again = is_same(r->calls[i].call, ev->name, ev->text, ev->n_text);
+    return again && is_read(r, ev->name);
 }
 
 static int add_call(aios_run *r, const aios_event *ev, aios_error *err)
@@ -162,25 +168,22 @@ static int count_same(aios_run *r, bool *repeat, aios_error *err)
 }
 
 /*
- * True if an earlier turn of this run made each of these calls, and nothing but reads happened since: the answers are known. Small
- * models go round in such circles instead of answering.
+ * True if the run has made nothing but reads, and an earlier turn made each of this one's: the answers are known. Small models go
+ * round in such circles instead of answering.
  */
 static bool all_known(const aios_run *r)
 {
     uint32_t n_before = r->n_all - r->n_turn_calls;
-    for (uint32_t i = 0; i < r->n_all; i++) {
-        const aios__tool *tool = aios__toolset_find(r->agent->toolset, r->all[i]->name);
-        if (!tool || tool->pub.effect != AIOS_EFFECT_READ)
-            return false;
-    }
-    for (uint32_t i = n_before; i < r->n_all; i++) {
-        bool known = false;
+    bool known = true;
+    for (uint32_t i = 0; i < r->n_all && known; i++)
+        known = is_read(r, r->all[i]->name);
+    for (uint32_t i = n_before; i < r->n_all && known; i++) {
+        const aios_call *c = r->all[i];
+        known = false;
         for (uint32_t k = 0; k < n_before && !known; k++)
-            known = !strcmp(r->all[i]->name, r->all[k]->name) && !strcmp(r->all[i]->args, r->all[k]->args);
-        if (!known)
-            return false;
+            known = is_same(r->all[k], c->name, c->args, c->n_args);
     }
-    return true;
+    return known;
 }
 
 /* Arguments as the transcript keeps them: a JSON object always, since templates and servers read them. */

@@ -325,7 +325,10 @@ static int begin_answer(aios__gguf_session *s, const aios_sink *sink, aios_error
     return rc ? rc : AIOS_AGAIN;
 }
 
-/* The reply began as a call, but not in the model's own form, or where no call is allowed: it begins anew, under the grammar, or as a sentence. */
+/*
+ * The reply began as a call, but not in the model's own form, or where no call is allowed, or it is empty there: it begins anew, under
+ * the grammar, or as a sentence.
+ */
 static int retry(aios__gguf_session *s, const aios_sink *sink, aios_error *err)
 {
     aios__turn *t = &s->turn;
@@ -341,6 +344,13 @@ static int retry(aios__gguf_session *s, const aios_sink *sink, aios_error *err)
     return rc ? rc : AIOS_AGAIN;
 }
 
+/* A turn that may not call ends before it has said anything: an answer is wanted of it. */
+static bool says_nothing(const aios__gguf_session *s)
+{
+    const aios__turn *t = &s->turn;
+    return t->reply.cut_calls && !constrained(t) && aios__reply_is_blank(&t->reply) && s->kv->n >= t->text_at;
+}
+
 /* Takes a chosen token. AIOS_AGAIN: go on; else what finish or a failure gave. */
 static int take(aios__gguf_session *s, const aios_sink *sink, int32_t id, aios_error *err)
 {
@@ -351,8 +361,7 @@ static int take(aios__gguf_session *s, const aios_sink *sink, int32_t id, aios_e
     t->n_out++;
     t->n_think += t->reply.state == AIOS__REPLY_THINK;
     if (aios__vocab_is_end(s->model->vocab, id) && !t->ignore_end)
-        return t->reply.cut_calls && !constrained(t) && aios__reply_is_blank(&t->reply) && s->kv->n >= t->text_at ? retry(s, sink, err)
-                                                                                                                    : finish(s, sink, "stop", err);
+        return says_nothing(s) ? retry(s, sink, err) : finish(s, sink, "stop", err);
     enum aios__reply_state before = t->reply.state;
     bool grammar = constrained(t);
     int rc = grammar ? add_constrained(t, p, n, err) : aios__reply_add(&t->reply, p, n, err);
