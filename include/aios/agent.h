@@ -39,7 +39,12 @@ typedef struct aios_agent_config {
     const char *instructions;      /**< system message; NULL: none */
     const char *schema_json;       /**< the final reply must be JSON under this schema; NULL: free */
     const char *tool_name;         /**< with AIOS_TOOLS_NAMED */
-    int32_t tool_choice;           /**< of the first turn, AIOS_TOOLS_x: REQUIRED and NAMED make one call; later turns are AUTO, NONE after a repeated call */
+    /**
+     * Of the first turn, AIOS_TOOLS_x. REQUIRED and NAMED make one call; NONE holds for all turns; later turns are AUTO. A turn that
+     * repeats the call just answered, or only reads whose answers the run has, or that says nothing after results, is made again
+     * with NONE (attempt 1). A read written twice in one turn runs once.
+     */
+    int32_t tool_choice;
     uint32_t flags;                /**< AIOS_AGENT_x */
     uint32_t driver;               /**< AIOS_DRIVER_x */
     uint32_t reserved0;

@@ -120,7 +120,7 @@ typedef struct aios_request {
     const aios_tool_def *tools;
     size_t tool_stride;                /**< sizeof(aios_tool_def) of the caller */
     uint32_t n_tools;
-    int32_t tool_choice;               /**< AIOS_TOOLS_x */
+    int32_t tool_choice;               /**< AIOS_TOOLS_x; under NONE a reply that begins as a call is begun anew as a sentence */
     const char *tool_name;             /**< with AIOS_TOOLS_NAMED */
     const char *schema_json;           /**< the reply must be JSON under this schema; NULL: free */
     const aios_sampling *sampling;     /**< NULL: defaults */
