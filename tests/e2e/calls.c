@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Makes N tool calls that the model must make, at temperature 1, and checks each: it parses, names a tool that exists and satisfies its
-   schema. usage: calls MODEL [N]; prints one JSON line, fails if a single call is wrong. */
+   schema. usage: calls [MODEL] [N], the model else from AIOS_TEST_MODEL; prints one JSON line, fails if a single call is wrong. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -59,7 +59,7 @@ static int one_turn(aios_ctx *ctx, aios_session *s, long i, tally *t, aios_error
     req.max_tokens = 400;
     int rc = aios_transcript_new(ctx, &tr, err);
     if (!rc)
-        rc = aios_transcript_add_text(tr, AIOS_ROLE_USER, prompts[i % 8], AIOS_CSTR, err);
+        rc = aios_transcript_add_text(tr, AIOS_ROLE_USER, prompts[(size_t)i % (sizeof prompts / sizeof *prompts)], AIOS_CSTR, err);
     req.transcript = tr;
     if (!rc)
         rc = aios_session_start(s, &req, err);
@@ -97,13 +97,14 @@ int main(int argc, char **argv)
     aios_error err = AIOS_INIT(aios_error);
     tally t = {0};
     long n = argc > 2 ? strtol(argv[2], NULL, 10) : 1000;
-    if (argc < 2) {
-        fprintf(stderr, "usage: calls MODEL [N]\n");
-        return 2;
+    const char *uri = argc > 1 && argv[1][0] ? argv[1] : getenv("AIOS_TEST_MODEL");
+    if (!uri || !*uri) {
+        fprintf(stderr, "usage: calls MODEL [N], or AIOS_TEST_MODEL\n");
+        return 77; /* skipped */
     }
     int rc = aios_ctx_new(NULL, &ctx, &err);
     if (!rc)
-        rc = aios_model_open(ctx, argv[1], NULL, &m, &err);
+        rc = aios_model_open(ctx, uri, NULL, &m, &err);
     if (!rc)
         rc = aios_session_new(m, NULL, &s, &err);
     for (long i = 0; i < n && !rc; i++)
