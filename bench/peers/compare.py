@@ -1,102 +1,84 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Paired, interleaved speed of aios and llama.cpp (PyPI llama-cpp-python) on the same file, threads and tokens.
+"""Paired, interleaved speed of the first engine against each of the others, on the same file, threads and tokens.
 
-usage: compare.py MODEL [--pairs 10] [--threads 2] [-p 16,64,512] [-n 64] [--flash 0,1]
-One JSON line a test: medians, the median of the ratios pair by pair, and its 90% bootstrap interval. The peer runs with and without
-flash attention; the better median counts."""
+usage: compare.py MODEL [ENGINE ...] [--tests pp16,pp64,pp512,tg128,tg128x8] [--pairs 10] [--threads 2] [--llama-bench PATH [--label NAME]]
+Engines: aios, llama.cpp, openvino (see engines.py); default: aios llama.cpp. `aios aios@1` gives the scaling by threads. One JSON line a
+test: tokens a second of each engine pair by pair, medians, the median of the ratios with its 90% bootstrap interval, the limits that
+`aios devices --probe` finds in the same run, and the share of them that is reached. An engine with settings (flash attention, repacking)
+runs with the best of them, found before the pairs. report.py makes tables and the plot of such lines; lines of one test add up."""
 import argparse
-import ctypes
+import datetime
 import json
 import os
 import random
 import statistics
-import subprocess
 import time
 
-import llama_cpp
+import engines
+import limits
 
-AIOS = os.environ.get("AIOS_CLI", "build/cli/aios")
-
-
-class Peer:
-    """llama.cpp, evaluated as its own bench does: random tokens, logits of the last one only."""
-
-    def __init__(self, path, threads, flash):
-        llama_cpp.llama_backend_init()
-        self.quiet = llama_cpp.llama_log_callback(lambda *a: None)
-        llama_cpp.llama_log_set(self.quiet, None)
-        self.model = llama_cpp.llama_model_load_from_file(path.encode(), llama_cpp.llama_model_default_params())
-        p = llama_cpp.llama_context_default_params()
-        p.n_ctx, p.n_batch, p.n_ubatch = 2304, 2048, 512
-        p.n_threads = p.n_threads_batch = threads
-        if hasattr(p, "flash_attn_type"):
-            p.flash_attn_type = flash
-        self.ctx = llama_cpp.llama_init_from_model(self.model, p)
-        self.vocab = llama_cpp.llama_vocab_n_tokens(llama_cpp.llama_model_get_vocab(self.model))
-        self.rng = random.Random(42)
-
-    def ids(self, n):
-        return (ctypes.c_int32 * n)(*(self.rng.randrange(self.vocab) for _ in range(n)))
-
-    def clear(self):
-        llama_cpp.llama_memory_clear(llama_cpp.llama_get_memory(self.ctx), True)
-
-    def prefill(self, n):
-        self.clear()
-        ids = self.ids(n)
-        t = time.perf_counter()
-        assert llama_cpp.llama_decode(self.ctx, llama_cpp.llama_batch_get_one(ids, n)) == 0
-        llama_cpp.llama_synchronize(self.ctx)
-        return n / (time.perf_counter() - t)
-
-    def decode(self, n):
-        self.clear()
-        t = time.perf_counter()
-        for _ in range(n):
-            assert llama_cpp.llama_decode(self.ctx, llama_cpp.llama_batch_get_one(self.ids(1), 1)) == 0
-        llama_cpp.llama_synchronize(self.ctx)
-        return n / (time.perf_counter() - t)
-
-
-def ours(args, kind, n):
-    """tok/s of one repetition after a warm-up."""
-    flags = ["-p", str(n), "-n", "1"] if kind == "pp" else ["-p", "0", "-n", str(n)]
-    out = subprocess.run([AIOS, "bench", "-m", args.model, "-t", str(args.threads), "-r", "1", "-q", *flags], capture_output=True, text=True, check=True).stdout
-    rows = {r["test"]: r for r in map(json.loads, out.splitlines())}
-    return rows[f"{kind}{n}"]["median"]
+PAUSE_S = 0.05   # until the spinning threads of the engine before sleep
 
 
 def interval(ratios):
     rng = random.Random(1)
     medians = sorted(statistics.median(rng.choices(ratios, k=len(ratios))) for _ in range(1000))
-    return [round(medians[50], 3), round(medians[949], 3)]
+    return [round(statistics.median(ratios), 3), round(medians[50], 3), round(medians[949], 3)]
+
+
+def best_variant(engine, test, tries):
+    """Warms up too."""
+    if len(engine.variants) == 1:
+        engine.run(test, engine.variants[0])
+        return engine.variants[0]
+    return max(engine.variants, key=lambda v: max(engine.run(test, v) for _ in range(tries)))
+
+
+def measure(made, test, pairs, tries):
+    names = [n for n in made if made[n].can(test)]
+    flags = {n: best_variant(made[n], test, tries) for n in names}
+    tok_s = {n: [] for n in names}
+    for i in range(pairs):
+        for n in names if i % 2 == 0 else names[::-1]:
+            time.sleep(PAUSE_S)
+            tok_s[n].append(round(made[n].run(test, flags[n]), 2))
+    return flags, tok_s
 
 
 def main():
-    ap = argparse.ArgumentParser()
+    ap = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     ap.add_argument("model")
+    ap.add_argument("engines", nargs="*", default=["aios", "llama.cpp"])
+    ap.add_argument("--tests", default="pp16,pp64,pp512,tg128,tg128x8")
     ap.add_argument("--pairs", type=int, default=10)
+    ap.add_argument("--tries", type=int, default=1, help="runs of each setting before the best is chosen")
     ap.add_argument("--threads", type=int, default=2)
-    ap.add_argument("-p", default="16,64,512")
-    ap.add_argument("-n", type=int, default=64)
-    ap.add_argument("--flash", default="0,1")
+    ap.add_argument("--llama-bench", metavar="PATH", help="one more engine: a program with the options of llama-bench")
+    ap.add_argument("--label", default="llama-bench", help="its name in the output")
     args = ap.parse_args()
-    tests = [("pp", int(n)) for n in args.p.split(",") if n] + ([("tg", args.n)] if args.n else [])
-    peers = {f: Peer(args.model, args.threads, int(f)) for f in args.flash.split(",")}
-    for kind, n in tests:
-        mine, theirs = [], {f: [] for f in peers}
-        for f, p in peers.items():
-            (p.prefill if kind == "pp" else p.decode)(n)
-        for _ in range(args.pairs):
-            mine.append(ours(args, kind, n))
-            for f, p in peers.items():
-                theirs[f].append((p.prefill if kind == "pp" else p.decode)(n))
-        best = max(theirs, key=lambda f: statistics.median(theirs[f]))
-        ratios = [a / b for a, b in zip(mine, theirs[best])]
-        print(json.dumps({"test": f"{kind}{n}", "model": os.path.basename(args.model), "threads": args.threads, "pairs": args.pairs,
-                          "aios": round(statistics.median(mine), 1), "llama.cpp": round(statistics.median(theirs[best]), 1), "flash": best,
-                          "ratio": round(statistics.median(ratios), 3), "interval": interval(ratios)}), flush=True)
+    tests = args.tests.split(",")
+    for test in tests:
+        engines.parse_test(test)
+    made = {name: engines.open_engine(name, args.model, args.threads) for name in args.engines}
+    if args.llama_bench:
+        made[args.label] = engines.open_engine(args.llama_bench, args.model, args.threads)
+    first = next(iter(made))
+    level = getattr(made[first], "level", None)
+    work = limits.work_of(args.model)
+    for test in tests:
+        before = limits.probe(args.threads, level)
+        flags, tok_s = measure(made, test, args.pairs, args.tries)
+        rates = limits.best(before, limits.probe(args.threads, level))
+        medians = {n: round(statistics.median(v), 1) for n, v in tok_s.items()}
+        print(json.dumps({
+            "test": test, "model": os.path.basename(args.model), "threads": args.threads, "level": level, "cpu": rates["cpu"],
+            "date": datetime.date.today().isoformat(), "pairs": args.pairs, "first": first, "tok_s": tok_s, "median": medians,
+            "flags": {n: f for n, f in flags.items() if f},
+            "ratio": {n: interval([a / b for a, b in zip(tok_s[first], v)]) for n, v in tok_s.items() if n != first},
+            "share": {n: limits.share(work, test, m, rates) for n, m in medians.items()},
+            "read_gb_s": round(rates["read_bytes_per_s"] / 1e9, 1), "int8_gop_s": round(rates["int8_op_per_s"] / 1e9, 1)}), flush=True)
 
 
-main()
+if __name__ == "__main__":
+    main()
