@@ -31,8 +31,8 @@ const char *aios__isa_name(uint32_t isa);
 int aios__isa_cap(const char *name, uint32_t *levels, aios_error *err);
 
 /**
- * SPMD region: fn(user, tid, n) runs on every thread of the pool at once, tid 0 on the caller. Within it,
- * aios__pool_barrier waits for all. Workers spin, then yield, then park; a pool that is oversubscribed yields at once.
+ * SPMD region: fn(user, tid, n) runs on n threads of the pool at once, tid 0 on the caller. Within it, aios__pool_barrier waits
+ * for these. n is what the pool has, or less while other work holds its threads up. Workers spin, then yield, then park.
  */
 typedef void aios__spmd_fn(void *user, uint32_t tid, uint32_t n_threads);
 int aios__pool_spmd(aios_pool *pool, aios__spmd_fn *fn, void *user);

@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The thread pool. A worker's life is a row of barriers: the gap between two regions is the wait for the release of the next
- * one. Generations are counted by every thread alike, so that a flag is set once per barrier and never cleared.
+ * The thread pool. A region is run by the first n_active threads; each of these has a flag that starts it, so that the others sleep
+ * on. Inside a region generations are counted by every thread alike: a flag is set once per barrier and never cleared.
  *
  * Arrivals go up a tree of fan-in 8, the release goes down by one flag that all read. Every flag has a cache line of its own.
+ *
+ * Lock-step threads run at the pace of the slowest, and a core that others use too stops one of them for milliseconds. So every
+ * region says how much of its time was lost in waits longer than a spin; after one that lost much, half as many threads run, until
+ * a trial of more threads loses little.
  */
 #include <errno.h>
 #include <linux/futex.h>
@@ -17,9 +21,9 @@
 #include "device/device_priv.h"
 
 enum { LINE = 128, FAN_IN = 8, MAX_THREADS = 1024, STACK_BYTES = 1 << 20 };
-enum { SPIN_US_DEFAULT = 50, SPIN_US_MAX = 10000, PARK_US = 1000, PARK_US_CROWDED = 100 };
-/* A barrier that had to wait longer than it spins adds LATE_STEP, one that did not takes 1 away. */
-enum { LATE_STEP = 4, LATE_MAX = 128, LATE_CROWDED = 64 };
+enum { SPIN_US_DEFAULT = 50, SPIN_US_MAX = 10000, PARK_US = 1000 };
+/* A region that lost more than 1 / LOST_PART of its threads' time is crowded; the next trial comes after HOLD_TIMES its length. */
+enum { LOST_PART = 4, HOLD_TIMES = 16, HOLD_MAX_MS = 2000 };
 
 /** A generation that one thread sets and others wait for. */
 typedef struct flag {
@@ -28,17 +32,18 @@ typedef struct flag {
     char pad[LINE - 8];
 } flag;
 
-/** What one thread alone writes, but for `arrived`, which its parent reads. */
+/** What one thread alone writes, but for `start`; its parent reads `arrived`. */
 typedef struct seat {
     flag arrived;
+    flag start;      /**< regions that this thread has part in */
     aios_pool *pool;
     uint32_t tid;
-    uint32_t gen;
-    uint32_t late;
+    uint32_t gen;    /**< barriers of all regions */
+    int64_t lost_ns; /**< waits of this region beyond a spin */
     pthread_t thread;
     char pad[LINE - 24 - sizeof(pthread_t)];
 } seat;
-_Static_assert(sizeof(flag) == LINE && sizeof(seat) == 2 * LINE, "one cache line pair each");
+_Static_assert(sizeof(flag) == LINE && sizeof(seat) == 3 * LINE, "one cache line pair each");
 
 struct aios_pool {
     flag go;
@@ -49,8 +54,11 @@ struct aios_pool {
     aios_ctx *ctx;
     uint32_t n_threads; /**< asked for */
     uint32_t n_live;    /**< running, the caller included */
+    uint32_t n_active;  /**< with a part in this region */
+    uint32_t gen;       /**< barriers before this region */
     uint32_t spin_us;
     uint32_t pin;
+    int64_t hold_ns, trial_at; /**< how long fewer threads run, and until when */
     bool started, crowded, stop;
     _Atomic uint32_t busy;
 };
@@ -109,50 +117,39 @@ static void flag_park(flag *f, uint32_t gen)
     atomic_fetch_sub(&f->parked, 1);
 }
 
-/* Spins (not if the machine is known to be busy), yields, parks. Returns true if it came within the time of a spin. */
-static bool flag_wait(const aios_pool *pool, flag *f, uint32_t gen, bool spin)
+/* Spins (not if there are more threads than CPUs), yields, parks. Returns the time beyond that of a spin. */
+static int64_t flag_wait(const aios_pool *pool, flag *f, uint32_t gen)
 {
     if (reached(f, gen))
-        return true;
-    int64_t start = clock_ns(), spin_end = start + (int64_t)pool->spin_us * 1000;
-    int64_t park_at = start + (int64_t)(pool->crowded ? PARK_US_CROWDED : PARK_US) * 1000;
-    int64_t now = start;
-    while (spin && now < spin_end) {
+        return 0;
+    int64_t start = clock_ns(), spin_end = start + (int64_t)pool->spin_us * 1000, now = start;
+    while (!pool->crowded && now < spin_end) {
         for (uint32_t i = 0; i < 32; i++) {
             if (reached(f, gen))
-                return true;
+                return 0;
             relax();
         }
         now = clock_ns();
     }
-    while (now < park_at) {
+    while (!pool->crowded && now < start + (int64_t)PARK_US * 1000) {
         sched_yield();
         now = clock_ns();
         if (reached(f, gen))
-            return now < spin_end;
+            return now - spin_end;
     }
     flag_park(f, gen);
-    return false;
+    now = clock_ns();
+    return now > spin_end ? now - spin_end : 0;
 }
 
 /* ---- barrier -------------------------------------------------------------------------------------------------------- */
-
-/* Waits within a region, which tell how crowded the machine is. */
-static void wait_counted(aios_pool *pool, seat *me, flag *f, uint32_t gen)
-{
-    bool in_time = flag_wait(pool, f, gen, !pool->crowded && me->late < LATE_CROWDED);
-    if (!in_time)
-        me->late = me->late + LATE_STEP < LATE_MAX ? me->late + LATE_STEP : LATE_MAX;
-    else if (me->late)
-        me->late--;
-}
 
 /* Waits until everyone below has arrived, then tells the parent. */
 static void arrive(aios_pool *pool, seat *me, uint32_t gen)
 {
     uint32_t first = me->tid * FAN_IN + 1;
-    for (uint32_t i = first; i < first + FAN_IN && i < pool->n_live; i++)
-        wait_counted(pool, me, &pool->seats[i].arrived, gen);
+    for (uint32_t i = first; i < first + FAN_IN && i < pool->n_active; i++)
+        me->lost_ns += flag_wait(pool, &pool->seats[i].arrived, gen);
     if (me->tid)
         flag_set(&me->arrived, gen);
 }
@@ -160,12 +157,12 @@ static void arrive(aios_pool *pool, seat *me, uint32_t gen)
 void aios__pool_barrier(aios_pool *pool, uint32_t tid)
 {
     seat *me = &pool->seats[tid];
-    if (pool->n_live == 1)
+    if (pool->n_active == 1)
         return;
     uint32_t gen = ++me->gen;
     arrive(pool, me, gen);
     if (tid)
-        wait_counted(pool, me, &pool->go, gen);
+        me->lost_ns += flag_wait(pool, &pool->go, gen);
     else
         flag_set(&pool->go, gen);
 }
@@ -176,11 +173,13 @@ static void *work(void *arg)
 {
     seat *me = arg;
     aios_pool *pool = me->pool;
-    for (;;) {
-        flag_wait(pool, &pool->go, ++me->gen, !pool->crowded);
+    for (uint32_t region = 1;; region++) {
+        flag_wait(pool, &me->start, region);
         if (pool->stop)
             return NULL;
-        pool->fn(pool->user, me->tid, pool->n_live);
+        me->gen = pool->gen;
+        me->lost_ns = 0;
+        pool->fn(pool->user, me->tid, pool->n_active);
         arrive(pool, me, ++me->gen);
     }
 }
@@ -194,10 +193,9 @@ static void pin_worker(aios_pool *pool, const aios__topo *t, seat *s)
         aios__log(pool->ctx, AIOS_LOG_WARN, "pool: worker %u could not be pinned to CPU %u", s->tid, cpu);
 }
 
-static bool start_worker(aios_pool *pool, const pthread_attr_t *attr, seat *s)
+static bool start_worker(const pthread_attr_t *attr, seat *s)
 {
     char name[16];
-    s->gen = pool->seats[0].gen;
     if (pthread_create(&s->thread, attr, work, s))
         return false;
     snprintf(name, sizeof name, "aios-%u", s->tid);
@@ -220,14 +218,14 @@ static void start_workers(aios_pool *pool)
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
     uint32_t n = 1;
-    for (; n < pool->n_threads && start_worker(pool, &attr, &pool->seats[n]); n++)
+    for (; n < pool->n_threads && start_worker(&attr, &pool->seats[n]); n++)
         if (topo)
             pin_worker(pool, topo, &pool->seats[n]);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     pthread_attr_destroy(&attr);
     if (n < pool->n_threads)
         aios__log(pool->ctx, AIOS_LOG_WARN, "pool: the system gave %u of %u threads", n, pool->n_threads);
-    pool->n_live = n;
+    pool->n_live = pool->n_active = n;
 }
 
 /* ---- regions --------------------------------------------------------------------------------------------------------- */
@@ -241,19 +239,57 @@ static bool take(aios_pool *pool)
     return true;
 }
 
+static void start(seat *s)
+{
+    flag_set(&s->start, atomic_load_explicit(&s->start.value, memory_order_relaxed) + 1);
+}
+
+/* Threads of the next region: twice as many as in the last one, if it is time to try. */
+static uint32_t choose_active(aios_pool *pool, int64_t now)
+{
+    uint32_t n = pool->n_active;
+    if (n < pool->n_live && now >= pool->trial_at)
+        n = n * 2 < pool->n_live ? n * 2 : pool->n_live;
+    return n;
+}
+
+/* What a region of n threads that began at `from` says about the next ones. */
+static void judge(aios_pool *pool, uint32_t n, int64_t from)
+{
+    int64_t now = clock_ns(), took = now - from, lost = 0;
+    for (uint32_t i = 0; i < n; i++)
+        lost += pool->seats[i].lost_ns;
+    if (lost <= took * n / LOST_PART) {
+        pool->hold_ns = pool->hold_ns / 2;
+        return;
+    }
+    pool->hold_ns = took * HOLD_TIMES > pool->hold_ns * 2 ? took * HOLD_TIMES : pool->hold_ns * 2;
+    if (pool->hold_ns > (int64_t)HOLD_MAX_MS * 1000000)
+        pool->hold_ns = (int64_t)HOLD_MAX_MS * 1000000;
+    pool->n_active = (n + 1) / 2;
+    pool->trial_at = now + pool->hold_ns;
+}
+
 /* The caller holds `busy`. */
 static void run_region(aios_pool *pool, aios__spmd_fn *fn, void *user)
 {
     seat *me = &pool->seats[0];
-    if (pool->n_live == 1) {
+    int64_t now = pool->n_live > 1 ? clock_ns() : 0;
+    uint32_t n = choose_active(pool, now);
+    pool->n_active = n;
+    if (n == 1) {
         fn(user, 0, 1);
         return;
     }
     pool->fn = fn;
     pool->user = user;
-    flag_set(&pool->go, ++me->gen);
-    fn(user, 0, pool->n_live);
+    pool->gen = me->gen;
+    me->lost_ns = 0;
+    for (uint32_t i = 1; i < n; i++)
+        start(&pool->seats[i]);
+    fn(user, 0, n);
     arrive(pool, me, ++me->gen);
+    judge(pool, n, now);
 }
 
 int aios__pool_spmd(aios_pool *pool, aios__spmd_fn *fn, void *user)
@@ -347,7 +383,7 @@ int aios_pool_new(aios_ctx *ctx, const aios_pool_config *cfg, aios_pool **out, a
     pool->raw = raw;
     pool->ctx = aios__ctx_ref(ctx);
     pool->n_threads = c.n_threads;
-    pool->n_live = 1;
+    pool->n_live = pool->n_active = 1;
     pool->spin_us = c.spin_us;
     pool->pin = c.pin;
     pool->crowded = is_crowded(&info, c.n_threads);
@@ -365,7 +401,8 @@ void aios_pool_free(aios_pool *pool)
         return;
     if (pool->n_live > 1) {
         pool->stop = true;
-        flag_set(&pool->go, ++pool->seats[0].gen);
+        for (uint32_t i = 1; i < pool->n_live; i++)
+            start(&pool->seats[i]);
         for (uint32_t i = 1; i < pool->n_live; i++)
             pthread_join(pool->seats[i].thread, NULL);
     }
