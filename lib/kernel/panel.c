@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Weight panels: the layout described in quant.h, written and read back. */
+/* Weight panels: the layout described in quant.h, written and read back code by code (pack.c writes it by words). */
 #include "kernel/quant.h"
 
 size_t aios__panel_bytes(int32_t dtype, uint32_t cols)
@@ -88,7 +88,7 @@ static void pack_floats(const aios__format *f, const uint8_t *src, uint32_t n_ro
             memcpy(dst + (k * AIOS__PANEL_ROWS + r) * e, src + (r * (size_t)cols + k) * e, e);
 }
 
-void aios__panel_pack(int32_t dtype, const void *src, uint32_t n_rows, uint32_t cols, uint8_t *dst)
+void aios__panel_pack_plain(int32_t dtype, const void *src, uint32_t n_rows, uint32_t cols, uint8_t *dst)
 {
     const aios__format *f = aios__format_of(dtype);
     size_t bytes = aios__panel_bytes(dtype, cols);

@@ -76,6 +76,9 @@ static inline size_t aios__sub_at(const aios__format *f, uint32_t b)
     return (size_t)b * f->sub + (f->head ? (size_t)(b / 8 + 1) * f->head : 0);
 }
 
+/** aios__panel_pack in its readable form: the specification that pack.c is held against. */
+void aios__panel_pack_plain(int32_t dtype, const void *src, uint32_t n_rows, uint32_t cols, uint8_t *dst);
+
 float aios__f16_float(uint16_t h);
 static inline float aios__bf16_float(uint16_t h)
 {

@@ -70,6 +70,7 @@ static const struct {
     {"gemm", check_gemm, bench_gemm},
     {"vec", check_vec, bench_vec},
     {"attn", check_attn, bench_attn},
+    {"pack", check_pack, bench_pack},
 };
 
 int main(int argc, char **argv)
