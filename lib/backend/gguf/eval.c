@@ -69,7 +69,7 @@ int aios__work_new(aios__net *net, aios_error *err)
     lay_out(net, w, NULL, &n_bytes);
     aios_buffer_config cfg = AIOS_INIT(aios_buffer_config);
     cfg.n_bytes = n_bytes;
-    cfg.flags = AIOS_BUFFER_HUGE | AIOS_BUFFER_ZERO;
+    cfg.flags = AIOS_BUFFER_ZERO; /* no huge pages: rows that no batch uses are never touched */
     cfg.kind = AIOS_MEM_SCRATCH;
     int rc = aios_buffer_alloc(aios__device_cpu(net->ctx), &cfg, &w->memory, err);
     if (rc)

@@ -79,9 +79,9 @@ static int load_meta(aios__gguf *g, aios_error *err)
     int rc = aios__gguf_outline(g, &g->meta_n, err);
     if (rc)
         return rc;
-    g->meta = aios__alloc(aios__ctx_heap(g->ctx), AIOS_MEM_VOCAB, (size_t)g->meta_n, err);
+    g->meta = aios__realloc(aios__ctx_heap(g->ctx), AIOS_MEM_VOCAB, NULL, (size_t)g->meta_n, err);
     if (!g->meta)
-        return err && err->code ? err->code : AIOS_ENOMEM;
+        return aios__error_code(err, AIOS_ENOMEM);
     rc = aios__gguf_pread(g, 0, g->meta, (size_t)g->meta_n, err);
     return rc ? rc : aios__gguf_check(g, g->meta, g->meta_n, err);
 }

@@ -63,6 +63,13 @@ static int read_name(aios__gguf_model *m, aios_error *err)
     return m->name ? AIOS_OK : aios__no_memory(err);
 }
 
+/* While the other threads pack weights. */
+static int load_vocab(void *user, aios_error *err)
+{
+    aios__gguf_model *m = user;
+    return aios__vocab_new(m->ctx, m->file, &m->vocab, err);
+}
+
 int aios__gguf_model_new(const aios_backend_open_args *args, aios__gguf_model **out, aios_error *err)
 {
     aios_error own = AIOS_INIT(aios_error);
@@ -76,10 +83,10 @@ int aios__gguf_model_new(const aios_backend_open_args *args, aios__gguf_model **
     int rc = pthread_mutex_init(&m->lock, NULL) ? aios__fail(err, AIOS_ENOMEM, "no lock could be made for the model") : AIOS_OK;
     m->has_lock = !rc;
     rc = rc ? rc : aios__gguf_open(args->ctx, args->path, cfg->use_mmap, &m->file, err);
-    rc = rc ? rc : aios__vocab_new(args->ctx, m->file, &m->vocab, err);
     rc = rc ? rc : read_template(m, cfg->template_text, err);
     rc = rc ? rc : read_name(m, err);
-    rc = rc ? rc : aios__net_load(args->ctx, m->file, cfg->n_threads, cfg->progress, cfg->progress_user, &m->net, err);
+    const aios__load_args load = {.n_threads = cfg->n_threads, .progress = cfg->progress, .progress_user = cfg->progress_user, .beside = load_vocab, .beside_user = m};
+    rc = rc ? rc : aios__net_open(args->ctx, m->file, &load, &m->net, err);
     rc = rc ? rc : check_sizes(m, cfg->n_ctx, err);
     if (rc) {
         aios__gguf_model_free(m);

@@ -180,8 +180,7 @@ typedef struct packing {
     uint8_t *base;
     uint8_t **room;          /* a read buffer per thread */
     aios_error *errors;      /* one per thread */
-    aios__progress_fn *fn;
-    void *user;
+    const aios__load_args *args;
     _Atomic uint32_t next;   /* part to take, over all items */
     _Atomic uint64_t done;   /* bytes of the file */
     _Atomic int stop;        /* code of the first failure */
@@ -231,11 +230,20 @@ static int pack_part(const packing *p, const item *it, uint32_t part, uint8_t *r
     return AIOS_OK;
 }
 
+/* The first failure stops all. */
+static void stop_at(packing *p, int rc)
+{
+    int none = 0;
+    if (rc)
+        atomic_compare_exchange_strong(&p->stop, &none, rc);
+}
+
 static void pack_thread(void *user, uint32_t tid, uint32_t n_threads)
 {
     packing *p = user;
     uint32_t i = 0, first = 0; /* item, and the number of its first part */
-    AIOS__UNUSED(n_threads);
+    if (p->args->beside && tid == n_threads - 1)
+        stop_at(p, p->args->beside(p->args->beside_user, &p->errors[tid]));
     while (!atomic_load(&p->stop)) {
         uint32_t part = atomic_fetch_add(&p->next, 1);
         while (i < p->list->n && part - first >= p->list->p[i].n_parts)
@@ -245,11 +253,9 @@ static void pack_thread(void *user, uint32_t tid, uint32_t n_threads)
         uint64_t n = 0;
         int rc = pack_part(p, &p->list->p[i], part - first, p->room[tid], &n, &p->errors[tid]);
         uint64_t done = atomic_fetch_add(&p->done, n) + n;
-        if (!rc && tid == 0 && p->fn && p->fn(p->user, (double)done / (double)p->list->n_file))
+        if (!rc && tid == 0 && p->args->progress && p->args->progress(p->args->progress_user, (double)done / (double)p->list->n_file))
             rc = aios__fail(&p->errors[tid], AIOS_ECANCELED, "loading %s was cancelled", aios__gguf_path(p->g));
-        int none = 0;
-        if (rc)
-            atomic_compare_exchange_strong(&p->stop, &none, rc);
+        stop_at(p, rc);
     }
 }
 
@@ -263,9 +269,9 @@ static size_t part_bytes(const items *list)
     return n;
 }
 
-static int pack_all(aios__net *net, const aios__gguf *g, const items *list, aios__progress_fn *fn, void *user, aios_error *err)
+static int pack_all(aios__net *net, const aios__gguf *g, const items *list, const aios__load_args *args, aios_error *err)
 {
-    packing p = {.net = net, .g = g, .list = list, .base = aios_buffer_data(net->memory), .fn = fn, .user = user};
+    packing p = {.net = net, .g = g, .list = list, .base = aios_buffer_data(net->memory), .args = args};
     int rc = AIOS_OK;
     p.room = aios__alloc_array(net->heap, AIOS_MEM_SCRATCH, net->n_threads, sizeof *p.room, err);
     p.errors = aios__alloc_array(net->heap, AIOS_MEM_SCRATCH, net->n_threads, sizeof *p.errors, err);
@@ -273,7 +279,7 @@ static int pack_all(aios__net *net, const aios__gguf *g, const items *list, aios
         rc = aios__no_memory(err);
     for (uint32_t t = 0; !rc && t < net->n_threads; t++) {
         p.errors[t].struct_size = sizeof(aios_error);
-        p.room[t] = aios__alloc(net->heap, AIOS_MEM_SCRATCH, part_bytes(list), err);
+        p.room[t] = aios__realloc(net->heap, AIOS_MEM_SCRATCH, NULL, part_bytes(list), err);
         rc = p.room[t] ? AIOS_OK : aios__no_memory(err);
     }
     if (!rc)
@@ -286,7 +292,7 @@ static int pack_all(aios__net *net, const aios__gguf *g, const items *list, aios
         aios__free(net->heap, p.room[t]);
     aios__free(net->heap, p.room);
     aios__free(net->heap, p.errors);
-    if (!rc && fn && fn(user, 1.0))
+    if (!rc && args->progress && args->progress(args->progress_user, 1.0))
         rc = aios__fail(err, AIOS_ECANCELED, "loading %s was cancelled", aios__gguf_path(g));
     return rc;
 }
@@ -322,7 +328,7 @@ static void set_pointers(aios__net *net, const items *list)
         net->w.head = net->w.embd;
 }
 
-int aios__weights_load(aios__net *net, const aios__gguf *g, aios__progress_fn *fn, void *user, aios_error *err)
+int aios__weights_load(aios__net *net, const aios__gguf *g, const aios__load_args *args, aios_error *err)
 {
     items list = {0};
     int rc = list_items(net, g, &list, err);
@@ -339,7 +345,7 @@ int aios__weights_load(aios__net *net, const aios__gguf *g, aios__progress_fn *f
     }
     if (!rc) {
         set_pointers(net, &list);
-        rc = pack_all(net, g, &list, fn, user, err);
+        rc = pack_all(net, g, &list, args, err);
     }
     aios__free(net->heap, list.p);
     return rc;

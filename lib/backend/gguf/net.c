@@ -83,14 +83,19 @@ static int make_pool(aios__net *net, uint32_t n_threads, aios_error *err)
 
 int aios__net_load(aios_ctx *ctx, const aios__gguf *g, uint32_t n_threads, aios__progress_fn *fn, void *user, aios__net **out, aios_error *err)
 {
+    return aios__net_open(ctx, g, &(aios__load_args){.n_threads = n_threads, .progress = fn, .progress_user = user}, out, err);
+}
+
+int aios__net_open(aios_ctx *ctx, const aios__gguf *g, const aios__load_args *args, aios__net **out, aios_error *err)
+{
     aios_error own = AIOS_INIT(aios_error);
     err = err ? err : &own;
     aios__net *net = aios__alloc(aios__ctx_heap(ctx), AIOS_MEM_OTHER, sizeof *net, err);
     if (!net)
         return aios__no_memory(err);
     int rc = net_begin(net, ctx, g, err);
-    rc = rc ? rc : make_pool(net, n_threads, err);
-    rc = rc ? rc : aios__weights_load(net, g, fn, user, err);
+    rc = rc ? rc : make_pool(net, args->n_threads, err);
+    rc = rc ? rc : aios__weights_load(net, g, args, err);
     rc = rc ? rc : set_rope(net, err);
     rc = rc ? rc : set_pages(net, err);
     rc = rc ? rc : aios__work_new(net, err);

@@ -40,15 +40,28 @@ typedef struct aios__net {
 /** progress as in aios_model_config; non-zero cancels. */
 typedef int aios__progress_fn(void *user, double part);
 
+/** Work that one thread does before it helps to pack; 0 or a code. */
+typedef int aios__beside_fn(void *user, aios_error *err);
+
+/** How to load; all zero is a default. */
+typedef struct aios__load_args {
+    uint32_t n_threads;          /**< 0: as the context says */
+    aios__progress_fn *progress;
+    void *progress_user;
+    aios__beside_fn *beside;     /**< NULL: none */
+    void *beside_user;
+} aios__load_args;
+
 /** Bytes that loading will take, without doing it; checks hyper-parameters and the tensor table. */
 int aios__net_plan(aios_ctx *ctx, const aios__gguf *g, uint64_t *n_bytes, aios_error *err);
+int aios__net_open(aios_ctx *ctx, const aios__gguf *g, const aios__load_args *args, aios__net **out, aios_error *err);
 int aios__net_load(aios_ctx *ctx, const aios__gguf *g, uint32_t n_threads, aios__progress_fn *fn, void *user, aios__net **out, aios_error *err);
 void aios__net_free(aios__net *net);
 
 /* ---- load.c: internal steps ------------------------------------------------------------------------------------ */
 
 /** Fills net->w from the file; hp is set (n_vocab is not), pool and kernels are there. */
-int aios__weights_load(aios__net *net, const aios__gguf *g, aios__progress_fn *fn, void *user, aios_error *err);
+int aios__weights_load(aios__net *net, const aios__gguf *g, const aios__load_args *args, aios_error *err);
 void aios__weights_free(aios__net *net);
 /** Only checks and sizes; sets hp.n_vocab. */
 int aios__weights_plan(aios__net *net, const aios__gguf *g, uint64_t *n_bytes, aios_error *err);

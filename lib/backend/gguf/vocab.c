@@ -83,7 +83,7 @@ static int load_types(aios__vocab *v, aios_error *err)
     if (!rc && kv->n < v->n)
         return aios__fail_need(err, AIOS_EFORMAT, kv->n, v->n, "%.200s: key \"tokenizer.ggml.token_type\" has %llu entries for %u tokens; convert the model again",
                                aios__gguf_path(v->file), (unsigned long long)kv->n, v->n);
-    v->types = aios__alloc(v->heap, AIOS_MEM_VOCAB, v->n, err);
+    v->types = aios__realloc(v->heap, AIOS_MEM_VOCAB, NULL, v->n, err);
     if (!v->types)
         return err->code;
     for (uint32_t id = 0; id < v->n; id++) {
@@ -100,7 +100,7 @@ static int load_pieces(aios__vocab *v, aios_error *err)
     size_t bytes = 0;
     for (uint32_t id = 0; id < v->n; id++)
         bytes += vocab_text(v, id).n; /* at most the array's bytes, which fit in 32 bits */
-    v->piece = aios__alloc(v->heap, AIOS_MEM_VOCAB, bytes, err);
+    v->piece = aios__realloc(v->heap, AIOS_MEM_VOCAB, NULL, bytes, err);
     if (!v->piece)
         return err->code;
     v->piece_off = aios__alloc_array(v->heap, AIOS_MEM_VOCAB, (size_t)v->n + 1, sizeof *v->piece_off, err);
