@@ -6,8 +6,8 @@
  * Arrivals go up a tree of fan-in 8, the release goes down by one flag that all read. Every flag has a cache line of its own.
  *
  * Lock-step threads run at the pace of the slowest, and a core that others use too stops one of them for milliseconds. So every
- * region says how much of its time was lost in waits longer than a spin; after one that lost much, half as many threads run, until
- * a trial of more threads loses little.
+ * region says how much of its time was lost in barriers longer than a spin; after two whose threads stood still for half of it, half
+ * as many run, until a trial of more threads loses less. (One alone may have been the first touch of memory.)
  */
 #include <errno.h>
 #include <linux/futex.h>
@@ -22,8 +22,9 @@
 
 enum { LINE = 128, FAN_IN = 8, MAX_THREADS = 1024, STACK_BYTES = 1 << 20 };
 enum { SPIN_US_DEFAULT = 50, SPIN_US_MAX = 10000, PARK_US = 1000 };
-/* A region that lost more than 1 / LOST_PART of its threads' time is crowded; the next trial comes after HOLD_TIMES its length. */
-enum { LOST_PART = 4, HOLD_TIMES = 16, HOLD_MAX_MS = 2000 };
+enum { STRIKES = 2 };
+/* The next trial of more threads comes after HOLD_TIMES the length of the region that failed, and after twice that if it fails too. */
+enum { HOLD_TIMES = 4, HOLD_MAX_MS = 2000 };
 
 /** A generation that one thread sets and others wait for. */
 typedef struct flag {
@@ -39,9 +40,10 @@ typedef struct seat {
     aios_pool *pool;
     uint32_t tid;
     uint32_t gen;    /**< barriers of all regions */
-    int64_t lost_ns; /**< waits of this region beyond a spin */
+    int64_t lost_ns; /**< in barriers of this region, beyond spins */
     pthread_t thread;
-    char pad[LINE - 24 - sizeof(pthread_t)];
+    _Atomic int cpu; /**< where it last arrived */
+    char pad[LINE - 28 - sizeof(pthread_t)];
 } seat;
 _Static_assert(sizeof(flag) == LINE && sizeof(seat) == 3 * LINE, "one cache line pair each");
 
@@ -58,6 +60,7 @@ struct aios_pool {
     uint32_t gen;       /**< barriers before this region */
     uint32_t spin_us;
     uint32_t pin;
+    uint32_t strikes;   /**< regions in a row that lost much */
     int64_t hold_ns, trial_at; /**< how long fewer threads run, and until when */
     bool started, crowded, stop;
     _Atomic uint32_t busy;
@@ -117,8 +120,37 @@ static void flag_park(flag *f, uint32_t gen)
     atomic_fetch_sub(&f->parked, 1);
 }
 
+/*
+ * Systems may wake a worker on the CPU of its waker and leave another one idle; two threads of a region on one CPU hold each other
+ * up. Moves worker `me` to one of its CPUs where none of the others was.
+ */
+static void step_aside(const aios_pool *pool, const seat *me)
+{
+    cpu_set_t allowed, one;
+    bool alone = true;
+    if (!me->tid || pool->pin || sched_getaffinity(0, sizeof allowed, &allowed))
+        return;
+    cpu_set_t rest = allowed;
+    for (uint32_t i = 0; i < pool->n_active; i++) {
+        int cpu = atomic_load_explicit(&pool->seats[i].cpu, memory_order_relaxed);
+        if (i == me->tid || cpu < 0 || cpu >= CPU_SETSIZE)
+            continue;
+        alone = alone && cpu != atomic_load_explicit(&me->cpu, memory_order_relaxed);
+        CPU_CLR((size_t)cpu, &rest);
+    }
+    for (int cpu = 0; !alone && cpu < CPU_SETSIZE; cpu++) {
+        if (!CPU_ISSET((size_t)cpu, &rest))
+            continue;
+        CPU_ZERO(&one);
+        CPU_SET((size_t)cpu, &one);
+        if (!sched_setaffinity(0, sizeof one, &one))
+            sched_setaffinity(0, sizeof allowed, &allowed);
+        return;
+    }
+}
+
 /* Spins (not if there are more threads than CPUs), yields, parks. Returns the time beyond that of a spin. */
-static int64_t flag_wait(const aios_pool *pool, flag *f, uint32_t gen)
+static int64_t flag_wait(const aios_pool *pool, const seat *me, flag *f, uint32_t gen)
 {
     if (reached(f, gen))
         return 0;
@@ -131,6 +163,7 @@ static int64_t flag_wait(const aios_pool *pool, flag *f, uint32_t gen)
         }
         now = clock_ns();
     }
+    step_aside(pool, me);
     while (!pool->crowded && now < start + (int64_t)PARK_US * 1000) {
         sched_yield();
         now = clock_ns();
@@ -144,14 +177,16 @@ static int64_t flag_wait(const aios_pool *pool, flag *f, uint32_t gen)
 
 /* ---- barrier -------------------------------------------------------------------------------------------------------- */
 
-/* Waits until everyone below has arrived, then tells the parent. */
-static void arrive(aios_pool *pool, seat *me, uint32_t gen)
+/* Waits until everyone below has arrived, then tells the parent. Returns the time beyond spins. */
+static int64_t arrive(aios_pool *pool, seat *me, uint32_t gen)
 {
     uint32_t first = me->tid * FAN_IN + 1;
+    int64_t lost = 0;
     for (uint32_t i = first; i < first + FAN_IN && i < pool->n_active; i++)
-        me->lost_ns += flag_wait(pool, &pool->seats[i].arrived, gen);
+        lost += flag_wait(pool, me, &pool->seats[i].arrived, gen);
     if (me->tid)
         flag_set(&me->arrived, gen);
+    return lost;
 }
 
 void aios__pool_barrier(aios_pool *pool, uint32_t tid)
@@ -160,9 +195,10 @@ void aios__pool_barrier(aios_pool *pool, uint32_t tid)
     if (pool->n_active == 1)
         return;
     uint32_t gen = ++me->gen;
-    arrive(pool, me, gen);
+    atomic_store_explicit(&me->cpu, sched_getcpu(), memory_order_relaxed);
+    me->lost_ns += arrive(pool, me, gen);
     if (tid)
-        me->lost_ns += flag_wait(pool, &pool->go, gen);
+        me->lost_ns += flag_wait(pool, me, &pool->go, gen);
     else
         flag_set(&pool->go, gen);
 }
@@ -174,7 +210,7 @@ static void *work(void *arg)
     seat *me = arg;
     aios_pool *pool = me->pool;
     for (uint32_t region = 1;; region++) {
-        flag_wait(pool, &me->start, region);
+        flag_wait(pool, me, &me->start, region);
         if (pool->stop)
             return NULL;
         me->gen = pool->gen;
@@ -259,10 +295,13 @@ static void judge(aios_pool *pool, uint32_t n, int64_t from)
     int64_t now = clock_ns(), took = now - from, lost = 0;
     for (uint32_t i = 0; i < n; i++)
         lost += pool->seats[i].lost_ns;
-    if (lost <= took * n / LOST_PART) {
+    if (lost <= took * (n - 1) / 2) {
         pool->hold_ns = pool->hold_ns / 2;
+        pool->strikes = 0;
         return;
     }
+    if (++pool->strikes < STRIKES)
+        return;
     pool->hold_ns = took * HOLD_TIMES > pool->hold_ns * 2 ? took * HOLD_TIMES : pool->hold_ns * 2;
     if (pool->hold_ns > (int64_t)HOLD_MAX_MS * 1000000)
         pool->hold_ns = (int64_t)HOLD_MAX_MS * 1000000;
@@ -390,6 +429,7 @@ int aios_pool_new(aios_ctx *ctx, const aios_pool_config *cfg, aios_pool **out, a
     for (uint32_t i = 0; i < c.n_threads; i++) {
         pool->seats[i].pool = pool;
         pool->seats[i].tid = i;
+        atomic_init(&pool->seats[i].cpu, -1);
     }
     *out = pool;
     return AIOS_OK;

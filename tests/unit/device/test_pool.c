@@ -132,7 +132,8 @@ static void threads_that_hold_each_other_up_rest_for_a_while(void **state)
     aios_ctx *ctx = test_ctx(NULL, 0);
     struct slow s = {.pool = make_pool(ctx, 4, 0, 0)};
     uint32_t n = 0;
-    assert_int_equal(aios__pool_spmd(s.pool, late_thread, &s), 0);
+    for (uint32_t i = 0; i < 2; i++)
+        assert_int_equal(aios__pool_spmd(s.pool, late_thread, &s), 0);
     assert_int_equal(aios__pool_spmd(s.pool, count_threads, &n), 0);
     assert_true(n < 4);
     usleep(500000); /* longer than they rest after a region of 20 ms */
