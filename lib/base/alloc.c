@@ -27,7 +27,41 @@ void aios__heap_init(aios__heap *h, const aios_env *env, uint64_t budget, aios_p
     atomic_store(&h->budget, budget);
     h->pressure = fn;
     h->pressure_user = user;
+    h->lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
 }
+
+/* ---- memory that is kept until it is needed ----------------------------------------------------------------------- */
+
+void aios__reclaimer_add(aios__heap *h, aios__reclaimer *r)
+{
+    pthread_mutex_lock(&h->lock);
+    r->next = h->reclaimers;
+    h->reclaimers = r;
+    pthread_mutex_unlock(&h->lock);
+}
+
+void aios__reclaimer_remove(aios__heap *h, aios__reclaimer *r)
+{
+    pthread_mutex_lock(&h->lock);
+    aios__reclaimer **at = &h->reclaimers;
+    while (*at && *at != r)
+        at = &(*at)->next;
+    if (*at)
+        *at = r->next;
+    pthread_mutex_unlock(&h->lock);
+}
+
+size_t aios__reclaim(aios__heap *h, size_t n)
+{
+    size_t got = 0;
+    pthread_mutex_lock(&h->lock);
+    for (aios__reclaimer *r = h->reclaimers; r && got < n; r = r->next)
+        got += r->fn(r->user, n - got);
+    pthread_mutex_unlock(&h->lock);
+    return got;
+}
+
+/* ---- the budget --------------------------------------------------------------------------------------------------- */
 
 static void raise_peak(_Atomic uint64_t *peak, uint64_t now)
 {
@@ -67,6 +101,8 @@ int aios__charge(aios__heap *h, uint32_t kind, size_t n, aios_error *err)
     bool asked = false;
     while (!take(h, n, &used)) {
         uint64_t budget = atomic_load(&h->budget);
+        if (aios__reclaim(h, n))
+            continue;
         if (asked || !h->pressure || !h->pressure(h->pressure_user, used, budget, n)) {
             atomic_fetch_add(&h->refused, 1);
             return aios__fail_need(err, AIOS_EBUDGET, budget > used ? budget - used : 0, n,
@@ -108,6 +144,8 @@ void *aios__realloc(aios__heap *h, uint32_t kind, void *p, size_t n, aios_error 
     if (total > old_total && aios__charge(h, kind, total - old_total, err))
         return NULL;
     head *new = h->env->realloc(h->env->user, old, old_total, total);
+    while (!new && aios__reclaim(h, total))
+        new = h->env->realloc(h->env->user, old, old_total, total);
     if (!new) {
         if (total > old_total)
             aios__uncharge(h, kind, total - old_total);
@@ -170,6 +208,8 @@ int aios__heap_set_budget(aios__heap *h, uint64_t budget, aios_error *err)
 {
     uint64_t old = atomic_exchange(&h->budget, budget);
     uint64_t used = atomic_load(&h->used), mine = budget;
+    while (used > budget && aios__reclaim(h, (size_t)(used - budget)))
+        used = atomic_load(&h->used);
     if (budget >= used)
         return AIOS_OK;
     atomic_compare_exchange_strong(&h->budget, &mine, old); /* unless another thread has set one since */

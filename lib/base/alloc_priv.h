@@ -2,6 +2,7 @@
 #ifndef AIOS_LIB_ALLOC_PRIV_H
 #define AIOS_LIB_ALLOC_PRIV_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include "base/base.h"
@@ -12,6 +13,8 @@ struct aios__heap {
     _Atomic uint64_t by_kind[AIOS_MEM_COUNT], peak_by_kind[AIOS_MEM_COUNT];
     aios_pressure_fn *pressure;
     void *pressure_user;
+    pthread_mutex_t lock; /**< guards reclaimers */
+    aios__reclaimer *reclaimers;
 };
 
 void aios__heap_init(aios__heap *h, const aios_env *env, uint64_t budget, aios_pressure_fn *fn, void *user);

@@ -57,6 +57,21 @@ char *aios__strndup(aios__heap *h, uint32_t kind, const char *s, size_t n, aios_
 int aios__charge(aios__heap *h, uint32_t kind, size_t n, aios_error *err);
 void aios__uncharge(aios__heap *h, uint32_t kind, size_t n);
 
+/**
+ * Who keeps memory only as long as nobody needs it: asked before a request of `need` bytes is refused, and gives back what it can, up
+ * to that; returns how much (0: nothing left). It may free, but not allocate. The locks it takes must never be held over a request.
+ */
+typedef struct aios__reclaimer {
+    size_t (*fn)(void *user, size_t need);
+    void *user;
+    struct aios__reclaimer *next;
+} aios__reclaimer;
+void aios__reclaimer_add(aios__heap *h, aios__reclaimer *r);
+/** Once it returns, r->fn does not run and will not. */
+void aios__reclaimer_remove(aios__heap *h, aios__reclaimer *r);
+/** Asks all reclaimers for n bytes; returns what was given back. */
+size_t aios__reclaim(aios__heap *h, size_t n);
+
 /* ---- ctx.c ---------------------------------------------------------------------------------------------------- */
 
 aios__heap *aios__ctx_heap(aios_ctx *ctx);

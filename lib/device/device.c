@@ -196,7 +196,9 @@ int aios__device_alloc(aios_device *dev, const aios_device_alloc_args *args, uin
     if (rc)
         return rc;
     *out = (aios_device_mem)AIOS_INIT(aios_device_mem);
-    rc = dev->ops.alloc(dev->self, &a, out, err);
+    do
+        rc = dev->ops.alloc(dev->self, &a, out, err);
+    while (rc == AIOS_ENOMEM && aios__reclaim(heap, a.n_bytes));
     if (rc) {
         aios__uncharge(heap, kind, charged);
         return rc;

@@ -268,6 +268,22 @@ void aios__pages_put(aios__pages *p, void *page)
         free_slab(p, drop);
 }
 
+size_t aios__pages_trim(aios__pages *p)
+{
+    size_t got = 0;
+    pthread_mutex_lock(&p->lock);
+    for (uint32_t i = p->n_slabs; p->idle_bytes && i-- > 0;) {
+        slab *s = p->sorted[i];
+        if (s->n_used)
+            continue;
+        got += s->charged;
+        remove_slab(p, s);
+        free_slab(p, s);
+    }
+    pthread_mutex_unlock(&p->lock);
+    return got;
+}
+
 void aios__pages_free(aios__pages *p)
 {
     if (!p)

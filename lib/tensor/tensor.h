@@ -25,6 +25,8 @@ typedef struct aios__pages aios__pages;
 int aios__pages_new(aios_device *dev, size_t page_bytes, size_t keep_bytes, uint32_t kind, aios__pages **out, aios_error *err);
 void *aios__pages_get(aios__pages *p, aios_error *err);
 void aios__pages_put(aios__pages *p, void *page);
+/** Gives back what is idle; returns the bytes. */
+size_t aios__pages_trim(aios__pages *p);
 void aios__pages_free(aios__pages *p);
 
 #endif

@@ -29,6 +29,13 @@ static inline bool aios__layer_has_window(const aios__hparams *hp, uint32_t il)
     return hp->window && (!hp->window_period || il % hp->window_period + 1 < hp->window_period);
 }
 
+/** Number of a layer among those that have a window, or among those that have none. */
+static inline uint32_t aios__layer_in_class(const aios__hparams *hp, uint32_t il)
+{
+    uint32_t n_global = !hp->window ? il : hp->window_period ? il / hp->window_period : 0;
+    return aios__layer_has_window(hp, il) ? il - n_global : n_global;
+}
+
 /** Weights of one layer; absent ones are zero. */
 typedef struct aios__layer {
     aios__panels q, k, v, o, gate, up, down;

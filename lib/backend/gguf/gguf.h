@@ -124,7 +124,7 @@ typedef struct aios__gguf_session {
 int aios__gguf_turn_start(aios__gguf_session *s, const aios_request *req, aios_error *err);
 int aios__gguf_turn_step(aios__gguf_session *s, const aios_sink *sink, aios_error *err);
 void aios__gguf_turn_end(aios__gguf_session *s);
-/** Keeps what the cache shares with ids and forgets the rest; at most n - 1 of them. */
+/** Begins with what this cache or another has computed of ids, at most n - 1 of them; gives their number. */
 uint32_t aios__session_reuse(aios__gguf_session *s, const int32_t *ids, uint32_t n);
 
 /* ---- inspect.c ---------------------------------------------------------------------------------------------------- */

@@ -27,6 +27,8 @@ static int backend_probe(void *user, const aios_backend_open_args *args, aios_er
     rc = rc ? rc : aios__net_plan(args->ctx, g, &need, err);
     rc = rc ? rc : aios__vocab_new(args->ctx, g, &v, err);
     rc = rc ? rc : aios_ctx_usage(args->ctx, &usage);
+    if (!rc && need > usage.budget - usage.used && aios__reclaim(aios__ctx_heap(args->ctx), (size_t)need))
+        rc = aios_ctx_usage(args->ctx, &usage);
     if (!rc && need > usage.budget - (usage.used < usage.budget ? usage.used : usage.budget))
         rc = aios__fail_need(err, AIOS_EBUDGET, usage.budget - usage.used, need,
                              "%s: the weights need %llu bytes, but %llu of the budget of %llu are in use", args->path, (unsigned long long)need,
@@ -156,6 +158,7 @@ static int compute(aios__gguf_session *s, const int32_t *ids, uint32_t n, aios_e
         if (rc)
             return rc;
     }
+    aios__kv_settle(s->kv);
     return AIOS_OK;
 }
 
@@ -322,6 +325,8 @@ static int model_embed(void *model, const char *s, size_t n, float *out, uint32_
     if (!rc && ids.n > m->n_ctx)
         rc = aios__fail_need(err, AIOS_ECONTEXT, m->n_ctx, ids.n, "the text has %u tokens, but the context holds %u", ids.n, m->n_ctx);
     rc = rc ? rc : aios__kv_new(m->net, m->n_ctx, &kv, err);
+    if (!rc)
+        kv->unshared = true; /* no prompt will begin like this text */
     rc = rc ? rc : sum_hidden(kv, &ids, states, sum, err);
     for (uint32_t d = 0; !rc && d < n_embd; d++)
         length += sum[d] * sum[d];

@@ -3,9 +3,6 @@
 
 #include "backend/gguf/net.h"
 
-/* Idle KV blocks kept for the next session. */
-#define KEEP_BYTES ((size_t)32 << 20)
-
 static int find_arch(aios__net *net, const aios__gguf *g, aios_error *err)
 {
     aios__gstr name = {0};
@@ -62,16 +59,6 @@ static int set_rope(aios__net *net, aios_error *err)
     return AIOS_OK;
 }
 
-static int set_pages(aios__net *net, aios_error *err)
-{
-    const aios__hparams *hp = &net->hp;
-    size_t n = (size_t)hp->n_layer * hp->n_head_kv * 2;
-    if (!aios__mul_size(n, (size_t)AIOS__KV_PAGE * hp->head_dim * sizeof(uint16_t), &n))
-        return aios__fail(err, AIOS_EFORMAT, "the cache of one token is too large");
-    net->kv_block_bytes = n;
-    return aios__pages_new(aios__device_cpu(net->ctx), n, KEEP_BYTES, AIOS_MEM_KV, &net->pages, err);
-}
-
 static int make_pool(aios__net *net, uint32_t n_threads, aios_error *err)
 {
     aios_pool_config cfg = AIOS_INIT(aios_pool_config);
@@ -97,7 +84,7 @@ int aios__net_open(aios_ctx *ctx, const aios__gguf *g, const aios__load_args *ar
     rc = rc ? rc : make_pool(net, args->n_threads, err);
     rc = rc ? rc : aios__weights_load(net, g, args, err);
     rc = rc ? rc : set_rope(net, err);
-    rc = rc ? rc : set_pages(net, err);
+    rc = rc ? rc : aios__kv_store_init(&net->kv, ctx, &net->hp, err);
     rc = rc ? rc : aios__work_new(net, err);
     if (!rc && pthread_mutex_init(&net->lock, NULL))
         rc = aios__fail(err, AIOS_ENOMEM, "no lock could be made for the model");
@@ -116,8 +103,7 @@ void aios__net_free(aios__net *net)
         return;
     aios_pool_free(net->pool);
     aios__work_free(net);
-    if (net->pages)
-        aios__pages_free(net->pages);
+    aios__kv_store_destroy(&net->kv);
     aios__free(net->heap, net->inv_freq[0]);
     aios__weights_free(net);
     if (net->has_lock)

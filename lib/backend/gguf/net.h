@@ -6,7 +6,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "backend/gguf/arch.h"
+#include "backend/gguf/kv.h"
 
 /** The code of a failed allocation: ENOMEM or EBUDGET as err says. */
 static inline int aios__no_memory(const aios_error *err)
@@ -30,8 +30,7 @@ typedef struct aios__net {
     int32_t main_dtype;      /**< of most bytes */
     uint64_t n_params;
     float *inv_freq[2];      /**< n_rot / 2 rotation speeds: global, window layers */
-    aios__pages *pages;      /**< KV blocks */
-    size_t kv_block_bytes;
+    aios__kv_store kv;       /**< blocks of all its sessions */
     struct aios__work *work; /**< scratch of one batch */
     pthread_mutex_t lock;    /**< one batch at a time */
     bool has_lock;
@@ -66,36 +65,14 @@ void aios__weights_free(aios__net *net);
 /** Only checks and sizes; sets hp.n_vocab. */
 int aios__weights_plan(aios__net *net, const aios__gguf *g, uint64_t *n_bytes, aios_error *err);
 
-/* ---- kv.c: what a session has computed -------------------------------------------------------------------------- */
+/* ---- kv.h: what sessions have computed --------------------------------------------------------------------------- */
 
-/** 64 positions of all layers and heads; shared by forks until one of them writes. */
-typedef struct aios__kv_block {
-    _Atomic uint32_t refs;
-    uint16_t *data; /**< [layer][kv head][K page, V page] */
-} aios__kv_block;
-
-typedef struct aios__kv {
-    aios__net *net;
-    aios__kv_block **blocks;
-    uint32_t n_blocks, cap;
-    int32_t *ids;    /**< tokens in the cache */
-    uint32_t n;      /**< positions computed */
-    uint32_t n_ctx;
-    uint32_t ids_cap;
-} aios__kv;
-
-int aios__kv_new(aios__net *net, uint32_t n_ctx, aios__kv **out, aios_error *err);
-void aios__kv_free(aios__kv *kv);
-/** Room for n more positions that may be written: new blocks, and a copy of a shared one. ECONTEXT, EBUDGET. */
-int aios__kv_reserve(aios__kv *kv, uint32_t n, aios_error *err);
-/** Forgets the positions from n on. */
-void aios__kv_truncate(aios__kv *kv, uint32_t n);
-int aios__kv_fork(const aios__kv *kv, aios__kv **out, aios_error *err);
 /** K page of a layer and head; the V page is AIOS__KV_PAGE * head_dim behind it. */
 static inline uint16_t *aios__kv_page(const aios__kv *kv, uint32_t il, uint32_t head, uint32_t block)
 {
     const aios__hparams *hp = &kv->net->hp;
-    return kv->blocks[block]->data + ((size_t)il * hp->n_head_kv + head) * 2 * AIOS__KV_PAGE * hp->head_dim;
+    const aios__kv_part *part = &kv->blocks[block]->part[aios__layer_has_window(hp, il)];
+    return part->data + ((size_t)aios__layer_in_class(hp, il) * hp->n_head_kv + head) * 2 * AIOS__KV_PAGE * hp->head_dim;
 }
 
 /* ---- eval.c ----------------------------------------------------------------------------------------------------- */

@@ -11,11 +11,7 @@ enum { MAX_CALLS = 16, FORCED_BYTES = 256 };
 
 uint32_t aios__session_reuse(aios__gguf_session *s, const int32_t *ids, uint32_t n)
 {
-    uint32_t same = 0, max = n ? n - 1 : 0; /* the last one is computed for its logits */
-    while (same < max && same < s->kv->n && s->kv->ids[same] == ids[same])
-        same++;
-    aios__kv_truncate(s->kv, same);
-    return same;
+    return aios__kv_resume(s->kv, ids, n ? n - 1 : 0); /* the last one is computed for its logits */
 }
 
 static int make_room(aios__gguf_session *s, aios_error *err)
@@ -336,11 +332,13 @@ static int retry(aios__gguf_session *s, const aios_sink *sink, aios_error *err)
         return aios__fail(err, AIOS_EINTERNAL, "a reply that begins anew at token %u of %u", t->text_at, s->kv->n);
     t->todo[0] = s->kv->ids[t->text_at - 1]; /* computed again for its logits */
     t->n_todo = 1;
-    aios__kv_truncate(s->kv, t->text_at - 1);
+    int rc = aios__kv_rewind(s->kv, t->text_at - 1, err);
+    if (rc)
+        return rc;
     t->reply.state = t->reply.cut_calls ? AIOS__REPLY_TEXT : AIOS__REPLY_CALLS;
     if (t->reply.cut_calls)
         return begin_answer(s, sink, err);
-    int rc = aios_walk_new(t->call_grammar, &t->walks[1], err);
+    rc = aios_walk_new(t->call_grammar, &t->walks[1], err);
     return rc ? rc : AIOS_AGAIN;
 }
 
@@ -480,11 +478,14 @@ static int choose(aios__gguf_session *s, int32_t *id, aios_error *err)
 static int prefill(aios__gguf_session *s, aios_error *err)
 {
     aios__turn *t = &s->turn;
+    uint32_t before = s->kv->n;
+    t->n_cached += aios__session_reuse(s, t->prompt.p, t->prompt.n) - before; /* another session may have computed more since */
     uint32_t n = t->prompt.n - s->kv->n;
     n = n < AIOS__CHUNK ? n : AIOS__CHUNK;
     bool last = s->kv->n + n == t->prompt.n;
     int rc = aios__kv_eval(s->kv, t->prompt.p + s->kv->n, n, last ? s->logits : NULL, last ? 1 : 0, err);
     t->picked = !rc && last;
+    aios__kv_settle(s->kv);
     return rc ? rc : AIOS_AGAIN;
 }
 
