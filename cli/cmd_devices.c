@@ -30,6 +30,22 @@ static json_t *cpu_json(const aios_cpu_info *i)
                      "memory_free", (json_int_t)i->memory_free, "transparent_huge_pages", thp[i->thp % 3]);
 }
 
+static void print_rates(const char *who, double read, double f32, double int8, double bf16)
+{
+    printf("rates   %s: read %.1f GB/s, f32 %.1f GFLOP/s, int8 %.1f GOP/s", who, read / 1e9, f32 / 1e9, int8 / 1e9);
+    if (bf16 > 0)
+        printf(", bf16 %.1f GFLOP/s", bf16 / 1e9);
+    putchar('\n');
+}
+
+static json_t *rates_json(const aios_cpu_rates *r)
+{
+    return json_pack("{s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f}", "read_bytes_per_s", r->read_bytes_per_s, "f32_flop_per_s", r->f32_flop_per_s,
+                     "int8_op_per_s", r->int8_op_per_s, "bf16_flop_per_s", r->bf16_flop_per_s, "read_bytes_per_s_1", r->read_bytes_per_s_1,
+                     "f32_flop_per_s_1", r->f32_flop_per_s_1, "int8_op_per_s_1", r->int8_op_per_s_1, "bf16_flop_per_s_1",
+                     r->bf16_flop_per_s_1);
+}
+
 static void print_text(aios_ctx *ctx, const aios_cpu_info *i, const aios_cpu_rates *r)
 {
     printf("cpu     %s (%s)\n", i->model, i->vendor);
@@ -47,9 +63,10 @@ static void print_text(aios_ctx *ctx, const aios_cpu_info *i, const aios_cpu_rat
         aios_device_info_get(aios_device_at(ctx, k), &d);
         printf("device  %u: %s (%s), %u units\n", k, d.name, d.description, d.n_units);
     }
-    if (r->read_bytes_per_s > 0)
-        printf("rates   read %.1f GB/s, f32 %.1f GFLOP/s, int8 %.1f GOP/s\n", r->read_bytes_per_s / 1e9, r->f32_flop_per_s / 1e9,
-               r->int8_op_per_s / 1e9);
+    if (r->read_bytes_per_s > 0) {
+        print_rates("all threads", r->read_bytes_per_s, r->f32_flop_per_s, r->int8_op_per_s, r->bf16_flop_per_s);
+        print_rates("one thread", r->read_bytes_per_s_1, r->f32_flop_per_s_1, r->int8_op_per_s_1, r->bf16_flop_per_s_1);
+    }
 }
 
 int cmd_devices(cli *c)
@@ -67,8 +84,7 @@ int cmd_devices(cli *c)
     } else if (c->json) {
         json_t *o = json_pack("{s:o,s:o}", "cpu", cpu_json(&info), "devices", devices_json(ctx));
         if (c->probe)
-            json_object_set_new(o, "rates", json_pack("{s:f,s:f,s:f}", "read_bytes_per_s", rates.read_bytes_per_s, "f32_flop_per_s",
-                                                      rates.f32_flop_per_s, "int8_op_per_s", rates.int8_op_per_s));
+            json_object_set_new(o, "rates", rates_json(&rates));
         cli_print_json(o);
     } else {
         print_text(ctx, &info, &rates);

@@ -11,8 +11,10 @@ import os
 import pathlib
 import random
 import re
+import statistics
 import subprocess
 import sys
+import tempfile
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -29,13 +31,18 @@ def parse_test(name):
     return m[1], int(m[2]), int(m[3] or 1)
 
 
+def repeats(n):
+    """Runs that make one measurement of a prompt, whose median counts: short ones are noisy."""
+    return min(8, max(1, 128 // n))
+
+
 class Engine:
     variants = [""]   # settings of which the best counts
 
     def run(self, test, variant=""):
         kind, n, n_seq = parse_test(test)
         if kind == "pp":
-            return self.prefill(n, variant)
+            return statistics.median(self.prefill(n, variant) for _ in range(repeats(n)))
         return self.decode(n, variant) if n_seq == 1 else self.decode_batch(n, n_seq, variant)
 
     def can(self, test):
@@ -194,28 +201,26 @@ class LlamaBench(Engine):
     def __init__(self, path, threads, _, program):
         self.path, self.threads, self.program = path, threads, program
 
+    def run(self, test, variant=""):
+        kind, n, n_seq = parse_test(test)
+        return self.decode_batch(n, n_seq, variant) if n_seq > 1 else self.bench(variant, kind, n)
+
     def flags(self, variant):
         return dict(f.split("=") for f in variant.split(","))
 
     def bench(self, variant, kind, n):
         f = self.flags(variant)
         p, g = (n, 0) if kind == "pp" else (0, n)
-        cmd = [self.program, "-m", self.path, "-t", self.threads, "-p", p, "-n", g, "-r", 1, "-fa", f["fa"], "-rtr", f["rtr"], "-o", "json"]
+        cmd = [self.program, "-m", self.path, "-t", self.threads, "-p", p, "-n", g, "-r", repeats(n) if p else 1, "-fa", f["fa"], "-rtr", f["rtr"], "-o", "json"]
         out = subprocess.run([str(x) for x in cmd], capture_output=True, text=True, check=True).stdout
-        return json.loads(out[out.index("["):])[0]["avg_ts"]
-
-    def prefill(self, n, variant):
-        return self.bench(variant, "pp", n)
-
-    def decode(self, n, variant):
-        return self.bench(variant, "tg", n)
+        return statistics.median(json.loads(out[out.index("["):])[0]["samples_ts"])
 
     def decode_batch(self, n, n_seq, variant):
         f = self.flags(variant)
         cmd = [os.path.join(os.path.dirname(self.program), "llama-batched-bench"), "-m", self.path, "-t", self.threads, "-c", N_SEQ_CTX * n_seq,
                "-b", 2048, "-ub", 512, "-npp", PREFIX, "-ntg", n, "-npl", n_seq, *(["-fa", "on"] if f["fa"] == "1" else ["-fa", "off"]),
                *(["-rtr"] if f["rtr"] == "1" else [])]
-        out = subprocess.run([str(x) for x in cmd], capture_output=True, text=True, check=True)
+        out = subprocess.run([str(x) for x in cmd], capture_output=True, text=True, check=True, cwd=tempfile.gettempdir())  # writes a log
         row = next(line for line in (out.stdout + out.stderr).splitlines() if re.match(rf"\|\s*{PREFIX} \|\s*{n} \|", line))
         return float(row.split("|")[8])
 
@@ -225,4 +230,4 @@ def open_engine(name, path, threads):
     m = re.match(r"(.+?)(?::([a-z0-9]+))?(?:@(\d+))?$", name)
     kind, level, threads = m[1], m[2], int(m[3] or threads)
     made = {"aios": Aios, "llama.cpp": LlamaCpp, "openvino": OpenVino}.get(kind)
-    return made(path, threads, level) if made else LlamaBench(path, threads, level, kind)
+    return made(path, threads, level) if made else LlamaBench(os.path.abspath(path), threads, level, os.path.abspath(kind))

@@ -63,6 +63,8 @@ typedef struct aios_cpu_rates {
     double read_bytes_per_s;  /**< memory read bandwidth, all pool threads */
     double f32_flop_per_s;    /**< FMA peak */
     double int8_op_per_s;     /**< int8 multiply-add peak of the level in use (2 ops each) */
+    double bf16_flop_per_s;   /**< bf16 dot product peak of the level in use; 0: it has none */
+    double read_bytes_per_s_1, f32_flop_per_s_1, int8_op_per_s_1, bf16_flop_per_s_1; /**< the same of one thread */
 } aios_cpu_rates;
 
 /** Options of a pool. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Measured rates of the CPU: how fast memory is read, and the peaks of multiply-add at the level in use. */
+/* Measured rates of the CPU: how fast memory is read, and the peaks of multiply-add at the level in use. Each rate is the best of
+ * several short phases: neighbours and moods of the memory only ever take away. */
 #include <time.h>
 
 #include "device/device_priv.h"
@@ -8,7 +9,7 @@
 #include <immintrin.h>
 #endif
 
-enum { PHASE_MS = 150, BUFFER_MAX = 512 << 20, BUFFER_MIN = 32 << 20, SLOT = 128, ROUNDS = 2048 };
+enum { READ_MS = 20, COMPUTE_MS = 10, N_ROUNDS = 4, BUFFER_MAX = 512 << 20, BUFFER_MIN = 32 << 20, SLOT = 128, ROUNDS = 2048, MAX_WORKERS = 1023 };
 
 /** Work of one call: reads or computes, returns how many bytes or operations that was. *sink keeps the result alive. */
 typedef uint64_t work_fn(const uint8_t *p, size_t n, uint64_t *sink);
@@ -65,18 +66,31 @@ static uint64_t int8_scalar(const uint8_t *p, size_t n, uint64_t *sink)
 /* Registers that the compiler must believe to change each round, so that no loop is folded. */
 #define OPAQUE(v) __asm__ volatile("" : "+x"(v))
 
-__attribute__((target("avx2,fma"))) static uint64_t read_avx2(const uint8_t *p, size_t n, uint64_t *sink)
+/* n_streams places of memory in turn, a pair of lines of each: more streams keep more reads under way. */
+__attribute__((target("avx2,fma"), always_inline)) static inline uint64_t read_streams(const uint8_t *p, size_t n, uint64_t *sink, size_t n_streams)
 {
     __m256i a = _mm256_setzero_si256(), b = a, c = a, d = a;
-    for (size_t i = 0; i + 128 <= n; i += 128) {
-        a = _mm256_xor_si256(a, _mm256_loadu_si256((const void *)(p + i)));
-        b = _mm256_xor_si256(b, _mm256_loadu_si256((const void *)(p + i + 32)));
-        c = _mm256_xor_si256(c, _mm256_loadu_si256((const void *)(p + i + 64)));
-        d = _mm256_xor_si256(d, _mm256_loadu_si256((const void *)(p + i + 96)));
-    }
+    size_t part = n / n_streams / 128 * 128;
+    for (size_t i = 0; i < part; i += 128)
+        for (const uint8_t *q = p + i, *end = q + n_streams * part; q < end; q += part) {
+            a = _mm256_xor_si256(a, _mm256_loadu_si256((const void *)q));
+            b = _mm256_xor_si256(b, _mm256_loadu_si256((const void *)(q + 32)));
+            c = _mm256_xor_si256(c, _mm256_loadu_si256((const void *)(q + 64)));
+            d = _mm256_xor_si256(d, _mm256_loadu_si256((const void *)(q + 96)));
+        }
     a = _mm256_xor_si256(_mm256_xor_si256(a, b), _mm256_xor_si256(c, d));
     *sink += (uint64_t)_mm256_extract_epi64(a, 0) ^ (uint64_t)_mm256_extract_epi64(a, 2);
-    return n / 128 * 128;
+    return n_streams * part;
+}
+
+__attribute__((target("avx2,fma"))) static uint64_t read_avx2(const uint8_t *p, size_t n, uint64_t *sink)
+{
+    return read_streams(p, n, sink, 1);
+}
+
+__attribute__((target("avx2,fma"))) static uint64_t read_avx2_many(const uint8_t *p, size_t n, uint64_t *sink)
+{
+    return read_streams(p, n, sink, 2);
 }
 
 __attribute__((target("avx2,fma"))) static uint64_t f32_avx2(const uint8_t *p, size_t n, uint64_t *sink)
@@ -163,6 +177,23 @@ __attribute__((target("avx512f,avx512vnni"))) static uint64_t int8_avx512vnni(co
     return (uint64_t)ROUNDS * 16 * 64 * 2;
 }
 
+__attribute__((target("avx512f,avx512bf16"))) static uint64_t bf16_avx512bf16(const uint8_t *p, size_t n, uint64_t *sink)
+{
+    __m512 a[16];
+    __m512i x = _mm512_loadu_si512(p);
+    AIOS__UNUSED(n);
+    for (uint32_t j = 0; j < 16; j++)
+        a[j] = _mm512_setzero_ps();
+    for (uint32_t i = 0; i < ROUNDS; i++) {
+#pragma GCC unroll 16
+        for (uint32_t j = 0; j < 16; j++)
+            a[j] = _mm512_dpbf16_ps(a[j], (__m512bh)x, (__m512bh)x);
+    }
+    for (uint32_t j = 0; j < 16; j++)
+        *sink += (uint64_t)_mm512_cvtss_f32(a[j]);
+    return (uint64_t)ROUNDS * 16 * 32 * 2;
+}
+
 __attribute__((target("avx2,avxvnni"))) static uint64_t int8_avxvnni(const uint8_t *p, size_t n, uint64_t *sink)
 {
     __m256i a[12], x = _mm256_loadu_si256((const void *)p), w = x;
@@ -180,89 +211,112 @@ __attribute__((target("avx2,avxvnni"))) static uint64_t int8_avxvnni(const uint8
 }
 #endif
 
+enum { READ, READ_MANY, F32, INT8, BF16, N_LOOPS };
+
 /* Ascending; a row replaces what it names where its level is there. */
 static const struct row {
     uint32_t isa;
-    work_fn *read, *f32, *int8;
+    work_fn *loops[N_LOOPS];
 } rows[] = {
-    {AIOS__ISA_SCALAR, read_scalar, f32_scalar, int8_scalar},
+    {AIOS__ISA_SCALAR, {[READ] = read_scalar, [F32] = f32_scalar, [INT8] = int8_scalar}},
 #if defined(__x86_64__)
-    {AIOS__ISA_AVX2, read_avx2, f32_avx2, int8_avx2},
-    {AIOS__ISA_AVXVNNI, NULL, NULL, int8_avxvnni},
-    {AIOS__ISA_AVX512, NULL, f32_avx512, int8_avx512},
-    {AIOS__ISA_AVX512VNNI, NULL, NULL, int8_avx512vnni},
+    {AIOS__ISA_AVX2, {[READ] = read_avx2, [READ_MANY] = read_avx2_many, [F32] = f32_avx2, [INT8] = int8_avx2}},
+    {AIOS__ISA_AVXVNNI, {[INT8] = int8_avxvnni}},
+    {AIOS__ISA_AVX512, {[F32] = f32_avx512, [INT8] = int8_avx512}},
+    {AIOS__ISA_AVX512VNNI, {[INT8] = int8_avx512vnni}},
+    {AIOS__ISA_AVX512BF16, {[BF16] = bf16_avx512bf16}},
 #endif
+};
+
+/* Where the rate of a loop goes, for all threads and for one. */
+static const struct rate {
+    uint32_t phase_ms;
+    size_t at, at_one;
+} rates[N_LOOPS] = {
+    [READ] = {READ_MS, offsetof(aios_cpu_rates, read_bytes_per_s), offsetof(aios_cpu_rates, read_bytes_per_s_1)},
+    [READ_MANY] = {READ_MS, offsetof(aios_cpu_rates, read_bytes_per_s), offsetof(aios_cpu_rates, read_bytes_per_s_1)},
+    [F32] = {COMPUTE_MS, offsetof(aios_cpu_rates, f32_flop_per_s), offsetof(aios_cpu_rates, f32_flop_per_s_1)},
+    [INT8] = {COMPUTE_MS, offsetof(aios_cpu_rates, int8_op_per_s), offsetof(aios_cpu_rates, int8_op_per_s_1)},
+    [BF16] = {COMPUTE_MS, offsetof(aios_cpu_rates, bf16_flop_per_s), offsetof(aios_cpu_rates, bf16_flop_per_s_1)},
 };
 
 /* ---- measuring ----------------------------------------------------------------------------------------------------------- */
 
+/* Thread 0, the caller's, only waits: the pool pins its workers alone, and two threads on one CPU would halve the peak. */
 struct phase {
     aios_pool *pool;
     work_fn *work;
     const uint8_t *buf;
     size_t n_bytes;
-    uint8_t *slots; /**< SLOT bytes a thread: work done, sink */
-    int64_t start, end;
+    uint8_t *slots;    /**< SLOT bytes a thread: its rate, its sink */
+    uint32_t n_active; /**< workers that work; the others wait */
+    uint32_t ms;
 };
+
+/* What thread tid reads: its part of the buffer. */
+static const uint8_t *part_of(const struct phase *p, uint32_t tid, uint32_t n_threads, size_t *n)
+{
+    *n = p->n_bytes / (n_threads - 1) / 4096 * 4096;
+    return p->buf + (tid - 1) * *n;
+}
 
 static void run_phase(void *user, uint32_t tid, uint32_t n_threads)
 {
     struct phase *p = user;
     uint64_t done = 0, sink = 0;
-    size_t part = p->n_bytes / n_threads / 4096 * 4096, step = 1 << 20;
-    const uint8_t *mine = p->buf + tid * part;
+    size_t part, step = 1 << 20;
     aios__pool_barrier(p->pool, tid);
-    if (!tid)
-        p->start = clock_ns();
-    aios__pool_barrier(p->pool, tid);
-    int64_t stop = p->start + (int64_t)PHASE_MS * 1000000;
-    for (size_t at = 0; clock_ns() < stop; at = at + step < part ? at + step : 0)
+    if (!tid || tid > p->n_active)
+        return;
+    const uint8_t *mine = part_of(p, tid, n_threads, &part);
+    int64_t start = clock_ns(), end = start, ms = p->ms;
+    for (size_t at = 0; end < start + ms * 1000000; at = at + step < part ? at + step : 0, end = clock_ns())
         done += p->work(mine + at, part - at < step ? part - at : step, &sink);
-    memcpy(p->slots + tid * SLOT, &done, sizeof done);
-    memcpy(p->slots + tid * SLOT + sizeof done, &sink, sizeof sink);
-    aios__pool_barrier(p->pool, tid);
-    if (!tid)
-        p->end = clock_ns();
+    double rate = (double)done * 1e9 / (double)(end - start);
+    memcpy(p->slots + tid * SLOT, &rate, sizeof rate);
+    memcpy(p->slots + tid * SLOT + sizeof rate, &sink, sizeof sink);
 }
 
-/* Units a second. */
-static double measure(struct phase *p, work_fn *work, uint32_t n_threads)
+/* Units a second of one phase. */
+static double measure(struct phase *p)
 {
-    p->work = work;
-    memset(p->slots, 0, (size_t)n_threads * SLOT);
+    double total = 0, rate;
+    memset(p->slots, 0, (size_t)aios_pool_threads(p->pool) * SLOT);
     aios__pool_spmd(p->pool, run_phase, p);
-    double total = 0;
-    for (uint32_t i = 0; i < n_threads; i++) {
-        uint64_t done;
-        memcpy(&done, p->slots + i * SLOT, sizeof done);
-        total += (double)done;
+    for (uint32_t i = 1; i <= p->n_active; i++) {
+        memcpy(&rate, p->slots + i * SLOT, sizeof rate);
+        total += rate;
     }
-    return p->end > p->start ? total * 1e9 / (double)(p->end - p->start) : 0;
+    return total;
 }
 
-static void choose_rows(uint32_t levels, struct row *best)
+/* *out becomes the rate of a phase, if it was not better before. */
+static void measure_best(struct phase *p, uint32_t n_active, uint32_t ms, double *out)
 {
-    *best = rows[0];
-    for (size_t i = 1; i < AIOS__ARRAY_LEN(rows); i++) {
-        if (!(levels >> rows[i].isa & 1))
-            continue;
-        best->read = rows[i].read ? rows[i].read : best->read;
-        best->f32 = rows[i].f32 ? rows[i].f32 : best->f32;
-        best->int8 = rows[i].int8 ? rows[i].int8 : best->int8;
-    }
+    p->n_active = n_active;
+    p->ms = ms;
+    double rate = measure(p);
+    *out = rate > *out ? rate : *out;
 }
 
-struct touch {
-    uint8_t *p;
-    size_t n;
-};
+static work_fn *choose_loop(uint32_t levels, uint32_t loop)
+{
+    work_fn *best = NULL;
+    for (size_t i = 0; i < AIOS__ARRAY_LEN(rows); i++)
+        if (levels >> rows[i].isa & 1 && rows[i].loops[loop])
+            best = rows[i].loops[loop];
+    return best;
+}
 
 /* Each thread writes what it will read, so that the pages are its own. */
 static void touch_part(void *user, uint32_t tid, uint32_t n_threads)
 {
-    struct touch *t = user;
-    size_t part = t->n / n_threads / 4096 * 4096;
-    memset(t->p + tid * part, (int)(tid + 1), part);
+    struct phase *p = user;
+    if (!tid)
+        return;
+    size_t n;
+    const uint8_t *mine = part_of(p, tid, n_threads, &n);
+    memset((uint8_t *)(uintptr_t)mine, (int)tid, n);
 }
 
 static size_t probe_bytes(const aios_cpu_info *info)
@@ -271,16 +325,35 @@ static size_t probe_bytes(const aios_cpu_info *info)
     return (size_t)(n < BUFFER_MIN ? BUFFER_MIN : n > BUFFER_MAX ? BUFFER_MAX : n);
 }
 
+static void measure_each(aios_ctx *ctx, struct phase *p, aios_cpu_rates *r)
+{
+    uint32_t n_workers = aios_pool_threads(p->pool) - 1;
+    for (uint32_t i = 0; i < N_LOOPS; i++) {
+        double *all = (double *)((char *)r + rates[i].at), *one = (double *)((char *)r + rates[i].at_one);
+        if (!(p->work = choose_loop(aios__cpu_levels(ctx), i)))
+            continue;
+        measure_best(p, n_workers, rates[i].phase_ms, all);
+        if (n_workers > 1)
+            measure_best(p, 1, rates[i].phase_ms, one);
+        else
+            *one = *all;
+    }
+}
+
+/* Rounds over all loops, so that a disturbance does not meet every phase of one. */
 static void measure_all(aios_ctx *ctx, struct phase *p, aios_cpu_rates *r)
 {
-    struct row best;
-    struct touch t = {(uint8_t *)(uintptr_t)p->buf, p->n_bytes};
-    uint32_t n_threads = aios_pool_threads(p->pool);
-    choose_rows(aios__cpu_levels(ctx), &best);
-    aios__pool_spmd(p->pool, touch_part, &t);
-    r->read_bytes_per_s = measure(p, best.read, n_threads);
-    r->f32_flop_per_s = measure(p, best.f32, n_threads);
-    r->int8_op_per_s = measure(p, best.int8, n_threads);
+    aios__pool_spmd(p->pool, touch_part, p);
+    for (uint32_t i = 0; i < N_ROUNDS; i++)
+        measure_each(ctx, p, r);
+}
+
+/* One thread more than would compute. */
+static int make_pool(aios_ctx *ctx, const aios_cpu_info *info, aios_pool **pool, aios_error *err)
+{
+    uint32_t n = aios__ctx_threads(ctx) ? aios__ctx_threads(ctx) : info->n_usable;
+    aios_pool_config cfg = {.struct_size = sizeof cfg, .n_threads = (n < MAX_WORKERS ? n : MAX_WORKERS) + 1, .pin = 1};
+    return aios_pool_new(ctx, &cfg, pool, err);
 }
 
 int aios_cpu_probe(aios_ctx *ctx, aios_cpu_rates *out, aios_error *err)
@@ -293,14 +366,13 @@ int aios_cpu_probe(aios_ctx *ctx, aios_cpu_rates *out, aios_error *err)
         return aios__fail(err, AIOS_EINVAL, "aios_cpu_probe: %s is NULL", ctx ? "out" : "ctx");
     int rc = aios__cpu_info(ctx, &info, err);
     if (!rc)
-        rc = aios_pool_new(ctx, NULL, &p.pool, err);
+        rc = make_pool(ctx, &info, &p.pool, err);
     if (rc)
         return rc;
-    uint32_t n_threads = aios_pool_threads(p.pool);
     aios_device *dev = aios__device_cpu(ctx);
     aios_device_mem mem;
     aios_device_alloc_args a = {.struct_size = sizeof a, .n_bytes = probe_bytes(&info), .align = 4096, .flags = AIOS_BUFFER_HUGE};
-    p.slots = aios__alloc(aios__ctx_heap(ctx), AIOS_MEM_SCRATCH, (size_t)n_threads * SLOT, &e);
+    p.slots = aios__alloc(aios__ctx_heap(ctx), AIOS_MEM_SCRATCH, (size_t)aios_pool_threads(p.pool) * SLOT, &e);
     rc = p.slots ? aios__device_alloc(dev, &a, AIOS_MEM_SCRATCH, &mem, NULL, err) : aios__error_copy(err, &e);
     if (!rc) {
         p.buf = mem.ptr;

@@ -497,6 +497,11 @@ aios_cpu_rates._fields_ = [
     ('read_bytes_per_s', C.c_double),
     ('f32_flop_per_s', C.c_double),
     ('int8_op_per_s', C.c_double),
+    ('bf16_flop_per_s', C.c_double),
+    ('read_bytes_per_s_1', C.c_double),
+    ('f32_flop_per_s_1', C.c_double),
+    ('int8_op_per_s_1', C.c_double),
+    ('bf16_flop_per_s_1', C.c_double),
 ]
 aios_pool_config._fields_ = [
     ('struct_size', C.c_size_t),
