@@ -84,6 +84,22 @@ static int show_progress(void *user, double part)
     return cli_interrupted();
 }
 
+/* Where packed weights are kept: --cache off, auto (the default) or a folder. */
+static const char *cache_dir(const cli *c)
+{
+    static char path[4096];
+    const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    if (c->cache && !strcmp(c->cache, "off"))
+        return NULL;
+    if (c->cache && strcmp(c->cache, "auto"))
+        return c->cache;
+    if (cache && *cache)
+        snprintf(path, sizeof path, "%s/aios/packed", cache);
+    else if (home && *home)
+        snprintf(path, sizeof path, "%s/.cache/aios/packed", home);
+    return *path ? path : NULL;
+}
+
 int cli_model(const cli *c, aios_ctx **ctx, aios_model **m)
 {
     aios_model_config cfg = AIOS_INIT(aios_model_config);
@@ -96,6 +112,7 @@ int cli_model(const cli *c, aios_ctx **ctx, aios_model **m)
     cfg.n_ctx = (uint32_t)c->n_ctx;
     cfg.n_threads = (uint32_t)c->threads;
     cfg.use_mmap = c->mmap;
+    cfg.cache_dir = cache_dir(c);
     if (!c->quiet && isatty(STDERR_FILENO))
         cfg.progress = show_progress, cfg.progress_user = &shown;
     if (!aios_model_open(*ctx, path, &cfg, m, &err))

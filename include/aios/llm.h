@@ -51,13 +51,22 @@ enum {
 typedef struct aios_model_config {
     size_t struct_size;
     uint32_t n_threads;     /**< 0: as the context says */
-    uint32_t use_mmap;      /**< 1: map the file instead of packing it (trusted files only) */
+    uint32_t use_mmap;      /**< 1: weights are mapped, not copied: with cache_dir the packed image, which processes then share; without it
+                                 the model file, which is packed from there. For files that nobody truncates meanwhile. */
     uint32_t n_ctx;         /**< context to allow; 0: the model's own, at most 8192 */
     uint32_t reserved0;
     const char *template_text; /**< replaces the file's chat template; NULL: the file's */
     /** Progress of loading, 0 .. 1; non-zero cancels. May be NULL. */
     int (*progress)(void *user, double part);
     void *progress_user;
+    /**
+     * Folder that keeps weights in the form that the kernels read, so that the next opening need not pack them; made if it is missing.
+     * NULL: nothing is kept. Every byte is checked against its sum when it is used; what is missing, damaged, of another file, version
+     * or layout, or could have been written by another user is packed anew with a line in the log. A model file counts as another when
+     * its path, inode, size, times, header or a piece of any tensor differs. A thread of lowest priority writes the image;
+     * aios_model_close waits for it. Files of a host's own aios_env are not kept.
+     */
+    const char *cache_dir;
 } aios_model_config;
 
 typedef struct aios_model_status {

@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/cachefile.h"
 #include "base/env_priv.h"
 
 struct aios_file {
@@ -100,6 +101,17 @@ static int file_size(void *user, aios_file *f, uint64_t *n_bytes, int32_t *sys)
     }
     *n_bytes = (uint64_t)st.st_size;
     return AIOS_OK;
+}
+
+bool aios__env_file_id(const aios_env *env, const aios_file *f, aios__file_id *out)
+{
+    struct stat st;
+    if (!f || env->file_size != file_size || fstat(f->fd, &st))
+        return false;
+    *out = (aios__file_id){.dev = (uint64_t)st.st_dev, .ino = (uint64_t)st.st_ino, .size = (uint64_t)st.st_size,
+                           .mtime_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec,
+                           .ctime_ns = (int64_t)st.st_ctim.tv_sec * 1000000000 + st.st_ctim.tv_nsec};
+    return true;
 }
 
 static int file_read(void *user, aios_file *f, uint64_t off, void *p, size_t n, size_t *got, int32_t *sys)

@@ -25,6 +25,8 @@ typedef struct aios__panels {
 size_t aios__panel_bytes(int32_t dtype, uint32_t cols);
 /** Packs rows [16*panel, ...) from `src`, the rows' GGUF bytes (n_rows <= 16 of them, the rest padded), to dst. Thread-safe. */
 void aios__panel_pack(int32_t dtype, const void *src, uint32_t n_rows, uint32_t cols, uint8_t *dst);
+/** A number that changes when panels of any type change; images of packed weights are kept by it. */
+uint64_t aios__panel_layout(void);
 /** Dequantizes one row of the panels (embedding lookup): exactly the values of the GGUF format. */
 void aios__panel_row(const aios__panels *w, uint32_t row, float *out);
 /** Dequantizes n elements of GGUF bytes (n a whole number of blocks): the specification of each format. */

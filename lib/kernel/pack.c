@@ -4,6 +4,7 @@
  * masks of whole words do it. The layout is that of quant.h; aios__panel_pack_plain in panel.c is its readable form, and a test
  * holds the two against each other for every type.
  */
+#include "base/cachefile.h"
 #include "kernel/quant.h"
 
 /* One GGUF block of n rows, ld bytes apart, to the sub-blocks at out (a head, if there is one, in front). */
@@ -245,4 +246,21 @@ void aios__panel_pack(int32_t dtype, const void *src, uint32_t n_rows, uint32_t 
     size_t n_blocks = cols / f->block, ld = n_blocks * f->block_bytes, step = bytes / n_blocks;
     for (size_t b = 0; b < n_blocks; b++)
         block_fns[dtype]((const uint8_t *)src + b * f->block_bytes, ld, n_rows, dst + b * step);
+}
+
+uint64_t aios__panel_layout(void)
+{
+    enum { COLS = 256, MOST = COLS * 16 * 4 };
+    uint8_t src[MOST], panel[MOST];
+    uint64_t sum = AIOS__PANEL_ROWS;
+    for (uint32_t i = 0; i < MOST; i++)
+        src[i] = (uint8_t)(i * 2654435761u >> 24);
+    for (int32_t dtype = 0; dtype < (int32_t)AIOS__ARRAY_LEN(block_fns); dtype++) {
+        size_t n = block_fns[dtype] ? aios__panel_bytes(dtype, COLS) : 0;
+        if (n > MOST)
+            n = MOST;
+        aios__panel_pack(dtype, src, AIOS__PANEL_ROWS, n ? COLS : 0, panel);
+        sum = aios__sum64(sum, panel, n);
+    }
+    return sum;
 }

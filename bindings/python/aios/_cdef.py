@@ -582,6 +582,7 @@ aios_model_config._fields_ = [
     ('template_text', C.c_char_p),
     ('progress', C.CFUNCTYPE(C.c_int, C.c_void_p, C.c_double)),
     ('progress_user', C.c_void_p),
+    ('cache_dir', C.c_char_p),
 ]
 aios_model_status._fields_ = [
     ('struct_size', C.c_size_t),

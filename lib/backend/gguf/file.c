@@ -178,6 +178,16 @@ int aios__gguf_read(const aios__gguf *g, const aios__gguf_tensor *t, uint64_t of
     return aios__gguf_pread(g, t->offset + off, p, n, err);
 }
 
+bool aios__gguf_id(const aios__gguf *g, aios__file_id *out)
+{
+    return g->file && aios__env_file_id(aios__ctx_env(g->ctx), g->file, out);
+}
+
+uint64_t aios__gguf_meta_sum(const aios__gguf *g)
+{
+    return g->meta ? aios__sum64(g->size, g->meta, (size_t)g->meta_n) : aios__sum64(g->size, g->bytes, (size_t)(g->data_off < g->size ? g->data_off : g->size));
+}
+
 const void *aios__gguf_data(const aios__gguf *g, const aios__gguf_tensor *t)
 {
     return g && t && g->bytes ? g->bytes + t->offset : NULL;

@@ -3,6 +3,7 @@
 #ifndef AIOS_LIB_GGUF_FILE_H
 #define AIOS_LIB_GGUF_FILE_H
 
+#include "base/cachefile.h"
 #include "tensor/tensor.h"
 
 typedef struct aios__gguf aios__gguf;
@@ -64,6 +65,10 @@ bool aios__gguf_next_str(const aios__gguf_kv *kv, size_t *pos, aios__gstr *out);
 
 /** Reads n bytes of a tensor at off into p; EIO also if the file shrank. */
 int aios__gguf_read(const aios__gguf *g, const aios__gguf_tensor *t, uint64_t off, void *p, size_t n, aios_error *err);
+/** What tells this file from others in its place; false if it is not one of this system. */
+bool aios__gguf_id(const aios__gguf *g, aios__file_id *out);
+/** Sum of everything in front of the tensors' bytes. */
+uint64_t aios__gguf_meta_sum(const aios__gguf *g);
 /** Address of a tensor's bytes if the file is mapped or in memory, else NULL. */
 const void *aios__gguf_data(const aios__gguf *g, const aios__gguf_tensor *t);
 

@@ -82,10 +82,11 @@ int aios__gguf_model_new(const aios_backend_open_args *args, aios__gguf_model **
     m->heap = aios__ctx_heap(args->ctx);
     int rc = pthread_mutex_init(&m->lock, NULL) ? aios__fail(err, AIOS_ENOMEM, "no lock could be made for the model") : AIOS_OK;
     m->has_lock = !rc;
-    rc = rc ? rc : aios__gguf_open(args->ctx, args->path, cfg->use_mmap, &m->file, err);
+    rc = rc ? rc : aios__gguf_open(args->ctx, args->path, cfg->use_mmap && !cfg->cache_dir, &m->file, err);
     rc = rc ? rc : read_template(m, cfg->template_text, err);
     rc = rc ? rc : read_name(m, err);
-    const aios__load_args load = {.n_threads = cfg->n_threads, .progress = cfg->progress, .progress_user = cfg->progress_user, .beside = load_vocab, .beside_user = m};
+    const aios__load_args load = {.n_threads = cfg->n_threads, .progress = cfg->progress, .progress_user = cfg->progress_user,
+                                  .beside = load_vocab, .beside_user = m, .cache_dir = cfg->cache_dir, .map_packed = cfg->use_mmap};
     rc = rc ? rc : aios__net_open(args->ctx, m->file, &load, &m->net, err);
     rc = rc ? rc : check_sizes(m, cfg->n_ctx, err);
     if (rc) {

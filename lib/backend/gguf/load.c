@@ -2,9 +2,9 @@
 /* Weights: the tensor tables of an architecture matched with the file, then packed by all threads into one buffer. */
 #include <stdio.h>
 
-#include "backend/gguf/net.h"
+#include "backend/gguf/packed.h"
 
-enum { READ_BYTES = 256 * 1024 };
+enum { READ_BYTES = 256 * 1024, KEEP_FROM = 4 << 20 }; /* smaller images are packed in a millisecond or two */
 
 /* One tensor on its way into the buffer. */
 typedef struct item {
@@ -328,25 +328,62 @@ static void set_pointers(aios__net *net, const items *list)
         net->w.head = net->w.embd;
 }
 
+/* What lies where in the image. */
+static uint64_t plan_sum(const items *list)
+{
+    uint64_t sum = list->n_bytes;
+    for (uint32_t i = 0; i < list->n; i++) {
+        const item *it = &list->p[i];
+        const uint64_t facts[] = {(uint64_t)it->t->dtype, it->rows, it->cols, it->at, it->n_bytes, it->spec->flags};
+        sum = aios__sum64(aios__sum64(sum, it->t->name.p, it->t->name.n), facts, sizeof facts);
+    }
+    return sum;
+}
+
+static int pack_new(aios__net *net, const aios__gguf *g, const items *list, const aios__load_args *args, aios_error *err)
+{
+    aios_buffer_config cfg = AIOS_INIT(aios_buffer_config);
+    cfg.n_bytes = list->n_bytes;
+    cfg.flags = AIOS_BUFFER_HUGE;
+    cfg.kind = AIOS_MEM_WEIGHTS;
+    int rc = aios_buffer_alloc(aios__device_cpu(net->ctx), &cfg, &net->memory, err);
+    return rc ? rc : pack_all(net, g, list, args, err);
+}
+
+/* From the image of an earlier opening if there is one, else packed, and kept for the next. */
+static int bring_weights(aios__net *net, const aios__gguf *g, const items *list, const aios__load_args *given, aios_error *err)
+{
+    aios__load_args args = *given;
+    aios__packed_key key;
+    aios_error why = AIOS_INIT(aios_error);
+    bool wanted = args.cache_dir && list->n_bytes >= KEEP_FROM, keep = wanted && !aios__packed_key_read(g, &key, &why);
+    int rc = AIOS_AGAIN;
+    if (wanted && !keep)
+        aios__log(net->ctx, AIOS_LOG_WARN, "packed weights are not kept: %s", why.msg);
+    if (keep) {
+        key.plan = plan_sum(list);
+        key.n_data = list->n_bytes;
+        rc = aios__packed_load(net, g, &key, &args, err);
+    }
+    if (rc != AIOS_AGAIN)
+        return rc;
+    rc = pack_new(net, g, list, &args, err);
+    if (!rc && keep)
+        aios__packed_save(net, g, &key, args.cache_dir);
+    return rc;
+}
+
 int aios__weights_load(aios__net *net, const aios__gguf *g, const aios__load_args *args, aios_error *err)
 {
     items list = {0};
     int rc = list_items(net, g, &list, err);
     if (!rc) {
-        aios_buffer_config cfg = AIOS_INIT(aios_buffer_config);
-        cfg.n_bytes = list.n_bytes;
-        cfg.flags = AIOS_BUFFER_HUGE;
-        cfg.kind = AIOS_MEM_WEIGHTS;
-        rc = aios_buffer_alloc(aios__device_cpu(net->ctx), &cfg, &net->memory, err);
-    }
-    if (!rc) {
         net->w.layers = aios__alloc_array(net->heap, AIOS_MEM_WEIGHTS, net->hp.n_layer, sizeof *net->w.layers, err);
         rc = net->w.layers ? AIOS_OK : aios__no_memory(err);
     }
-    if (!rc) {
+    rc = rc ? rc : bring_weights(net, g, &list, args, err);
+    if (!rc)
         set_pointers(net, &list);
-        rc = pack_all(net, g, &list, args, err);
-    }
     aios__free(net->heap, list.p);
     return rc;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
 
-#include "backend/gguf/net.h"
+#include "backend/gguf/packed.h"
 
 static int find_arch(aios__net *net, const aios__gguf *g, aios_error *err)
 {
@@ -101,6 +101,7 @@ void aios__net_free(aios__net *net)
 {
     if (!net)
         return;
+    aios__packed_wait(net);
     aios_pool_free(net->pool);
     aios__work_free(net);
     aios__kv_store_destroy(&net->kv);

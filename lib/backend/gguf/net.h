@@ -30,6 +30,7 @@ typedef struct aios__net {
     int32_t main_dtype;      /**< of most bytes */
     uint64_t n_params;
     float *inv_freq[2];      /**< n_rot / 2 rotation speeds: global, window layers */
+    struct aios__packed_writer *packed_writer; /**< NULL: none */
     aios__kv_store kv;       /**< blocks of all its sessions */
     struct aios__work *work; /**< scratch of one batch */
     pthread_mutex_t lock;    /**< one batch at a time */
@@ -49,6 +50,8 @@ typedef struct aios__load_args {
     void *progress_user;
     aios__beside_fn *beside;     /**< NULL: none */
     void *beside_user;
+    const char *cache_dir;       /**< of packed images; NULL: none */
+    bool map_packed;             /**< map the image instead of reading it */
 } aios__load_args;
 
 /** Bytes that loading will take, without doing it; checks hyper-parameters and the tensor table. */

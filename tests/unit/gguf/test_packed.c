@@ -1,0 +1,399 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Packed images: the same logits from memory, a read image and a mapped one; whatever is wrong with an image, it is packed anew. */
+#include "test.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/file.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "backend/gguf/packed.h"
+#include "net_make.h"
+
+enum { VOCAB = 262, N = 20, DATA_AT = 2 << 20 };
+
+static char root[64], dir[80], model[80], image[340];
+static float want[VOCAB];
+
+/* What an opening said. */
+typedef struct outcome {
+    float logits[VOCAB];
+    char log[2048];
+    int rc;
+    aios_error err;
+} outcome;
+
+static void keep_log(void *user, int32_t level, const char *msg)
+{
+    outcome *o = user;
+    AIOS__UNUSED(level);
+    strncat(o->log, msg, sizeof o->log - strlen(o->log) - 2);
+    strcat(o->log, "\n");
+}
+
+static int refuse(void *user, aios_error *err)
+{
+    AIOS__UNUSED(user);
+    return aios__fail(err, AIOS_ENOTSUP, "no such vocabulary");
+}
+
+static int count(void *user, aios_error *err)
+{
+    AIOS__UNUSED(err);
+    ++*(int *)user;
+    return AIOS_OK;
+}
+
+static void open_with(const aios__load_args *args, outcome *o)
+{
+    aios_ctx_config cfg = AIOS_INIT(aios_ctx_config);
+    aios_ctx *ctx = NULL;
+    aios__gguf *g = NULL;
+    aios__net *net = NULL;
+    aios__kv *kv = NULL;
+    int32_t ids[N];
+    memset(o, 0, sizeof *o);
+    o->err.struct_size = sizeof o->err;
+    for (int i = 0; i < N; i++)
+        ids[i] = i * 7 % VOCAB;
+    cfg.n_threads = 2;
+    cfg.log = keep_log;
+    cfg.log_user = o;
+    cfg.log_level = AIOS_LOG_INFO;
+    assert_int_equal(aios_ctx_new(&cfg, &ctx, &o->err), 0);
+    o->rc = aios__gguf_open(ctx, model, false, &g, &o->err);
+    if (!o->rc)
+        o->rc = aios__net_open(ctx, g, args, &net, &o->err);
+    if (!o->rc)
+        o->rc = aios__kv_new(net, 64, &kv, &o->err);
+    if (!o->rc)
+        o->rc = aios__kv_eval(kv, ids, N, o->logits, 1, &o->err);
+    aios__kv_free(kv);
+    aios__net_free(net);
+    aios__gguf_close(g);
+    aios_ctx_free(ctx);
+}
+
+static void open_model(bool mapped, outcome *o)
+{
+    open_with(&(aios__load_args){.cache_dir = dir, .map_packed = mapped}, o);
+    if (o->rc)
+        fail_msg("%s", o->err.msg);
+}
+
+static bool hit(const outcome *o)
+{
+    return !strstr(o->log, "the weights are packed");
+}
+
+/* Opened both ways: it must be packed anew, give what it should, and leave an image that serves the next. */
+static void assert_rebuilt(const char *what)
+{
+    outcome o;
+    open_model(true, &o);
+    if (hit(&o))
+        fail_msg("%s: it was used", what);
+    assert_memory_equal(o.logits, want, sizeof want);
+    open_model(false, &o);
+    if (!hit(&o))
+        fail_msg("%s: no image was left: %s", what, o.log);
+    assert_memory_equal(o.logits, want, sizeof want);
+}
+
+static void assert_goes_on_without(const char *what, const char *word)
+{
+    outcome o;
+    open_model(false, &o);
+    if (hit(&o) || !strstr(o.log, "not kept") || !strstr(o.log, word))
+        fail_msg("%s: %s", what, o.log);
+    assert_memory_equal(o.logits, want, sizeof want);
+}
+
+/* ---- files --------------------------------------------------------------------------------------------------------- */
+
+static void write_model(uint64_t change)
+{
+    net_make m = {.arch = "llama", .n_embd = 256, .n_ff = 1024, .n_head = 4, .n_head_kv = 4, .head_dim = 64, .n_layer = 2};
+    net_build(&m);
+    if (change)
+        m.p[m.n - change] ^= 0x11;
+    FILE *f = fopen(model, "wb");
+    assert_non_null(f);
+    assert_int_equal(fwrite(m.p, 1, m.n, f), m.n);
+    fclose(f);
+    free(m.p);
+}
+
+static void find_image(void)
+{
+    DIR *d = opendir(dir);
+    assert_non_null(d);
+    image[0] = 0;
+    for (struct dirent *e; (e = readdir(d));) {
+        if (e->d_name[0] == '.')
+            continue;
+        assert_null(strstr(e->d_name, ".tmp"));
+        assert_int_equal(image[0], 0);
+        snprintf(image, sizeof image, "%s/%s", dir, e->d_name);
+    }
+    closedir(d);
+}
+
+static void flip(const char *path, long at)
+{
+    FILE *f = fopen(path, "r+b");
+    assert_non_null(f);
+    fseek(f, at, at < 0 ? SEEK_END : SEEK_SET);
+    int c = fgetc(f);
+    assert_true(c != EOF);
+    fseek(f, -1, SEEK_CUR);
+    fputc(c ^ 0x40, f);
+    fclose(f);
+}
+
+static long size_of(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) ? -1 : (long)st.st_size;
+}
+
+static int setup(void **state)
+{
+    outcome o;
+    AIOS__UNUSED(state);
+    snprintf(root, sizeof root, "/tmp/aios-packed-XXXXXX");
+    assert_non_null(mkdtemp(root));
+    snprintf(dir, sizeof dir, "%s/a/b", root);
+    snprintf(model, sizeof model, "%s/model 1.gguf", root);
+    write_model(0);
+    open_with(&(aios__load_args){0}, &o);
+    assert_int_equal(o.rc, 0);
+    memcpy(want, o.logits, sizeof want);
+    open_model(false, &o);
+    assert_false(hit(&o));
+    find_image();
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    char cmd[128];
+    AIOS__UNUSED(state);
+    snprintf(cmd, sizeof cmd, "rm -rf %s", root);
+    return system(cmd);
+}
+
+/* ---- tests --------------------------------------------------------------------------------------------------------- */
+
+static void an_image_gives_the_same_bits_read_or_mapped(void **state)
+{
+    outcome o;
+    AIOS__UNUSED(state);
+    for (int mapped = 0; mapped < 2; mapped++) {
+        open_model(mapped, &o);
+        assert_true(hit(&o));
+        assert_memory_equal(o.logits, want, sizeof want);
+    }
+    struct stat st;
+    assert_int_equal(stat(dir, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0700);
+    assert_int_equal(stat(image, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0600);
+}
+
+static void a_changed_byte_anywhere_is_found(void **state)
+{
+    AIOS__UNUSED(state);
+    for (long at = 0; at < 104; at += 5) { /* its last eight bytes are the sum */
+        flip(image, at);
+        assert_rebuilt("header");
+    }
+    long n = size_of(image);
+    for (long at = DATA_AT; at < n; at += 700001) {
+        flip(image, at);
+        assert_rebuilt("data");
+    }
+    flip(image, -1);
+    assert_rebuilt("the last byte");
+}
+
+static void an_image_of_another_length_is_not_used(void **state)
+{
+    AIOS__UNUSED(state);
+    long n = size_of(image);
+    const long sizes[] = {0, 1, 100, 4096, DATA_AT, DATA_AT + 5000, n - 1, n + 1};
+    for (size_t i = 0; i < AIOS__ARRAY_LEN(sizes); i++) {
+        assert_int_equal(truncate(image, sizes[i]), 0);
+        assert_rebuilt("length");
+    }
+}
+
+static void an_image_of_another_model_is_not_used(void **state)
+{
+    char other[350];
+    outcome o;
+    AIOS__UNUSED(state);
+    snprintf(other, sizeof other, "%s.saved", image);
+    assert_int_equal(rename(image, other), 0);
+    write_model(5001); /* the last tensor, in a place that no sample looks at: the file's times tell */
+    open_model(true, &o);
+    assert_false(hit(&o));
+    assert_memory_not_equal(o.logits, want, sizeof want);
+    assert_int_equal(rename(other, image), 0); /* swapped */
+    open_model(true, &o);
+    assert_false(hit(&o));
+    assert_memory_not_equal(o.logits, want, sizeof want);
+    write_model(0);
+    assert_rebuilt("the first model again");
+}
+
+static void a_model_that_was_replaced_is_packed_anew(void **state)
+{
+    char was[100];
+    AIOS__UNUSED(state);
+    snprintf(was, sizeof was, "%s.was", model);
+    assert_int_equal(rename(model, was), 0);
+    write_model(0);
+    assert_rebuilt("another inode");
+    unlink(was);
+}
+
+static void what_others_can_write_is_not_used(void **state)
+{
+    outcome o;
+    AIOS__UNUSED(state);
+    assert_int_equal(chmod(image, 0620), 0);
+    assert_rebuilt("a file of the group");
+    assert_int_equal(chmod(dir, 0777), 0);
+    assert_goes_on_without("a folder of all", "another user");
+    assert_int_equal(chmod(dir, 0700), 0);
+    open_model(true, &o);
+    assert_true(hit(&o));
+    if (geteuid())
+        return;
+    assert_int_equal(chown(image, 12345, 0), 0);
+    assert_rebuilt("a file of another");
+    assert_int_equal(chown(dir, 12345, 0), 0);
+    assert_goes_on_without("a folder of another", "another user");
+    assert_int_equal(chown(dir, 0, 0), 0);
+}
+
+static void links_and_other_things_in_its_place_are_not_followed(void **state)
+{
+    char moved[400];
+    AIOS__UNUSED(state);
+    snprintf(moved, sizeof moved, "%s/elsewhere", root);
+    assert_int_equal(rename(image, moved), 0);
+    assert_int_equal(symlink(moved, image), 0);
+    assert_rebuilt("a link");
+    assert_int_equal(unlink(image), 0);
+    assert_int_equal(mkfifo(image, 0600), 0);
+    assert_rebuilt("a pipe");
+    assert_int_equal(unlink(image), 0);
+    assert_int_equal(mkdir(image, 0700), 0);
+    assert_goes_on_without("a folder", "put in its place");
+    assert_int_equal(rmdir(image), 0);
+    assert_rebuilt("nothing");
+}
+
+static void only_one_process_writes(void **state)
+{
+    char temp[400];
+    outcome o;
+    AIOS__UNUSED(state);
+    snprintf(temp, sizeof temp, "%s.tmp", image);
+    assert_int_equal(unlink(image), 0);
+    int fd = open(temp, O_RDWR | O_CREAT, 0600);
+    assert_true(fd >= 0);
+    assert_int_equal(flock(fd, LOCK_EX), 0);
+    assert_goes_on_without("locked", "another process");
+    assert_true(size_of(temp) == 0);
+    close(fd); /* as if that process had died */
+    assert_rebuilt("a temporary file that was left");
+    open_model(false, &o);
+    find_image();
+}
+
+/* In a process of its own, since a limit cannot be raised again by everyone. */
+static void a_limit_on_files_is_no_failure(void **state)
+{
+    AIOS__UNUSED(state);
+    assert_int_equal(unlink(image), 0);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (!pid) {
+        outcome o;
+        struct rlimit r = {1 << 20, 1 << 20};
+        setrlimit(RLIMIT_FSIZE, &r);
+        open_with(&(aios__load_args){.cache_dir = dir}, &o);
+        _exit(o.rc || !strstr(o.log, "may not write") || memcmp(o.logits, want, sizeof want));
+    }
+    int status = 1;
+    waitpid(pid, &status, 0);
+    assert_int_equal(status, 0);
+    assert_rebuilt("after the limit");
+}
+
+static void folders_that_cannot_be_made_are_no_failure(void **state)
+{
+    outcome o;
+    char bad[400];
+    AIOS__UNUSED(state);
+    snprintf(bad, sizeof bad, "%s/below", model);
+    const char *const dirs[] = {"", bad, "/proc/aios"};
+    for (size_t i = 0; i < AIOS__ARRAY_LEN(dirs); i++) {
+        open_with(&(aios__load_args){.cache_dir = dirs[i], .map_packed = true}, &o);
+        assert_int_equal(o.rc, 0);
+        assert_non_null(strstr(o.log, "not kept"));
+        assert_memory_equal(o.logits, want, sizeof want);
+    }
+}
+
+static int stop(void *user, double part)
+{
+    AIOS__UNUSED(user);
+    AIOS__UNUSED(part);
+    return 1;
+}
+
+/* Failures that are not the image's are handed on, and what runs beside runs once. */
+static void what_runs_beside_and_cancelling_count_as_ever(void **state)
+{
+    outcome o;
+    int n = 0;
+    AIOS__UNUSED(state);
+    for (int mapped = 0; mapped < 2; mapped++) {
+        open_with(&(aios__load_args){.cache_dir = dir, .map_packed = mapped, .beside = refuse}, &o);
+        assert_int_equal(o.rc, AIOS_ENOTSUP);
+        assert_string_equal(o.err.msg, "no such vocabulary");
+        open_with(&(aios__load_args){.cache_dir = dir, .map_packed = mapped, .progress = stop}, &o);
+        assert_int_equal(o.rc, AIOS_ECANCELED);
+    }
+    open_with(&(aios__load_args){.cache_dir = dir, .beside = count, .beside_user = &n}, &o);
+    assert_true(!o.rc && hit(&o) && n == 1);
+    flip(image, -1);
+    open_with(&(aios__load_args){.cache_dir = dir, .beside = count, .beside_user = &n}, &o);
+    assert_true(!o.rc && !hit(&o) && n == 2);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_image_gives_the_same_bits_read_or_mapped),
+        cmocka_unit_test(a_changed_byte_anywhere_is_found),
+        cmocka_unit_test(an_image_of_another_length_is_not_used),
+        cmocka_unit_test(an_image_of_another_model_is_not_used),
+        cmocka_unit_test(a_model_that_was_replaced_is_packed_anew),
+        cmocka_unit_test(what_others_can_write_is_not_used),
+        cmocka_unit_test(links_and_other_things_in_its_place_are_not_followed),
+        cmocka_unit_test(only_one_process_writes),
+        cmocka_unit_test(a_limit_on_files_is_no_failure),
+        cmocka_unit_test(folders_that_cannot_be_made_are_no_failure),
+        cmocka_unit_test(what_runs_beside_and_cancelling_count_as_ever),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
