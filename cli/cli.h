@@ -20,7 +20,7 @@ typedef struct cli {
     const char *prompts; /**< bench -p */
     const char *args[CLI_MAX_LIST + 1];
     int n_args, n_allow;
-    long threads, n_ctx, n_predict, top, repeat, batch, top_k, max_turns, chunk;
+    long threads, n_ctx, n_predict, top, repeat, batch, depth, top_k, max_turns, chunk;
     long long seed;
     double temp, top_p, min_p, repeat_penalty;
     bool json, quiet, raw, no_special, bos, require, probe, mmap, verbose, no_builtin, ignore_eos;
@@ -63,6 +63,18 @@ bool cli_interrupted(void);
 /* tools_builtin.c, tools_command.c */
 int cli_tools_builtin(aios_toolset *ts, const char *root, aios_error *err);
 int cli_tools_command(aios_toolset *ts, const char *path);
+/* limits.c */
+typedef struct cli_limits {
+    aios_cpu_rates rates;
+    double layer_macs, head_macs;   /**< multiply-adds a token; 0: unknown */
+    double layer_bytes, head_bytes; /**< of the weights */
+} cli_limits;
+typedef struct cli_prober {
+    int pid, to, from;
+} cli_prober;
+bool cli_prober_start(const cli *c, cli_prober *p);    /**< a process that measures the machine when asked; before threads are made */
+bool cli_prober_ask(const cli_prober *p, cli_limits *out);
+void cli_prober_stop(cli_prober *p);
 /* calc.c */
 int calc(const char *s, double *out, char *msg, size_t n_msg);
 

@@ -26,8 +26,8 @@ static const command commands[] = {
      "  aios agent --require 'What is 12.5% of 840?'\n  aios agent --tools tools.json --allow deploy 'Deploy the site'\n"},
     {"logits", "", "token ids (JSON, standard input) to log-probabilities", MODEL_OPTS "top chunk", cmd_logits,
      "  echo '[504, 1927, 282]' | aios logits --top 5\n"},
-    {"bench", "", "prefill and decode speed, one JSON line a test", MODEL_OPTS "prompts predict repeat batch", cmd_bench,
-     "  aios bench -p 16,64,512 -n 128 -t 2 -r 5 --batch 8\n"},
+    {"bench", "", "prefill and decode speed, one JSON line a test", MODEL_OPTS "prompts predict repeat batch depth", cmd_bench,
+     "  aios bench -p 16,64,512 -n 128 -t 2 -r 5 --batch 8\n  aios bench -p 512 -d 4096 --cpu avx2\n"},
 };
 
 static void print_help(FILE *f)

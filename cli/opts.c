@@ -50,6 +50,7 @@ static const struct option_row {
     {"chunk", 0, LONG, offsetof(cli, chunk), 1, 65536, "N", "tokens evaluated together (default: many)"},
     {"prompts", 'p', TEXT, offsetof(cli, prompts), 0, 0, "N,N", "prompt lengths (default 16,64,512)"},
     {"repeat", 'r', LONG, offsetof(cli, repeat), 1, 10000, "R", "repetitions (default 5)"},
+    {"depth", 'd', LONG, offsetof(cli, depth), 0, 16777216, "N", "tokens in the cache before each test (default 0)"},
     {"batch", 0, LONG, offsetof(cli, batch), 1, 256, "B", "also decode B sequences together"},
     {"probe", 0, FLAG, offsetof(cli, probe), 0, 0, NULL, "measure rates (half a second)"},
 };

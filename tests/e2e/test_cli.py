@@ -208,6 +208,14 @@ class RealModel(unittest.TestCase):
         rows = events(out)
         self.assertEqual([r["test"] for r in rows], ["pp16", "tg4", "tg4x2"])
         self.assertTrue(all(r["median"] > 0 and len(r["tok_s"]) == 2 for r in rows))
+        self.assertEqual([(r["limit"], r["sequences"], r["depth"]) for r in rows], [("int8", 1, 0), ("read", 1, 0), ("read", 2, 0)])
+        for r in rows:
+            self.assertAlmostEqual(r["share"], r["median"] * r["work_per_token"] / r["limit_per_s"])
+
+    def test_bench_refuses_a_depth_that_does_not_fit(self):
+        code, _, err = aios("bench", "-m", MODEL, "-c", "64", "-d", "64")
+        self.assertEqual(code, 2)
+        self.assertIn("context of 64", err)
 
 
 if __name__ == "__main__":
