@@ -20,10 +20,12 @@ static const struct {
     {AIOS__ISA_AVX2, aios__vec_init_avx2},
     {AIOS__ISA_AVX2, aios__attn_init_avx2},
     {AIOS__ISA_AVXVNNI, aios__gemm_init_avxvnni},
+    {AIOS__ISA_AVXVNNI, aios__attn_init_avxvnni},
     {AIOS__ISA_AVX512, aios__gemm_init_avx512},
     {AIOS__ISA_AVX512, aios__vec_init_avx512},
     {AIOS__ISA_AVX512, aios__attn_init_avx512},
     {AIOS__ISA_AVX512VNNI, aios__gemm_init_avx512vnni},
+    {AIOS__ISA_AVX512VNNI, aios__attn_init_avx512vnni},
 #endif
 };
 

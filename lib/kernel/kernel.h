@@ -66,27 +66,46 @@ typedef void aios__from_f16_fn(const uint16_t *x, float *out, uint32_t n);
 typedef uint32_t aios__argmax_fn(const float *x, uint32_t n);
 
 /*
- * Attention of n_q query rows that share one KV head (GQA group x tokens). Positions are in pages of AIOS__KV_PAGE; K pages are
- * stored as [pos/16][dim][16] f16, V pages as [pos][dim] f16. Row i sees positions lo[i] <= p < hi[i].
+ * Attention. Keys and values are integers with a scale a position, in pages of AIOS__KV_PAGE positions of one KV head (kv_page.h),
+ * and queries and softmax weights become integers too: sums of products are exact, so no order of theirs matters, and they run at twice
+ * the speed of floats. I16 is as large as f16 and keeps more: 15 bits of a key's length, 13 of a value's largest element.
  */
-enum { AIOS__KV_PAGE = 64 };
+enum { AIOS__KV_PAGE = 64, AIOS__KV_SEGMENT = 256, AIOS__ATTN_ROWS = 96 };
+enum aios__kv_type { AIOS__KV_I16, AIOS__KV_I8, AIOS__KV_I4, AIOS__KV_TYPES };
+/** Bytes of a page, a multiple of 64. dim: a multiple of 8, at most 1024. */
+size_t aios__kv_page_bytes(int32_t kv_type, uint32_t dim);
+/** Stores dim floats each of a key and a value as position pos (0 .. 63) of a page; other positions may be stored at the same time. */
+typedef void aios__kv_store_fn(int32_t kv_type, const float *k, const float *v, uint32_t dim, uint32_t pos, void *page);
+
+/*
+ * Rows of one attention: n_tokens tokens x the n_heads query heads that share a KV head. Token t sees positions lo[t] <= p < hi[t].
+ * Positions are summed in segments of AIOS__KV_SEGMENT, merged in order; a row's result is the same bits whatever rows stand
+ * beside it and whoever computed its segments.
+ */
 typedef struct aios__attn {
-    const float *q;  /**< row i at q + i * q_ld, dim floats */
+    const float *q;  /**< head h of token t: dim floats at q + t * q_ld + h * dim; out likewise */
     size_t q_ld;
     float *out;
     size_t out_ld;
-    const uint16_t *const *k_pages;
-    const uint16_t *const *v_pages;
+    const void *const *pages;
     const uint32_t *lo, *hi;
-    uint32_t n_q, dim;
+    uint32_t n_tokens, n_heads, dim;
+    int32_t kv_type;
     float scale;
     float softcap;   /**< 0: none */
-    float *scratch;  /**< aios__attn_scratch(dim) floats, 64-aligned */
+    void *scratch;   /**< aios__attn_scratch(dim) bytes, 64-aligned */
+    float *parts;    /**< one token: its segments go to [head][segment - first][aios__attn_part(dim)] and not to out; NULL: all to out */
+    uint32_t seg0, seg1; /**< with parts: only segments [seg0, seg1) of the token's, counted from its first */
 } aios__attn;
 size_t aios__attn_scratch(uint32_t dim);
+size_t aios__attn_part(uint32_t dim); /**< floats */
+/** Segments that positions [lo, hi) touch. */
+static inline uint32_t aios__attn_segments(uint32_t lo, uint32_t hi)
+{
+    return lo < hi ? (hi - 1) / AIOS__KV_SEGMENT - lo / AIOS__KV_SEGMENT + 1 : 0;
+}
+/** attn computes rows; attn_merge makes out of the parts of all segments of one token. */
 typedef void aios__attn_fn(const aios__attn *a);
-/** Stores dim floats as position pos (0 .. 63) of a K page. */
-typedef void aios__k_store_fn(const float *k, uint32_t dim, uint32_t pos, uint16_t *page);
 
 /** One field for each row of kernels.def. */
 typedef struct aios__kernels {

@@ -9,7 +9,9 @@ void aios__vec_init_ref(aios__kernels *k);
 void aios__attn_init_ref(aios__kernels *k);
 void aios__vec_init_avx2(aios__kernels *k);
 void aios__attn_init_avx2(aios__kernels *k);
+void aios__attn_init_avxvnni(aios__kernels *k);
 void aios__vec_init_avx512(aios__kernels *k);
 void aios__attn_init_avx512(aios__kernels *k);
+void aios__attn_init_avx512vnni(aios__kernels *k);
 
 #endif

@@ -9,7 +9,9 @@ void emulated_gemm_init_avxvnni(aios__kernels *k);
 void emulated_gemm_init_avx512(aios__kernels *k);
 void emulated_gemm_init_avx512vnni(aios__kernels *k);
 void emulated_vec_init_avx512(aios__kernels *k);
+void emulated_attn_init_avxvnni(aios__kernels *k);
 void emulated_attn_init_avx512(aios__kernels *k);
+void emulated_attn_init_avx512vnni(aios__kernels *k);
 
 static const struct {
     uint32_t isa;
@@ -18,8 +20,10 @@ static const struct {
     {AIOS__ISA_AVXVNNI, emulated_gemm_init_avxvnni},
     {AIOS__ISA_AVX512, emulated_gemm_init_avx512},
     {AIOS__ISA_AVX512, emulated_vec_init_avx512},
+    {AIOS__ISA_AVXVNNI, emulated_attn_init_avxvnni},
     {AIOS__ISA_AVX512, emulated_attn_init_avx512},
     {AIOS__ISA_AVX512VNNI, emulated_gemm_init_avx512vnni},
+    {AIOS__ISA_AVX512VNNI, emulated_attn_init_avx512vnni},
 };
 
 int check_level(const char *name, uint32_t *levels)

@@ -27,7 +27,9 @@
 #define aios__gemm_init_avx512 emulated_gemm_init_avx512
 #define aios__gemm_init_avx512vnni emulated_gemm_init_avx512vnni
 #define aios__vec_init_avx512 emulated_vec_init_avx512
+#define aios__attn_init_avxvnni emulated_attn_init_avxvnni
 #define aios__attn_init_avx512 emulated_attn_init_avx512
+#define aios__attn_init_avx512vnni emulated_attn_init_avx512vnni
 
 #define EMULATE static inline __attribute__((unused))
 typedef float __attribute__((may_alias)) emulate_float;
@@ -83,6 +85,20 @@ EMULATE __m512 emulate_to_floats(__m512i v)
         LANES(float, f)[i] = (float)LANES(int32, v)[i];
     return f;
 }
+EMULATE __m512i emulate_to_ints(__m512 f)
+{
+    __m512i v = _mm512_setzero_si512();
+    for (int i = 0; i < 16; i++)
+        LANES(int32, v)[i] = (int32_t)fmaxf(fminf(rintf(LANES(float, f)[i]), 2147483520.0f), -2147483648.0f);
+    return v;
+}
+EMULATE __m256i emulate_dwords_to_words(__m512i v)
+{
+    __m256i w = _mm256_setzero_si256();
+    for (int i = 0; i < 16; i++)
+        LANES(uint16, w)[i] = (uint16_t)LANES(int32, v)[i];
+    return w;
+}
 
 #undef _mm512_madd_epi16 /* the alias of SIMDe 0.7.4 has the wrong number of arguments */
 #define _mm512_madd_epi16 simde_mm512_madd_epi16
@@ -95,7 +111,10 @@ EMULATE __m512 emulate_to_floats(__m512i v)
 #define _mm512_cvtepu16_epi32 emulate_words_to_dwords
 #define _mm512_srai_epi32 emulate_srai
 #define _mm512_cvtepi32_ps emulate_to_floats
+#define _mm512_cvtps_epi32 emulate_to_ints
+#define _mm512_cvtepi32_epi16 emulate_dwords_to_words
 #define AIOS__DPBUSD256 emulate_dpbusd256
+#define AIOS__DPWSSD256(v, a, b) _mm256_add_epi32(v, _mm256_madd_epi16(a, b))
 #undef _mm_prefetch
 #define _mm_prefetch(p, hint) ((void)(p))
 

@@ -47,9 +47,7 @@ static void lay_out(const aios__net *net, aios__work *w, uint8_t *base, size_t *
         own.h = carve(base, at, (size_t)AIOS__NARROW * hp->n_embd, f);
         own.norm = carve(base, at, (size_t)AIOS__NARROW * hp->n_embd, f);
         own.q = carve(base, at, aios__act_bytes(AIOS__NARROW, widest), 1);
-        own.attn = carve(base, at, aios__attn_scratch(hp->head_dim), f);
-        own.lo = carve(base, at, hp->n_head, u);
-        own.hi = carve(base, at, hp->n_head, u);
+        own.attn = carve(base, at, aios__attn_scratch(hp->head_dim), 1);
         *at += 4096; /* so that threads do not share lines or prefetch each other's */
         if (base)
             w->own[t] = own;
@@ -100,23 +98,22 @@ static int reserve_pages(aios__net *net, uint32_t n_blocks, aios_error *err)
     if (n_blocks <= w->pages_cap)
         return AIOS_OK;
     uint32_t cap = n_blocks + n_blocks / 2 + 32;
-    void *p = aios__realloc(net->heap, AIOS_MEM_SCRATCH, w->pages, (size_t)cap * 2 * net->n_threads * sizeof *w->pages, err);
+    void *p = aios__realloc(net->heap, AIOS_MEM_SCRATCH, w->pages, (size_t)cap * net->n_threads * sizeof *w->pages, err);
     if (!p)
         return aios__no_memory(err);
     w->pages = p;
     w->pages_cap = cap;
-    for (uint32_t t = 0; t < net->n_threads; t++) {
-        w->own[t].k_pages = w->pages + (size_t)cap * 2 * t;
-        w->own[t].v_pages = w->own[t].k_pages + cap;
-    }
+    for (uint32_t t = 0; t < net->n_threads; t++)
+        w->own[t].pages = w->pages + (size_t)cap * t;
     return AIOS_OK;
 }
 
 /* Finds the runs of rows `map` names. */
-static void find_runs(const aios__row *rows, const uint32_t *map, uint32_t n, uint32_t n_head, aios__runs *runs)
+static void find_runs(const aios__row *rows, const uint32_t *map, uint32_t n, const aios__hparams *hp, aios__runs *runs)
 {
     runs->n = runs->units = 0;
     runs->single = true;
+    uint32_t tokens = aios__attn_tokens(hp);
     for (uint32_t i = 0; i < n; i++) {
         aios__run *last = runs->n ? &runs->p[runs->n - 1] : NULL;
         if (last && rows[map[i]].kv == rows[map[i - 1]].kv && map[i] == map[i - 1] + 1) {
@@ -128,7 +125,7 @@ static void find_runs(const aios__row *rows, const uint32_t *map, uint32_t n, ui
     }
     for (uint32_t i = 0; i < runs->n; i++) {
         runs->p[i].units = runs->units;
-        runs->units += (runs->p[i].n + AIOS__ATTN_ROWS - 1) / AIOS__ATTN_ROWS * n_head;
+        runs->units += (runs->p[i].n + tokens - 1) / tokens * hp->n_head_kv;
     }
 }
 
@@ -148,8 +145,8 @@ static int set_batch(aios__net *net, const aios__row *rows, uint32_t n, aios_err
     }
     for (uint32_t il = 0; il < hp->n_layer; il++)
         atomic_store_explicit(&w->next[il], 0, memory_order_relaxed);
-    find_runs(rows, w->all, n, hp->n_head, &w->runs[0]);
-    find_runs(rows, w->want, n_want, hp->n_head, &w->runs[1]);
+    find_runs(rows, w->all, n, hp, &w->runs[0]);
+    find_runs(rows, w->want, n_want, hp, &w->runs[1]);
     w->batch.n_want = n_want;
     return reserve_pages(net, longest, err);
 }

@@ -23,7 +23,7 @@ struct aios__net;
 typedef struct aios__kv_block aios__kv_block;
 
 typedef struct aios__kv_part {
-    uint16_t *data; /**< [layer of the class][kv head][K page, V page]; NULL: no such layers, or given back */
+    uint8_t *data; /**< pages: [layer of the class][kv head]; NULL: no such layers, or given back */
     uint32_t refs;  /**< caches that hold it; those that hold the block hold its global part */
     bool idle;      /**< in the list of what could be given back */
     struct aios__kv_part *older, *newer;
@@ -40,6 +40,7 @@ struct aios__kv_block {
 
 typedef struct aios__kv_store {
     aios__heap *heap;
+    int32_t type;                         /**< of pages: aios__kv_type */
     aios__pages *pages[AIOS__KV_CLASSES]; /**< NULL: no layer of the class */
     size_t part_bytes[AIOS__KV_CLASSES];
     uint32_t window;                      /**< 0: no layer has one */

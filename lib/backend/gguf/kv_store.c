@@ -226,10 +226,10 @@ static int make_pages(aios__kv_store *st, aios_ctx *ctx, const aios__hparams *hp
     for (uint32_t il = 0; il < hp->n_layer; il++)
         n_layers[aios__layer_has_window(hp, il)]++;
     for (uint32_t c = 0; !rc && c < AIOS__KV_CLASSES; c++) {
-        size_t n = (size_t)n_layers[c] * hp->n_head_kv * 2;
+        size_t n = (size_t)n_layers[c] * hp->n_head_kv;
         if (!n)
             continue;
-        if (!aios__mul_size(n, (size_t)AIOS__KV_PAGE * hp->head_dim * sizeof(uint16_t), &n))
+        if (!aios__mul_size(n, aios__kv_page_bytes(st->type, hp->head_dim), &n))
             return aios__fail(err, AIOS_EFORMAT, "the cache of one token is too large");
         st->part_bytes[c] = n;
         rc = aios__pages_new(aios__device_cpu(ctx), n, KEEP_BYTES, AIOS_MEM_KV, &st->pages[c], err);

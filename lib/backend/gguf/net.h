@@ -70,12 +70,13 @@ int aios__weights_plan(aios__net *net, const aios__gguf *g, uint64_t *n_bytes, a
 
 /* ---- kv.h: what sessions have computed --------------------------------------------------------------------------- */
 
-/** K page of a layer and head; the V page is AIOS__KV_PAGE * head_dim behind it. */
-static inline uint16_t *aios__kv_page(const aios__kv *kv, uint32_t il, uint32_t head, uint32_t block)
+/** Page of a layer and head: keys and values of a block. */
+static inline void *aios__kv_page(const aios__kv *kv, uint32_t il, uint32_t head, uint32_t block)
 {
     const aios__hparams *hp = &kv->net->hp;
     const aios__kv_part *part = &kv->blocks[block]->part[aios__layer_has_window(hp, il)];
-    return part->data + ((size_t)aios__layer_in_class(hp, il) * hp->n_head_kv + head) * 2 * AIOS__KV_PAGE * hp->head_dim;
+    size_t page = (size_t)aios__layer_in_class(hp, il) * hp->n_head_kv + head;
+    return part->data + page * aios__kv_page_bytes(kv->net->kv.type, hp->head_dim);
 }
 
 /* ---- eval.c ----------------------------------------------------------------------------------------------------- */

@@ -111,15 +111,6 @@ void aios__op_qkv(aios__exec *x, const aios__layer *l)
     barrier(x);
 }
 
-/* Half precision ends at 65504; a larger value would become infinite and spoil every later row. */
-static void clamp_f16(float *v, uint32_t n)
-{
-    for (uint32_t i = 0; i < n; i++) {
-        float c = v[i] > -65504.0f ? v[i] : -65504.0f;
-        v[i] = c < 65504.0f ? c : 65504.0f;
-    }
-}
-
 static void bias_norm_rope(const aios__exec *x, float *v, const float *bias, const float *norm, const float *cs)
 {
     const aios__hparams *hp = &x->net->hp;
@@ -147,15 +138,10 @@ void aios__op_rope_store(aios__exec *x, const aios__layer *l, uint32_t il)
         }
         head -= hp->n_head;
         float *k = work->k + ((size_t)i * hp->n_head_kv + head) * dim, *v = work->v + ((size_t)i * hp->n_head_kv + head) * dim;
-        uint16_t *page = aios__kv_page(row->kv, il, head, row->pos / AIOS__KV_PAGE);
-        uint32_t at = row->pos % AIOS__KV_PAGE;
         bias_norm_rope(x, k, l->k_bias ? l->k_bias + (size_t)head * dim : NULL, l->k_norm, turns);
         if (l->v_bias)
             x->k->add(v, l->v_bias + (size_t)head * dim, dim);
-        clamp_f16(k, dim);
-        clamp_f16(v, dim);
-        x->k->k_store(k, dim, at, page);
-        x->k->to_f16(v, page + (size_t)AIOS__KV_PAGE * dim + (size_t)at * dim, dim);
+        x->k->kv_store(x->net->kv.type, k, v, dim, row->pos % AIOS__KV_PAGE, aios__kv_page(row->kv, il, head, row->pos / AIOS__KV_PAGE));
     }
     barrier(x);
 }
@@ -181,86 +167,45 @@ bool aios__op_select(aios__exec *x)
     return x->n > 0;
 }
 
-/* The pages of a cache that rows with positions lo .. hi-1 read. */
-static void list_pages(const aios__exec *x, const aios__kv *kv, uint32_t il, uint32_t head, uint32_t lo, uint32_t hi)
-{
-    size_t v_at = (size_t)AIOS__KV_PAGE * x->net->hp.head_dim;
-    for (uint32_t b = lo / AIOS__KV_PAGE; b <= (hi - 1) / AIOS__KV_PAGE; b++) {
-        x->own->k_pages[b] = aios__kv_page(kv, il, head, b);
-        x->own->v_pages[b] = x->own->k_pages[b] + v_at;
-    }
-}
-
-static aios__attn attn_of(const aios__exec *x)
-{
-    const aios__hparams *hp = &x->net->hp;
-    return (aios__attn){.k_pages = x->own->k_pages, .v_pages = x->own->v_pages, .dim = hp->head_dim, .scale = hp->attn_scale,
-                        .softcap = hp->attn_softcap, .scratch = x->own->attn};
-}
-
-/* n heads from `head` on of row i; they share a KV head. */
-static void attend_heads(const aios__exec *x, uint32_t il, uint32_t i, uint32_t head, uint32_t n)
+/* Attention of n rows from i on, whose cache is one, with the heads of KV head `head`. */
+static aios__attn attn_of(const aios__exec *x, uint32_t il, uint32_t i, uint32_t n, uint32_t head)
 {
     const aios__work *work = x->net->work;
     const aios__hparams *hp = &x->net->hp;
-    uint32_t r = x->map[i], lo = work->lo[aios__layer_has_window(hp, il)][r], hi = work->hi[r];
-    aios__attn a = attn_of(x);
-    for (uint32_t j = 0; j < n; j++) {
-        x->own->lo[j] = lo;
-        x->own->hi[j] = hi;
-    }
-    list_pages(x, x->batch->rows[r].kv, il, head / (hp->n_head / hp->n_head_kv), lo, hi);
-    a.q = work->q + ((size_t)r * hp->n_head + head) * hp->head_dim;
-    a.out = work->attn + ((size_t)i * hp->n_head + head) * hp->head_dim;
-    a.q_ld = a.out_ld = hp->head_dim;
-    a.lo = x->own->lo;
-    a.hi = x->own->hi;
-    a.n_q = n;
-    x->k->attn(&a);
-}
-
-/* n rows from i on, one head. */
-static void attend_rows(const aios__exec *x, uint32_t il, uint32_t i, uint32_t n, uint32_t head)
-{
-    const aios__work *work = x->net->work;
-    const aios__hparams *hp = &x->net->hp;
-    uint32_t r = x->map[i];
-    aios__attn a = attn_of(x);
-    a.lo = work->lo[aios__layer_has_window(hp, il)] + r;
-    a.hi = work->hi + r;
-    list_pages(x, x->batch->rows[r].kv, il, head / (hp->n_head / hp->n_head_kv), a.lo[0], a.hi[n - 1]);
-    a.q = work->q + ((size_t)r * hp->n_head + head) * hp->head_dim;
-    a.out = work->attn + ((size_t)i * hp->n_head + head) * hp->head_dim;
-    a.q_ld = a.out_ld = (size_t)hp->n_head * hp->head_dim;
-    a.n_q = n;
-    x->k->attn(&a);
+    uint32_t r = x->map[i], group = hp->n_head / hp->n_head_kv;
+    size_t ld = (size_t)hp->n_head * hp->head_dim, at = (size_t)head * group * hp->head_dim;
+    aios__attn a = {.q = work->q + r * ld + at, .q_ld = ld, .out = work->attn + i * ld + at, .out_ld = ld, .pages = x->own->pages,
+                    .lo = work->lo[aios__layer_has_window(hp, il)] + r, .hi = work->hi + r, .n_tokens = n, .n_heads = group,
+                    .dim = hp->head_dim, .kv_type = x->net->kv.type, .scale = hp->attn_scale, .softcap = hp->attn_softcap,
+                    .scratch = x->own->attn};
+    for (uint32_t b = a.lo[0] / AIOS__KV_PAGE; b <= (a.hi[n - 1] - 1) / AIOS__KV_PAGE; b++)
+        x->own->pages[b] = aios__kv_page(x->batch->rows[r].kv, il, head, b);
+    return a;
 }
 
 static void attend_singles(const aios__exec *x, uint32_t il)
 {
-    const aios__hparams *hp = &x->net->hp;
-    uint32_t from, to, group = hp->n_head / hp->n_head_kv;
-    split(x, x->n * hp->n_head, &from, &to);
-    while (from < to) {
-        uint32_t head = from % hp->n_head, n = group - head % group;
-        n = n < to - from ? n : to - from;
-        attend_heads(x, il, from / hp->n_head, head, n);
-        from += n;
+    uint32_t from, to, n_head = x->net->hp.n_head_kv;
+    split(x, x->n * n_head, &from, &to);
+    for (uint32_t u = from; u < to; u++) {
+        aios__attn a = attn_of(x, il, u / n_head, 1, u % n_head);
+        x->k->attn(&a);
     }
 }
 
-/* Threads take units of a head and some rows, the longest first. */
+/* Threads take units of a KV head and some rows, the longest first. */
 static void attend_runs(const aios__exec *x, uint32_t il, const aios__runs *runs)
 {
-    uint32_t n_head = x->net->hp.n_head, u, at = runs->n;
+    uint32_t n_head = x->net->hp.n_head_kv, tokens = aios__attn_tokens(&x->net->hp), u, at = runs->n;
     _Atomic uint32_t *next = &x->net->work->next[il];
     while ((u = atomic_fetch_add_explicit(next, 1, memory_order_relaxed)) < runs->units) {
         u = runs->units - 1 - u;
         while (u < runs->p[at - 1].units)
             at--;
         const aios__run *run = &runs->p[at - 1];
-        uint32_t block = (u - run->units) / n_head * AIOS__ATTN_ROWS, n = run->n - block;
-        attend_rows(x, il, run->at + block, n < AIOS__ATTN_ROWS ? n : AIOS__ATTN_ROWS, (u - run->units) % n_head);
+        uint32_t block = (u - run->units) / n_head * tokens, n = run->n - block;
+        aios__attn a = attn_of(x, il, run->at + block, n < tokens ? n : tokens, (u - run->units) % n_head);
+        x->k->attn(&a);
     }
 }
 

@@ -21,9 +21,8 @@ typedef struct aios__runs {
 typedef struct aios__own {
     float *h, *norm;       /**< AIOS__NARROW rows */
     void *q;
-    float *attn;           /**< kernel scratch */
-    uint32_t *lo, *hi;     /**< n_head */
-    const uint16_t **k_pages, **v_pages; /**< grown to the longest cache */
+    void *attn;            /**< kernel scratch */
+    const void **pages;    /**< of one attention; grown to the longest cache */
 } aios__own;
 
 typedef struct aios__batch {
@@ -40,12 +39,17 @@ typedef struct aios__work {
     uint32_t *all, *want;  /**< row numbers */
     aios__runs runs[2];    /**< of all rows, of the wanted ones */
     _Atomic uint32_t *next; /**< per layer: attention unit to take */
-    const uint16_t **pages;
+    const void **pages;
     uint32_t pages_cap;    /**< blocks a thread's list holds */
     aios__own *own;        /**< n_threads */
     aios__batch batch;
 } aios__work;
 
-enum { AIOS__ATTN_ROWS = 24 }; /* rows of a run that one attention unit takes */
+/** Rows of a run that one attention unit takes, each with the query heads of one KV head. */
+static inline uint32_t aios__attn_tokens(const aios__hparams *hp)
+{
+    uint32_t group = hp->n_head / hp->n_head_kv;
+    return group < AIOS__ATTN_ROWS ? AIOS__ATTN_ROWS / group : 1;
+}
 
 #endif

@@ -3,7 +3,7 @@
 #ifndef AIOS_LIB_KERNEL_EXP_AVX2_H
 #define AIOS_LIB_KERNEL_EXP_AVX2_H
 
-#include <immintrin.h>
+#include "kernel/x86/intrin.h"
 
 /*
  * exp by x = n ln 2 + r, |r| <= ln 2 / 2, a degree 6 polynomial for e^r (relative error about 2e-7), and n put into the
@@ -27,6 +27,21 @@ static inline __m256 exp8(__m256 x)
     __m256 a = _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(half, bias), 23));
     __m256 b = _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(rest, bias), 23));
     return _mm256_mul_ps(_mm256_mul_ps(p, a), b);
+}
+
+/* As exp2_16 in exp_avx512.h. */
+static inline __m256 exp2_8(__m256 x)
+{
+    const __m256 magic = _mm256_set1_ps(12582912.0f);
+    x = _mm256_max_ps(x, _mm256_set1_ps(-126.0f));
+    __m256 shifted = _mm256_add_ps(x, magic), r = _mm256_sub_ps(x, _mm256_sub_ps(shifted, magic));
+    __m256 p = _mm256_set1_ps(1.326472615e-3f);
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(9.671512991e-3f));
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(5.550733581e-2f));
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(2.402224243e-1f));
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(6.931470037e-1f));
+    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(1.0f));
+    return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(p), _mm256_slli_epi32(_mm256_castps_si256(shifted), 23)));
 }
 
 static inline float hsum8(__m256 v)

@@ -11,6 +11,7 @@
 #include <immintrin.h>
 #ifdef __AVXVNNI__
 #define AIOS__DPBUSD256 _mm256_dpbusd_avx_epi32
+#define AIOS__DPWSSD256 _mm256_dpwssd_avx_epi32
 #endif
 #endif
 

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Attention at AVX-512 VNNI. */
+#include <math.h>
+
+#include "kernel/x86/attn_ops512.h"
+
+static inline ivec i_dot(ivec acc, ivec a, ivec b)
+{
+    return _mm512_dpwssd_epi32(acc, a, b);
+}
+
+#define INIT aios__attn_init_avx512vnni
+#include "kernel/x86/attn_tile.h"

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Part of attn_tile.h: rows before a page. */
+#ifndef AIOS_LIB_KERNEL_ATTN_ROWS_H
+#define AIOS_LIB_KERNEL_ATTN_ROWS_H
+
+#include "kernel/x86/attn_pack.h"
+
+/*
+ * acc[row][vector] = sums over n pairs: pairs of row r at x + r * ld, their factors for vector c at y + pair * step + c * next.
+ * n_rows and n_vecs are constants where it is inlined.
+ */
+INLINE void dots(const int16_t *x, size_t ld, const int16_t *y, size_t step, size_t next, uint32_t n, ivec acc[STEPS][VECS], const int n_rows,
+                 const int n_vecs)
+{
+    UNROLL for (int r = 0; r < n_rows; r++)
+        UNROLL for (int c = 0; c < n_vecs; c++)
+            acc[r][c] = i_set(0);
+    for (uint32_t i = 0; i < n; i++, x += 2, y += step) {
+        ivec f[VECS];
+        UNROLL for (int c = 0; c < n_vecs; c++)
+            f[c] = i_load(y + (size_t)c * next);
+        UNROLL for (int r = 0; r < n_rows; r++) {
+            ivec w = i_pair(x + (size_t)r * ld);
+            UNROLL for (int c = 0; c < n_vecs; c++)
+                acc[r][c] = i_dot(acc[r][c], w, f[c]);
+        }
+    }
+}
+
+/* Products with the keys of positions [pos, pos + n_vecs * WIDTH). */
+INLINE void score(const block *b, uint32_t row, uint32_t pos, const int n_rows, const int n_vecs)
+{
+    ivec acc[STEPS][VECS];
+    size_t tile = (size_t)b->wide * TILE;
+    dots(b->q + (size_t)row * b->wide, b->wide, b->k + pos / TILE * tile + pos % TILE * 2, 2 * TILE, (int)WIDTH == (int)TILE ? tile : 2 * WIDTH,
+         b->wide / 2, acc, n_rows, n_vecs);
+    UNROLL for (int r = 0; r < n_rows; r++)
+        UNROLL for (int c = 0; c < n_vecs; c++)
+            i_store(b->s + r * PAGE + pos + (uint32_t)(c * WIDTH), acc[r][c]);
+}
+
+/* Part = part x shrink + grow x (weights x values of positions [lo, hi)), vectors [c, c + n_vecs) of it. */
+INLINE void weigh(block *b, uint32_t row, uint32_t lo, uint32_t hi, uint32_t c, const int n_rows, const int n_vecs)
+{
+    ivec acc[STEPS][VECS];
+    float *part = b->part + row * b->part_ld + AIOS__PART_V + (size_t)c * WIDTH;
+    dots(b->p + lo, PAGE, b->v + (size_t)lo * b->wide + (size_t)c * 2 * WIDTH, 2 * (size_t)b->wide, 2 * WIDTH, (hi - lo) / 2, acc, n_rows, n_vecs);
+    UNROLL for (int r = 0; r < n_rows; r++) {
+        vec shrink = v_set(b->shrink[r]), grow = v_set(b->grow[r]);
+        UNROLL for (int i = 0; i < n_vecs; i++) {
+            float *to = part + (size_t)r * b->part_ld + (size_t)i * WIDTH;
+            v_store(to, v_fma(v_from_int(acc[r][i]), grow, v_mul(v_load(to), shrink)));
+        }
+    }
+}
+
+/* s = softcap * tanh(s / softcap) in powers of two, tanh(x) = 1 - 2 / (exp(2x) + 1). */
+static vec cap(vec s, float softcap)
+{
+    vec x = v_max(v_min(v_mul(s, v_set(2.0f * LOG2_E / softcap)), v_set(60.0f)), v_set(-60.0f));
+    return v_mul(v_set(softcap * LOG2_E), v_sub(v_set(1.0f), v_div(v_set(2.0f), v_add(v_exp2(x), v_set(1.0f)))));
+}
+
+/*
+ * Turns row r's products of a page into integer weights, and sets how its part grows; positions outside [lo, hi) weigh 0.
+ * `whole`, a constant: there are none outside.
+ */
+INLINE void soften(block *b, uint32_t row, uint32_t r, uint32_t lo, uint32_t hi, const bool whole)
+{
+    int32_t *s = b->s + r * PAGE;
+    int16_t *p = b->p + r * PAGE;
+    float *part = b->part + row * b->part_ld, softcap = b->a->softcap;
+    uint32_t from = whole ? 0 : lo / WIDTH * WIDTH, to = whole ? PAGE : (hi + WIDTH - 1) / WIDTH * WIDTH;
+    vec unit = v_set(b->unit[row]), top = v_set(-INFINITY), sum = v_set(0);
+    for (uint32_t i = from; i < to; i += WIDTH) {
+        vec v = v_mul(v_from_int(i_load((const int16_t *)(void *)(s + i))), v_load(b->k_scale + i));
+        v = softcap > 0 ? v_add(cap(v_mul(v, unit), softcap), v_load(b->e + i)) : v_fma(v, unit, v_load(b->e + i));
+        v = whole ? v : v_inside(v, (int)i, (int)lo, (int)hi);
+        top = v_max(v, top);
+        v_store((float *)(void *)(s + i), v);
+    }
+    float m = v_hmax(top), old = part[AIOS__PART_TOP];
+    vec vm = v_set(m);
+    if (!whole)
+        memset(p, 0, PAGE * sizeof *p);
+    for (uint32_t i = from; i < to; i += WIDTH) {
+        vec v = v_load((const float *)(void *)(s + i)), u = v_exp2(v_sub(v, vm));
+        u = whole ? u : v_drop(u, v);
+        sum = v_fma(u, v_load(b->inv + i), sum);
+        v_to_i16(p + i, v_mul(u, v_load(b->weight + i)));
+    }
+    float less = v_first(v_exp2(v_set(m > old ? old - m : m - old)));
+    b->shrink[r] = m > old ? less : 1.0f;
+    b->grow[r] = (m > old ? 1.0f : less) / AIOS__KV_LIMIT_P;
+    part[AIOS__PART_TOP] = m > old ? m : old;
+    part[AIOS__PART_SUM] = fmaf(part[AIOS__PART_SUM], b->shrink[r], v_hsum(sum) * (m > old ? 1.0f : less));
+}
+
+static void soften_whole(block *b, uint32_t row, uint32_t r)
+{
+    soften(b, row, r, 0, PAGE, true);
+}
+
+static void soften_some(block *b, uint32_t row, uint32_t r, uint32_t lo, uint32_t hi)
+{
+    b->shrink[r] = 1.0f;
+    b->grow[r] = 0;
+    if (lo < hi)
+        soften(b, row, r, lo, hi, false);
+    else
+        memset(b->p + r * PAGE, 0, PAGE * sizeof *b->p);
+}
+
+/* Weights of rows from `row` on, of the positions from base on; the range that any of them sees. */
+static void soften_rows(block *b, uint32_t row, uint32_t base, uint32_t n_rows)
+{
+    for (uint32_t r = 0; r < n_rows; r++) {
+        uint32_t lo = max_u32(b->lo[row + r], base) - base, hi = min_u32(max_u32(b->hi[row + r], base) - base, PAGE);
+        if (lo == 0 && hi == PAGE)
+            soften_whole(b, row + r, r);
+        else
+            soften_some(b, row + r, r, lo, hi);
+    }
+}
+
+/* Rows from `row` on before the page of positions [base, base + PAGE); n_rows is a constant. */
+INLINE void rows_step(block *b, uint32_t row, uint32_t base, const int n_rows)
+{
+    uint32_t lo = PAGE, hi = 0, i, n_vec = b->wide / WIDTH;
+    for (int r = 0; r < n_rows; r++) {
+        lo = min_u32(lo, max_u32(b->lo[row + (uint32_t)r], base) - base);
+        hi = max_u32(hi, min_u32(max_u32(b->hi[row + (uint32_t)r], base) - base, PAGE));
+    }
+    if (lo >= hi)
+        return;
+    uint32_t first = lo / TILE * TILE, last = (hi + TILE - 1) / TILE * TILE;
+    if (VECS * WIDTH > TILE && last - first <= 2 * TILE) {
+        for (i = first; i < last; i += WIDTH)
+            score(b, row, i, n_rows, 1);
+    } else {
+        for (i = VECS * WIDTH > TILE ? 0 : first; i < last; i += VECS * WIDTH)
+            score(b, row, i, n_rows, VECS);
+    }
+    soften_rows(b, row, base, (uint32_t)n_rows);
+    for (uint32_t at = lo / SPAN * SPAN; at < hi; at += SPAN) {
+        uint32_t from = max_u32(lo / 2 * 2, at), to = min_u32((hi + 1) / 2 * 2, at + SPAN);
+        for (i = 0; i + VECS <= n_vec; i += VECS)
+            weigh(b, row, from, to, i, n_rows, VECS);
+        for (; i < n_vec; i++)
+            weigh(b, row, from, to, i, n_rows, 1);
+        for (int r = 0; r < n_rows; r++)
+            b->shrink[r] = 1.0f;
+    }
+}
+
+#define STEP(n_rows)                                                                               \
+    static void step##n_rows(block *b, uint32_t row, uint32_t base)                                \
+    {                                                                                              \
+        rows_step(b, row, base, n_rows);                                                           \
+    }
+STEP(1)
+STEP(2)
+STEP(3)
+STEP(4)
+STEP(5)
+#if STEPS > 5
+STEP(6)
+#endif
+
+static void page_step(block *b, uint32_t page)
+{
+    static void (*const step[])(block *, uint32_t, uint32_t) = {step1, step2, step3, step4, step5,
+#if STEPS > 5
+                                                                step6,
+#endif
+    };
+    uint32_t n_groups = (b->n + STEPS - 1) / STEPS;
+    open_page(b, b->a->pages[page]);
+    for (uint32_t i = 0; i < n_groups; i++) { /* of about the same size */
+        uint32_t row = b->n * i / n_groups, end = b->n * (i + 1) / n_groups;
+        step[end - row - 1](b, row, page * PAGE);
+    }
+}
+
+#endif
