@@ -5,6 +5,15 @@
 
 #include "kernel/x86/attn_pack.h"
 
+/* Holds the sums in registers to the end of a loop: what follows it must not make the compiler spill them within. */
+#ifdef AIOS_SIMDE
+#define KEEP(acc, n_rows, n_vecs)
+#else
+#define KEEP(acc, n_rows, n_vecs)                                                                  \
+    UNROLL for (int r = 0; r < (n_rows); r++)                                                      \
+        UNROLL for (int c = 0; c < (n_vecs); c++) __asm__ volatile("" : "+v"((acc)[r][c]))
+#endif
+
 /*
  * acc[row][vector] = sums over n pairs: pairs of row r at x + r * ld, their factors for vector c at y + pair * step + c * next.
  * n_rows and n_vecs are constants where it is inlined.
@@ -25,6 +34,7 @@ INLINE void dots(const int16_t *x, size_t ld, const int16_t *y, size_t step, siz
                 acc[r][c] = i_dot(acc[r][c], w, f[c]);
         }
     }
+    KEEP(acc, n_rows, n_vecs);
 }
 
 /* Products with the keys of positions [pos, pos + n_vecs * WIDTH). */
