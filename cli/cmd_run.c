@@ -58,6 +58,8 @@ static int run_once(const cli *c, aios_ctx *ctx, aios_model *m, const char *prom
     req.schema_json = schema;
     aios_model_info_get(m, &info);
     int rc = aios_session_new(m, NULL, &s, &err);
+    if (!rc && c->load_session)
+        rc = aios_session_load(s, c->load_session, &err);
     if (!rc && (c->raw || !(info.flags & AIOS_MODEL_HAS_TEMPLATE))) {
         req.raw = prompt;
         req.n_raw = n_prompt;
@@ -70,12 +72,15 @@ static int run_once(const cli *c, aios_ctx *ctx, aios_model *m, const char *prom
     }
     if (rc) {
         rc = cli_fail(NULL, &err);
+        rc = rc == EXIT_MODEL ? EXIT_FAIL : rc; /* the model is open: it was the session's file */
     } else {
         cli_interrupt_session(s);
         rc = stream_turn(c, s, &req, NULL);
         bool stopped = cli_interrupted();
         cli_interrupt_session(NULL);
         rc = stopped ? EXIT_INTERRUPT : rc;
+        if (!rc && c->save_session && aios_session_save(s, c->save_session, &err))
+            rc = cli_fail(NULL, &err);
     }
     aios_session_free(s);
     aios_transcript_free(t);

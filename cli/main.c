@@ -17,9 +17,10 @@ static const command commands[] = {
      "  echo '[1,2,3]' | aios detokenize\n"},
     {"template", "[FILE]", "chat messages (JSON, file or standard input) to the prompt text", MODEL_OPTS, cmd_template,
      "  echo '[{\"role\":\"user\",\"content\":\"Hi\"}]' | aios template\n"},
-    {"run", "PROMPT", "one reply; without PROMPT, or for a last -, standard input", MODEL_OPTS SAMPLE_OPTS "schema system raw ignore-eos", cmd_run,
+    {"run", "PROMPT", "one reply; without PROMPT, or for a last -, standard input", MODEL_OPTS SAMPLE_OPTS "schema system load-session save-session raw ignore-eos", cmd_run,
      "  aios run 'Why is the sky blue?'\n  cat notes.txt | aios run -n 100 'Summarise:' -\n"
-     "  aios run 'A person as JSON' --schema person.json\n"},
+     "  aios run 'A person as JSON' --schema person.json\n"
+     "  aios run --save-session notes.kv \"$(cat notes.txt) Summarise.\"; aios run --load-session notes.kv \"$(cat notes.txt) Translate.\"\n"},
     {"chat", "", "a conversation", MODEL_OPTS SAMPLE_OPTS "system", cmd_chat, "  aios chat --temp 0.7\n"},
     {"agent", "PROMPT", "a run with tools: time, calculator, system_facts, read_file and your own commands",
      MODEL_OPTS SAMPLE_OPTS "system tools require allow root max-turns no-builtin schema", cmd_agent,

@@ -36,6 +36,8 @@ static const struct option_row {
     {"repeat-penalty", 0, REAL, offsetof(cli, repeat_penalty), 0, 10, "R", "penalty on recent tokens; 1: none"},
     {"schema", 0, TEXT, offsetof(cli, schema), 0, 0, "FILE", "the reply is JSON under this JSON schema"},
     {"system", 0, TEXT, offsetof(cli, system), 0, 0, "TEXT", "system message"},
+    {"load-session", 0, TEXT, offsetof(cli, load_session), 0, 0, "FILE", "begin with what such a file holds of the prompt"},
+    {"save-session", 0, TEXT, offsetof(cli, save_session), 0, 0, "FILE", "keep what was computed, prompt and reply, in a file"},
     {"raw", 0, FLAG, offsetof(cli, raw), 0, 0, NULL, "complete the text as it is, without the chat template"},
     {"ignore-eos", 0, FLAG, offsetof(cli, ignore_eos), 0, 0, NULL, "go on after the end token"},
     {"no-special", 0, FLAG, offsetof(cli, no_special), 0, 0, NULL, "texts of special tokens stay text"},

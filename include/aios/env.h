@@ -41,8 +41,8 @@ typedef struct aios_spawn_out {
 enum { AIOS_OPEN_READ = 0, AIOS_OPEN_WRITE = 1, AIOS_OPEN_CREATE = 2, AIOS_OPEN_TRUNC = 4, AIOS_OPEN_APPEND = 8 };
 
 /**
- * Slots. NULL means the built-in one. File slots are replaced together (file_write, file_sync and the pair of file_map and
- * file_unmap may stay NULL: then there is no writing, no mapping), and so are the three slots of children. Every slot gets `user`. Thread-safety: each slot must be safe from any thread.
+ * Slots. NULL means the built-in one. File slots are replaced together (file_write, file_sync, file_rename, file_remove and
+ * the pair of file_map and file_unmap may stay NULL: then there is no writing, no mapping), and so are the three slots of children. Every slot gets `user`. Thread-safety: each slot must be safe from any thread.
  * Those that return int give 0 or a negative code and set *sys to errno.
  */
 typedef struct aios_env {
@@ -77,6 +77,9 @@ typedef struct aios_env {
     int (*child_wait)(void *user, aios_child *c, int32_t timeout_ms, int32_t *status, int32_t *sys);
     /** Ends the child and its process group, then reaps it. Frees c. */
     void (*child_close)(void *user, aios_child *c);
+    /** Puts a file in the place of another, or of none, at once and durably. Optional as file_write. */
+    int (*file_rename)(void *user, const char *from, const char *to, int32_t *sys);
+    int (*file_remove)(void *user, const char *path, int32_t *sys);
 } aios_env;
 
 #ifdef __cplusplus

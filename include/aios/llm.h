@@ -174,6 +174,19 @@ AIOS_API int aios_session_new(aios_model *m, const aios_session_config *cfg, aio
 AIOS_API void aios_session_free(aios_session *s);
 /** A second session that shares the computed prefix. ENOTSUP, EBUSY while a turn runs. */
 AIOS_API int aios_session_fork(aios_session *s, aios_session **out, aios_error *err);
+/**
+ * Writes what the session has computed to a file, about as many bytes as its cache takes, so that a session of the same model, also in
+ * another process, need not compute it again. The file appears whole or not at all. EBUSY while a turn runs; EIO (sys ENOSPC: the disk
+ * is full), EDENIED, ENOENT; ENOTSUP where nothing is computed here or the context's files cannot be written.
+ */
+AIOS_API int aios_session_save(aios_session *s, const char *path, aios_error *err);
+/**
+ * Replaces what the session has computed by such a file; the next turn computes only what differs from it, and its results are those it
+ * would have without. EFORMAT: the file is damaged; EVERSION: of another version of the library; EINVAL: of another model, cache type
+ * or instruction set level; ECONTEXT (have, need); EBUDGET; EBUSY while a turn runs. A failure leaves the session as it was. Other
+ * sessions do not get to see what was loaded: whoever can write the file decides what this session has read.
+ */
+AIOS_API int aios_session_load(aios_session *s, const char *path, aios_error *err);
 /** Computes the prefix now, so that a later start with the same beginning is quick. tools as in the request to come. */
 AIOS_API int aios_session_prewarm(aios_session *s, const aios_request *prefix, aios_error *err);
 /** Tokens that `req` would send: exactly those later reported as usage.input. */

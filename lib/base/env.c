@@ -2,6 +2,7 @@
 /* The real world behind aios_env. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/random.h>
@@ -188,6 +189,40 @@ static void file_close(void *user, aios_file *f)
     free(f);
 }
 
+/* A name is only safe once its folder is. */
+static void sync_folder(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char *dir = slash == path ? strdup("/") : slash ? strndup(path, (size_t)(slash - path)) : strdup(".");
+    int fd = dir ? open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    free(dir);
+    if (fd < 0)
+        return;
+    fsync(fd);
+    close(fd);
+}
+
+static int file_rename(void *user, const char *from, const char *to, int32_t *sys)
+{
+    AIOS__UNUSED(user);
+    if (rename(from, to)) {
+        *sys = errno;
+        return open_code(*sys);
+    }
+    sync_folder(to);
+    return AIOS_OK;
+}
+
+static int file_remove(void *user, const char *path, int32_t *sys)
+{
+    AIOS__UNUSED(user);
+    if (unlink(path)) {
+        *sys = errno;
+        return open_code(*sys);
+    }
+    return AIOS_OK;
+}
+
 static int net_allow(void *user, const char *host, const char *address, uint16_t port)
 {
     AIOS__UNUSED(user);
@@ -217,6 +252,8 @@ void aios__env_default(aios_env *env)
         .spawn = aios__spawn,
         .child_wait = aios__child_wait,
         .child_close = aios__child_close,
+        .file_rename = file_rename,
+        .file_remove = file_remove,
     };
 }
 
@@ -235,6 +272,18 @@ static int no_write(void *user, aios_file *f, uint64_t off, const void *p, size_
 static int no_sync(void *user, aios_file *f, int32_t *sys)
 {
     return no_write(user, f, 0, NULL, 0, sys);
+}
+
+static int no_rename(void *user, const char *from, const char *to, int32_t *sys)
+{
+    AIOS__UNUSED(from);
+    AIOS__UNUSED(to);
+    return no_write(user, NULL, 0, NULL, 0, sys);
+}
+
+static int no_remove(void *user, const char *path, int32_t *sys)
+{
+    return no_rename(user, path, NULL, sys);
 }
 
 static int no_map(void *user, aios_file *f, size_t n, void **p, int32_t *sys)
@@ -258,7 +307,7 @@ static void no_unmap(void *user, void *p, size_t n)
 static int check_families(const aios_env *e, aios_error *err)
 {
     int files = !!e->file_open + !!e->file_size + !!e->file_read + !!e->file_close;
-    bool others = e->file_write || e->file_sync || e->file_map || e->file_unmap;
+    bool others = e->file_write || e->file_sync || e->file_map || e->file_unmap || e->file_rename || e->file_remove;
     if ((files && files != 4) || (!files && others))
         return aios__fail(err, AIOS_EINVAL, "env: file_open, file_size, file_read and file_close must be replaced together");
     if (!e->file_map != !e->file_unmap)
@@ -280,6 +329,8 @@ int aios__env_fill(aios_env *env, const aios_env *host, aios_error *err)
     if (host->file_open) {
         env->file_write = no_write;
         env->file_sync = no_sync;
+        env->file_rename = no_rename;
+        env->file_remove = no_remove;
         env->file_map = no_map;
         env->file_unmap = no_unmap;
     }

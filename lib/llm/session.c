@@ -380,6 +380,30 @@ int aios_session_fork(aios_session *s, aios_session **out, aios_error *err)
     return leave(s, rc);
 }
 
+typedef int file_fn(void *session, const char *path, aios_error *err);
+
+static int with_file(aios_session *s, file_fn *fn, const char *what, const char *path, aios_error *err)
+{
+    if (!fn)
+        return no_slot(s, what, err);
+    int rc = enter_idle(s, err);
+    return rc ? rc : leave(s, fn(s->self, path, err));
+}
+
+int aios_session_save(aios_session *s, const char *path, aios_error *err)
+{
+    if (!s || !path || !*path)
+        return aios__fail(err, AIOS_EINVAL, "aios_session_save: %s", !s ? "s is NULL" : !path ? "path is NULL" : "the path is empty");
+    return with_file(s, s->ops->save, "save a session", path, err);
+}
+
+int aios_session_load(aios_session *s, const char *path, aios_error *err)
+{
+    if (!s || !path || !*path)
+        return aios__fail(err, AIOS_EINVAL, "aios_session_load: %s", !s ? "s is NULL" : !path ? "path is NULL" : "the path is empty");
+    return with_file(s, s->ops->load, "load a session", path, err);
+}
+
 /* ---- before a turn ------------------------------------------------------------------------------------------------ */
 
 int aios_session_prewarm(aios_session *s, const aios_request *prefix, aios_error *err)

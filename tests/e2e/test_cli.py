@@ -169,6 +169,26 @@ class RealModel(unittest.TestCase):
         self.assertEqual(many, one)
         self.assertTrue(all(a[1] >= b[1] for row in many["top"] for a, b in zip(row, row[1:])))
 
+    def test_a_session_goes_on_from_a_file(self):
+        args = ("run", "-m", MODEL, "-n", "8", "--json", "A question that begins like another: what is the capital of France?")
+        usage = lambda out: next(e for e in events(out) if e["type"] == "usage")["usage"]
+        with tempfile.TemporaryDirectory() as d:
+            path = d + "/session"
+            first = aios(*args, "--save-session", path)
+            again = aios(*args, "--load-session", path)
+            self.assertEqual((first[0], again[0]), (0, 0), first[2] + again[2])
+            self.assertEqual(usage(first[1])["cached"], 0)
+            self.assertEqual(usage(again[1])["cached"], usage(again[1])["input"] - 1)
+            text = lambda out: "".join(e["text"] for e in events(out) if e["type"] == "text")
+            self.assertEqual(text(first[1]), text(again[1]))
+            with open(path, "r+b") as f:
+                f.seek(1000)
+                f.write(b"x")
+            code, _, err = aios(*args, "--load-session", path)
+            self.assertEqual(code, 1)
+            self.assertIn("EFORMAT", err)
+            self.assertEqual(os.listdir(d), ["session"])
+
     def test_a_schema_is_kept(self):
         schema = {"type": "object", "properties": {"name": {"type": "string", "maxLength": 20}, "age": {"type": "integer", "minimum": 0, "maximum": 150},
                   "role": {"enum": ["admin", "user"]}}, "required": ["name", "age", "role"]}

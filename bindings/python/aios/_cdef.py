@@ -542,6 +542,8 @@ aios_env._fields_ = [
     ('spawn', C.CFUNCTYPE(C.c_int, C.c_void_p, C.POINTER(aios_spawn_args), C.POINTER(aios_spawn_out), C.POINTER(C.c_void_p), C.POINTER(C.c_int32))),
     ('child_wait', C.CFUNCTYPE(C.c_int, C.c_void_p, C.c_void_p, C.c_int32, C.POINTER(C.c_int32), C.POINTER(C.c_int32))),
     ('child_close', C.CFUNCTYPE(None, C.c_void_p, C.c_void_p)),
+    ('file_rename', C.CFUNCTYPE(C.c_int, C.c_void_p, C.c_char_p, C.c_char_p, C.POINTER(C.c_int32))),
+    ('file_remove', C.CFUNCTYPE(C.c_int, C.c_void_p, C.c_char_p, C.POINTER(C.c_int32))),
 ]
 aios_label._fields_ = [
     ('integrity', C.c_int32),
@@ -767,6 +769,8 @@ aios_backend_ops._fields_ = [
     ('eval', C.CFUNCTYPE(C.c_int, C.c_void_p, C.POINTER(C.c_int32), C.c_uint32, C.POINTER(C.c_float), C.c_uint32, C.POINTER(aios_error))),
     ('eval_batch', C.CFUNCTYPE(C.c_int, C.POINTER(C.c_void_p), C.POINTER(C.c_int32), C.c_uint32, C.POINTER(C.c_float), C.POINTER(aios_error))),
     ('inspect', C.CFUNCTYPE(C.c_int, C.c_void_p, C.POINTER(aios_backend_open_args), aios_write_fn, C.c_void_p, C.POINTER(aios_error))),
+    ('save', C.CFUNCTYPE(C.c_int, C.c_void_p, C.c_char_p, C.POINTER(aios_error))),
+    ('load', C.CFUNCTYPE(C.c_int, C.c_void_p, C.c_char_p, C.POINTER(aios_error))),
 ]
 aios_device_alloc_args._fields_ = [
     ('struct_size', C.c_size_t),
@@ -919,6 +923,8 @@ FUNCTIONS = {
     'aios_session_new': (C.c_int, (C.c_void_p, C.POINTER(aios_session_config), C.POINTER(C.c_void_p), C.POINTER(aios_error))),
     'aios_session_free': (None, (C.c_void_p,)),
     'aios_session_fork': (C.c_int, (C.c_void_p, C.POINTER(C.c_void_p), C.POINTER(aios_error))),
+    'aios_session_save': (C.c_int, (C.c_void_p, C.c_char_p, C.POINTER(aios_error))),
+    'aios_session_load': (C.c_int, (C.c_void_p, C.c_char_p, C.POINTER(aios_error))),
     'aios_session_prewarm': (C.c_int, (C.c_void_p, C.POINTER(aios_request), C.POINTER(aios_error))),
     'aios_session_count': (C.c_int, (C.c_void_p, C.POINTER(aios_request), C.POINTER(C.c_uint32), C.POINTER(aios_error))),
     'aios_session_start': (C.c_int, (C.c_void_p, C.POINTER(aios_request), C.POINTER(aios_error))),

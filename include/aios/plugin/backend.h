@@ -57,6 +57,8 @@ typedef struct aios_backend_ops {
     int (*eval)(void *session, const int32_t *ids, uint32_t n_ids, float *logits, uint32_t n_rows, aios_error *err);
     int (*eval_batch)(void *const *sessions, const int32_t *ids, uint32_t n, float *logits, aios_error *err);
     int (*inspect)(void *user, const aios_backend_open_args *args, aios_write_fn *fn, void *wuser, aios_error *err);
+    int (*save)(void *session, const char *path, aios_error *err);   /**< default: ENOTSUP; a failure leaves no file behind */
+    int (*load)(void *session, const char *path, aios_error *err);   /**< default: ENOTSUP; a failure leaves the session as it was */
 } aios_backend_ops;
 
 /** Adds a backend to ctx; ops is copied. EEXIST if the scheme is taken. */

@@ -183,9 +183,20 @@ bool aios__gguf_id(const aios__gguf *g, aios__file_id *out)
     return g->file && aios__env_file_id(aios__ctx_env(g->ctx), g->file, out);
 }
 
-uint64_t aios__gguf_meta_sum(const aios__gguf *g)
+int aios__gguf_sum(const aios__gguf *g, uint64_t *out, aios_error *err)
 {
-    return g->meta ? aios__sum64(g->size, g->meta, (size_t)g->meta_n) : aios__sum64(g->size, g->bytes, (size_t)(g->data_off < g->size ? g->data_off : g->size));
+    uint8_t piece[4096];
+    uint64_t n_meta = g->meta ? g->meta_n : g->data_off < g->size ? g->data_off : g->size;
+    *out = aios__sum64(g->size, g->meta ? g->meta : g->bytes, (size_t)n_meta);
+    for (uint32_t i = 0; i < g->n_tensors; i++) {
+        const aios__gguf_tensor *t = &g->tensors[i];
+        size_t n = t->n_bytes < sizeof piece ? (size_t)t->n_bytes : sizeof piece;
+        int rc = aios__gguf_read(g, t, (t->n_bytes - n) / 2, piece, n, err);
+        if (rc)
+            return rc;
+        *out = aios__sum64(*out, piece, n);
+    }
+    return AIOS_OK;
 }
 
 const void *aios__gguf_data(const aios__gguf *g, const aios__gguf_tensor *t)

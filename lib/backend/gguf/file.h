@@ -67,8 +67,8 @@ bool aios__gguf_next_str(const aios__gguf_kv *kv, size_t *pos, aios__gstr *out);
 int aios__gguf_read(const aios__gguf *g, const aios__gguf_tensor *t, uint64_t off, void *p, size_t n, aios_error *err);
 /** What tells this file from others in its place; false if it is not one of this system. */
 bool aios__gguf_id(const aios__gguf *g, aios__file_id *out);
-/** Sum of everything in front of the tensors' bytes. */
-uint64_t aios__gguf_meta_sum(const aios__gguf *g);
+/** A number that tells it from other models: sum of everything in front of the tensors' bytes, and of a piece of each tensor. EIO. */
+int aios__gguf_sum(const aios__gguf *g, uint64_t *out, aios_error *err);
 /** Address of a tensor's bytes if the file is mapped or in memory, else NULL. */
 const void *aios__gguf_data(const aios__gguf *g, const aios__gguf_tensor *t);
 

@@ -29,15 +29,19 @@ typedef struct aios__gguf_model {
     int32_t tags[4];           /**< tokens that are the opener, its close, "<think>", "</think>"; -1: none */
     uint32_t n_ctx;
     char *name;
-    pthread_mutex_t lock;      /**< guards trie */
+    pthread_mutex_t lock;      /**< guards trie and sum */
     bool has_lock;
     aios__trie *trie;          /**< made when a grammar is first used */
+    uint64_t sum;              /**< made when a session is first saved or loaded */
+    bool has_sum;
 } aios__gguf_model;
 
 int aios__gguf_model_new(const aios_backend_open_args *args, aios__gguf_model **out, aios_error *err);
 void aios__gguf_model_free(aios__gguf_model *m);
 /** The trie of the vocabulary, borrowed. */
 int aios__gguf_model_trie(aios__gguf_model *m, const aios__trie **out, aios_error *err);
+/** A number that tells this model's file from those of other models. */
+int aios__gguf_model_sum(aios__gguf_model *m, uint64_t *out, aios_error *err);
 
 /* ---- chat.c, prompt.c ------------------------------------------------------------------------------------------- */
 

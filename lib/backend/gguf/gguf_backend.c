@@ -120,6 +120,22 @@ static int session_fork(void *session, void **out, aios_error *err)
     return AIOS_OK;
 }
 
+static int session_save(void *session, const char *path, aios_error *err)
+{
+    aios__gguf_session *s = session;
+    uint64_t sum;
+    int rc = aios__gguf_model_sum(s->model, &sum, err);
+    return rc ? rc : aios__kv_save(s->kv, sum, path, err);
+}
+
+static int session_load(void *session, const char *path, aios_error *err)
+{
+    aios__gguf_session *s = session;
+    uint64_t sum;
+    int rc = aios__gguf_model_sum(s->model, &sum, err);
+    return rc ? rc : aios__kv_load(s->kv, sum, path, err);
+}
+
 static int session_start(void *session, const aios_request *req, aios_error *err)
 {
     return aios__gguf_turn_start(session, req, err);
@@ -373,6 +389,8 @@ int aios__backend_gguf_init(aios_ctx *ctx, aios_error *err)
         .eval = session_eval,
         .eval_batch = session_eval_batch,
         .inspect = backend_inspect,
+        .save = session_save,
+        .load = session_load,
     };
     return aios_backend_register(ctx, &ops, NULL, err);
 }

@@ -135,3 +135,17 @@ int aios__gguf_model_trie(aios__gguf_model *m, const aios__trie **out, aios_erro
     pthread_mutex_unlock(&m->lock);
     return rc;
 }
+
+/* ---- which model it is -------------------------------------------------------------------------------------------- */
+
+int aios__gguf_model_sum(aios__gguf_model *m, uint64_t *out, aios_error *err)
+{
+    int rc = AIOS_OK;
+    pthread_mutex_lock(&m->lock);
+    if (!m->has_sum)
+        rc = aios__gguf_sum(m->file, &m->sum, err);
+    m->has_sum = !rc;
+    *out = m->sum;
+    pthread_mutex_unlock(&m->lock);
+    return rc;
+}

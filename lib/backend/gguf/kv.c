@@ -55,14 +55,12 @@ static int grow_to(aios__kv *kv, uint32_t n, aios_error *err)
 
 /* ---- under the lock of the store ---------------------------------------------------------------------------------- */
 
-/* The first block that window layers read for a token at position n. */
-static uint32_t first_seen(const aios__kv_store *st, uint32_t n)
+uint32_t aios__kv_first_seen(const aios__kv_store *st, uint32_t n)
 {
     return st->window && n + 1 > st->window ? (n + 1 - st->window) / AIOS__KV_PAGE : 0;
 }
 
-/* Holds the window parts from block `first` on, and no others. */
-static void hold_windows(aios__kv *kv, uint32_t first)
+void aios__kv_hold_windows(aios__kv *kv, uint32_t first)
 {
     aios__kv_store *st = &kv->net->kv;
     for (uint32_t i = kv->first; i < first && i < kv->n_blocks; i++)
@@ -104,6 +102,7 @@ static void settle(aios__kv *kv)
 
 typedef struct plan {
     uint32_t n;            /* positions to have */
+    uint32_t first;        /* block from which on window parts are held */
     uint32_t own;          /* of them from the cache itself */
     aios__kv_block *copy;  /* begins with those behind the last whole block; NULL: they are the cache's own, or none */
 } plan;
@@ -114,6 +113,13 @@ static aios__kv_block *find_whole(const aios__kv *kv, uint64_t parent, const int
     uint32_t same;
     aios__kv_block *b = n < AIOS__KV_PAGE ? NULL : aios__kv_find(&kv->net->kv, parent, ids, AIOS__KV_PAGE, &same);
     return b && same == AIOS__KV_PAGE ? b : NULL;
+}
+
+/* What the next token sees, and a page to step back if it is there. */
+static uint32_t first_held(const aios__kv_store *st, uint32_t n, uint32_t ready)
+{
+    uint32_t first = aios__kv_first_seen(st, n < AIOS__KV_PAGE ? 0 : n - AIOS__KV_PAGE);
+    return first > ready ? first : ready;
 }
 
 /*
@@ -132,8 +138,8 @@ static plan find_beginning(const aios__kv *kv, const int32_t *ids, uint32_t n, u
         if (!b)
             break;
         ready = aios__kv_has_window(st, b) ? ready : i + 1;
-        if (first_seen(st, at + AIOS__KV_PAGE) >= ready)
-            p.n = at + AIOS__KV_PAGE;
+        if (aios__kv_first_seen(st, at + AIOS__KV_PAGE) >= ready)
+            p = (plan){.n = at + AIOS__KV_PAGE, .first = first_held(st, at + AIOS__KV_PAGE, ready)};
         parent = b->serial;
     }
     p.own = p.n < same ? p.n : same / AIOS__KV_PAGE * AIOS__KV_PAGE;
@@ -142,8 +148,8 @@ static plan find_beginning(const aios__kv *kv, const int32_t *ids, uint32_t n, u
     aios__kv_block *b = may_copy ? aios__kv_find(st, parent, ids + at, n - at, &k) : NULL;
     b = k > mine ? b : NULL;
     k = b ? k : mine;
-    if (k && first_seen(st, at + k) >= ready)
-        p = (plan){.n = at + k, .own = b ? same / AIOS__KV_PAGE * AIOS__KV_PAGE : same, .copy = b};
+    if (k && aios__kv_first_seen(st, at + k) >= ready)
+        p = (plan){.n = at + k, .first = first_held(st, at + k, ready), .own = b ? same / AIOS__KV_PAGE * AIOS__KV_PAGE : same, .copy = b};
     return p;
 }
 
@@ -154,7 +160,7 @@ static void follow(aios__kv *kv, const plan *p, const int32_t *ids, aios__kv_blo
     for (uint32_t c = 0; p->copy && c < AIOS__KV_CLASSES; c++)
         aios__kv_hold(st, p->copy, c);
     cut(kv, p->own);
-    hold_windows(kv, kv->n_blocks < first_seen(st, p->n) ? kv->n_blocks : first_seen(st, p->n));
+    aios__kv_hold_windows(kv, kv->n_blocks < p->first ? kv->n_blocks : p->first);
     for (uint32_t i = kv->n_blocks; (i + 1) * AIOS__KV_PAGE <= p->n; i++) {
         aios__kv_block *b = find_whole(kv, i ? kv->blocks[i - 1]->serial : 0, ids + i * AIOS__KV_PAGE, AIOS__KV_PAGE);
         for (uint32_t c = 0; c < AIOS__KV_CLASSES; c++)
@@ -163,7 +169,7 @@ static void follow(aios__kv *kv, const plan *p, const int32_t *ids, aios__kv_blo
     }
     if (p->copy)
         kv->blocks[kv->n_blocks++] = copy;
-    hold_windows(kv, first_seen(st, p->n));
+    aios__kv_hold_windows(kv, p->first);
     if (p->n > kv->n)
         memcpy(kv->ids + kv->n, ids + kv->n, (p->n - kv->n) * sizeof *ids);
     kv->n = p->n;
@@ -252,11 +258,11 @@ static int make_own(aios__kv *kv, aios_error *err)
 static void drop_windows(aios__kv *kv)
 {
     aios__kv_store *st = &kv->net->kv;
-    uint32_t first = first_seen(st, kv->n < AIOS__KV_PAGE ? 0 : kv->n - AIOS__KV_PAGE);
+    uint32_t first = first_held(st, kv->n, 0);
     if (!st->window || first <= kv->first)
         return;
     aios__kv_lock(st);
-    hold_windows(kv, first);
+    aios__kv_hold_windows(kv, first);
     aios__kv_unlock(st);
 }
 
@@ -286,8 +292,8 @@ void aios__kv_truncate(aios__kv *kv, uint32_t n)
     aios__kv_store *st = &kv->net->kv;
     n = n < kv->n ? n : kv->n;
     aios__kv_lock(st);
-    plan p = {.n = n, .own = n};
-    if (first_seen(st, n) < kv->first)
+    plan p = {.n = n, .own = n, .first = kv->first};
+    if (aios__kv_first_seen(st, n) < kv->first)
         p = find_beginning(kv, kv->ids, n, n, false);
     follow(kv, &p, kv->ids, NULL);
     aios__kv_unlock(st);

@@ -106,5 +106,14 @@ int aios__kv_rewind(aios__kv *kv, uint32_t n, aios_error *err);
 /** Makes the cache hold as much of the beginning of ids as it has or the store knows, at most n; gives the new kv->n. */
 uint32_t aios__kv_resume(aios__kv *kv, const int32_t *ids, uint32_t n);
 int aios__kv_fork(aios__kv *kv, aios__kv **out, aios_error *err);
+/** The first block that window layers read for a token at position n. */
+uint32_t aios__kv_first_seen(const aios__kv_store *st, uint32_t n);
+/** Holds the window parts from block `first` on, and no others. Under the lock. */
+void aios__kv_hold_windows(aios__kv *kv, uint32_t first);
+
+/* ---- kv_file.c: as the public functions say; `model` tells which model it is ------------------------------------ */
+
+int aios__kv_save(aios__kv *kv, uint64_t model, const char *path, aios_error *err);
+int aios__kv_load(aios__kv *kv, uint64_t model, const char *path, aios_error *err);
 
 #endif

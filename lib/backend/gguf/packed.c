@@ -10,7 +10,7 @@
 
 #include "backend/gguf/packed.h"
 
-enum { CHUNK_BYTES = 1 << 20, DATA_AT = 2 << 20, SAMPLE_BYTES = 4096, PACKED_VERSION = 1 };
+enum { CHUNK_BYTES = 1 << 20, DATA_AT = 2 << 20, PACKED_VERSION = 1 };
 
 typedef struct header {
     char magic[8];
@@ -40,20 +40,10 @@ static uint64_t header_sum(const header *h)
 
 int aios__packed_key_read(const aios__gguf *g, aios__packed_key *key, aios_error *err)
 {
-    uint8_t piece[SAMPLE_BYTES];
     *key = (aios__packed_key){.layout = aios__panel_layout()};
     if (!aios__gguf_id(g, &key->id))
         return aios__fail(err, AIOS_ENOTSUP, "%s: not a file of this system", aios__gguf_path(g));
-    key->content = aios__gguf_meta_sum(g);
-    for (uint32_t i = 0; i < aios__gguf_tensor_count(g); i++) {
-        const aios__gguf_tensor *t = aios__gguf_tensor_at(g, i);
-        size_t n = t->n_bytes < sizeof piece ? (size_t)t->n_bytes : sizeof piece;
-        int rc = aios__gguf_read(g, t, (t->n_bytes - n) / 2, piece, n, err);
-        if (rc)
-            return rc;
-        key->content = aios__sum64(key->content, piece, n);
-    }
-    return AIOS_OK;
+    return aios__gguf_sum(g, &key->content, err);
 }
 
 /* "model.gguf-0123456789abcdef.packed": a file that replaces another in its place replaces its image too. */
