@@ -165,24 +165,50 @@ static void run_thread(void *user, uint32_t tid, uint32_t n_threads)
     net->arch->forward(&x);
 }
 
-int aios__net_eval(aios__net *net, const aios__row *rows, uint32_t n, float *logits, float *hidden, aios_error *err)
+/* In the order of coming, or a thread that takes it again and again would keep the others out. */
+static void lock_net(aios__net *net)
 {
-    if (!n || n > AIOS__CHUNK)
-        return aios__fail(err, AIOS_EINTERNAL, "a batch of %u rows", n);
+    pthread_mutex_lock(&net->next);
     pthread_mutex_lock(&net->lock);
-    aios__batch *b = &net->work->batch;
-    b->rows = rows;
-    b->n = n;
-    b->logits = logits;
-    b->hidden = hidden;
-    int rc = set_batch(net, rows, n, err);
-    if (!rc) {
-        rc = aios__pool_spmd(net->pool, run_thread, net);
-        if (rc)
-            aios__fail(err, rc, "the threads of the model could not run: %s", aios_strerror(rc));
-    }
+    pthread_mutex_unlock(&net->next);
+}
+
+int aios__net_spmd(aios__net *net, aios__spmd_fn *fn, void *user)
+{
+    lock_net(net);
+    int rc = aios__pool_spmd(net->pool, fn, user);
     pthread_mutex_unlock(&net->lock);
     return rc;
+}
+
+static int run_batch(aios__net *net, aios_error *err)
+{
+    int rc = aios__pool_spmd(net->pool, run_thread, net);
+    uint32_t stop_at = atomic_load(&net->work->stop_at);
+    if (rc)
+        return aios__fail(err, rc, "the threads of the model could not run: %s", aios_strerror(rc));
+    if (stop_at && stop_at < net->hp.n_layer)
+        return aios__fail(err, AIOS_ECANCELED, "the pass was given up after %u of %u layers", stop_at, net->hp.n_layer);
+    return AIOS_OK;
+}
+
+int aios__net_pass(aios__net *net, const aios__batch *batch, aios_error *err)
+{
+    if (!batch->n || batch->n > AIOS__CHUNK)
+        return aios__fail(err, AIOS_EINTERNAL, "a batch of %u rows", batch->n);
+    lock_net(net);
+    net->work->batch = *batch;
+    atomic_store(&net->work->stop_at, 0);
+    int rc = set_batch(net, batch->rows, batch->n, err);
+    rc = rc ? rc : run_batch(net, err);
+    pthread_mutex_unlock(&net->lock);
+    return rc;
+}
+
+int aios__net_eval(aios__net *net, const aios__row *rows, uint32_t n, float *logits, float *hidden, aios_error *err)
+{
+    aios__batch b = {.rows = rows, .n = n, .logits = logits, .hidden = hidden};
+    return aios__net_pass(net, &b, err);
 }
 
 static int eval_chunks(aios__kv *kv, const int32_t *ids, uint32_t n, float *logits, uint32_t n_rows, float *hidden, aios_error *err)

@@ -5,6 +5,7 @@
 
 #include "backend/gguf/net.h"
 #include "backend/gguf/sampler.h"
+#include "backend/gguf/sched.h"
 #include "backend/gguf/template.h"
 #include "backend/gguf/vocab.h"
 #include "llm/llm.h"
@@ -23,6 +24,7 @@ typedef struct aios__gguf_model {
     aios__gguf *file;
     aios__vocab *vocab;
     aios__net *net;
+    aios__sched *sched;        /**< computes the turns of all sessions together */
     aios__template *tmpl;      /**< NULL: the built-in plain format */
     bool tmpl_tools;           /**< it reads `tools` */
     const aios__dialect *dialect;
@@ -96,22 +98,43 @@ int aios__reply_finish(aios__reply *r, aios_error *err);
 /** Sends each whole call of a text; *n_calls how many. */
 int aios__calls_send(const aios__gguf_model *m, const char *s, size_t n, const aios_sink *sink, uint32_t *n_calls, aios_error *err);
 
-/* ---- turn.c ----------------------------------------------------------------------------------------------------- */
+/* ---- outbox.c: what a turn sends, kept until the thread that reads the session comes for it ------------------------ */
+
+typedef struct aios__outbox {
+    aios__buf buf;
+    aios_sink sink; /**< fills it */
+} aios__outbox;
+
+/** o stays where it is from here on. */
+void aios__outbox_init(aios__outbox *o, aios__heap *h);
+void aios__outbox_free(aios__outbox *o);
+/** Empties it into `to` (NULL: nowhere), in order; gives what the first refusal gave. */
+int aios__outbox_flush(aios__outbox *o, const aios_sink *to);
+
+/* ---- turn.c, choice.c --------------------------------------------------------------------------------------------- */
 
 enum { AIOS__WALKS = 2, AIOS__TODO = 64 };
 
 typedef struct aios__turn {
     bool active;
+    bool mute;                    /**< only the prompt is computed */
     aios__ids prompt;
+    uint32_t at;                  /**< tokens of the prompt that are in the cache */
     uint32_t n_cached, n_max, n_out, n_think, max_think;
     uint32_t text_at;             /**< position in the cache where the text begins */
-    bool ignore_end, picked;      /**< picked: logits are those behind the last token */
+    bool ignore_end;
+    bool replies;                 /**< the prompt was computed before this pass */
+    bool rewound;                 /**< the cache was cut */
     aios__sampler *sampler;
     aios_grammar *call_grammar;
     aios_walk *walks[AIOS__WALKS]; /**< [0] schema, [1] calls; those still alive */
     aios__reply reply;
     int32_t todo[AIOS__TODO];     /**< tokens chosen but not computed */
     uint32_t n_todo;
+    aios__outbox out;
+    int rc;                       /**< AIOS_AGAIN, or how the turn ended */
+    aios_error err;
+    int64_t since;                /**< time is counted from here on */
     int64_t prefill_ns, decode_ns;
 } aios__turn;
 
@@ -120,16 +143,39 @@ typedef struct aios__gguf_session {
     aios__kv *kv;
     uint32_t n_ctx;
     _Atomic int cancel;
-    float *logits;                /**< n_vocab */
-    uint32_t *bits;               /**< mask */
+    uint32_t *bits;               /**< masks, under a grammar */
+    aios__job job;
     aios__turn turn;
 } aios__gguf_session;
 
 int aios__gguf_turn_start(aios__gguf_session *s, const aios_request *req, aios_error *err);
+/** Computes the prompt of a request and no reply. */
+int aios__gguf_turn_prewarm(aios__gguf_session *s, const aios_request *req, aios_error *err);
 int aios__gguf_turn_step(aios__gguf_session *s, const aios_sink *sink, aios_error *err);
 void aios__gguf_turn_end(aios__gguf_session *s);
 /** Begins with what this cache or another has computed of ids, at most n - 1 of them; gives their number. */
 uint32_t aios__session_reuse(aios__gguf_session *s, const int32_t *ids, uint32_t n);
+
+/* What the scheduler asks of a turn, on any thread, one at a time: turn.rc says how it went. */
+/** Before its first pass. */
+void aios__turn_prepare(aios__gguf_session *s);
+/** Up to max of the rows that can be computed now; sets job.n_wants. */
+uint32_t aios__turn_rows(aios__gguf_session *s, aios__row *rows, uint32_t max);
+/** They were computed, in a pass that began at `since`; logits as many as wanted, room as of aios__sampler_pick. */
+void aios__turn_computed(aios__gguf_session *s, int64_t since, float *logits, aios__candidate *room);
+
+/** Ends the reply: usage, reason. AIOS_DONE. */
+int aios__turn_finish(aios__gguf_session *s, const char *reason, aios_error *err);
+bool aios__turn_constrained(const aios__turn *t);
+/** Takes a chosen token. AIOS_AGAIN: go on; else what the end or a failure gave. */
+int aios__turn_take(aios__gguf_session *s, int32_t id, aios_error *err);
+/**
+ * What follows without a choice is taken at once, so that it is computed together: text that the grammar forces, tokens that
+ * are the only ones allowed, the end of a complete reply that cannot go on. Leaves the mask of the next choice.
+ */
+int aios__turn_look_ahead(aios__gguf_session *s, aios_error *err);
+/** Chooses the next token; logits are changed. */
+int aios__turn_choose(aios__gguf_session *s, float *logits, aios__candidate *room, int32_t *id, aios_error *err);
 
 /* ---- inspect.c ---------------------------------------------------------------------------------------------------- */
 

@@ -80,8 +80,6 @@ static void session_free(void *session)
         return;
     aios__gguf_turn_end(s);
     aios__kv_free(s->kv);
-    aios__free(s->model->heap, s->logits);
-    aios__free(s->model->heap, s->bits);
     aios__free(s->model->heap, s);
 }
 
@@ -163,38 +161,9 @@ static int session_count(void *session, const aios_request *req, uint32_t *n, ai
     return rc;
 }
 
-/* Computes ids that go beyond what the cache has, looking for a cancel between chunks. */
-static int compute(aios__gguf_session *s, const int32_t *ids, uint32_t n, aios_error *err)
-{
-    while (s->kv->n < n) {
-        uint32_t m = n - s->kv->n < AIOS__CHUNK ? n - s->kv->n : AIOS__CHUNK;
-        if (atomic_load(&s->cancel))
-            return aios__fail(err, AIOS_ECANCELED, "the prefix was cancelled after %u of %u tokens", s->kv->n, n);
-        int rc = aios__kv_eval(s->kv, ids + s->kv->n, m, NULL, 0, err);
-        if (rc)
-            return rc;
-    }
-    aios__kv_settle(s->kv);
-    return AIOS_OK;
-}
-
 static int session_prewarm(void *session, const aios_request *req, aios_error *err)
 {
-    aios_error own = AIOS_INIT(aios_error);
-    err = err ? err : &own;
-    aios__gguf_session *s = session;
-    aios__ids ids = {.heap = s->model->heap};
-    bool thinks;
-    atomic_store(&s->cancel, 0);
-    int rc = aios__prompt_make(s->model, req, false, &ids, &thinks, err);
-    if (!rc && ids.n > s->n_ctx)
-        rc = aios__fail_need(err, AIOS_ECONTEXT, s->n_ctx, ids.n, "the prefix has %u tokens, but the context holds %u", ids.n, s->n_ctx);
-    if (!rc) {
-        aios__session_reuse(s, ids.p, ids.n);
-        rc = compute(s, ids.p, ids.n, err);
-    }
-    aios__ids_free(&ids);
-    return rc;
+    return aios__gguf_turn_prewarm(session, req, err);
 }
 
 /* ---- tokens ------------------------------------------------------------------------------------------------------- */

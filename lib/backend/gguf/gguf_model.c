@@ -89,6 +89,7 @@ int aios__gguf_model_new(const aios_backend_open_args *args, aios__gguf_model **
                                   .beside = load_vocab, .beside_user = m, .cache_dir = cfg->cache_dir, .map_packed = cfg->use_mmap};
     rc = rc ? rc : aios__net_open(args->ctx, m->file, &load, &m->net, err);
     rc = rc ? rc : check_sizes(m, cfg->n_ctx, err);
+    rc = rc ? rc : aios__sched_new(m->net, &m->sched, err);
     if (rc) {
         aios__gguf_model_free(m);
         return rc;
@@ -103,6 +104,7 @@ void aios__gguf_model_free(aios__gguf_model *m)
     if (!m)
         return;
     aios__trie_free(m->trie);
+    aios__sched_free(m->sched);
     aios__net_free(m->net);
     aios__template_free(m->tmpl);
     aios__vocab_free(m->vocab);

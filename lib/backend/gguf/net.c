@@ -68,6 +68,18 @@ static int make_pool(aios__net *net, uint32_t n_threads, aios_error *err)
     return rc;
 }
 
+static int make_locks(aios__net *net, aios_error *err)
+{
+    if (pthread_mutex_init(&net->lock, NULL))
+        return aios__fail(err, AIOS_ENOMEM, "no lock could be made for the model");
+    if (pthread_mutex_init(&net->next, NULL)) {
+        pthread_mutex_destroy(&net->lock);
+        return aios__fail(err, AIOS_ENOMEM, "no lock could be made for the model");
+    }
+    net->has_lock = true;
+    return AIOS_OK;
+}
+
 int aios__net_load(aios_ctx *ctx, const aios__gguf *g, uint32_t n_threads, aios__progress_fn *fn, void *user, aios__net **out, aios_error *err)
 {
     return aios__net_open(ctx, g, &(aios__load_args){.n_threads = n_threads, .progress = fn, .progress_user = user}, out, err);
@@ -86,9 +98,7 @@ int aios__net_open(aios_ctx *ctx, const aios__gguf *g, const aios__load_args *ar
     rc = rc ? rc : set_rope(net, err);
     rc = rc ? rc : aios__kv_store_init(&net->kv, ctx, &net->hp, err);
     rc = rc ? rc : aios__work_new(net, err);
-    if (!rc && pthread_mutex_init(&net->lock, NULL))
-        rc = aios__fail(err, AIOS_ENOMEM, "no lock could be made for the model");
-    net->has_lock = !rc;
+    rc = rc ? rc : make_locks(net, err);
     if (rc) {
         aios__net_free(net);
         return rc;
@@ -107,7 +117,9 @@ void aios__net_free(aios__net *net)
     aios__kv_store_destroy(&net->kv);
     aios__free(net->heap, net->inv_freq[0]);
     aios__weights_free(net);
-    if (net->has_lock)
+    if (net->has_lock) {
+        pthread_mutex_destroy(&net->next);
         pthread_mutex_destroy(&net->lock);
+    }
     aios__free(net->heap, net);
 }

@@ -34,6 +34,7 @@ typedef struct aios__net {
     aios__kv_store kv;       /**< blocks of all its sessions */
     struct aios__work *work; /**< scratch of one batch */
     pthread_mutex_t lock;    /**< one batch at a time */
+    pthread_mutex_t next;    /**< held by the one who waits for it, so that nobody overtakes */
     bool has_lock;
 } aios__net;
 
@@ -89,10 +90,21 @@ typedef struct aios__row {
     bool want;
 } aios__row;
 
-/**
- * Computes at most AIOS__CHUNK rows; room was reserved. Rows of one cache stand together and in order. Logits of the rows
- * that want them, one behind the other, n_vocab each; or, if `hidden` is set, their final normed states, n_embd each.
- */
+/** One forward pass over at most AIOS__CHUNK rows; room was reserved. Rows of one cache stand together and in order. */
+typedef struct aios__batch {
+    const aios__row *rows;
+    uint32_t n;
+    uint32_t n_want;          /**< counted by the pass */
+    float *logits;            /**< of the rows that want them, one behind the other, n_vocab each */
+    float *hidden;            /**< or, if set, their final normed states, n_embd each */
+    bool (*stop)(void *user); /**< asked between layers; true gives the pass up: ECANCELED. NULL: never */
+    void *user;
+} aios__batch;
+
+int aios__net_pass(aios__net *net, const aios__batch *batch, aios_error *err);
+/** fn on all threads of the network, between passes. */
+int aios__net_spmd(aios__net *net, aios__spmd_fn *fn, void *user);
+/** A pass that is not given up. */
 int aios__net_eval(aios__net *net, const aios__row *rows, uint32_t n, float *logits, float *hidden, aios_error *err);
 /**
  * Appends n ids to a cache, logits of the last n_rows (0: none). On failure the cache is as before.

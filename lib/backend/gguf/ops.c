@@ -51,6 +51,16 @@ static void turn(const float *inv_freq, uint32_t pos, uint32_t n_rot, float *cs)
     }
 }
 
+/* The first thread asks and names the next layer: a barrier stands between, so that all see it there. */
+bool aios__op_stopped(aios__exec *x, uint32_t il)
+{
+    _Atomic uint32_t *at = &x->net->work->stop_at;
+    uint32_t stop_at = atomic_load_explicit(at, memory_order_relaxed);
+    if (!x->tid && !stop_at && x->batch->stop && x->batch->stop(x->batch->user))
+        atomic_store_explicit(at, il + 1, memory_order_relaxed);
+    return stop_at && il >= stop_at;
+}
+
 void aios__op_embed(aios__exec *x)
 {
     const aios__net *net = x->net;

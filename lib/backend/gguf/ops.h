@@ -27,6 +27,8 @@ typedef struct aios__exec {
     struct aios__own *own;
 } aios__exec;
 
+/** True in front of a layer if the pass was given up, on all threads alike as long as a layer has a barrier. */
+bool aios__op_stopped(aios__exec *x, uint32_t il);
 void aios__op_embed(aios__exec *x);
 /** act = quantized rmsnorm(h). */
 void aios__op_norm(aios__exec *x, const float *w);

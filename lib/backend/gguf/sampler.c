@@ -4,11 +4,7 @@
 
 #include <math.h>
 
-typedef struct candidate {
-    float logit;
-    float p;
-    int32_t id;
-} candidate;
+typedef aios__candidate candidate;
 
 struct aios__sampler {
     aios__heap *heap;
@@ -17,7 +13,7 @@ struct aios__sampler {
     uint64_t rng[4];
     int32_t *window; /* ring of the last penalty_last_n tokens */
     uint32_t n_window, at_window;
-    candidate *cand;
+    candidate *cand; /* lent for one pick */
 };
 
 #define MAX_WINDOW (1u << 20)
@@ -109,11 +105,6 @@ static int init(aios__sampler *s, aios_ctx *ctx, aios_error *err)
         if (!s->window)
             return err ? err->code : AIOS_ENOMEM;
     }
-    if (s->p.temperature > 0) {
-        s->cand = aios__alloc_array(s->heap, AIOS_MEM_SCRATCH, s->n_vocab, sizeof *s->cand, err);
-        if (!s->cand)
-            return err ? err->code : AIOS_ENOMEM;
-    }
     return s->p.temperature > 0 ? seed(s, ctx, err) : AIOS_OK;
 }
 
@@ -150,7 +141,6 @@ void aios__sampler_free(aios__sampler *s)
     if (!s)
         return;
     aios__free(s->heap, s->window);
-    aios__free(s->heap, s->cand);
     aios__free(s->heap, s);
 }
 
@@ -327,8 +317,14 @@ static int32_t draw(aios__sampler *s, size_t n)
     return s->cand[last].id;
 }
 
-int aios__sampler_pick(aios__sampler *s, float *logits, const uint32_t *bits, int32_t *id, aios_error *err)
+bool aios__sampler_draws(const aios__sampler *s)
 {
+    return s->p.temperature > 0;
+}
+
+int aios__sampler_pick(aios__sampler *s, float *logits, const uint32_t *bits, aios__candidate *room, int32_t *id, aios_error *err)
+{
+    s->cand = room;
     penalize(s, logits);
     if (s->p.temperature == 0)
         return pick_greedy(s, logits, bits, id, err);

@@ -25,12 +25,6 @@ typedef struct aios__own {
     const void **pages;    /**< of one attention; grown to the longest cache */
 } aios__own;
 
-typedef struct aios__batch {
-    const aios__row *rows;
-    uint32_t n, n_want;
-    float *logits, *hidden;
-} aios__batch;
-
 typedef struct aios__work {
     aios_buffer *memory;
     float *h, *h2, *norm, *q, *k, *v, *attn, *tmp, *ff, *up, *cs[2];
@@ -43,6 +37,7 @@ typedef struct aios__work {
     uint32_t pages_cap;    /**< blocks a thread's list holds */
     aios__own *own;        /**< n_threads */
     aios__batch batch;
+    _Atomic uint32_t stop_at; /**< layer in front of which all threads leave the pass; 0: none */
 } aios__work;
 
 /** Rows of a run that one attention unit takes, each with the query heads of one KV head. */

@@ -20,9 +20,10 @@ static int32_t pick(aios__sampler *s, const float *logits, uint32_t n, const uin
 {
     aios_error err = AIOS_INIT(aios_error);
     float copy[1024];
+    aios__candidate room[1024];
     int32_t id = -1;
     memcpy(copy, logits, n * sizeof *copy);
-    if (aios__sampler_pick(s, copy, bits, &id, &err))
+    if (aios__sampler_pick(s, copy, bits, room, &id, &err))
         fail_msg("%s", err.msg);
     assert_in_range(id, 0, n - 1);
     return id;
@@ -50,9 +51,10 @@ static void something_allowed_is_picked_even_without_a_finite_logit(void **state
     const uint32_t bits = 1u << 2, none = 0;
     assert_int_equal(pick(s, l, 4, &bits), 2);
     float copy[4] = {0};
+    aios__candidate room[4];
     int32_t id;
     aios_error err = AIOS_INIT(aios_error);
-    assert_int_equal(aios__sampler_pick(s, copy, &none, &id, &err), AIOS_EINTERNAL);
+    assert_int_equal(aios__sampler_pick(s, copy, &none, room, &id, &err), AIOS_EINTERNAL);
     aios__sampler_free(s);
 }
 
@@ -132,7 +134,7 @@ static void penalties_are_those_of_llama_cpp(void **state)
     const int32_t seen[] = {3, 0, 0, 1, -5, 99}; /* 3 falls out of the window; the last two are none of the vocabulary */
     for (size_t i = 0; i < 6; i++)
         aios__sampler_see(s, seen[i]);
-    assert_int_equal(aios__sampler_pick(s, l, NULL, &id, &err), 0);
+    assert_int_equal(aios__sampler_pick(s, l, NULL, NULL, &id, &err), 0);
     assert_float_equal(l[0], 4 / 2. - 2 * 0.5 - 0.25, 1e-6);
     assert_float_equal(l[1], -1 * 2. - 0.5 - 0.25, 1e-6);
     assert_float_equal(l[2], 3, 0);

@@ -42,6 +42,8 @@ static void forward(aios__exec *x)
     aios__op_embed(x);
     for (uint32_t il = 0; il < net->hp.n_layer; il++) {
         const aios__layer *l = &net->w.layers[il];
+        if (aios__op_stopped(x, il))
+            return;
         aios__op_norm(x, l->attn_norm);
         aios__op_qkv(x, l);
         aios__op_rope_store(x, l, il);

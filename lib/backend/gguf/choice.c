@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The choice of the next token, and what follows from it without a choice: text that a grammar forces, calls, the end. */
+#include <math.h>
+
+#include "backend/gguf/gguf.h"
+#include "backend/gguf/vocab_priv.h"
+
+enum { FORCED_BYTES = 256 };
+
+/* ---- grammar ------------------------------------------------------------------------------------------------------ */
+
+bool aios__turn_constrained(const aios__turn *t)
+{
+    return t->walks[0] || t->walks[1];
+}
+
+static bool complete(const aios__turn *t)
+{
+    return (t->walks[0] && aios_walk_complete(t->walks[0])) || (t->walks[1] && aios_walk_complete(t->walks[1]));
+}
+
+/* Room for the masks of both walks, first needed under a grammar. */
+static int make_bits(aios__gguf_session *s, size_t n_words, aios_error *err)
+{
+    if (!s->bits)
+        s->bits = aios__alloc_array(s->model->heap, AIOS_MEM_SCRATCH, AIOS__WALKS * n_words, sizeof *s->bits, err);
+    return s->bits ? AIOS_OK : aios__no_memory(err);
+}
+
+/* Fills s->bits with what the walks still alive allow; *only as of aios__walk_mask. */
+static int mask(aios__gguf_session *s, uint32_t *n_allowed, int32_t *only, aios_error *err)
+{
+    aios__turn *t = &s->turn;
+    const aios__trie *trie;
+    uint32_t n_words = (s->model->net->hp.n_vocab + 31) / 32, n = 0;
+    *n_allowed = 0;
+    *only = -1;
+    int rc = make_bits(s, n_words, err);
+    rc = rc ? rc : aios__gguf_model_trie(s->model, &trie, err);
+    if (rc)
+        return rc;
+    const aios_walk *w = t->walks[0] ? t->walks[0] : t->walks[1];
+    rc = aios__walk_mask(w, trie, s->bits, n_allowed, only, err);
+    if (rc || !t->walks[0] || !t->walks[1])
+        return rc;
+    uint32_t *both = s->bits + n_words;
+    rc = aios__walk_mask(t->walks[1], trie, both, &n, only, err);
+    for (uint32_t i = 0; i < n_words; i++)
+        s->bits[i] |= both[i];
+    *n_allowed += n;
+    *only = -1;
+    return rc;
+}
+
+/* Moves the walks over the bytes of a token; those that do not accept it end. */
+static int advance(aios__turn *t, const char *p, size_t n, aios_error *err)
+{
+    bool had = aios__turn_constrained(t);
+    for (int i = 0; i < AIOS__WALKS; i++) {
+        aios_error why = AIOS_INIT(aios_error);
+        int rc = t->walks[i] ? aios_walk_accept(t->walks[i], p, n, &why) : AIOS_OK;
+        if (rc == AIOS_ESCHEMA) {
+            aios_walk_free(t->walks[i]);
+            t->walks[i] = NULL;
+        } else if (rc) {
+            return aios__error_copy(err, &why);
+        }
+    }
+    if (had && !aios__turn_constrained(t))
+        return aios__fail(err, AIOS_EINTERNAL, "a token was chosen that the grammar does not allow");
+    return AIOS_OK;
+}
+
+/* Bytes under a grammar: to the text, to the calls, or kept until it is known which of both. */
+static int add_constrained(aios__turn *t, const char *p, size_t n, aios_error *err)
+{
+    bool was_both = t->walks[0] && t->walks[1];
+    int rc = advance(t, p, n, err);
+    if (rc)
+        return rc;
+    if (!was_both)
+        return aios__reply_add(&t->reply, p, n, err);
+    rc = aios__buf_add(&t->reply.calls, p, n, err);
+    if (rc || (t->walks[0] && t->walks[1]))
+        return rc;
+    if (t->walks[1]) {
+        t->reply.state = AIOS__REPLY_CALLS;
+        return AIOS_OK;
+    }
+    rc = aios__reply_add(&t->reply, t->reply.calls.p, t->reply.calls.n, err);
+    aios__buf_clear(&t->reply.calls);
+    return rc;
+}
+
+/* ---- tokens ------------------------------------------------------------------------------------------------------- */
+
+/* The text a token adds: control tokens have none, save those that mark calls and reasoning. */
+static const char *text_of(const aios__gguf_model *m, int32_t id, size_t *n)
+{
+    uint32_t type = aios__vocab_type(m->vocab, id);
+    for (size_t i = 0; type == AIOS__TOKEN_CONTROL && i < AIOS__ARRAY_LEN(m->tags); i++)
+        type = m->tags[i] == id ? AIOS__TOKEN_USER : type;
+    *n = 0;
+    if (type == AIOS__TOKEN_CONTROL || type == AIOS__TOKEN_UNUSED)
+        return "";
+    return aios__vocab_piece(m->vocab, id, n);
+}
+
+/* More tokens may be taken before the chosen ones are computed. */
+static bool has_room(const aios__turn *t)
+{
+    return t->n_todo + 16 < AIOS__TODO;
+}
+
+static int push(aios__turn *t, int32_t id, aios_error *err)
+{
+    if (t->n_todo == AIOS__TODO)
+        return aios__fail(err, AIOS_EINTERNAL, "too many tokens wait to be computed");
+    t->todo[t->n_todo++] = id;
+    return AIOS_OK;
+}
+
+/*
+ * The opener of a call has appeared: from here on the grammar holds. If the token went on behind the opener with something that
+ * the grammar does not allow, only the allowed part of it is kept.
+ */
+static int begin_calls(aios__gguf_session *s, int32_t id, const char *p, size_t n, aios_error *err)
+{
+    aios__turn *t = &s->turn;
+    aios_error why = AIOS_INIT(aios_error);
+    aios__buf *calls = &t->reply.calls;
+    int rc = aios_walk_new(t->call_grammar, &t->walks[1], err);
+    if (rc)
+        return rc;
+    rc = aios_walk_accept(t->walks[1], calls->p, calls->n, &why);
+    if (rc == AIOS_OK)
+        return push(t, id, err);
+    size_t bad = rc == AIOS_ESCHEMA && why.have <= calls->n ? calls->n - (size_t)why.have : n;
+    if (rc != AIOS_ESCHEMA || bad >= n)
+        return aios__fail(err, rc == AIOS_ESCHEMA ? AIOS_EINTERNAL : rc, "the opener of a call does not fit its grammar: %s", why.msg);
+    calls->n -= bad;
+    aios__ids ids = {.heap = s->model->heap};
+    rc = aios_walk_accept(t->walks[1], calls->p, calls->n, err);
+    rc = rc ? rc : aios__vocab_encode(s->model->vocab, p, n - bad, AIOS_TOKENIZE_SPECIAL, &ids, err);
+    for (uint32_t i = 0; !rc && i < ids.n; i++)
+        rc = push(t, ids.p[i], err);
+    aios__ids_free(&ids);
+    return rc;
+}
+
+/*
+ * A model that would call once more where no call is allowed is led into a sentence; banning what begins a call instead leaves it
+ * with tokens that it never meant.
+ */
+static int begin_answer(aios__gguf_session *s, aios_error *err)
+{
+    aios__ids ids = {.heap = s->model->heap};
+    int rc = aios__vocab_encode(s->model->vocab, "The", 3, 0, &ids, err);
+    for (uint32_t i = 0; !rc && i < ids.n; i++) {
+        rc = aios__turn_take(s, ids.p[i], err);
+        rc = rc == AIOS_AGAIN ? AIOS_OK : rc;
+    }
+    aios__ids_free(&ids);
+    return rc ? rc : AIOS_AGAIN;
+}
+
+/*
+ * The reply began as a call, but not in the model's own form, or where no call is allowed, or it is empty there: it begins anew, under
+ * the grammar, or as a sentence.
+ */
+static int retry(aios__gguf_session *s, aios_error *err)
+{
+    aios__turn *t = &s->turn;
+    if (t->text_at > s->kv->n)
+        return aios__fail(err, AIOS_EINTERNAL, "a reply that begins anew at token %u of %u", t->text_at, s->kv->n);
+    t->todo[0] = s->kv->ids[t->text_at - 1]; /* computed again for its logits */
+    t->n_todo = 1;
+    t->rewound = true;
+    aios__kv_truncate(s->kv, t->text_at - 1);
+    t->reply.state = t->reply.cut_calls ? AIOS__REPLY_TEXT : AIOS__REPLY_CALLS;
+    if (t->reply.cut_calls)
+        return begin_answer(s, err);
+    int rc = aios_walk_new(t->call_grammar, &t->walks[1], err);
+    return rc ? rc : AIOS_AGAIN;
+}
+
+/* A turn that may not call ends before it has said anything: an answer is wanted of it. */
+static bool says_nothing(const aios__gguf_session *s)
+{
+    const aios__turn *t = &s->turn;
+    return t->reply.cut_calls && !aios__turn_constrained(t) && aios__reply_is_blank(&t->reply) && s->kv->n >= t->text_at;
+}
+
+int aios__turn_take(aios__gguf_session *s, int32_t id, aios_error *err)
+{
+    aios__turn *t = &s->turn;
+    size_t n;
+    const char *p = text_of(s->model, id, &n);
+    aios__sampler_see(t->sampler, id);
+    t->n_out++;
+    t->n_think += t->reply.state == AIOS__REPLY_THINK;
+    if (aios__vocab_is_end(s->model->vocab, id) && !t->ignore_end)
+        return says_nothing(s) ? retry(s, err) : aios__turn_finish(s, "stop", err);
+    enum aios__reply_state before = t->reply.state;
+    bool grammar = aios__turn_constrained(t);
+    int rc = grammar ? add_constrained(t, p, n, err) : aios__reply_add(&t->reply, p, n, err);
+    if (rc)
+        return rc;
+    if (t->reply.state == AIOS__REPLY_OVER)
+        return aios__turn_finish(s, "stop", err);
+    if (before == AIOS__REPLY_THINK && t->reply.state == AIOS__REPLY_TEXT)
+        t->text_at = s->kv->n + t->n_todo + 1;
+    if (t->n_out >= t->n_max)
+        return aios__turn_finish(s, "length", err);
+    if (t->reply.state == AIOS__REPLY_RETRY)
+        return retry(s, err);
+    rc = !grammar && before != t->reply.state && t->reply.state == AIOS__REPLY_CALLS ? begin_calls(s, id, p, n, err) : push(t, id, err);
+    return rc ? rc : AIOS_AGAIN;
+}
+
+/* Takes the tokens of text that has to come, all but the last of them, which may be one token with what follows. */
+static int take_forced(aios__gguf_session *s, bool *any, aios_error *err)
+{
+    aios__turn *t = &s->turn;
+    char text[FORCED_BYTES];
+    *any = false;
+    if (!t->walks[0] == !t->walks[1] || complete(t))
+        return AIOS_AGAIN;
+    size_t n = aios_walk_forced(t->walks[0] ? t->walks[0] : t->walks[1], text, sizeof text), at = 0;
+    if (n < 2)
+        return AIOS_AGAIN;
+    aios__ids ids = {.heap = s->model->heap};
+    int rc = aios__vocab_encode(s->model->vocab, text, n, 0, &ids, err);
+    for (uint32_t i = 0; !rc && i + 1 < ids.n && t->n_todo + 1 < AIOS__TODO; i++) {
+        size_t len;
+        const char *p = text_of(s->model, ids.p[i], &len);
+        if (!len || len > n - at || memcmp(p, text + at, len))
+            break;
+        at += len;
+        *any = true;
+        rc = aios__turn_take(s, ids.p[i], err);
+        rc = rc == AIOS_AGAIN ? AIOS_OK : rc;
+    }
+    aios__ids_free(&ids);
+    return rc ? rc : AIOS_AGAIN;
+}
+
+/* Ends a reasoning block that has used up its tokens. */
+static int close_think(aios__gguf_session *s, aios_error *err)
+{
+    aios__ids ids = {.heap = s->model->heap};
+    int rc = aios__vocab_encode(s->model->vocab, "\n</think>\n\n", 11, AIOS_TOKENIZE_SPECIAL, &ids, err);
+    for (uint32_t i = 0; !rc && i < ids.n && has_room(&s->turn); i++) {
+        rc = aios__turn_take(s, ids.p[i], err);
+        rc = rc == AIOS_AGAIN ? AIOS_OK : rc;
+    }
+    aios__ids_free(&ids);
+    return rc ? rc : AIOS_AGAIN;
+}
+
+int aios__turn_look_ahead(aios__gguf_session *s, aios_error *err)
+{
+    aios__turn *t = &s->turn;
+    if (t->reply.state == AIOS__REPLY_THINK && t->max_think && t->n_think >= t->max_think)
+        return close_think(s, err);
+    while (aios__turn_constrained(t)) {
+        uint32_t n_allowed;
+        int32_t only;
+        bool any;
+        int rc = take_forced(s, &any, err);
+        if (rc != AIOS_AGAIN)
+            return rc;
+        if (any && has_room(t))
+            continue;
+        rc = mask(s, &n_allowed, &only, err);
+        if (rc)
+            return rc;
+        if (complete(t) && !n_allowed)
+            return aios__turn_finish(s, "stop", err);
+        if (!n_allowed)
+            return aios__fail(err, AIOS_EINTERNAL, "no token of the vocabulary continues the grammar");
+        if (complete(t) || only < 0 || !has_room(t))
+            return AIOS_AGAIN;
+        rc = aios__turn_take(s, only, err);
+        if (rc != AIOS_AGAIN)
+            return rc;
+    }
+    return AIOS_AGAIN;
+}
+
+static void ban(const aios__gguf_session *s, float *logits, int32_t id)
+{
+    if (id >= 0 && (uint32_t)id < s->model->net->hp.n_vocab)
+        logits[id] = -INFINITY;
+}
+
+int aios__turn_choose(aios__gguf_session *s, float *logits, aios__candidate *room, int32_t *id, aios_error *err)
+{
+    aios__turn *t = &s->turn;
+    const aios__vocab *v = s->model->vocab;
+    for (uint32_t i = 0; i < v->n_ends; i++) {
+        if (t->ignore_end)
+            ban(s, logits, v->ends[i]);
+        else if (aios__turn_constrained(t) && complete(t))
+            s->bits[(uint32_t)v->ends[i] / 32] |= 1u << ((uint32_t)v->ends[i] % 32);
+    }
+    if (t->reply.cut_calls)
+        ban(s, logits, s->model->tags[0]);
+    return aios__sampler_pick(t->sampler, logits, aios__turn_constrained(t) ? s->bits : NULL, room, id, err);
+}

@@ -1,0 +1,458 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <time.h>
+
+#include "backend/gguf/gguf.h"
+
+/* Rows of prompts in a pass beside replies; of one prompt before the next one; passes after which a turn goes first. */
+enum { MIXED = 64, QUANTUM = 64, STARVED = 8, MIN_CHUNK = 16 };
+/* Logits of one pass; what of them is kept while no turn runs; time of a layer, after which a cancel is seen; longest wait. */
+#define LOGIT_BYTES ((size_t)64 << 20)
+#define KEEP_BYTES ((size_t)2 << 20)
+#define LAYER_NS 20000000
+#define GATHER_NS 1000000
+
+typedef void task_fn(aios__sched *d, aios__gguf_session *s, uint32_t tid);
+
+struct aios__sched {
+    aios__net *net;
+    pthread_mutex_t lock;
+    pthread_cond_t done;     /**< a pass ended */
+    pthread_cond_t gathered; /**< a turn has come back */
+    bool leading, gathering;
+    aios__gguf_session **jobs, **order; /**< all turns; those that are ready */
+    uint32_t n, cap;
+    uint64_t n_passes;
+    int64_t pass_ns, row_ns; /**< of the last pass; of a row in wide ones */
+    uint32_t max_wants;
+    /* of the one who leads */
+    aios__gguf_session *picks[AIOS__CHUNK];
+    aios__row rows[AIOS__CHUNK];
+    uint32_t n_picks, n_rows, n_wants;
+    int64_t since;           /**< by the clock of the ctx */
+    float *logits;
+    uint32_t n_logits;       /**< rows that fit */
+    aios__candidate **rooms; /**< of each thread */
+    task_fn *task;
+    _Atomic uint32_t next;
+};
+
+/* ---- life ----------------------------------------------------------------------------------------------------------- */
+
+static int init_sync(aios__sched *d, aios_error *err)
+{
+    pthread_condattr_t attr;
+    int e = pthread_mutex_init(&d->lock, NULL);
+    if (e)
+        return aios__fail_sys(err, AIOS_ENOMEM, e, "no lock could be made for the model");
+    e = pthread_cond_init(&d->done, NULL);
+    if (!e) {
+        pthread_condattr_init(&attr);
+        pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+        e = pthread_cond_init(&d->gathered, &attr);
+        pthread_condattr_destroy(&attr);
+        if (e)
+            pthread_cond_destroy(&d->done);
+    }
+    if (!e)
+        return AIOS_OK;
+    pthread_mutex_destroy(&d->lock);
+    return aios__fail_sys(err, AIOS_ENOMEM, e, "no condition variable could be made for the model");
+}
+
+int aios__sched_new(aios__net *net, aios__sched **out, aios_error *err)
+{
+    aios__sched *d = aios__alloc(net->heap, AIOS_MEM_OTHER, sizeof *d, err);
+    if (!d)
+        return aios__no_memory(err);
+    d->net = net;
+    d->rooms = aios__alloc_array(net->heap, AIOS_MEM_OTHER, net->n_threads, sizeof *d->rooms, err);
+    int rc = d->rooms ? init_sync(d, err) : aios__no_memory(err);
+    if (rc) {
+        aios__free(net->heap, d->rooms);
+        aios__free(net->heap, d);
+        return rc;
+    }
+    size_t wants = LOGIT_BYTES / sizeof(float) / net->hp.n_vocab;
+    d->max_wants = wants < 1 ? 1 : wants < AIOS__CHUNK ? (uint32_t)wants : AIOS__CHUNK;
+    *out = d;
+    return AIOS_OK;
+}
+
+/* Gives back what only passes need, but for a little. */
+static void trim(aios__sched *d, size_t keep)
+{
+    size_t n_vocab = d->net->hp.n_vocab;
+    if (d->n_logits * n_vocab * sizeof(float) > keep) {
+        aios__free(d->net->heap, d->logits);
+        d->logits = NULL;
+        d->n_logits = 0;
+    }
+    for (uint32_t t = 0; n_vocab * sizeof(aios__candidate) > keep && t < d->net->n_threads; t++) {
+        aios__free(d->net->heap, d->rooms[t]);
+        d->rooms[t] = NULL;
+    }
+}
+
+void aios__sched_free(aios__sched *d)
+{
+    if (!d)
+        return;
+    aios__heap *h = d->net->heap;
+    trim(d, 0);
+    aios__free(h, d->rooms);
+    aios__free(h, d->jobs);
+    aios__free(h, d->order);
+    pthread_cond_destroy(&d->gathered);
+    pthread_cond_destroy(&d->done);
+    pthread_mutex_destroy(&d->lock);
+    aios__free(h, d);
+}
+
+static int grow(aios__sched *d, aios_error *err)
+{
+    uint32_t cap = d->cap + d->cap / 2 + 16;
+    if (d->n < d->cap)
+        return AIOS_OK;
+    aios__gguf_session **jobs = aios__realloc(d->net->heap, AIOS_MEM_OTHER, d->jobs, cap * sizeof *jobs, err);
+    if (!jobs)
+        return aios__no_memory(err);
+    d->jobs = jobs;
+    aios__gguf_session **order = aios__realloc(d->net->heap, AIOS_MEM_OTHER, d->order, cap * sizeof *order, err);
+    if (!order)
+        return aios__no_memory(err);
+    d->order = order;
+    d->cap = cap;
+    return AIOS_OK;
+}
+
+int aios__sched_add(aios__sched *d, aios__gguf_session *s, int32_t priority, aios_error *err)
+{
+    pthread_mutex_lock(&d->lock);
+    int rc = grow(d, err);
+    if (!rc) {
+        s->job = (aios__job){.state = AIOS__JOB_NEW, .priority = priority, .last = d->n_passes};
+        d->jobs[d->n++] = s;
+    }
+    pthread_mutex_unlock(&d->lock);
+    return rc;
+}
+
+void aios__sched_remove(aios__sched *d, aios__gguf_session *s)
+{
+    pthread_mutex_lock(&d->lock);
+    while (s->job.state == AIOS__JOB_RUNNING)
+        pthread_cond_wait(&d->done, &d->lock);
+    for (uint32_t i = 0; i < d->n; i++) {
+        if (d->jobs[i] != s)
+            continue;
+        memmove(d->jobs + i, d->jobs + i + 1, (--d->n - i) * sizeof *d->jobs);
+        break;
+    }
+    s->job.state = AIOS__JOB_NONE;
+    if (d->gathering)
+        pthread_cond_signal(&d->gathered);
+    if (!d->n && !d->leading)
+        trim(d, KEEP_BYTES);
+    pthread_mutex_unlock(&d->lock);
+}
+
+/* ---- work of a pass that is each turn's own, on all threads ----------------------------------------------------------- */
+
+static void run_thread(void *user, uint32_t tid, uint32_t n_threads)
+{
+    aios__sched *d = user;
+    AIOS__UNUSED(n_threads);
+    for (uint32_t i; (i = atomic_fetch_add(&d->next, 1)) < d->n_picks;)
+        d->task(d, d->picks[i], tid);
+}
+
+static void run_tasks(aios__sched *d, task_fn *fn)
+{
+    d->task = fn;
+    atomic_store(&d->next, 0);
+    if (d->n_picks < 2 || aios__net_spmd(d->net, run_thread, d))
+        run_thread(d, 0, 1);
+}
+
+static void prepare(aios__sched *d, aios__gguf_session *s, uint32_t tid)
+{
+    AIOS__UNUSED(d);
+    AIOS__UNUSED(tid);
+    aios__turn_prepare(s);
+}
+
+/* Room for the candidates of a draw; one for each thread is enough. */
+static int make_room(aios__sched *d, const aios__gguf_session *s, uint32_t tid, aios_error *err)
+{
+    if (!d->rooms[tid] && s->turn.sampler && aios__sampler_draws(s->turn.sampler))
+        d->rooms[tid] = aios__alloc_array(d->net->heap, AIOS_MEM_SCRATCH, d->net->hp.n_vocab, sizeof **d->rooms, err);
+    else
+        return AIOS_OK;
+    return d->rooms[tid] ? AIOS_OK : aios__no_memory(err);
+}
+
+static void complete(aios__sched *d, aios__gguf_session *s, uint32_t tid)
+{
+    if (s->job.rc)
+        return;
+    int rc = make_room(d, s, tid, &s->turn.err);
+    if (rc)
+        s->turn.rc = rc;
+    else
+        aios__turn_computed(s, d->since, d->logits + (size_t)s->job.logit * d->net->hp.n_vocab, d->rooms[tid]);
+}
+
+/* ---- which rows ------------------------------------------------------------------------------------------------------- */
+
+static bool starves(const aios__sched *d, const aios__job *j)
+{
+    return d->n_passes - j->last > STARVED;
+}
+
+/* Replies before prompts; then those that waited long, the higher priority, the prompt that has had less, the longer wait. */
+static bool before(const aios__sched *d, const aios__job *a, const aios__job *b)
+{
+    if (a->prompt != b->prompt)
+        return b->prompt;
+    if (starves(d, a) != starves(d, b))
+        return starves(d, a);
+    if (a->priority != b->priority)
+        return a->priority > b->priority;
+    if (a->prompt && a->n_served != b->n_served)
+        return a->n_served < b->n_served;
+    return a->last < b->last;
+}
+
+static uint32_t sort_ready(aios__sched *d)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < d->n; i++) {
+        aios__gguf_session *s = d->jobs[i];
+        if (s->job.state != AIOS__JOB_READY || atomic_load(&s->cancel))
+            continue;
+        uint32_t at = n++;
+        for (; at && before(d, &s->job, &d->order[at - 1]->job); at--)
+            d->order[at] = d->order[at - 1];
+        d->order[at] = s;
+    }
+    return n;
+}
+
+static void give(aios__sched *d, aios__gguf_session *s, uint32_t max)
+{
+    aios__job *j = &s->job;
+    if (!max || d->n_wants == d->max_wants)
+        return;
+    j->row = d->n_rows;
+    j->logit = d->n_wants;
+    d->n_rows += aios__turn_rows(s, d->rows + d->n_rows, max);
+    d->n_wants += j->n_wants;
+    j->state = AIOS__JOB_RUNNING;
+    j->last = d->n_passes + 1;
+    j->n_served += j->prompt ? j->n_rows : 0;
+    j->rc = AIOS_OK;
+    d->picks[d->n_picks++] = s;
+}
+
+static uint32_t least(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Rows of prompts: so few that a layer does not take long, and fewer where replies wait for them. */
+static uint32_t prompt_budget(const aios__sched *d)
+{
+    uint32_t n = d->n_rows ? MIXED : AIOS__CHUNK;
+    if (d->row_ns > 0) {
+        int64_t fit = (int64_t)LAYER_NS * d->net->hp.n_layer / d->row_ns / MIN_CHUNK * MIN_CHUNK;
+        n = fit < MIN_CHUNK ? MIN_CHUNK : fit < n ? (uint32_t)fit : n;
+    }
+    return least(n, AIOS__CHUNK - d->n_rows);
+}
+
+/* Chooses the rows of the next pass; false if there are none. */
+static bool pick(aios__sched *d)
+{
+    uint32_t n = sort_ready(d), i = 0;
+    d->n_picks = d->n_rows = d->n_wants = 0;
+    for (; i < n && !d->order[i]->job.prompt; i++)
+        give(d, d->order[i], least(d->order[i]->job.n_waiting, AIOS__CHUNK - d->n_rows));
+    uint32_t first = i, left = prompt_budget(d), spare = left;
+    for (uint32_t k = first; k < n; k++)
+        spare -= least(spare, QUANTUM); /* what is left once each has had its quantum goes to the first */
+    for (; i < n && left; i++) {
+        uint32_t want = least(d->order[i]->job.n_waiting, QUANTUM + spare), m = least(want, left);
+        spare -= m > QUANTUM ? m - QUANTUM : 0;
+        left -= m;
+        give(d, d->order[i], m);
+    }
+    return d->n_picks > 0;
+}
+
+/* ---- a pass ----------------------------------------------------------------------------------------------------------- */
+
+static int64_t real_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static bool is_cancelled(void *user)
+{
+    const aios__sched *d = user;
+    for (uint32_t i = 0; i < d->n_picks; i++)
+        if (atomic_load_explicit(&d->picks[i]->cancel, memory_order_relaxed))
+            return true;
+    return false;
+}
+
+static int make_logits(aios__sched *d, uint32_t n, aios_error *err)
+{
+    if (n <= d->n_logits)
+        return AIOS_OK;
+    aios__free(d->net->heap, d->logits);
+    d->logits = aios__alloc_array(d->net->heap, AIOS_MEM_SCRATCH, (size_t)n * d->net->hp.n_vocab, sizeof *d->logits, err);
+    d->n_logits = d->logits ? n : 0;
+    return d->logits ? AIOS_OK : aios__no_memory(err);
+}
+
+/* Rows of picks [from, to). */
+static int eval(aios__sched *d, uint32_t from, uint32_t to, aios_error *err)
+{
+    const aios__job *a = &d->picks[from]->job, *z = &d->picks[to - 1]->job;
+    uint32_t n_wants = z->logit + z->n_wants;
+    int rc = make_logits(d, n_wants, err);
+    aios__batch b = {.rows = d->rows + a->row, .n = z->row + z->n_rows - a->row, .stop = is_cancelled, .user = d};
+    b.logits = d->logits ? d->logits + (size_t)a->logit * d->net->hp.n_vocab : NULL;
+    return rc ? rc : aios__net_pass(d->net, &b, err);
+}
+
+static void set_outcome(aios__gguf_session *s, int rc, const aios_error *err)
+{
+    s->job.rc = rc;
+    if (!rc || rc == AIOS_ECANCELED)
+        return;
+    s->turn.rc = rc;
+    aios__error_copy(&s->turn.err, err);
+}
+
+/* What fails together is tried alone, so that it fails only those who cannot be helped. */
+static void compute(aios__sched *d)
+{
+    aios_error err = AIOS_INIT(aios_error);
+    int64_t begin = real_now();
+    d->since = aios__now_ns(aios__ctx_env(d->net->ctx));
+    int rc = eval(d, 0, d->n_picks, &err);
+    for (uint32_t i = 0; i < d->n_picks; i++) {
+        if (rc && rc != AIOS_ECANCELED && d->n_picks > 1)
+            set_outcome(d->picks[i], eval(d, i, i + 1, &err), &err);
+        else
+            set_outcome(d->picks[i], rc, &err);
+    }
+    int64_t took = real_now() - begin;
+    d->pass_ns = took;
+    if (!rc && d->n_rows >= MIN_CHUNK)
+        d->row_ns = d->row_ns ? (3 * d->row_ns + took / d->n_rows) / 4 : took / d->n_rows;
+    if (rc != AIOS_ECANCELED)
+        run_tasks(d, complete);
+}
+
+/* Turns that have not begun: what a grammar forces at once, room in the cache. */
+static void prepare_new(aios__sched *d)
+{
+    d->n_picks = 0;
+    for (uint32_t i = 0; i < d->n && d->n_picks < AIOS__CHUNK; i++) {
+        if (d->jobs[i]->job.state != AIOS__JOB_NEW)
+            continue;
+        d->jobs[i]->job.state = AIOS__JOB_RUNNING;
+        d->picks[d->n_picks++] = d->jobs[i];
+    }
+    if (!d->n_picks)
+        return;
+    pthread_mutex_unlock(&d->lock);
+    run_tasks(d, prepare);
+    pthread_mutex_lock(&d->lock);
+    for (uint32_t i = 0; i < d->n_picks; i++)
+        d->picks[i]->job.state = d->picks[i]->turn.rc == AIOS_AGAIN ? AIOS__JOB_READY : AIOS__JOB_DONE;
+}
+
+/* A turn that goes on, whose thread will come at once. */
+static bool is_expected(const aios__gguf_session *s)
+{
+    return s->job.state == AIOS__JOB_DONE && s->turn.rc == AIOS_AGAIN && (s->job.waiting || !s->job.late);
+}
+
+static bool expects(const aios__sched *d)
+{
+    for (uint32_t i = 0; i < d->n; i++)
+        if (is_expected(d->jobs[i]))
+            return true;
+    return false;
+}
+
+/* Waits a little for turns of the last pass whose threads are about to bring them back. */
+static void gather(aios__sched *d)
+{
+    int64_t until = real_now() + (d->pass_ns / 8 < GATHER_NS ? d->pass_ns / 8 : GATHER_NS);
+    struct timespec ts = {.tv_sec = (time_t)(until / 1000000000), .tv_nsec = (long)(until % 1000000000)};
+    int e = 0;
+    d->gathering = true;
+    while (expects(d) && e != ETIMEDOUT)
+        e = pthread_cond_timedwait(&d->gathered, &d->lock, &ts);
+    d->gathering = false;
+    for (uint32_t i = 0; e == ETIMEDOUT && i < d->n; i++)
+        d->jobs[i]->job.late |= is_expected(d->jobs[i]);
+}
+
+/* With the lock held, which is given back while the pass runs. */
+static void lead(aios__sched *d)
+{
+    d->leading = true;
+    gather(d);
+    prepare_new(d);
+    if (pick(d)) {
+        pthread_mutex_unlock(&d->lock);
+        compute(d);
+        pthread_mutex_lock(&d->lock);
+    }
+    int64_t now = real_now();
+    for (uint32_t i = 0; i < d->n_picks; i++) {
+        d->picks[i]->job.state = d->picks[i]->job.rc == AIOS_ECANCELED ? AIOS__JOB_READY : AIOS__JOB_DONE;
+        d->picks[i]->job.done_at = now;
+    }
+    d->n_picks = 0;
+    d->n_passes++;
+    d->leading = false;
+    pthread_cond_broadcast(&d->done);
+}
+
+bool aios__sched_wait(aios__sched *d, aios__gguf_session *s)
+{
+    aios__job *j = &s->job;
+    pthread_mutex_lock(&d->lock);
+    uint64_t begin = d->n_passes;
+    j->waiting = true;
+    while (j->state != AIOS__JOB_DONE && d->n_passes == begin) {
+        if (d->leading)
+            pthread_cond_wait(&d->done, &d->lock);
+        else
+            lead(d);
+    }
+    bool done = j->state == AIOS__JOB_DONE;
+    j->waiting = done;
+    pthread_mutex_unlock(&d->lock);
+    return done;
+}
+
+void aios__sched_go_on(aios__sched *d, aios__gguf_session *s)
+{
+    pthread_mutex_lock(&d->lock);
+    s->job.state = AIOS__JOB_READY;
+    s->job.waiting = false;
+    s->job.late = real_now() - s->job.done_at > GATHER_NS;
+    if (d->gathering)
+        pthread_cond_signal(&d->gathered);
+    pthread_mutex_unlock(&d->lock);
+}
