@@ -544,12 +544,13 @@ static int next_threaded(aios_session *s, int32_t timeout_ms, const aios_event *
             break;
         in_time = timeout_ms && wait_ready(s, until);
     }
+    bool running = atomic_load(&s->running); /* under the lock: what ends the turn may follow at once */
     pthread_mutex_unlock(&s->lock);
     if (resume)
         aios__driver_add(&s->model->driver, s);
     if (*ev)
         return AIOS_OK;
-    return atomic_load(&s->running) ? AIOS_AGAIN : AIOS_DONE;
+    return running ? AIOS_AGAIN : AIOS_DONE;
 }
 
 static int next_driving(aios_session *s, int32_t timeout_ms, const aios_event **ev)
