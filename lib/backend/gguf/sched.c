@@ -338,24 +338,33 @@ static void set_outcome(aios__gguf_session *s, int rc, const aios_error *err)
     aios__error_copy(&s->turn.err, err);
 }
 
-/* What fails together is tried alone, so that it fails only those who cannot be helped. */
+/* What failed together is tried alone, so that it fails only those who cannot be helped. */
+static void compute_singly(aios__sched *d)
+{
+    for (uint32_t i = 0; i < d->n_picks; i++) {
+        aios_error err = AIOS_INIT(aios_error);
+        d->picks[i]->job.logit = 0;
+        set_outcome(d->picks[i], eval(d, i, i + 1, &err), &err);
+        complete(d, d->picks[i], 0);
+    }
+}
+
 static void compute(aios__sched *d)
 {
     aios_error err = AIOS_INIT(aios_error);
     int64_t begin = real_now();
     d->since = aios__now_ns(aios__ctx_env(d->net->ctx));
     int rc = eval(d, 0, d->n_picks, &err);
-    for (uint32_t i = 0; i < d->n_picks; i++) {
-        if (rc && rc != AIOS_ECANCELED && d->n_picks > 1)
-            set_outcome(d->picks[i], eval(d, i, i + 1, &err), &err);
-        else
-            set_outcome(d->picks[i], rc, &err);
-    }
-    int64_t took = real_now() - begin;
-    d->pass_ns = took;
+    int64_t took = d->pass_ns = real_now() - begin;
     if (!rc && d->n_rows >= MIN_CHUNK)
         d->row_ns = d->row_ns ? (3 * d->row_ns + took / d->n_rows) / 4 : took / d->n_rows;
-    if (rc != AIOS_ECANCELED)
+    if (rc && rc != AIOS_ECANCELED && d->n_picks > 1) {
+        compute_singly(d);
+        return;
+    }
+    for (uint32_t i = 0; i < d->n_picks; i++)
+        set_outcome(d->picks[i], rc, &err);
+    if (!rc)
         run_tasks(d, complete);
 }
 
@@ -455,4 +464,12 @@ void aios__sched_go_on(aios__sched *d, aios__gguf_session *s)
     if (d->gathering)
         pthread_cond_signal(&d->gathered);
     pthread_mutex_unlock(&d->lock);
+}
+
+uint64_t aios__sched_passes(aios__sched *d)
+{
+    pthread_mutex_lock(&d->lock);
+    uint64_t n = d->n_passes;
+    pthread_mutex_unlock(&d->lock);
+    return n;
 }

@@ -46,5 +46,7 @@ void aios__sched_remove(aios__sched *d, struct aios__gguf_session *s);
 bool aios__sched_wait(aios__sched *d, struct aios__gguf_session *s);
 /** The turn's next rows may be computed. */
 void aios__sched_go_on(aios__sched *d, struct aios__gguf_session *s);
+/** Passes so far. */
+uint64_t aios__sched_passes(aios__sched *d);
 
 #endif

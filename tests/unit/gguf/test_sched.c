@@ -1,0 +1,429 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Turns computed together: they share passes, in the right order, and leave each other alone when one fails or goes. */
+#include "test.h"
+
+#include <pthread.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "backend/gguf/gguf.h"
+#include "llm/session_priv.h"
+#include "net_make.h"
+
+enum { S = 8, N_CTX = 2048 };
+
+static char path[64];
+static aios_ctx *ctx;
+static aios_model *model;
+static char long_text[1500];
+
+static void must(int rc, const aios_error *err)
+{
+    if (rc)
+        fail_msg("%d: %s", rc, err->msg);
+}
+
+static void write_model(void)
+{
+    net_make make = {.arch = "llama", .dtype = 8, .tied = 1, .n_ctx = N_CTX};
+    net_build(&make);
+    snprintf(path, sizeof path, "/tmp/aios-sched-XXXXXX");
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, make.p, make.n), (ssize_t)make.n);
+    close(fd);
+    free(make.p);
+}
+
+static int open_model(aios_error *err)
+{
+    aios_model_config cfg = AIOS_INIT(aios_model_config);
+    char uri[80];
+    cfg.n_threads = 2;
+    snprintf(uri, sizeof uri, "gguf:%s", path);
+    return aios_model_open(ctx, uri, &cfg, &model, err);
+}
+
+static int begin(void **state)
+{
+    (void)state;
+    aios_error err = AIOS_INIT(aios_error);
+    ctx = test_ctx(NULL, 0);
+    write_model();
+    must(open_model(&err), &err);
+    for (size_t i = 0; i + 1 < sizeof long_text; i++)
+        long_text[i] = (char)('a' + i * i % 23);
+    return 0;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    aios_model_close(model);
+    aios_ctx_free(ctx);
+    unlink(path);
+    return 0;
+}
+
+static aios_session *open_session(uint32_t driver)
+{
+    aios_error err = AIOS_INIT(aios_error);
+    aios_session_config cfg = AIOS_INIT(aios_session_config);
+    aios_session *s;
+    cfg.driver = driver;
+    must(aios_session_new(model, &cfg, &s, &err), &err);
+    return s;
+}
+
+static aios_request request(const char *text, uint32_t max_tokens)
+{
+    aios_request r = AIOS_INIT(aios_request);
+    r.raw = text;
+    r.n_raw = AIOS_CSTR;
+    r.max_tokens = max_tokens;
+    r.flags = AIOS_REQUEST_IGNORE_EOS;
+    return r;
+}
+
+static void start(aios_session *s, const char *text, uint32_t max_tokens, int32_t priority)
+{
+    aios_error err = AIOS_INIT(aios_error);
+    aios_request r = request(text, max_tokens);
+    r.priority = priority;
+    must(aios_session_start(s, &r, &err), &err);
+}
+
+/* The text so far and the code of an error; true once the turn is over. */
+typedef struct reading {
+    char text[4096];
+    int code;
+    bool over;
+} reading;
+
+static bool read_one(aios_session *s, int32_t timeout_ms, reading *r)
+{
+    const aios_event *ev;
+    int rc = aios_session_next(s, timeout_ms, &ev);
+    if (rc == AIOS_OK && ev->type == AIOS_EVENT_TEXT)
+        strncat(r->text, ev->text, sizeof r->text - strlen(r->text) - 1);
+    if (rc == AIOS_OK && ev->type == AIOS_EVENT_ERROR)
+        r->code = ev->error->code;
+    r->over = rc == AIOS_DONE || rc < 0;
+    return r->over;
+}
+
+static reading read_all(aios_session *s)
+{
+    reading r = {0};
+    while (!read_one(s, -1, &r))
+        ;
+    return r;
+}
+
+static const aios__gguf_session *inner(const aios_session *s)
+{
+    return s->self;
+}
+
+static uint64_t count_passes(void)
+{
+    const aios__gguf_model *m = model->self;
+    return aios__sched_passes(m->sched);
+}
+
+static void one_thread_that_polls_its_sessions_computes_them_together(void **state)
+{
+    (void)state;
+    enum { N = 20 };
+    aios_session *s[S];
+    reading alone[S] = {0}, both[S] = {0};
+    const char *const texts[] = {"one", "two and more", "a", "the fourth of them", "5", "six", "seven", "eight"};
+    for (int i = 0; i < S; i++) {
+        s[i] = open_session(AIOS_DRIVER_CALLER);
+        start(s[i], texts[i], N, 0);
+        alone[i] = read_all(s[i]);
+        aios_session_free(s[i]);
+    }
+    uint64_t before = count_passes();
+    for (int i = 0; i < S; i++) {
+        s[i] = open_session(AIOS_DRIVER_CALLER);
+        start(s[i], texts[i], N, 0);
+    }
+    for (int left = S; left;) {
+        left = 0;
+        for (int i = 0; i < S; i++)
+            left += !both[i].over && !read_one(s[i], 0, &both[i]);
+    }
+    uint64_t passes = count_passes() - before;
+    assert_in_range(passes, N, N + 4);
+    for (int i = 0; i < S; i++) {
+        assert_string_equal(alone[i].text, both[i].text);
+        aios_session_free(s[i]);
+    }
+}
+
+static void the_driver_computes_its_sessions_together(void **state)
+{
+    (void)state;
+    enum { N = 40 };
+    aios_session *s[S];
+    uint64_t before = count_passes();
+    for (int i = 0; i < S; i++)
+        s[i] = open_session(AIOS_DRIVER_THREAD);
+    for (int i = 0; i < S; i++)
+        start(s[i], "the same for all", N, 0);
+    for (int i = 0; i < S; i++) {
+        assert_int_equal(read_all(s[i]).code, 0);
+        aios_session_free(s[i]);
+    }
+    assert_in_range(count_passes() - before, N, 3 * N); /* some begin while others run already */
+}
+
+static void *run_turn(void *arg)
+{
+    aios_session *s = arg;
+    reading *r = calloc(1, sizeof *r);
+    while (r && !read_one(s, -1, r))
+        ;
+    return r;
+}
+
+static void threads_that_step_their_own_sessions_share_passes(void **state)
+{
+    (void)state;
+    enum { N = 60 };
+    aios_session *s[S];
+    pthread_t threads[S];
+    s[0] = open_session(AIOS_DRIVER_CALLER);
+    start(s[0], "a common text", N, 0);
+    reading alone = read_all(s[0]);
+    aios_session_free(s[0]);
+    uint64_t before = count_passes();
+    for (int i = 0; i < S; i++) {
+        s[i] = open_session(AIOS_DRIVER_CALLER);
+        start(s[i], "a common text", N, 0);
+    }
+    for (int i = 0; i < S; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, run_turn, s[i]), 0);
+    for (int i = 0; i < S; i++) {
+        reading *r;
+        pthread_join(threads[i], (void **)&r);
+        assert_string_equal(alone.text, r->text);
+        free(r);
+        aios_session_free(s[i]);
+    }
+    assert_true(count_passes() - before < N * S / 2);
+}
+
+/* Steps one session and tells in which order the prompts of the others are done. */
+static void a_higher_priority_goes_first_and_a_short_prompt_is_not_kept_waiting(void **state)
+{
+    (void)state;
+    aios_session *low = open_session(AIOS_DRIVER_CALLER), *high = open_session(AIOS_DRIVER_CALLER), *brief = open_session(AIOS_DRIVER_CALLER);
+    reading r = {0};
+    start(low, long_text, 2, 0);
+    start(high, long_text, 2, 5);
+    start(brief, "a prompt of more than the sixteen rows that count as a reply", 1, 0);
+    uint32_t n_low = 0, n_high = 0;
+    bool brief_done = false;
+    for (int i = 0; i < 3; i++) { /* each has a step, so that its rows may go on */
+        const aios_event *ev;
+        aios_session_next(high, 0, &ev);
+        aios_session_next(low, 0, &ev);
+        brief_done = brief_done || read_one(brief, 0, &r);
+    }
+    n_low = inner(low)->turn.at;
+    n_high = inner(high)->turn.at;
+    assert_true(n_high > 2 * n_low);
+    assert_true(n_low > 0);
+    assert_true(brief_done || r.text[0] || inner(brief)->turn.n_out);
+    aios_session_free(low);
+    aios_session_free(high);
+    aios_session_free(brief);
+}
+
+static int64_t now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+typedef struct victim {
+    aios_session *s;
+    _Atomic int inside;
+    int64_t ended;
+    int code;
+} victim;
+
+static void *run_victim(void *arg)
+{
+    victim *v = arg;
+    reading r = {0};
+    atomic_store(&v->inside, 1);
+    while (!read_one(v->s, -1, &r))
+        ;
+    v->ended = now_ns();
+    v->code = r.code;
+    return NULL;
+}
+
+static void a_cancelled_turn_leaves_the_batch_and_the_others_stay_as_they_are(void **state)
+{
+    (void)state;
+    aios_session *other = open_session(AIOS_DRIVER_THREAD);
+    start(other, "undisturbed", 200, 0);
+    reading alone = read_all(other);
+    for (int i = 0; i < 12; i++) {
+        victim v = {.s = open_session(i % 2 ? AIOS_DRIVER_CALLER : AIOS_DRIVER_THREAD)};
+        pthread_t thread;
+        start(other, "undisturbed", 200, 0);
+        start(v.s, long_text, 100, 0);
+        assert_int_equal(pthread_create(&thread, NULL, run_victim, &v), 0);
+        while (!atomic_load(&v.inside))
+            ;
+        usleep((useconds_t)(i * 300));
+        int64_t asked = now_ns();
+        aios_session_cancel(v.s);
+        pthread_join(thread, NULL);
+        assert_true(v.code == AIOS_ECANCELED || v.code == 0); /* it may just have ended */
+        if (v.ended - asked > 500000000)
+            fail_msg("the cancel took %lld ms", (long long)(v.ended - asked) / 1000000);
+        reading r = read_all(other);
+        assert_string_equal(alone.text, r.text);
+        aios_session_free(v.s);
+    }
+    aios_session_free(other);
+}
+
+static void a_session_may_be_freed_while_its_rows_wait_or_are_computed(void **state)
+{
+    (void)state;
+    aios_session *other = open_session(AIOS_DRIVER_THREAD);
+    start(other, "goes on", 400, 0);
+    for (int i = 0; i < 30; i++) {
+        aios_session *s = open_session(i % 2 ? AIOS_DRIVER_CALLER : AIOS_DRIVER_THREAD);
+        start(s, long_text, 100, 0);
+        usleep((useconds_t)(i * 100));
+        aios_session_free(s);
+    }
+    assert_int_equal(read_all(other).code, 0);
+    aios_session_free(other);
+}
+
+static void a_timeout_ends_one_turn_only(void **state)
+{
+    (void)state;
+    aios_error err = AIOS_INIT(aios_error);
+    aios_session *a = open_session(AIOS_DRIVER_THREAD), *b = open_session(AIOS_DRIVER_THREAD);
+    aios_request r = request(long_text, 0);
+    r.timeout_ns = 2000000;
+    must(aios_session_start(a, &r, &err), &err);
+    start(b, "as long as it takes", 50, 0);
+    assert_int_equal(read_all(a).code, AIOS_ETIMEDOUT);
+    assert_int_equal(read_all(b).code, 0);
+    aios_session_free(a);
+    aios_session_free(b);
+}
+
+/* Three turns polled by one thread with a heap that fails once: each gives its text or ENOMEM. Returns how many failed; -1 if it came to no turn. */
+static int run_three(test_heap *h, long fail_at, const char *const texts[3], reading want[3])
+{
+    aios_error err = AIOS_INIT(aios_error);
+    aios_session *s[3] = {0};
+    reading got[3] = {0};
+    int rc = 0, failed = 0;
+    for (int i = 0; i < 3 && !rc; i++) {
+        aios_request r = request(texts[i], 6);
+        r.schema_json = i == 1 ? "{\"type\":\"integer\"}" : NULL;
+        rc = aios_session_new(model, NULL, &s[i], &err);
+        rc = rc ? rc : aios_session_start(s[i], &r, &err);
+    }
+    h->n_allocs = 0;
+    h->fail_at = fail_at;
+    for (int left = rc ? 0 : 3; left;) {
+        left = 0;
+        for (int i = 0; i < 3; i++)
+            left += !got[i].over && !read_one(s[i], 0, &got[i]);
+    }
+    h->fail_at = 0;
+    for (int i = 0; i < 3 && !rc; i++) {
+        assert_true(got[i].code == 0 || got[i].code == AIOS_ENOMEM);
+        failed += got[i].code != 0;
+        if (!fail_at)
+            want[i] = got[i];
+        else if (!got[i].code)
+            assert_string_equal(want[i].text, got[i].text);
+    }
+    for (int i = 0; i < 3; i++)
+        aios_session_free(s[i]);
+    return rc ? -1 : failed;
+}
+
+static void an_allocation_that_fails_in_a_batch_fails_one_turn_at_most(void **state)
+{
+    (void)state;
+    aios_error err = AIOS_INIT(aios_error);
+    const char *const texts[3] = {long_text, "give a number", "short"};
+    static reading want[3];
+    test_heap h = {0};
+    aios_ctx *old = ctx;
+    aios_model *old_model = model;
+    ctx = test_ctx(&h, 0);
+    int failures = 0, calm = 0;
+    for (long at = 0; calm < 5; at++) { /* a fresh model each time: it has nothing pooled yet */
+        must(open_model(&err), &err);
+        int n = run_three(&h, at, texts, want);
+        assert_in_range(n, 0, 1);
+        failures += n;
+        calm = n || at < 10 ? 0 : calm + 1;
+        aios_model_close(model);
+    }
+    assert_true(failures > 5);
+    aios_ctx_free(ctx);
+    assert_int_equal(h.live, 0);
+    ctx = old;
+    model = old_model;
+}
+
+static int64_t cpu_ns(void)
+{
+    struct rusage u;
+    getrusage(RUSAGE_SELF, &u);
+    return ((int64_t)u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1000000000 + ((int64_t)u.ru_utime.tv_usec + u.ru_stime.tv_usec) * 1000;
+}
+
+static void an_idle_model_costs_no_cpu(void **state)
+{
+    (void)state;
+    aios_session *a = open_session(AIOS_DRIVER_THREAD), *b = open_session(AIOS_DRIVER_CALLER);
+    start(a, "some work first", 30, 0);
+    start(b, long_text, 30, 0);
+    assert_int_equal(read_all(a).code, 0);
+    assert_int_equal(read_all(b).code, 0);
+    usleep(100000);
+    int64_t before = cpu_ns();
+    usleep(1000000);
+    int64_t used = cpu_ns() - before;
+    if (used > 3000000)
+        fail_msg("%lld us of CPU in a second without work", (long long)used / 1000);
+    aios_session_free(a);
+    aios_session_free(b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(one_thread_that_polls_its_sessions_computes_them_together),
+        cmocka_unit_test(the_driver_computes_its_sessions_together),
+        cmocka_unit_test(threads_that_step_their_own_sessions_share_passes),
+        cmocka_unit_test(a_higher_priority_goes_first_and_a_short_prompt_is_not_kept_waiting),
+        cmocka_unit_test(a_cancelled_turn_leaves_the_batch_and_the_others_stay_as_they_are),
+        cmocka_unit_test(a_session_may_be_freed_while_its_rows_wait_or_are_computed),
+        cmocka_unit_test(a_timeout_ends_one_turn_only),
+        cmocka_unit_test(an_allocation_that_fails_in_a_batch_fails_one_turn_at_most),
+        cmocka_unit_test(an_idle_model_costs_no_cpu),
+    };
+    return cmocka_run_group_tests(tests, begin, end);
+}
