@@ -173,14 +173,19 @@ static int retry(aios__gguf_session *s, aios_error *err)
     aios__turn *t = &s->turn;
     if (t->text_at > s->kv->n)
         return aios__fail(err, AIOS_EINTERNAL, "a reply that begins anew at token %u of %u", t->text_at, s->kv->n);
-    t->todo[0] = s->kv->ids[t->text_at - 1]; /* computed again for its logits */
-    t->n_todo = 1;
+    int rc = AIOS_OK;
+    for (uint32_t i = t->prompt.n; !rc && i < t->text_at; i++) /* reasoning: from here on a part of the prompt */
+        rc = aios__ids_add(&t->prompt, s->kv->ids[i], err);
+    if (rc)
+        return rc;
+    aios__kv_truncate(s->kv, t->text_at - 1); /* the last one is computed again for its logits */
+    t->at = s->kv->n;
+    t->n_todo = 0;
     t->rewound = true;
-    aios__kv_truncate(s->kv, t->text_at - 1);
     t->reply.state = t->reply.cut_calls ? AIOS__REPLY_TEXT : AIOS__REPLY_CALLS;
     if (t->reply.cut_calls)
         return begin_answer(s, err);
-    int rc = aios_walk_new(t->call_grammar, &t->walks[1], err);
+    rc = aios_walk_new(t->call_grammar, &t->walks[1], err);
     return rc ? rc : AIOS_AGAIN;
 }
 

@@ -120,7 +120,7 @@ typedef struct aios__turn {
     bool mute;                    /**< only the prompt is computed */
     aios__ids prompt;
     uint32_t at;                  /**< tokens of the prompt that are in the cache */
-    uint32_t n_cached, n_max, n_out, n_think, max_think;
+    uint32_t n_input, n_cached, n_max, n_out, n_think, max_think;
     uint32_t text_at;             /**< position in the cache where the text begins */
     bool ignore_end;
     bool replies;                 /**< the prompt was computed before this pass */
@@ -157,9 +157,13 @@ void aios__gguf_turn_end(aios__gguf_session *s);
 uint32_t aios__session_reuse(aios__gguf_session *s, const int32_t *ids, uint32_t n);
 
 /* What the scheduler asks of a turn, on any thread, one at a time: turn.rc says how it went. */
-/** Before its first pass. */
+/** Before all: what a grammar forces. */
 void aios__turn_prepare(aios__gguf_session *s);
-/** Up to max of the rows that can be computed now; sets job.n_wants. */
+/** Before a pass that may have its rows: takes what others have computed of the prompt, makes room; sets job.n_waiting. */
+void aios__turn_plan(aios__gguf_session *s);
+/** Tokens from the beginning on that two prompts have in common. */
+uint32_t aios__turn_common(const aios__gguf_session *a, const aios__gguf_session *b);
+/** Up to max of the rows that were planned; sets job.n_wants. */
 uint32_t aios__turn_rows(aios__gguf_session *s, aios__row *rows, uint32_t max);
 /** They were computed, in a pass that began at `since`; logits as many as wanted, room as of aios__sampler_pick. */
 void aios__turn_computed(aios__gguf_session *s, int64_t since, float *logits, aios__candidate *room);

@@ -20,7 +20,7 @@ struct aios__sched {
     pthread_cond_t done;     /**< a pass ended */
     pthread_cond_t gathered; /**< a turn has come back */
     bool leading, gathering;
-    aios__gguf_session **jobs, **order; /**< all turns; those that are ready */
+    aios__gguf_session **jobs; /**< all turns */
     uint32_t n, cap;
     uint64_t n_passes;
     int64_t pass_ns, row_ns; /**< of the last pass; of a row in wide ones */
@@ -33,7 +33,11 @@ struct aios__sched {
     float *logits;
     uint32_t n_logits;       /**< rows that fit */
     aios__candidate **rooms; /**< of each thread */
+    aios__gguf_session **order; /**< turns in work */
+    uint32_t n_order, order_cap;
     task_fn *task;
+    aios__gguf_session **tasks;
+    uint32_t n_tasks;
     _Atomic uint32_t next;
 };
 
@@ -60,6 +64,20 @@ static int init_sync(aios__sched *d, aios_error *err)
     return aios__fail_sys(err, AIOS_ENOMEM, e, "no condition variable could be made for the model");
 }
 
+/* Grows a list of turns so that it holds n of them. */
+static int grow(aios__sched *d, aios__gguf_session ***list, uint32_t *cap, uint32_t n, aios_error *err)
+{
+    if (n <= *cap)
+        return AIOS_OK;
+    n += n / 2 + 16;
+    aios__gguf_session **p = aios__realloc(d->net->heap, AIOS_MEM_OTHER, *list, n * sizeof *p, err);
+    if (!p)
+        return aios__no_memory(err);
+    *list = p;
+    *cap = n;
+    return AIOS_OK;
+}
+
 int aios__sched_new(aios__net *net, aios__sched **out, aios_error *err)
 {
     aios__sched *d = aios__alloc(net->heap, AIOS_MEM_OTHER, sizeof *d, err);
@@ -67,8 +85,10 @@ int aios__sched_new(aios__net *net, aios__sched **out, aios_error *err)
         return aios__no_memory(err);
     d->net = net;
     d->rooms = aios__alloc_array(net->heap, AIOS_MEM_OTHER, net->n_threads, sizeof *d->rooms, err);
-    int rc = d->rooms ? init_sync(d, err) : aios__no_memory(err);
+    int rc = d->rooms ? grow(d, &d->order, &d->order_cap, 1, err) : aios__no_memory(err);
+    rc = rc ? rc : init_sync(d, err);
     if (rc) {
+        aios__free(net->heap, d->order);
         aios__free(net->heap, d->rooms);
         aios__free(net->heap, d);
         return rc;
@@ -109,27 +129,10 @@ void aios__sched_free(aios__sched *d)
     aios__free(h, d);
 }
 
-static int grow(aios__sched *d, aios_error *err)
-{
-    uint32_t cap = d->cap + d->cap / 2 + 16;
-    if (d->n < d->cap)
-        return AIOS_OK;
-    aios__gguf_session **jobs = aios__realloc(d->net->heap, AIOS_MEM_OTHER, d->jobs, cap * sizeof *jobs, err);
-    if (!jobs)
-        return aios__no_memory(err);
-    d->jobs = jobs;
-    aios__gguf_session **order = aios__realloc(d->net->heap, AIOS_MEM_OTHER, d->order, cap * sizeof *order, err);
-    if (!order)
-        return aios__no_memory(err);
-    d->order = order;
-    d->cap = cap;
-    return AIOS_OK;
-}
-
 int aios__sched_add(aios__sched *d, aios__gguf_session *s, int32_t priority, aios_error *err)
 {
     pthread_mutex_lock(&d->lock);
-    int rc = grow(d, err);
+    int rc = grow(d, &d->jobs, &d->cap, d->n + 1, err);
     if (!rc) {
         s->job = (aios__job){.state = AIOS__JOB_NEW, .priority = priority, .last = d->n_passes};
         d->jobs[d->n++] = s;
@@ -163,15 +166,17 @@ static void run_thread(void *user, uint32_t tid, uint32_t n_threads)
 {
     aios__sched *d = user;
     AIOS__UNUSED(n_threads);
-    for (uint32_t i; (i = atomic_fetch_add(&d->next, 1)) < d->n_picks;)
-        d->task(d, d->picks[i], tid);
+    for (uint32_t i; (i = atomic_fetch_add(&d->next, 1)) < d->n_tasks;)
+        d->task(d, d->tasks[i], tid);
 }
 
-static void run_tasks(aios__sched *d, task_fn *fn)
+static void run_tasks(aios__sched *d, aios__gguf_session **tasks, uint32_t n, task_fn *fn)
 {
     d->task = fn;
+    d->tasks = tasks;
+    d->n_tasks = n;
     atomic_store(&d->next, 0);
-    if (d->n_picks < 2 || aios__net_spmd(d->net, run_thread, d))
+    if (n < 2 || aios__net_spmd(d->net, run_thread, d))
         run_thread(d, 0, 1);
 }
 
@@ -227,7 +232,7 @@ static bool before(const aios__sched *d, const aios__job *a, const aios__job *b)
 static uint32_t sort_ready(aios__sched *d)
 {
     uint32_t n = 0;
-    for (uint32_t i = 0; i < d->n; i++) {
+    for (uint32_t i = 0; i < d->n && n < d->order_cap; i++) {
         aios__gguf_session *s = d->jobs[i];
         if (s->job.state != AIOS__JOB_READY || atomic_load(&s->cancel))
             continue;
@@ -271,6 +276,15 @@ static uint32_t prompt_budget(const aios__sched *d)
     return least(n, AIOS__CHUNK - d->n_rows);
 }
 
+/* An earlier one of `takers` computes what comes next here: it is taken over then. */
+static bool is_twin(aios__gguf_session *const *takers, uint32_t n, const aios__gguf_session *s)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (takers[i]->turn.at == s->turn.at && aios__turn_common(takers[i], s) > s->turn.at + MIN_CHUNK)
+            return true;
+    return false;
+}
+
 /* Chooses the rows of the next pass; false if there are none. */
 static bool pick(aios__sched *d)
 {
@@ -278,14 +292,20 @@ static bool pick(aios__sched *d)
     d->n_picks = d->n_rows = d->n_wants = 0;
     for (; i < n && !d->order[i]->job.prompt; i++)
         give(d, d->order[i], least(d->order[i]->job.n_waiting, AIOS__CHUNK - d->n_rows));
-    uint32_t first = i, left = prompt_budget(d), spare = left;
-    for (uint32_t k = first; k < n; k++)
-        spare -= least(spare, QUANTUM); /* what is left once each has had its quantum goes to the first */
-    for (; i < n && left; i++) {
-        uint32_t want = least(d->order[i]->job.n_waiting, QUANTUM + spare), m = least(want, left);
+    uint32_t left = prompt_budget(d), spare = left, n_takers = 0;
+    aios__gguf_session **takers = d->order + i;
+    for (; i < n && spare; i++) {
+        if (is_twin(takers, n_takers, d->order[i]))
+            continue;
+        takers[n_takers++] = d->order[i];
+        spare -= least(spare, least(QUANTUM, d->order[i]->job.n_waiting));
+    }
+    for (i = 0; i < n_takers && left; i++) { /* what is left once each has had its quantum goes to the first */
+        uint32_t m = least(takers[i]->job.n_waiting, QUANTUM + spare);
+        m = least(m, left);
         spare -= m > QUANTUM ? m - QUANTUM : 0;
         left -= m;
-        give(d, d->order[i], m);
+        give(d, takers[i], m);
     }
     return d->n_picks > 0;
 }
@@ -365,26 +385,43 @@ static void compute(aios__sched *d)
     for (uint32_t i = 0; i < d->n_picks; i++)
         set_outcome(d->picks[i], rc, &err);
     if (!rc)
-        run_tasks(d, complete);
+        run_tasks(d, d->picks, d->n_picks, complete);
 }
 
-/* Turns that have not begun: what a grammar forces at once, room in the cache. */
-static void prepare_new(aios__sched *d)
+/* Takes the turns that are in `state` and gives the lock back until they are done with; false if there are none. */
+static bool take_all(aios__sched *d, enum aios__job_state state)
 {
-    d->n_picks = 0;
-    for (uint32_t i = 0; i < d->n && d->n_picks < AIOS__CHUNK; i++) {
-        if (d->jobs[i]->job.state != AIOS__JOB_NEW)
+    d->n_order = 0;
+    for (uint32_t i = 0; i < d->n && d->n_order < d->order_cap; i++) {
+        if (d->jobs[i]->job.state != state || atomic_load(&d->jobs[i]->cancel))
             continue;
         d->jobs[i]->job.state = AIOS__JOB_RUNNING;
-        d->picks[d->n_picks++] = d->jobs[i];
+        d->order[d->n_order++] = d->jobs[i];
     }
-    if (!d->n_picks)
-        return;
-    pthread_mutex_unlock(&d->lock);
-    run_tasks(d, prepare);
+    if (d->n_order)
+        pthread_mutex_unlock(&d->lock);
+    return d->n_order > 0;
+}
+
+static void give_back(aios__sched *d)
+{
     pthread_mutex_lock(&d->lock);
-    for (uint32_t i = 0; i < d->n_picks; i++)
-        d->picks[i]->job.state = d->picks[i]->turn.rc == AIOS_AGAIN ? AIOS__JOB_READY : AIOS__JOB_DONE;
+    for (uint32_t i = 0; i < d->n_order; i++)
+        d->order[i]->job.state = d->order[i]->turn.rc == AIOS_AGAIN ? AIOS__JOB_READY : AIOS__JOB_DONE;
+}
+
+/* Turns that have not begun, then all: planning looks at what the others have, so it is one thread's work. */
+static void plan(aios__sched *d)
+{
+    if (take_all(d, AIOS__JOB_NEW)) {
+        run_tasks(d, d->order, d->n_order, prepare);
+        give_back(d);
+    }
+    if (take_all(d, AIOS__JOB_READY)) {
+        for (uint32_t i = 0; i < d->n_order; i++)
+            aios__turn_plan(d->order[i]);
+        give_back(d);
+    }
 }
 
 /* A turn that goes on, whose thread will come at once. */
@@ -420,7 +457,8 @@ static void lead(aios__sched *d)
 {
     d->leading = true;
     gather(d);
-    prepare_new(d);
+    grow(d, &d->order, &d->order_cap, d->n, NULL); /* without memory, fewer at a time */
+    plan(d);
     if (pick(d)) {
         pthread_mutex_unlock(&d->lock);
         compute(d);

@@ -101,6 +101,7 @@ static int start_prompt(aios__gguf_session *s, const aios_request *req, bool rep
     int rc = aios__prompt_make(s->model, req, reply, &t->prompt, thinks, err);
     if (!rc)
         t->n_cached = t->at = aios__session_reuse(s, t->prompt.p, t->prompt.n);
+    t->n_input = t->prompt.n;
     return rc;
 }
 
@@ -191,7 +192,7 @@ int aios__turn_finish(aios__gguf_session *s, const char *reason, aios_error *err
     if (rc)
         return rc;
     aios_usage usage = AIOS_INIT(aios_usage);
-    usage.input = t->prompt.n;
+    usage.input = t->n_input;
     usage.cached = t->n_cached;
     usage.output = t->n_out;
     usage.reasoning = t->n_think;
@@ -209,27 +210,39 @@ static uint32_t count_rows(const aios__turn *t)
     return t->prompt.n - t->at + t->n_todo;
 }
 
-/* Makes room for the rows of the next pass. */
-static int plan(aios__gguf_session *s, aios_error *err)
-{
-    const aios__turn *t = &s->turn;
-    uint32_t n = count_rows(t);
-    if (n > s->n_ctx - s->kv->n) /* an opener cut into more tokens than it was chosen as */
-        return aios__turn_finish(s, "length", err);
-    s->job.n_waiting = n;
-    s->job.prompt = t->prompt.n - t->at > AIOS__NARROW;
-    int rc = aios__kv_reserve(s->kv, n < AIOS__CHUNK ? n : AIOS__CHUNK, err);
-    return rc ? rc : AIOS_AGAIN;
-}
-
 void aios__turn_prepare(aios__gguf_session *s)
 {
     aios__turn *t = &s->turn;
     t->since = aios__now_ns(aios__ctx_env(s->model->ctx));
     t->rc = aios__turn_constrained(t) ? aios__turn_look_ahead(s, &t->err) : AIOS_AGAIN;
-    if (t->rc == AIOS_AGAIN)
-        t->rc = plan(s, &t->err);
     count_time(s);
+}
+
+void aios__turn_plan(aios__gguf_session *s)
+{
+    aios__turn *t = &s->turn;
+    if (t->at < t->prompt.n) {
+        uint32_t had = t->at;
+        t->at = aios__session_reuse(s, t->prompt.p, t->prompt.n);
+        t->n_cached += t->at > had ? t->at - had : 0;
+    }
+    uint32_t n = count_rows(t);
+    t->since = aios__now_ns(aios__ctx_env(s->model->ctx));
+    s->job.n_waiting = n;
+    s->job.prompt = t->prompt.n - t->at > AIOS__NARROW;
+    if (n > s->n_ctx - s->kv->n) /* an opener cut into more tokens than it was chosen as */
+        t->rc = aios__turn_finish(s, "length", &t->err);
+    else if ((t->rc = aios__kv_reserve(s->kv, n < AIOS__CHUNK ? n : AIOS__CHUNK, &t->err)) == AIOS_OK)
+        t->rc = AIOS_AGAIN;
+}
+
+uint32_t aios__turn_common(const aios__gguf_session *a, const aios__gguf_session *b)
+{
+    const aios__ids *x = &a->turn.prompt, *y = &b->turn.prompt;
+    uint32_t i = 0;
+    while (i < x->n && i < y->n && x->p[i] == y->p[i])
+        i++;
+    return i;
 }
 
 uint32_t aios__turn_rows(aios__gguf_session *s, aios__row *rows, uint32_t max)
@@ -257,6 +270,8 @@ static void keep_rows(aios__gguf_session *s)
     t->n_todo -= n - n_prompt;
     memmove(t->todo, t->todo + (n - n_prompt), t->n_todo * sizeof *t->todo);
     s->kv->n += n;
+    if (n_prompt)
+        aios__kv_settle(s->kv); /* others may begin with it */
 }
 
 static int proceed(aios__gguf_session *s, float *logits, aios__candidate *room, aios_error *err)
@@ -272,7 +287,7 @@ static int proceed(aios__gguf_session *s, float *logits, aios__candidate *room, 
         rc = rc ? rc : aios__turn_take(s, id, err);
         rc = rc == AIOS_AGAIN ? aios__turn_look_ahead(s, err) : rc;
     }
-    return rc == AIOS_AGAIN ? plan(s, err) : rc;
+    return rc;
 }
 
 void aios__turn_computed(aios__gguf_session *s, int64_t since, float *logits, aios__candidate *room)

@@ -223,7 +223,7 @@ static void a_higher_priority_goes_first_and_a_short_prompt_is_not_kept_waiting(
     aios_session *low = open_session(AIOS_DRIVER_CALLER), *high = open_session(AIOS_DRIVER_CALLER), *brief = open_session(AIOS_DRIVER_CALLER);
     reading r = {0};
     start(low, long_text, 2, 0);
-    start(high, long_text, 2, 5);
+    start(high, long_text + 1, 2, 5);
     start(brief, "a prompt of more than the sixteen rows that count as a reply", 1, 0);
     uint32_t n_low = 0, n_high = 0;
     bool brief_done = false;
@@ -241,6 +241,34 @@ static void a_higher_priority_goes_first_and_a_short_prompt_is_not_kept_waiting(
     aios_session_free(low);
     aios_session_free(high);
     aios_session_free(brief);
+}
+
+static void a_prompt_that_several_turns_begin_with_is_computed_once(void **state)
+{
+    (void)state;
+    aios_session *s[S];
+    uint32_t n_new = 0, n_prompt = 0;
+    long_text[0] = 'Z'; /* no other test has computed it */
+    for (int i = 0; i < S; i++) {
+        s[i] = open_session(AIOS_DRIVER_CALLER);
+        start(s[i], long_text, 1, 0);
+    }
+    for (int left = S; left;) {
+        left = 0;
+        for (int i = 0; i < S; i++) {
+            const aios_event *ev;
+            int rc = aios_session_next(s[i], 0, &ev);
+            left += rc != AIOS_DONE;
+            if (rc == AIOS_OK && ev->type == AIOS_EVENT_USAGE) {
+                n_new += ev->usage->input - ev->usage->cached;
+                n_prompt = ev->usage->input;
+            }
+        }
+    }
+    assert_true(n_prompt > 1000);
+    assert_in_range(n_new, n_prompt, n_prompt + S * 64);
+    for (int i = 0; i < S; i++)
+        aios_session_free(s[i]);
 }
 
 static int64_t now_ns(void)
@@ -419,6 +447,7 @@ int main(void)
         cmocka_unit_test(the_driver_computes_its_sessions_together),
         cmocka_unit_test(threads_that_step_their_own_sessions_share_passes),
         cmocka_unit_test(a_higher_priority_goes_first_and_a_short_prompt_is_not_kept_waiting),
+        cmocka_unit_test(a_prompt_that_several_turns_begin_with_is_computed_once),
         cmocka_unit_test(a_cancelled_turn_leaves_the_batch_and_the_others_stay_as_they_are),
         cmocka_unit_test(a_session_may_be_freed_while_its_rows_wait_or_are_computed),
         cmocka_unit_test(a_timeout_ends_one_turn_only),
