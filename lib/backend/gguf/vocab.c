@@ -168,7 +168,8 @@ void aios__vocab_free(aios__vocab *v)
     aios__free(v->heap, v->table);
     aios__free(v->heap, v->piece);
     aios__free(v->heap, v->piece_off);
-    aios__free(v->heap, v->pairs);
+    aios__free(v->heap, v->merges.off);
+    aios__free(v->heap, v->merges.table);
     aios__free(v->heap, v->joint);
     aios__special_free(v);
     aios__free(v->heap, v);

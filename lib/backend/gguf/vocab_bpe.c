@@ -25,61 +25,75 @@ static void byte_points(uint16_t point[256])
 
 /* ---- tables --------------------------------------------------------------------------------------------------- */
 
-static uint32_t pair_slot(const aios__vocab *v, int32_t left, int32_t right)
+static uint64_t pair_hash(const aios__vocab *v, const char *l, size_t nl, const char *r, size_t nr)
 {
-    uint64_t h = ((uint64_t)(uint32_t)left << 32 | (uint32_t)right) ^ v->seed;
-    h = (h ^ h >> 32) * 0xd6e8feb86659fd93u;
-    h = (h ^ h >> 32) * 0xd6e8feb86659fd93u;
-    uint32_t at = (uint32_t)(h >> 32) & v->pair_mask;
-    for (const vocab_pair *p; (p = &v->pairs[at])->rank && (p->left != left || p->right != right);)
-        at = (at + 1) & v->pair_mask;
+    return aios__vocab_hash(v->seed ^ aios__vocab_hash(v->seed, l, nl), r, nr);
+}
+
+/* "left right": cut at the first blank behind the first byte. Bytes of left, 0 if there is none. */
+static size_t left_of(aios__gstr m)
+{
+    const char *blank = m.n > 1 && m.n <= MAX_MERGE ? memchr(m.p + 1, ' ', m.n - 1) : NULL;
+    return blank ? (size_t)(blank - m.p) : 0;
+}
+
+/* Slot of the line that merges l and r, or the free slot where it belongs. */
+static uint32_t pair_slot(const aios__vocab *v, const char *l, size_t nl, const char *r, size_t nr, uint64_t hash)
+{
+    const vocab_merges *ms = &v->merges;
+    uint32_t at = (uint32_t)hash & ms->mask;
+    for (uint64_t e; (e = ms->table[at]); at = (at + 1) & ms->mask) {
+        if ((e ^ hash) >> 32)
+            continue;
+        aios__gstr m = vocab_string(ms->texts, ms->off[(uint32_t)e - 1]);
+        if (m.n == nl + 1 + nr && left_of(m) == nl && !memcmp(m.p, l, nl) && !memcmp(m.p + nl + 1, r, nr))
+            break;
+    }
     return at;
 }
 
-/* "left right" as ids; false for a merge that no text can reach. */
-static bool parse_merge(const aios__vocab *v, aios__gstr m, vocab_pair *out)
+/* Lines [first, first + n). */
+static void add_merges(aios__vocab *v, uint32_t first, uint32_t n)
 {
-    char joined[MAX_MERGE];
-    const char *blank = m.n > 1 ? memchr(m.p + 1, ' ', m.n - 1) : NULL;
-    if (!blank || m.n > MAX_MERGE)
-        return false;
-    size_t l = (size_t)(blank - m.p), r = m.n - l - 1;
-    memcpy(joined, m.p, l);
-    memcpy(joined + l, blank + 1, r);
-    out->left = aios__vocab_find(v, m.p, l);
-    out->right = aios__vocab_find(v, blank + 1, r);
-    out->id = out->left < 0 || out->right < 0 ? -1 : aios__vocab_find(v, joined, l + r);
-    return out->id >= 0;
+    vocab_merges *ms = &v->merges;
+    uint64_t hash[VOCAB_AHEAD];
+    size_t left[VOCAB_AHEAD];
+    for (uint32_t i = 0; i < n; i++) {
+        aios__gstr m = vocab_string(ms->texts, ms->off[first + i]);
+        left[i] = left_of(m);
+        hash[i] = left[i] ? pair_hash(v, m.p, left[i], m.p + left[i] + 1, m.n - left[i] - 1) : 0;
+        __builtin_prefetch(&ms->table[(uint32_t)hash[i] & ms->mask], 1);
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        aios__gstr m = vocab_string(ms->texts, ms->off[first + i]);
+        uint64_t *e = left[i] ? &ms->table[pair_slot(v, m.p, left[i], m.p + left[i] + 1, m.n - left[i] - 1, hash[i])] : NULL;
+        if (e && !*e) /* of equal merges the first counts */
+            *e = (hash[i] & 0xffffffff00000000u) | (first + i + 1);
+    }
 }
 
-static int build_pairs(aios__vocab *v, aios_error *err)
+static int build_merges(aios__vocab *v, aios_error *err)
 {
+    vocab_merges *ms = &v->merges;
     const aios__gguf_kv *kv = NULL;
     aios__gstr m;
     int rc = aios__gguf_array(v->file, "tokenizer.ggml.merges", AIOS__GGUF_STRING, &kv, err);
-    if (rc == AIOS_ENOENT)
-        return aios__fail(err, AIOS_EFORMAT, "%.200s: key \"tokenizer.ggml.merges\" is missing, which a gpt2 tokenizer needs; convert the model again",
-                          aios__gguf_path(v->file));
-    if (rc)
+    if (rc && rc != AIOS_ENOENT)
         return rc;
-    uint32_t size = 16, rank = 0;
-    while (size < kv->n + kv->n / 2)
-        size *= 2;
-    v->pairs = aios__alloc_array(v->heap, AIOS_MEM_VOCAB, size, sizeof *v->pairs, err);
-    if (!v->pairs)
+    if (rc || kv->n_bytes > UINT32_MAX)
+        return aios__fail(err, AIOS_EFORMAT, "%.200s: key \"tokenizer.ggml.merges\" is %s, which a gpt2 tokenizer needs; convert the model again",
+                          aios__gguf_path(v->file), rc ? "missing" : "longer than 4 GiB");
+    uint32_t size = aios__vocab_slots(kv->n), n = 0;
+    ms->texts = kv->data;
+    ms->off = aios__alloc_array(v->heap, AIOS_MEM_VOCAB, (size_t)kv->n, sizeof *ms->off, err);
+    ms->table = ms->off ? aios__alloc_array(v->heap, AIOS_MEM_VOCAB, size, sizeof *ms->table, err) : NULL;
+    if (!ms->table)
         return err->code;
-    v->pair_mask = size - 1;
-    for (size_t pos = 0; aios__gguf_next_str(kv, &pos, &m);) {
-        vocab_pair p;
-        rank++;
-        if (!parse_merge(v, m, &p))
-            continue;
-        vocab_pair *at = &v->pairs[pair_slot(v, p.left, p.right)];
-        if (!at->rank) { /* of equal merges the first counts */
-            p.rank = rank;
-            *at = p;
-        }
-    }
+    ms->mask = size - 1;
+    for (size_t pos = 0; n < kv->n && aios__gguf_next_str(kv, &pos, &m);)
+        ms->off[n++] = (uint32_t)(m.p - (const char *)ms->texts);
+    for (uint32_t i = 0; i < n; i += VOCAB_AHEAD)
+        add_merges(v, i, n - i < VOCAB_AHEAD ? n - i : VOCAB_AHEAD);
     return AIOS_OK;
 }
 
@@ -110,7 +124,7 @@ int aios__bpe_build(aios__vocab *v, aios_error *err)
         v->byte_id[b] = aios__vocab_find(v, text, aios__utf8_encode(v->point[b], text));
     }
     v->add_bos = aios__pretok_flags(v->pre) & AIOS__PRETOK_BOS;
-    return build_pairs(v, err);
+    return build_merges(v, err);
 }
 
 /* Bytes that the text of a normal token stands for. */
@@ -119,6 +133,10 @@ static size_t decode_piece(aios__gstr t, const int16_t *byte_of, char *out)
     size_t n = 0;
     for (size_t i = 0; i < t.n;) {
         uint32_t cp = 0;
+        if ((uint8_t)t.p[i] < 0x80) { /* visible or not meant */
+            out[n++] = t.p[i++];
+            continue;
+        }
         size_t len = aios__utf8_decode(t.p + i, t.n - i, &cp);
         if (len && cp < 512 && byte_of[cp] >= 0) {
             out[n++] = (char)byte_of[cp];
@@ -156,12 +174,38 @@ int aios__bpe_pieces(aios__vocab *v, aios_error *err)
 
 /* ---- encoding ------------------------------------------------------------------------------------------------- */
 
-static const vocab_pair *find_pair(const aios__vocab *v, int32_t left, int32_t right)
+/* Line of the merge of two ids + 1 and what they become; 0 and -1 if there is none, or none that is a token. */
+static uint32_t look_up_pair(const aios__vocab *v, int32_t left, int32_t right, int32_t *id)
 {
+    char joined[MAX_MERGE];
+    *id = -1;
+    aios__gstr l = vocab_text(v, (uint32_t)left), r = vocab_text(v, (uint32_t)right);
+    if (l.n >= MAX_MERGE || r.n >= MAX_MERGE - l.n)
+        return 0;
+    uint64_t e = v->merges.table[pair_slot(v, l.p, l.n, r.p, r.n, pair_hash(v, l.p, l.n, r.p, r.n))];
+    if (!e)
+        return 0;
+    memcpy(joined, l.p, l.n);
+    memcpy(joined + l.n, r.p, r.n);
+    *id = aios__vocab_find(v, joined, l.n + r.n);
+    return *id < 0 ? 0 : (uint32_t)e;
+}
+
+/* The same, remembered within a long text. */
+static uint32_t find_pair(const aios__vocab *v, const vocab_work *w, int32_t left, int32_t right, int32_t *id)
+{
+    *id = -1;
     if (left < 0 || right < 0)
-        return NULL;
-    const vocab_pair *p = &v->pairs[pair_slot(v, left, right)];
-    return p->rank ? p : NULL;
+        return 0;
+    if (!w->seen)
+        return look_up_pair(v, left, right, id);
+    vocab_pair *p = &w->seen[((uint32_t)left * 0x9e3779b1u ^ (uint32_t)right * 0x85ebca77u) >> 16 & (VOCAB_SEEN - 1)];
+    if (p->left != left || p->right != right || !p->id) { /* id 0: perhaps never used */
+        *p = (vocab_pair){.left = left, .right = right};
+        p->rank = look_up_pair(v, left, right, &p->id);
+    }
+    *id = p->id;
+    return p->rank;
 }
 
 static int add_all(const int32_t *ids, uint32_t n, aios__ids *out, aios_error *err)
@@ -174,7 +218,7 @@ static int add_all(const int32_t *ids, uint32_t n, aios__ids *out, aios_error *e
 }
 
 /* Short words: the lowest rank by plain search, one array shift a merge. */
-static int merge_small(const aios__vocab *v, const char *s, uint32_t n, aios__ids *out, aios_error *err)
+static int merge_small(const aios__vocab *v, const vocab_work *w, const char *s, uint32_t n, aios__ids *out, aios_error *err)
 {
     int32_t ids[SMALL], into[SMALL];
     uint32_t rank[SMALL];
@@ -182,9 +226,8 @@ static int merge_small(const aios__vocab *v, const char *s, uint32_t n, aios__id
         ids[i] = v->byte_id[(uint8_t)s[i]];
 #define LOOK(i)                                                                                    \
     do {                                                                                           \
-        const vocab_pair *p_ = (i) + 1 < n ? find_pair(v, ids[i], ids[(i) + 1]) : NULL;            \
-        rank[i] = p_ ? p_->rank : UINT32_MAX;                                                      \
-        into[i] = p_ ? p_->id : -1;                                                                \
+        uint32_t rank_ = (i) + 1 < n ? find_pair(v, w, ids[i], ids[(i) + 1], &into[i]) : 0;           \
+        rank[i] = rank_ ? rank_ : UINT32_MAX;                                                      \
     } while (0)
     for (uint32_t i = 0; i < n; i++)
         LOOK(i);
@@ -214,9 +257,10 @@ static void propose(const aios__vocab *v, vocab_work *w, uint32_t left)
     if (right == UINT32_MAX)
         return;
     int32_t a = w->sym[left].id, b = w->sym[right].id;
-    const vocab_pair *p = find_pair(v, a, b);
-    if (p)
-        aios__tokwork_push(w, (vocab_merge){p->rank, left, a, b});
+    int32_t id;
+    uint32_t rank = find_pair(v, w, a, b, &id);
+    if (rank)
+        aios__tokwork_push(w, (vocab_merge){rank, left, a, b});
 }
 
 /* Long words: a heap of candidates, O(n log n). */
@@ -234,7 +278,7 @@ static int merge_large(const aios__vocab *v, vocab_work *w, const char *s, uint3
         vocab_symbol *l = &w->sym[m.left];
         if (!l->n || l->id != m.a || l->next == UINT32_MAX || w->sym[l->next].id != m.b)
             continue; /* what it was about is gone */
-        l->id = find_pair(v, m.a, m.b)->id;
+        find_pair(v, w, m.a, m.b, &l->id);
         aios__tokwork_join(w, m.left);
         propose(v, w, l->prev);
         propose(v, w, m.left);
@@ -263,6 +307,11 @@ int aios__bpe_encode(const aios__vocab *v, vocab_work *w, const char *s, size_t 
     size_t len;
     int rc = AIOS_OK;
     bool whole = aios__pretok_flags(v->pre) & AIOS__PRETOK_WHOLE;
+    if (n >= VOCAB_LONG && !w->seen) {
+        w->seen = aios__alloc_array(w->heap, AIOS_MEM_SCRATCH, VOCAB_SEEN, sizeof *w->seen, err);
+        if (!w->seen)
+            return err->code;
+    }
     aios__words_init(&words, v->pre, s, n);
     while (!rc && aios__words_next(&words, &p, &len)) {
         int32_t id = whole ? whole_word(v, p, len) : -1;
@@ -272,7 +321,7 @@ int aios__bpe_encode(const aios__vocab *v, vocab_work *w, const char *s, size_t 
         }
         for (size_t at = 0; !rc && at < len;) {
             uint32_t part = len - at < VOCAB_WINDOW ? (uint32_t)(len - at) : VOCAB_WINDOW;
-            rc = part <= SMALL ? merge_small(v, p + at, part, out, err) : merge_large(v, w, p + at, part, out, err);
+            rc = part <= SMALL ? merge_small(v, w, p + at, part, out, err) : merge_large(v, w, p + at, part, out, err);
             at += part;
         }
     }

@@ -43,22 +43,35 @@ static uint32_t slot_of(const aios__vocab *v, const char *s, size_t n, uint64_t 
     }
 }
 
-int aios__vocab_index(aios__vocab *v, aios_error *err)
+uint32_t aios__vocab_slots(uint64_t n)
 {
     uint32_t size = 16;
-    while (size < v->n + v->n / 2)
+    while (size < n + n / 2)
         size *= 2;
+    return size;
+}
+
+int aios__vocab_index(aios__vocab *v, aios_error *err)
+{
+    uint32_t size = aios__vocab_slots(v->n);
+    uint64_t hash[VOCAB_AHEAD];
     v->table = aios__alloc_array(v->heap, AIOS_MEM_VOCAB, size, sizeof *v->table, err);
     if (!v->table)
         return err->code;
     v->mask = size - 1;
-    for (uint32_t id = 0; id < v->n; id++) {
-        aios__gstr t = vocab_text(v, id);
-        if (!t.n)
-            continue;
-        uint64_t h = aios__vocab_hash(v->seed, t.p, t.n);
-        v->table[slot_of(v, t.p, t.n, h)] = entry_of(h, id); /* of equal texts the last counts */
-        v->max_len = t.n > v->max_len ? t.n : v->max_len;
+    for (uint32_t first = 0; first < v->n; first += VOCAB_AHEAD) {
+        uint32_t n = v->n - first < VOCAB_AHEAD ? v->n - first : VOCAB_AHEAD;
+        for (uint32_t i = 0; i < n; i++) {
+            aios__gstr t = vocab_text(v, first + i);
+            hash[i] = aios__vocab_hash(v->seed, t.p, t.n);
+            __builtin_prefetch(&v->table[(uint32_t)hash[i] & v->mask], 1);
+            v->max_len = t.n > v->max_len ? t.n : v->max_len;
+        }
+        for (uint32_t i = 0; i < n; i++) {
+            aios__gstr t = vocab_text(v, first + i);
+            if (t.n)
+                v->table[slot_of(v, t.p, t.n, hash[i])] = entry_of(hash[i], first + i); /* of equal texts the last counts */
+        }
     }
     return AIOS_OK;
 }

@@ -8,13 +8,23 @@
 
 /* A run of text without a possible boundary is cut after so many symbols: bounds memory and time whatever the text. */
 #define VOCAB_WINDOW 65536u
+#define VOCAB_LONG 1024u /* bytes of a text from which on pairs are remembered */
+#define VOCAB_SEEN 4096u
 #define VOCAB_MAX_ENDS 64u
 #define VOCAB_MAX_SPECIAL 256u /* bytes of a special token that is looked for in text */
 
-/* What two neighbours merge into; a table of them is keyed by the pair. */
+/* The lines of a list of merges "left right", found by the texts of the two. */
+typedef struct vocab_merges {
+    const uint8_t *texts; /* the array of strings in the file */
+    uint32_t *off;        /* where the bytes of a line begin in it; the length lies before */
+    uint64_t *table;      /* hash of both: tag << 32 | line + 1 */
+    uint32_t mask;
+} vocab_merges;
+
+/* What two ids merge into, as found before. */
 typedef struct vocab_pair {
     int32_t left, right;
-    uint32_t rank; /* line of the merge + 1; 0: free */
+    uint32_t rank; /* 0: they do not merge */
     int32_t id;
 } vocab_pair;
 
@@ -44,8 +54,7 @@ struct aios__vocab {
     char *piece;
     uint32_t *piece_off;  /* n + 1 */
     const aios__pretok *pre;
-    vocab_pair *pairs;
-    uint32_t pair_mask;
+    vocab_merges merges;
     int32_t byte_id[256]; /* token of a byte, or -1 */
     uint16_t point[256];  /* BPE: code point that stands for a byte in texts */
     uint8_t *joint;       /* bit set of (byte, byte): some token holds them at a boundary of characters */
@@ -75,16 +84,21 @@ typedef struct vocab_work {
     vocab_symbol *sym;
     vocab_merge *heap_p;
     char *text;
+    vocab_pair *seen; /* VOCAB_SEEN pairs of a long text, by hash; NULL: a short one */
     uint32_t cap;  /* symbols; the heap holds twice as many */
     uint32_t n_heap;
 } vocab_work;
 
+/* A string of an array in the file, by where its bytes begin. */
+static inline aios__gstr vocab_string(const uint8_t *texts, uint32_t off)
+{
+    uint64_t n;
+    memcpy(&n, texts + off - 8, sizeof n);
+    return (aios__gstr){(const char *)texts + off, (size_t)n};
+}
 static inline aios__gstr vocab_text(const aios__vocab *v, uint32_t id)
 {
-    const uint8_t *p = v->texts + v->text_off[id];
-    uint64_t n;
-    memcpy(&n, p - 8, sizeof n);
-    return (aios__gstr){(const char *)p, (size_t)n};
+    return vocab_string(v->texts, v->text_off[id]);
 }
 
 static inline bool vocab_bit(const uint8_t *set, uint32_t i)
@@ -99,6 +113,9 @@ static inline void vocab_set_bit(uint8_t *set, uint32_t i)
 /* vocab_hash.c */
 uint64_t aios__vocab_hash(uint64_t seed, const char *p, size_t n);
 int aios__vocab_index(aios__vocab *v, aios_error *err); /**< builds the table of texts */
+enum { VOCAB_AHEAD = 32 }; /* entries hashed together, so that their slots are on the way when they are looked at */
+/** Slots of a table for n entries: a power of two. */
+uint32_t aios__vocab_slots(uint64_t n);
 
 /* vocab_special.c */
 int aios__special_build(aios__vocab *v, aios_error *err);

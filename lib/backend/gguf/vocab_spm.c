@@ -62,6 +62,18 @@ int aios__spm_build(aios__vocab *v, aios_error *err)
     return AIOS_OK;
 }
 
+/* The text with U+2581 as the space it stands for; returns its bytes. */
+static uint32_t show_blanks(aios__gstr t, char *out)
+{
+    uint32_t n = 0;
+    for (size_t i = 0; i < t.n; n++) {
+        bool blank = t.p[i] == BLANK[0] && t.n - i >= 3 && t.p[i + 1] == BLANK[1] && t.p[i + 2] == BLANK[2];
+        out[n] = blank ? ' ' : t.p[i];
+        i += blank ? 3 : 1;
+    }
+    return n;
+}
+
 int aios__spm_pieces(aios__vocab *v, aios_error *err)
 {
     AIOS__UNUSED(err);
@@ -74,11 +86,7 @@ int aios__spm_pieces(aios__vocab *v, aios_error *err)
         if (byte >= 0) {
             v->piece[at++] = (char)byte;
         } else if (type == AIOS__TOKEN_NORMAL) {
-            for (size_t i = 0; i < t.n; at++) {
-                bool blank = t.n - i >= 3 && t.p[i] == BLANK[0] && t.p[i + 1] == BLANK[1] && t.p[i + 2] == BLANK[2];
-                v->piece[at] = blank ? ' ' : t.p[i];
-                i += blank ? 3 : 1;
-            }
+            at += show_blanks(t, v->piece + at);
         } else {
             memcpy(v->piece + at, t.p, t.n);
             at += (uint32_t)t.n;

@@ -2,17 +2,25 @@
 /* The list of symbols and the heap of candidate merges that both tokenizers share. */
 #include "backend/gguf/vocab_priv.h"
 
+static void free_lists(vocab_work *w)
+{
+    aios__free(w->heap, w->sym);
+    aios__free(w->heap, w->heap_p);
+    aios__free(w->heap, w->text);
+    *w = (vocab_work){.heap = w->heap, .seen = w->seen};
+}
+
 int aios__tokwork_grow(vocab_work *w, uint32_t symbols, aios_error *err)
 {
     if (symbols <= w->cap)
         return AIOS_OK;
     uint32_t cap = symbols < 256 ? 256 : symbols < 4096 ? 4096 : VOCAB_WINDOW;
-    aios__tokwork_free(w);
+    free_lists(w);
     w->sym = aios__alloc_array(w->heap, AIOS_MEM_SCRATCH, cap, sizeof *w->sym, err);
     w->heap_p = w->sym ? aios__alloc_array(w->heap, AIOS_MEM_SCRATCH, 2 * (size_t)cap, sizeof *w->heap_p, err) : NULL;
     w->text = w->heap_p ? aios__alloc(w->heap, AIOS_MEM_SCRATCH, 4 * (size_t)cap, err) : NULL;
     if (!w->text) {
-        aios__tokwork_free(w);
+        free_lists(w);
         return err->code;
     }
     w->cap = cap;
@@ -21,10 +29,9 @@ int aios__tokwork_grow(vocab_work *w, uint32_t symbols, aios_error *err)
 
 void aios__tokwork_free(vocab_work *w)
 {
-    aios__free(w->heap, w->sym);
-    aios__free(w->heap, w->heap_p);
-    aios__free(w->heap, w->text);
-    *w = (vocab_work){.heap = w->heap};
+    free_lists(w);
+    aios__free(w->heap, w->seen);
+    w->seen = NULL;
 }
 
 static bool before(const vocab_merge *a, const vocab_merge *b)
