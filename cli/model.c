@@ -110,6 +110,7 @@ int cli_model(const cli *c, aios_ctx **ctx, aios_model **m)
     if (rc)
         return rc;
     cfg.n_ctx = (uint32_t)c->n_ctx;
+    cfg.kv_bits = (uint32_t)c->kv_bits;
     cfg.n_threads = (uint32_t)c->threads;
     cfg.use_mmap = c->mmap;
     cfg.cache_dir = cache_dir(c);

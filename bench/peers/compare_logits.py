@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How close the engine's logits are to those of the exact model, beside llama.cpp (PyPI llama-cpp-python, gguf, numpy).
 
-usage: compare_logits.py [--lib build/lib/libaios.so] [--text FILE] [--tokens 96] MODEL.gguf ...
+usage: compare_logits.py [--lib build/lib/libaios.so] [--text FILE] [--tokens 96] [--kv-bits 8,4] MODEL.gguf ...
        compare_logits.py [--lib ...] --random
 
 The exact model is the file dequantized to F32 and evaluated by llama.cpp with F32 keys and values. One JSON line a model: mean and
@@ -32,14 +32,21 @@ class Error(ctypes.Structure):
                 ("need", ctypes.c_uint64), ("msg", ctypes.c_char * 512), ("reserve", ctypes.c_uint64 * 4)]
 
 
+class Config(ctypes.Structure):
+    """The beginning of aios_model_config; what follows is 0."""
+    _fields_ = [("struct_size", ctypes.c_size_t), ("n_threads", ctypes.c_uint32), ("use_mmap", ctypes.c_uint32), ("n_ctx", ctypes.c_uint32),
+                ("kv_bits", ctypes.c_uint32)]
+
+
 class Aios:
-    def __init__(self, lib, path):
+    def __init__(self, lib, path, kv_bits=0):
         self.lib, self.err = ctypes.CDLL(lib), Error()
         self.err.struct_size = ctypes.sizeof(Error)
         self.ctx, self.model, self.session = ctypes.c_void_p(), ctypes.c_void_p(), ctypes.c_void_p()
         e = ctypes.byref(self.err)
         self.check(self.lib.aios_ctx_new(None, ctypes.byref(self.ctx), e))
-        self.check(self.lib.aios_model_open(self.ctx, b"gguf:" + path.encode(), None, ctypes.byref(self.model), e))
+        self.check(self.lib.aios_model_open(self.ctx, b"gguf:" + path.encode(),
+                                            ctypes.byref(Config(ctypes.sizeof(Config), kv_bits=kv_bits)), ctypes.byref(self.model), e))
         self.check(self.lib.aios_session_new(self.model, None, ctypes.byref(self.session), e))
 
     def check(self, rc):
@@ -104,7 +111,7 @@ def distance(exact, other):
     return {"kl": float(kl.mean()), "kl_max": float(kl.max()), "top1": float((exact.argmax(1) == other.argmax(1)).mean())}
 
 
-def compare(lib, path, ids, tmp, name):
+def compare(lib, path, ids, tmp, name, kv_bits=()):
     flat = os.path.join(tmp, "exact.gguf")
     dequantize(path, flat)
     exact = peer(flat, ids, True)
@@ -115,6 +122,10 @@ def compare(lib, path, ids, tmp, name):
     a.close()
     row = {"model": name, "tokens": len(ids), "aios": distance(exact, whole), "same_bits_token_by_token": bool((whole == single).all()),
            "llama.cpp": distance(exact, other)}
+    for bits in kv_bits:
+        a = Aios(lib, path, bits)
+        row[f"aios_kv{bits}"] = distance(exact, a.eval(ids, exact.shape[1], len(ids)))
+        a.close()
     print(json.dumps(row), flush=True)
     return row
 
@@ -188,6 +199,7 @@ def main():
     ap.add_argument("--lib", default="build/lib/libaios.so")
     ap.add_argument("--text", default=os.path.join(os.path.dirname(__file__), "../../docs/architecture.md"))
     ap.add_argument("--tokens", type=int, default=96)
+    ap.add_argument("--kv-bits", type=lambda s: [int(x) for x in s.split(",")], default=[], help="also with caches of such elements: 8,4")
     ap.add_argument("--random", action="store_true")
     ap.add_argument("models", nargs="*")
     args = ap.parse_args()
@@ -195,7 +207,7 @@ def main():
     with tempfile.TemporaryDirectory() as tmp:
         for path in args.models:
             ids = tokens_of(path, open(args.text, encoding="utf-8").read(), args.tokens)
-            compare(args.lib, path, ids, tmp, os.path.basename(path))
+            compare(args.lib, path, ids, tmp, os.path.basename(path), args.kv_bits)
         for arch in ARCHS if args.random else []:
             for kind in TYPES:
                 path, name = os.path.join(tmp, "random.gguf"), f"{arch} {kind}"

@@ -54,7 +54,8 @@ typedef struct aios_model_config {
     uint32_t use_mmap;      /**< 1: weights are mapped, not copied: with cache_dir the packed image, which processes then share; without it
                                  the model file, which is packed from there. For files that nobody truncates meanwhile. */
     uint32_t n_ctx;         /**< context to allow; 0: the model's own, at most 8192 */
-    uint32_t reserved0;
+    uint32_t kv_bits;       /**< of a key's or value's element in the caches of sessions: 16 (also for 0), 8 or 4; fewer take less memory and
+                                 cost exactness (docs/performance.md) */
     const char *template_text; /**< replaces the file's chat template; NULL: the file's */
     /** Progress of loading, 0 .. 1; non-zero cancels. May be NULL. */
     int (*progress)(void *user, double part);

@@ -47,6 +47,8 @@ static int config_in(const aios_model_config *src, aios_model_config *cfg, aios_
         rc = aios__fail(err, AIOS_EINVAL, "use_mmap is %u: it must be 0 or 1", cfg->use_mmap);
     if (!rc && cfg->n_threads > 4096)
         rc = aios__fail(err, AIOS_EINVAL, "n_threads is %u: at most 4096", cfg->n_threads);
+    if (!rc && cfg->kv_bits && cfg->kv_bits != 16 && cfg->kv_bits != 8 && cfg->kv_bits != 4)
+        rc = aios__fail(err, AIOS_EINVAL, "kv_bits is %u: it must be 16, 8 or 4, or 0 for 16", cfg->kv_bits);
     return rc;
 }
 

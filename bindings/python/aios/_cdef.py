@@ -580,7 +580,7 @@ aios_model_config._fields_ = [
     ('n_threads', C.c_uint32),
     ('use_mmap', C.c_uint32),
     ('n_ctx', C.c_uint32),
-    ('reserved0', C.c_uint32),
+    ('kv_bits', C.c_uint32),
     ('template_text', C.c_char_p),
     ('progress', C.CFUNCTYPE(C.c_int, C.c_void_p, C.c_double)),
     ('progress_user', C.c_void_p),

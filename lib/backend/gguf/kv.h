@@ -53,7 +53,7 @@ typedef struct aios__kv_store {
     size_t idle_bytes, idle_max;
 } aios__kv_store;
 
-int aios__kv_store_init(aios__kv_store *st, aios_ctx *ctx, const aios__hparams *hp, aios_error *err);
+int aios__kv_store_init(aios__kv_store *st, aios_ctx *ctx, const aios__hparams *hp, int32_t type, aios_error *err);
 void aios__kv_store_destroy(aios__kv_store *st);
 
 /** A new block that its maker holds; its memory is zero. NULL + err. Takes no lock of the store, as it asks for memory. */

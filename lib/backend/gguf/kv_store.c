@@ -238,10 +238,11 @@ static int make_pages(aios__kv_store *st, aios_ctx *ctx, const aios__hparams *hp
     return rc;
 }
 
-int aios__kv_store_init(aios__kv_store *st, aios_ctx *ctx, const aios__hparams *hp, aios_error *err)
+int aios__kv_store_init(aios__kv_store *st, aios_ctx *ctx, const aios__hparams *hp, int32_t type, aios_error *err)
 {
     aios_mem_usage usage = AIOS_INIT(aios_mem_usage);
     st->heap = aios__ctx_heap(ctx);
+    st->type = type;
     int rc = make_pages(st, ctx, hp, err);
     rc = rc ? rc : aios_ctx_usage(ctx, &usage);
     if (!rc && pthread_mutex_init(&st->lock, NULL))

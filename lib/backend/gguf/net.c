@@ -96,7 +96,7 @@ int aios__net_open(aios_ctx *ctx, const aios__gguf *g, const aios__load_args *ar
     rc = rc ? rc : make_pool(net, args->n_threads, err);
     rc = rc ? rc : aios__weights_load(net, g, args, err);
     rc = rc ? rc : set_rope(net, err);
-    rc = rc ? rc : aios__kv_store_init(&net->kv, ctx, &net->hp, err);
+    rc = rc ? rc : aios__kv_store_init(&net->kv, ctx, &net->hp, args->kv_type, err);
     rc = rc ? rc : aios__work_new(net, err);
     rc = rc ? rc : make_locks(net, err);
     if (rc) {

@@ -53,6 +53,7 @@ typedef struct aios__load_args {
     void *beside_user;
     const char *cache_dir;       /**< of packed images; NULL: none */
     bool map_packed;             /**< map the image instead of reading it */
+    int32_t kv_type;             /**< of keys and values: aios__kv_type */
 } aios__load_args;
 
 /** Bytes that loading will take, without doing it; checks hyper-parameters and the tensor table. */

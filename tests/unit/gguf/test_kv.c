@@ -2,6 +2,7 @@
 /* What caches share: the same bits as without sharing, nothing computed twice, memory that is there for whoever needs it. */
 #include "test.h"
 
+#include <math.h>
 #include <pthread.h>
 #include <unistd.h>
 
@@ -23,7 +24,7 @@ static void must(int rc, const aios_error *err)
         fail_msg("%d: %s", rc, err->msg);
 }
 
-static void rig_open(rig *r, const char *arch, uint32_t n_layer, uint64_t budget)
+static void rig_open_as(rig *r, const char *arch, uint32_t n_layer, uint64_t budget, int32_t kv_type)
 {
     aios_error err = AIOS_INIT(aios_error);
     memset(r, 0, sizeof *r);
@@ -31,7 +32,12 @@ static void rig_open(rig *r, const char *arch, uint32_t n_layer, uint64_t budget
     net_build(&r->make);
     r->ctx = test_ctx(NULL, budget);
     must(aios__gguf_open_mem(r->ctx, r->make.p, r->make.n, "made", &r->g, &err), &err);
-    must(aios__net_load(r->ctx, r->g, 2, NULL, NULL, &r->net, &err), &err);
+    must(aios__net_open(r->ctx, r->g, &(aios__load_args){.n_threads = 2, .kv_type = kv_type}, &r->net, &err), &err);
+}
+
+static void rig_open(rig *r, const char *arch, uint32_t n_layer, uint64_t budget)
+{
+    rig_open_as(r, arch, n_layer, budget, AIOS__KV_I16);
 }
 
 static void rig_close(rig *r)
@@ -199,7 +205,7 @@ static void caches_that_live_together_compute_what_each_would_alone(void **state
     for (uint32_t m = 0; m < 3; m++) {
         for (uint32_t tight = 0; tight < 3; tight++) {
             rig r;
-            rig_open(&r, m ? "gemma3" : "qwen3", m == 2 ? 7 : 2, 0);
+            rig_open_as(&r, m ? "gemma3" : "qwen3", m == 2 ? 7 : 2, 0, (int32_t)((m + tight) % AIOS__KV_TYPES));
             if (tight) /* a few idle parts, or none */
                 r.net->kv.idle_max = tight == 1 ? 6 * (r.net->kv.part_bytes[0] + r.net->kv.part_bytes[1]) : 0;
             live(&r, 7 + m, 150);
@@ -262,6 +268,32 @@ static void window_layers_keep_only_their_window(void **state)
     assert_same(got, want);
     aios__kv_free(kv);
     rig_close(&r);
+}
+
+static void fewer_bits_take_less_memory_and_change_little(void **state)
+{
+    (void)state;
+    int32_t ids[200];
+    float logits[AIOS__KV_TYPES][VOCAB];
+    size_t bytes[AIOS__KV_TYPES];
+    fill(ids, 200, 1);
+    for (int32_t t = 0; t < AIOS__KV_TYPES; t++) {
+        rig r;
+        rig_open_as(&r, "llama", 3, 0, t);
+        aios__kv *kv = kv_new(&r);
+        eval(kv, ids, 200, logits[t]);
+        bytes[t] = r.net->kv.part_bytes[0];
+        aios__kv_free(kv);
+        rig_close(&r);
+        float top = 0, off = 0;
+        for (int i = 0; i < VOCAB; i++) {
+            top = fmaxf(top, fabsf(logits[0][i]));
+            off = fmaxf(off, fabsf(logits[t][i] - logits[0][i]));
+        }
+        if ((t && off == 0) || off > top * (t == AIOS__KV_I4 ? 0.25f : 0.02f))
+            fail_msg("type %d: %g of %g", t, (double)off, (double)top);
+    }
+    assert_true(bytes[1] < bytes[0] * 6 / 10 && bytes[2] < bytes[1] * 6 / 10);
 }
 
 static void idle_blocks_are_bounded_and_the_oldest_go_first(void **state)
@@ -486,6 +518,7 @@ int main(void)
         cmocka_unit_test(caches_that_live_together_compute_what_each_would_alone),
         cmocka_unit_test(equal_blocks_become_one),
         cmocka_unit_test(window_layers_keep_only_their_window),
+        cmocka_unit_test(fewer_bits_take_less_memory_and_change_little),
         cmocka_unit_test(idle_blocks_are_bounded_and_the_oldest_go_first),
         cmocka_unit_test(idle_blocks_go_before_an_allocation_fails),
         cmocka_unit_test(a_fork_of_a_cache_leaves_what_it_shares_alone),

@@ -110,6 +110,10 @@ static void uris_find_their_backend_or_say_why_not(void **state)
     aios_model_config cfg = AIOS_INIT(aios_model_config);
     cfg.use_mmap = 7;
     assert_int_equal(aios_model_open(ctx, "echo:", &cfg, &m, &err), AIOS_EINVAL);
+    cfg.use_mmap = 0;
+    cfg.kv_bits = 5;
+    assert_int_equal(aios_model_open(ctx, "echo:", &cfg, &m, &err), AIOS_EINVAL);
+    assert_non_null(strstr(err.msg, "kv_bits"));
     aios_backend_ops ops = failing("Bad Name");
     assert_int_equal(aios_backend_register(ctx, &ops, NULL, NULL), AIOS_EINVAL);
     ops = failing("nostep");
