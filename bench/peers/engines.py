@@ -120,10 +120,10 @@ class LlamaCpp(Engine):
         self.model = llama_cpp.llama_model_load_from_file(path.encode(), llama_cpp.llama_model_default_params())
         self.ids = Ids(llama_cpp.llama_vocab_n_tokens(llama_cpp.llama_model_get_vocab(self.model)))
 
-    def context(self, variant, n_seq=1):
+    def context(self, variant, n_seq=1, n_ctx=N_CTX):
         if (variant, n_seq) not in self.contexts:
             p = self.api.llama_context_default_params()
-            p.n_ctx, p.n_batch, p.n_ubatch = (N_CTX if n_seq == 1 else N_SEQ_CTX * n_seq), 2048, 512
+            p.n_ctx, p.n_batch, p.n_ubatch = (n_ctx if n_seq == 1 else N_SEQ_CTX * n_seq), 2048, 512
             p.n_seq_max, p.n_threads, p.n_threads_batch = n_seq, self.threads, self.threads
             p.flash_attn_type = int(variant[-1])
             self.contexts[variant, n_seq] = self.api.llama_init_from_model(self.model, p)

@@ -1,0 +1,161 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Agents that call tools: each of 16 has 12 turns, a turn is a reply of 24 tokens and a result of 20 log lines. The same texts go through
+aios (all agents at once, a session and a host thread each) and through a peer.
+
+usage: agents.py MODEL [ENGINE ...] [--agents 16] [--from 0] [--turns 12] [--reply 24] [--lines 20] [--threads 2]
+Engines: aios; aios-serial, one agent after the other; llama.cpp, libllama of PyPI llama-cpp-python with one context that keeps the common
+prefix, one agent after the other; llama-server, the server of PyPI xllamacpp with one slot; llama-server@16 with 16 slots, all agents at once.
+One JSON line an engine: seconds, tokens prefilled and decoded. Peers take minutes: --from and --agents split the work, and the seconds of the
+parts add up where agents run one after the other."""
+import argparse
+import concurrent.futures
+import ctypes
+import json
+import os
+import sys
+import time
+
+import engines
+from scenario import Agent
+
+sys.path.insert(0, str(engines.HERE.parents[1] / "bindings" / "python"))
+N_CTX = 4096
+
+
+class Aios:
+    def __init__(self, args, slots):
+        import aios
+        self.model = aios.Model(args.model, n_ctx=N_CTX, n_threads=args.threads)
+        self.reply = args.reply
+        self.slots = slots
+
+    def start(self):
+        return self.model.session(threaded=True)
+
+    def turn(self, session, text):
+        reply = session.complete(raw=text, max_tokens=self.reply, ignore_eos=True)
+        usage = reply.usage[-1]
+        return reply.text, usage.input - usage.cached, usage.output
+
+
+class LlamaCpp:
+    """Tokens that the context holds already are not computed again; greedy."""
+
+    slots = 1
+
+    def __init__(self, args, _):
+        import llama_cpp
+        self.api, self.reply = llama_cpp, args.reply
+        self.peer = engines.LlamaCpp(args.model, args.threads, "")
+        self.vocab = llama_cpp.llama_model_get_vocab(self.peer.model)
+        self.ctx = self.peer.context("fa=1", n_ctx=N_CTX)
+        self.held = []
+
+    def start(self):
+        return None
+
+    def tokens(self, text):
+        data, ids = text.encode(), (ctypes.c_int32 * N_CTX)()
+        return list(ids[:self.api.llama_tokenize(self.vocab, data, len(data), ids, N_CTX, False, True)])
+
+    def step(self, ids):
+        row = (ctypes.c_int32 * len(ids))(*ids)  # the batch only points to it
+        self.peer.step(self.ctx, self.api.llama_batch_get_one(row, len(ids)))
+        self.held += ids
+
+    def turn(self, _, text):
+        ids, same = self.tokens(text), 0
+        while same < min(len(self.held), len(ids) - 1) and self.held[same] == ids[same]:
+            same += 1
+        self.api.llama_memory_seq_rm(self.api.llama_get_memory(self.ctx), 0, same, -1)
+        self.held = self.held[:same]
+        out, fresh = [], ids[same:]
+        for _ in range(self.reply):
+            self.step(fresh)
+            fresh = [self.api.llama_sampler_sample(self.sampler, self.ctx, -1)]
+            out += fresh
+        piece, text = ctypes.create_string_buffer(256), b""
+        for one in out:
+            text += piece.raw[:max(0, self.api.llama_token_to_piece(self.vocab, one, piece, 256, 0, True))]
+        return text.decode("utf-8", "replace"), len(ids) - same, self.reply
+
+    @property
+    def sampler(self):
+        if not hasattr(self, "chain"):
+            ends = [i for i in range(self.peer.ids.n_vocab) if self.api.llama_vocab_is_eog(self.vocab, i)]
+            self.bias = (self.api.llama_logit_bias * len(ends))(*[self.api.llama_logit_bias(i, float("-inf")) for i in ends])
+            self.chain = self.api.llama_sampler_chain_init(self.api.llama_sampler_chain_default_params())
+            self.api.llama_sampler_chain_add(self.chain, self.api.llama_sampler_init_logit_bias(self.peer.ids.n_vocab, len(ends), self.bias))
+            self.api.llama_sampler_chain_add(self.chain, self.api.llama_sampler_init_greedy())
+        return self.chain
+
+
+class LlamaServer:
+    def __init__(self, args, slots):
+        import xllamacpp
+        p = xllamacpp.CommonParams()
+        p.model.path, p.n_parallel, p.n_ctx, p.warmup, p.port = args.model, slots, N_CTX * slots, True, 0
+        p.cpuparams.n_threads = p.cpuparams_batch.n_threads = args.threads
+        self.server, self.reply, self.slots = xllamacpp.Server(p), args.reply, slots
+
+    def start(self):
+        return None
+
+    def turn(self, _, text):
+        done = {}
+        self.server.handle_completions({"prompt": text, "n_predict": self.reply, "temperature": 0, "ignore_eos": True, "cache_prompt": True},
+                                       done.update)
+        if "error" in done:
+            raise RuntimeError(done["error"])
+        return done["choices"][0]["text"], done["timings"]["prompt_n"], done["timings"]["predicted_n"]
+
+
+ENGINES = {"aios": (Aios, 16), "aios-serial": (Aios, 1), "llama.cpp": (LlamaCpp, 1), "llama-server": (LlamaServer, 1),
+           "llama-server@16": (LlamaServer, 16)}
+
+
+def run_agent(engine, number, args):
+    agent, seat, prefilled, decoded = Agent(number, args.lines), engine.start(), 0, 0
+    for _ in range(args.turns):
+        reply, n_in, n_out = engine.turn(seat, agent.text)
+        agent.add(reply)
+        prefilled, decoded = prefilled + n_in, decoded + n_out
+    return prefilled, decoded
+
+
+def run(name, args):
+    made, slots = ENGINES[name]
+    engine = made(args, slots)
+    numbers = range(args.first, args.first + args.agents)
+    run_agent(engine, 999, argparse.Namespace(**{**vars(args), "turns": 1}))  # warm
+    t = time.perf_counter()
+    if slots == 1:
+        rows = [run_agent(engine, i, args) for i in numbers]
+    else:
+        with concurrent.futures.ThreadPoolExecutor(slots) as pool:
+            rows = list(pool.map(lambda i: run_agent(engine, i, args), numbers))
+    seconds = time.perf_counter() - t
+    print(json.dumps({"test": f"agents{args.agents}x{args.turns}", "engine": name, "model": os.path.basename(args.model), "from": args.first,
+                      "agents": args.agents, "turns": args.turns, "threads": args.threads, "seconds": round(seconds, 3),
+                      "prefilled": sum(r[0] for r in rows), "decoded": sum(r[1] for r in rows)}), flush=True)
+
+
+def main():
+    ap = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    ap.add_argument("model")
+    ap.add_argument("engines", nargs="*", default=["aios"])
+    ap.add_argument("--agents", type=int, default=16)
+    ap.add_argument("--from", dest="first", type=int, default=0)
+    ap.add_argument("--turns", type=int, default=12)
+    ap.add_argument("--reply", type=int, default=24)
+    ap.add_argument("--lines", type=int, default=20)
+    ap.add_argument("--threads", type=int, default=2)
+    args = ap.parse_args()
+    for name in args.engines:
+        if name not in ENGINES:
+            raise SystemExit(f"{name} is no engine: {', '.join(ENGINES)}")
+        run(name, args)
+
+
+main()
