@@ -43,6 +43,8 @@ typedef struct aios_usage {
     uint32_t reasoning;
     int64_t prefill_ns;
     int64_t decode_ns;
+    uint32_t drafted;   /**< tokens that were guessed and computed with the reply */
+    uint32_t accepted;  /**< of these, those that came: each spared a pass */
 } aios_usage;
 
 /** One event. Everything it points to lives until the next call of the same _next. */

@@ -147,10 +147,17 @@ typedef struct aios_session_config {
     size_t struct_size;
     uint32_t n_ctx;     /**< 0: the model's */
     uint32_t driver;    /**< AIOS_DRIVER_x */
+    uint32_t speculation; /**< AIOS_SPECULATION_x */
+    uint32_t reserved0;
 } aios_session_config;
 enum {
     AIOS_DRIVER_CALLER = 0, /**< _next computes; a thread appears once aios_session_fd is asked for */
     AIOS_DRIVER_THREAD = 1  /**< a thread of the model computes */
+};
+
+enum {
+    AIOS_SPECULATION_AUTO = 0, /**< text that seems to repeat itself is computed ahead; the reply is the same, bit for bit */
+    AIOS_SPECULATION_OFF = 1
 };
 
 /**

@@ -331,6 +331,8 @@ int aios_session_new(aios_model *m, const aios_session_config *src, aios_session
     int rc = aios__struct_in(&cfg, sizeof cfg, src, err);
     if (!rc && cfg.driver > AIOS_DRIVER_THREAD)
         rc = aios__fail(err, AIOS_EINVAL, "driver %u is none of AIOS_DRIVER_x", cfg.driver);
+    if (!rc && cfg.speculation > AIOS_SPECULATION_OFF)
+        rc = aios__fail(err, AIOS_EINVAL, "speculation %u is none of AIOS_SPECULATION_x", cfg.speculation);
     aios_session *s;
     if (!rc)
         rc = shell_new(m, cfg.driver == AIOS_DRIVER_THREAD, &s, err);

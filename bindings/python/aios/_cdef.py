@@ -108,6 +108,8 @@ AIOS_REQUEST_IGNORE_EOS = 1
 AIOS_REQUEST_ONE_CALL = 2
 AIOS_DRIVER_CALLER = 0
 AIOS_DRIVER_THREAD = 1
+AIOS_SPECULATION_AUTO = 0
+AIOS_SPECULATION_OFF = 1
 AIOS_ALLOW = 1
 AIOS_ASK = 2
 AIOS_DENY = 3
@@ -558,6 +560,8 @@ aios_usage._fields_ = [
     ('reasoning', C.c_uint32),
     ('prefill_ns', C.c_int64),
     ('decode_ns', C.c_int64),
+    ('drafted', C.c_uint32),
+    ('accepted', C.c_uint32),
 ]
 aios_event._fields_ = [
     ('struct_size', C.c_size_t),
@@ -652,6 +656,8 @@ aios_session_config._fields_ = [
     ('struct_size', C.c_size_t),
     ('n_ctx', C.c_uint32),
     ('driver', C.c_uint32),
+    ('speculation', C.c_uint32),
+    ('reserved0', C.c_uint32),
 ]
 aios_action._fields_ = [
     ('struct_size', C.c_size_t),

@@ -111,6 +111,24 @@ void aios__outbox_free(aios__outbox *o);
 /** Empties it into `to` (NULL: nowhere), in order; gives what the first refusal gave. */
 int aios__outbox_flush(aios__outbox *o, const aios_sink *to);
 
+/* ---- draft.c: guesses of what comes next, computed with what is sure and kept as far as they come true --------------- */
+
+enum { AIOS__DRAFT_MAX = 15 };
+
+/** How many to make, by how they have done. */
+typedef struct aios__draft {
+    uint32_t n;        /**< in this pass */
+    uint32_t length;   /**< of the next one; 0: not set yet */
+    uint32_t rest;     /**< passes without */
+    uint32_t patience; /**< of the next rest */
+    uint32_t n_drafted, n_accepted;
+} aios__draft;
+
+/** Guesses up to max tokens behind ids, into the same array; gives their number. */
+uint32_t aios__draft_make(aios__draft *d, int32_t *ids, uint32_t n, uint32_t max);
+/** n of the last ones came true. */
+void aios__draft_score(aios__draft *d, uint32_t n);
+
 /* ---- turn.c, choice.c --------------------------------------------------------------------------------------------- */
 
 enum { AIOS__WALKS = 2, AIOS__TODO = 64 };
@@ -131,6 +149,7 @@ typedef struct aios__turn {
     aios__reply reply;
     int32_t todo[AIOS__TODO];     /**< tokens chosen but not computed */
     uint32_t n_todo;
+    aios__draft draft;
     aios__outbox out;
     int rc;                       /**< AIOS_AGAIN, or how the turn ended */
     aios_error err;
@@ -142,6 +161,7 @@ typedef struct aios__gguf_session {
     aios__gguf_model *model;
     aios__kv *kv;
     uint32_t n_ctx;
+    bool drafts;                  /**< tokens are guessed ahead */
     _Atomic int cancel;
     uint32_t *bits;               /**< masks, under a grammar */
     aios__job job;
@@ -163,8 +183,8 @@ void aios__turn_prepare(aios__gguf_session *s);
 void aios__turn_plan(aios__gguf_session *s);
 /** Tokens from the beginning on that two prompts have in common. */
 uint32_t aios__turn_common(const aios__gguf_session *a, const aios__gguf_session *b);
-/** Up to max of the rows that were planned; sets job.n_wants. */
-uint32_t aios__turn_rows(aios__gguf_session *s, aios__row *rows, uint32_t max);
+/** Up to max of the rows that were planned, and if these are all, up to n_drafts guessed ones; sets job.n_wants. */
+uint32_t aios__turn_rows(aios__gguf_session *s, aios__row *rows, uint32_t max, uint32_t n_drafts);
 /** They were computed, in a pass that began at `since`; logits as many as wanted, room as of aios__sampler_pick. */
 void aios__turn_computed(aios__gguf_session *s, int64_t since, float *logits, aios__candidate *room);
 

@@ -93,6 +93,7 @@ static int session_new(void *model, const aios_session_config *cfg, void **sessi
     aios__gguf_session *s = session_make(m, cfg->n_ctx ? cfg->n_ctx : m->n_ctx, err);
     if (!s)
         return aios__no_memory(err);
+    s->drafts = cfg->speculation == AIOS_SPECULATION_AUTO;
     int rc = aios__kv_new(m->net, s->n_ctx, &s->kv, err);
     if (rc) {
         session_free(s);
@@ -109,6 +110,7 @@ static int session_fork(void *session, void **out, aios_error *err)
     aios__gguf_session *s = session, *f = session_make(s->model, s->n_ctx, err);
     if (!f)
         return aios__no_memory(err);
+    f->drafts = s->drafts;
     int rc = aios__kv_fork(s->kv, &f->kv, err);
     if (rc) {
         session_free(f);

@@ -244,25 +244,25 @@ static uint32_t sort_ready(aios__sched *d)
     return n;
 }
 
-static void give(aios__sched *d, aios__gguf_session *s, uint32_t max)
+static uint32_t least(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+
+static void give(aios__sched *d, aios__gguf_session *s, uint32_t max, uint32_t n_drafts)
 {
     aios__job *j = &s->job;
     if (!max || d->n_wants == d->max_wants)
         return;
     j->row = d->n_rows;
     j->logit = d->n_wants;
-    d->n_rows += aios__turn_rows(s, d->rows + d->n_rows, max);
+    d->n_rows += aios__turn_rows(s, d->rows + d->n_rows, max, least(n_drafts, d->max_wants - d->n_wants - 1));
     d->n_wants += j->n_wants;
     j->state = AIOS__JOB_RUNNING;
     j->last = d->n_passes + 1;
     j->n_served += j->prompt ? j->n_rows : 0;
     j->rc = AIOS_OK;
     d->picks[d->n_picks++] = s;
-}
-
-static uint32_t least(uint32_t a, uint32_t b)
-{
-    return a < b ? a : b;
 }
 
 /* Rows of prompts: so few that a layer does not take long, and fewer where replies wait for them. */
@@ -274,6 +274,15 @@ static uint32_t prompt_budget(const aios__sched *d)
         n = fit < MIN_CHUNK ? MIN_CHUNK : fit < n ? (uint32_t)fit : n;
     }
     return least(n, AIOS__CHUNK - d->n_rows);
+}
+
+/* Guesses for each reply: none beside prompts, and no more than leave the pass a narrow one, where rows cost little. */
+static uint32_t draft_budget(const aios__sched *d, uint32_t n)
+{
+    uint32_t n_rows = 0;
+    for (uint32_t i = 0; i < n; i++)
+        n_rows += d->order[i]->job.prompt ? AIOS__NARROW : d->order[i]->job.n_waiting;
+    return n && n_rows < AIOS__NARROW ? (AIOS__NARROW - n_rows) / n : 0;
 }
 
 /* An earlier one of `takers` computes what comes next here: it is taken over then. */
@@ -290,8 +299,9 @@ static bool pick(aios__sched *d)
 {
     uint32_t n = sort_ready(d), i = 0;
     d->n_picks = d->n_rows = d->n_wants = 0;
+    uint32_t n_drafts = draft_budget(d, n);
     for (; i < n && !d->order[i]->job.prompt; i++)
-        give(d, d->order[i], least(d->order[i]->job.n_waiting, AIOS__CHUNK - d->n_rows));
+        give(d, d->order[i], least(d->order[i]->job.n_waiting, AIOS__CHUNK - d->n_rows), n_drafts);
     uint32_t left = prompt_budget(d), spare = left, n_takers = 0;
     aios__gguf_session **takers = d->order + i;
     for (; i < n && spare; i++) {
@@ -305,7 +315,7 @@ static bool pick(aios__sched *d)
         m = least(m, left);
         spare -= m > QUANTUM ? m - QUANTUM : 0;
         left -= m;
-        give(d, takers[i], m);
+        give(d, takers[i], m, 0);
     }
     return d->n_picks > 0;
 }

@@ -27,6 +27,7 @@ typedef struct aios__job {
     uint32_t n_waiting;       /**< rows that could be computed */
     bool prompt;              /**< most of them are of a prompt */
     uint32_t n_rows, n_wants; /**< in this pass */
+    uint32_t n_sure;          /**< of the rows, those that are no guesses */
     uint32_t row, logit;      /**< where they begin */
     int rc;                   /**< 0: they were computed; ECANCELED: the pass was given up */
     uint64_t n_served;        /**< prompt rows computed so far */

@@ -198,6 +198,8 @@ int aios__turn_finish(aios__gguf_session *s, const char *reason, aios_error *err
     usage.reasoning = t->n_think;
     usage.prefill_ns = t->prefill_ns;
     usage.decode_ns = t->decode_ns;
+    usage.drafted = t->draft.n_drafted;
+    usage.accepted = t->draft.n_accepted;
     rc = sink->usage(sink->user, &usage);
     rc = rc ? rc : sink->stop(sink->user, n_calls && !strcmp(reason, "stop") ? "tool_calls" : reason);
     return rc ? rc : AIOS_DONE;
@@ -226,13 +228,13 @@ void aios__turn_plan(aios__gguf_session *s)
         t->at = aios__session_reuse(s, t->prompt.p, t->prompt.n);
         t->n_cached += t->at > had ? t->at - had : 0;
     }
-    uint32_t n = count_rows(t);
+    uint32_t n = count_rows(t), room = s->n_ctx - s->kv->n, wish = n + AIOS__DRAFT_MAX < AIOS__CHUNK ? n + AIOS__DRAFT_MAX : AIOS__CHUNK;
     t->since = aios__now_ns(aios__ctx_env(s->model->ctx));
     s->job.n_waiting = n;
     s->job.prompt = t->prompt.n - t->at > AIOS__NARROW;
-    if (n > s->n_ctx - s->kv->n) /* an opener cut into more tokens than it was chosen as */
+    if (n > room) /* an opener cut into more tokens than it was chosen as */
         t->rc = aios__turn_finish(s, "length", &t->err);
-    else if ((t->rc = aios__kv_reserve(s->kv, n < AIOS__CHUNK ? n : AIOS__CHUNK, &t->err)) == AIOS_OK)
+    else if ((t->rc = aios__kv_reserve(s->kv, wish < room ? wish : room, &t->err)) == AIOS_OK)
         t->rc = AIOS_AGAIN;
 }
 
@@ -245,18 +247,32 @@ uint32_t aios__turn_common(const aios__gguf_session *a, const aios__gguf_session
     return i;
 }
 
-uint32_t aios__turn_rows(aios__gguf_session *s, aios__row *rows, uint32_t max)
+/* Guesses behind n sure rows, as many as there is room for and the reply may still take. */
+static uint32_t add_drafts(aios__gguf_session *s, uint32_t n, uint32_t max)
 {
-    const aios__turn *t = &s->turn;
+    aios__turn *t = &s->turn;
+    uint32_t room = s->n_ctx - s->kv->n - n, left = t->n_max - t->n_out;
+    max = max < room ? max : room;
+    max = max < left ? max : left;
+    return aios__draft_make(&t->draft, s->kv->ids, s->kv->n + n, max < AIOS__DRAFT_MAX ? max : AIOS__DRAFT_MAX);
+}
+
+uint32_t aios__turn_rows(aios__gguf_session *s, aios__row *rows, uint32_t max, uint32_t n_drafts)
+{
+    aios__turn *t = &s->turn;
     aios__kv *kv = s->kv;
     uint32_t n_prompt = t->prompt.n - t->at, all = count_rows(t), n = all < max ? all : max;
-    for (uint32_t i = 0; i < n; i++) {
-        int32_t id = i < n_prompt ? t->prompt.p[t->at + i] : t->todo[i - n_prompt];
-        kv->ids[kv->n + i] = id;
-        rows[i] = (aios__row){.kv = kv, .pos = kv->n + i, .id = id, .want = i + 1 == all && !t->mute};
-    }
+    bool replies = n == all && !t->mute;
+    for (uint32_t i = 0; i < n; i++)
+        kv->ids[kv->n + i] = i < n_prompt ? t->prompt.p[t->at + i] : t->todo[i - n_prompt];
+    s->job.n_sure = n;
+    t->draft.n = 0;
+    if (replies && s->drafts && n_drafts)
+        n += add_drafts(s, n, n_drafts);
+    for (uint32_t i = 0; i < n; i++)
+        rows[i] = (aios__row){.kv = kv, .pos = kv->n + i, .id = kv->ids[kv->n + i], .want = replies && i + 1 >= all};
     s->job.n_rows = n;
-    s->job.n_wants = n && rows[n - 1].want;
+    s->job.n_wants = replies ? 1 + n - all : 0;
     return n;
 }
 
@@ -264,7 +280,7 @@ uint32_t aios__turn_rows(aios__gguf_session *s, aios__row *rows, uint32_t max)
 static void keep_rows(aios__gguf_session *s)
 {
     aios__turn *t = &s->turn;
-    uint32_t n = s->job.n_rows, n_prompt = t->prompt.n - t->at;
+    uint32_t n = s->job.n_sure, n_prompt = t->prompt.n - t->at;
     n_prompt = n_prompt < n ? n_prompt : n;
     t->at += n_prompt;
     t->n_todo -= n - n_prompt;
@@ -274,20 +290,45 @@ static void keep_rows(aios__gguf_session *s)
         aios__kv_settle(s->kv); /* others may begin with it */
 }
 
+/* What was chosen, as far as it was guessed: it has been computed already. */
+static uint32_t count_true(const aios__gguf_session *s, uint32_t n_left)
+{
+    const aios__turn *t = &s->turn;
+    uint32_t n = 0;
+    while (!t->rewound && n < t->n_todo && n < n_left && t->todo[n] == s->kv->ids[s->kv->n + n])
+        n++;
+    return n;
+}
+
+/* Chooses token after token as long as their logits are there. */
+static int reply(aios__gguf_session *s, float *logits, aios__candidate *room, aios_error *err)
+{
+    aios__turn *t = &s->turn;
+    uint32_t n_true = 0, n;
+    int32_t id;
+    int rc;
+    t->rewound = false;
+    do {
+        rc = aios__turn_choose(s, logits + (size_t)n_true * s->model->net->hp.n_vocab, room, &id, err);
+        rc = rc ? rc : aios__turn_take(s, id, err);
+        rc = rc == AIOS_AGAIN ? aios__turn_look_ahead(s, err) : rc;
+        n = rc == AIOS_AGAIN ? count_true(s, t->draft.n - n_true) : 0;
+        s->kv->n += n;
+        n_true += n;
+        t->n_todo -= n;
+        memmove(t->todo, t->todo + n, t->n_todo * sizeof *t->todo);
+    } while (n && !t->n_todo);
+    aios__draft_score(&t->draft, n_true);
+    return rc;
+}
+
 static int proceed(aios__gguf_session *s, float *logits, aios__candidate *room, aios_error *err)
 {
     const aios__turn *t = &s->turn;
-    int32_t id;
     keep_rows(s);
     if (t->mute && t->at == t->prompt.n)
         return AIOS_DONE;
-    int rc = AIOS_AGAIN;
-    if (s->job.n_wants) {
-        rc = aios__turn_choose(s, logits, room, &id, err);
-        rc = rc ? rc : aios__turn_take(s, id, err);
-        rc = rc == AIOS_AGAIN ? aios__turn_look_ahead(s, err) : rc;
-    }
-    return rc;
+    return s->job.n_wants ? reply(s, logits, room, err) : AIOS_AGAIN;
 }
 
 void aios__turn_computed(aios__gguf_session *s, int64_t since, float *logits, aios__candidate *room)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Determinism: random mixes of threads, sessions in a batch, chunks, caches, forks, cancels and drivers give the text and the
- * logits, bit for bit, that each turn gets alone. Usage: test_mixes [MIXES [SEED]]; without arguments the short mode. With
+ * Determinism: random mixes of threads, sessions in a batch, chunks, caches, forks, cancels, drivers and guesses give the text
+ * and the logits, bit for bit, that each turn gets alone. Usage: test_mixes [MIXES [SEED]]; without arguments the short mode. With
  * them a line of JSON for each mix.
  */
 #include <pthread.h>
@@ -227,6 +227,7 @@ static void make_part(mix *m, uint32_t i)
     p->driver = draw(&rng, 3) == 0;
     p->forked = i && draw(&rng, 3) == 0;
     cfg.driver = p->driver ? AIOS_DRIVER_THREAD : AIOS_DRIVER_CALLER;
+    cfg.speculation = draw(&rng, 3) ? AIOS_SPECULATION_AUTO : AIOS_SPECULATION_OFF;
     if (p->forked)
         must(aios_session_fork(m->parts[draw(&rng, i)].s, &p->s, &err), &err);
     else
@@ -270,16 +271,18 @@ static bool run_mix(uint32_t number, bool print)
     return same;
 }
 
-/* Each turn alone, in a fresh session, on one thread. */
+/* Each turn alone, in a fresh session, on one thread, without guesses. */
 static void run_alone(void)
 {
     aios_error err = AIOS_INIT(aios_error);
+    aios_session_config cfg = AIOS_INIT(aios_session_config);
+    cfg.speculation = AIOS_SPECULATION_OFF;
     for (uint32_t a = 0; a < 4; a++) {
         rig r;
         open_rig(&r, a, 1);
         for (uint32_t i = 0; i < N_PROMPTS; i++) {
             part p = {.prompt = i};
-            must(aios_session_new(r.model, NULL, &p.s, &err), &err);
+            must(aios_session_new(r.model, &cfg, &p.s, &err), &err);
             run_part(&p);
             wanted[a][i] = p.got;
             aios_session_free(p.s);

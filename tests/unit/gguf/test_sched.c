@@ -72,6 +72,7 @@ static aios_session *open_session(uint32_t driver)
     aios_session_config cfg = AIOS_INIT(aios_session_config);
     aios_session *s;
     cfg.driver = driver;
+    cfg.speculation = AIOS_SPECULATION_OFF; /* a pass for each token */
     must(aios_session_new(model, &cfg, &s, &err), &err);
     return s;
 }

@@ -637,6 +637,65 @@ static void a_budget_that_runs_out_in_a_turn_ends_it_with_an_error(void **state)
     assert_string_equal(run(session, &r).reason, "length");
 }
 
+static void guesses_follow_the_last_place_that_looked_the_same(void **state)
+{
+    (void)state;
+    aios__draft d = {0};
+    int32_t ids[40] = {7, 1, 2, 3, 8, 9, 1, 2, 3, 4, 5, 6, 1, 2, 3};
+    assert_int_equal(aios__draft_make(&d, ids, 15, 15), 3); /* the first length */
+    assert_int_equal(ids[15], 4);
+    assert_int_equal(ids[17], 6);
+    aios__draft_score(&d, 3);
+    assert_int_equal(aios__draft_make(&d, ids, 15, 15), 7);
+    assert_int_equal(ids[21], 4); /* it went round: 4 5 6 1 2 3 4 */
+    assert_int_equal(aios__draft_make(&d, ids, 15, 2), 2);
+    assert_int_equal(aios__draft_make(&d, ids, 5, 15), 0);
+    assert_int_equal(aios__draft_make(&d, ids, 0, 15), 0);
+    uint32_t n_made = 0;
+    for (int i = 0; i < 1000; i++) { /* guesses that never come true become rare */
+        n_made += aios__draft_make(&d, ids, 15, 15);
+        aios__draft_score(&d, 0);
+    }
+    assert_in_range(n_made, 10, 40);
+    assert_int_equal(d.n_accepted, 3);
+    assert_int_equal(d.n_drafted, 3 + n_made);
+}
+
+static void a_reply_is_the_same_with_guesses_and_without(void **state)
+{
+    (void)state;
+    aios_error err = AIOS_INIT(aios_error);
+    aios_session_config cfg = AIOS_INIT(aios_session_config);
+    aios_sampling sampling = AIOS_INIT(aios_sampling);
+    aios_session *plain;
+    uint32_t accepted = 0, rejected = 0;
+    cfg.speculation = AIOS_SPECULATION_OFF;
+    must(aios_session_new(model, &cfg, &plain, &err), &err);
+    say(AIOS_ROLE_USER, "abc abc abc abc abc abc 123 123 123 123 123 123");
+    for (uint64_t seed = 0; seed < 12; seed++) {
+        aios_request r = seed % 3 ? request(120) : with_tools(120, AIOS_TOOLS_AUTO);
+        r.flags |= AIOS_REQUEST_IGNORE_EOS;
+        r.schema_json = seed % 4 == 3 ? "{\"type\":\"array\",\"items\":{\"enum\":[\"abc\",1230]},\"maxItems\":30}" : NULL;
+        r.sampling = &sampling;
+        sampling.temperature = seed % 2 ? 0.7f : 0;
+        sampling.repeat_penalty = seed == 5 ? 1.1f : 0;
+        sampling.seed = seed + 1;
+        outcome a = run(plain, &r), b = run(session, &r);
+        assert_string_equal(a.text, b.text);
+        assert_string_equal(a.args, b.args);
+        assert_string_equal(a.reason, b.reason);
+        assert_int_equal(a.n_texts, b.n_texts);
+        assert_int_equal(a.usage.output, b.usage.output);
+        assert_int_equal(a.usage.drafted, 0);
+        accepted += b.usage.accepted;
+        rejected += b.usage.drafted - b.usage.accepted;
+    }
+    assert_true(accepted > 20 && rejected > 20);
+    aios_session_free(plain);
+    cfg.speculation = 2;
+    assert_int_equal(aios_session_new(model, &cfg, &plain, &err), AIOS_EINVAL);
+}
+
 static int begin_plain(void **state)
 {
     (void)state;
@@ -681,6 +740,8 @@ int main(void)
         TURN(a_prompt_that_does_not_fit_is_refused_with_both_numbers),
         TURN(a_reply_ends_where_the_context_does),
         TURN(a_cancelled_turn_ends_and_the_session_goes_on),
+        TURN(guesses_follow_the_last_place_that_looked_the_same),
+        TURN(a_reply_is_the_same_with_guesses_and_without),
         TURN(a_prewarmed_prefix_is_not_computed_again),
         TURN(a_fork_has_the_cache_of_its_parent),
         TURN(eval_and_eval_batch_agree),

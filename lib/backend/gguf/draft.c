@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Prompt lookup: what followed the last tokens when they stood together before, in the prompt or in the reply. */
+#include "backend/gguf/gguf.h"
+
+/* Tokens that must be the same; how far back they are looked for; first length; longest rest. */
+enum { GRAM = 3, REACH = 16384, LENGTH = 3, REST_MAX = 64 };
+
+/* Where the last GRAM of n ids stood before, behind them; 0: nowhere. */
+static uint32_t find_before(const int32_t *ids, uint32_t n)
+{
+    if (n <= GRAM)
+        return 0;
+    const int32_t *end = ids + n - GRAM;
+    uint32_t first = n > REACH ? n - REACH : 0;
+    for (uint32_t i = n - GRAM; i-- > first;)
+        if (ids[i] == end[0] && ids[i + 1] == end[1] && ids[i + 2] == end[2])
+            return i + GRAM;
+    return 0;
+}
+
+uint32_t aios__draft_make(aios__draft *d, int32_t *ids, uint32_t n, uint32_t max)
+{
+    d->length = d->length ? d->length : LENGTH;
+    d->n = 0;
+    if (d->rest) {
+        d->rest--;
+        return 0;
+    }
+    uint32_t from = max ? find_before(ids, n) : 0;
+    max = max < d->length ? max : d->length;
+    for (; from && d->n < max; d->n++)
+        ids[n + d->n] = ids[from + d->n]; /* runs into its own guesses where the text goes round */
+    return d->n;
+}
+
+void aios__draft_score(aios__draft *d, uint32_t n)
+{
+    if (!d->n)
+        return;
+    d->n_drafted += d->n;
+    d->n_accepted += n;
+    if (n == d->n) {
+        d->length = 2 * d->length < AIOS__DRAFT_MAX ? 2 * d->length + 1 : AIOS__DRAFT_MAX;
+        d->patience = 0;
+    } else if (2 * n < d->n) {
+        d->length = d->length / 2 ? d->length / 2 : 1;
+        d->patience = n ? 0 : 2 * d->patience < REST_MAX ? 2 * d->patience + 2 : REST_MAX;
+        d->rest = d->patience;
+    }
+    d->n = 0;
+}
