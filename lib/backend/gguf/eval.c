@@ -42,6 +42,7 @@ static void lay_out(const aios__net *net, aios__work *w, uint8_t *base, size_t *
     w->runs[0].p = carve(base, at, n, sizeof(aios__run));
     w->runs[1].p = carve(base, at, n, sizeof(aios__run));
     w->next = carve(base, at, hp->n_layer, sizeof *w->next);
+    w->done = carve(base, at, net->n_threads, sizeof *w->done);
     for (uint32_t t = 0; t < net->n_threads; t++) {
         aios__own own = {0};
         own.h = carve(base, at, (size_t)AIOS__NARROW * hp->n_embd, f);
@@ -86,9 +87,26 @@ void aios__work_free(aios__net *net)
         return;
     aios_buffer_unref(w->memory);
     aios__free(net->heap, w->pages);
+    aios__free(net->heap, w->parts);
     aios__free(net->heap, w->own);
     aios__free(net->heap, w);
     net->work = NULL;
+}
+
+/* Room for the parts of the longest row, where several threads may share its segments. */
+static int reserve_parts(aios__net *net, uint32_t n_blocks, aios_error *err)
+{
+    const aios__hparams *hp = &net->hp;
+    aios__work *w = net->work;
+    size_t n = n_blocks / (AIOS__KV_SEGMENT / AIOS__KV_PAGE) + 2, ld = n * (hp->n_head / hp->n_head_kv) * aios__attn_part(hp->head_dim);
+    if (net->n_threads < 2)
+        return AIOS_OK;
+    void *p = aios__realloc(net->heap, AIOS_MEM_SCRATCH, w->parts, ld * net->n_threads * sizeof *w->parts, err);
+    if (!p)
+        return aios__no_memory(err);
+    w->parts = p;
+    w->parts_ld = ld;
+    return AIOS_OK;
 }
 
 /* Room in each thread's lists for the blocks of the longest cache. */
@@ -98,6 +116,9 @@ static int reserve_pages(aios__net *net, uint32_t n_blocks, aios_error *err)
     if (n_blocks <= w->pages_cap)
         return AIOS_OK;
     uint32_t cap = n_blocks + n_blocks / 2 + 32;
+    int rc = reserve_parts(net, cap, err);
+    if (rc)
+        return rc;
     void *p = aios__realloc(net->heap, AIOS_MEM_SCRATCH, w->pages, (size_t)cap * net->n_threads * sizeof *w->pages, err);
     if (!p)
         return aios__no_memory(err);

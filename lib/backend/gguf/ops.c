@@ -193,13 +193,48 @@ static aios__attn attn_of(const aios__exec *x, uint32_t il, uint32_t i, uint32_t
     return a;
 }
 
+/* Segments of row i in one KV head. */
+static uint32_t segments_of(const aios__exec *x, uint32_t il, uint32_t i)
+{
+    const aios__work *work = x->net->work;
+    uint32_t r = x->map[i];
+    return aios__attn_segments(work->lo[aios__layer_has_window(&x->net->hp, il)][r], work->hi[r]);
+}
+
+/* Part of row i in KV head `head`: segments [from, to) of n, the first of them number `at` of all `total` that threads share. */
+static void attend_part(const aios__exec *x, uint32_t il, uint32_t i, uint32_t head, uint32_t from, uint32_t to, uint32_t at, uint32_t total)
+{
+    aios__work *work = x->net->work;
+    aios__attn a = attn_of(x, il, i, 1, head);
+    uint32_t n = aios__attn_segments(a.lo[0], a.hi[0]), owner = x->tid;
+    if (to - from < n) { /* the room for the parts is that of the thread that has the first */
+        while ((uint64_t)total * owner / x->n_threads > at - from)
+            owner--;
+        a.parts = work->parts + owner * work->parts_ld;
+        a.seg0 = from;
+        a.seg1 = to;
+    }
+    x->k->attn(&a);
+    if (!a.parts || atomic_fetch_add_explicit(&work->done[owner], to - from, memory_order_acq_rel) + to - from < n)
+        return;
+    atomic_store_explicit(&work->done[owner], 0, memory_order_relaxed);
+    x->k->attn_merge(&a);
+}
+
+/* The segments of all rows and KV heads stand in one line, of which each thread takes its share; who ends the last part of a row merges it. */
 static void attend_singles(const aios__exec *x, uint32_t il)
 {
-    uint32_t from, to, n_head = x->net->hp.n_head_kv;
-    split(x, x->n * n_head, &from, &to);
-    for (uint32_t u = from; u < to; u++) {
-        aios__attn a = attn_of(x, il, u / n_head, 1, u % n_head);
-        x->k->attn(&a);
+    uint32_t from, to, at = 0, total = 0, n_head = x->net->hp.n_head_kv;
+    for (uint32_t i = 0; i < x->n; i++)
+        total += segments_of(x, il, i) * n_head;
+    split(x, total, &from, &to);
+    for (uint32_t i = 0; i < x->n && at < to; i++) {
+        uint32_t n = segments_of(x, il, i);
+        for (uint32_t head = 0; head < n_head && at < to; head++, at += n) {
+            uint32_t first = from > at ? from - at : 0, last = to - at < n ? to - at : n;
+            if (first < last)
+                attend_part(x, il, i, head, first, last, at + first, total);
+        }
     }
 }
 

@@ -35,6 +35,9 @@ typedef struct aios__work {
     _Atomic uint32_t *next; /**< per layer: attention unit to take */
     const void **pages;
     uint32_t pages_cap;    /**< blocks a thread's list holds */
+    float *parts;          /**< per thread: of a row and KV head whose segments several threads share */
+    size_t parts_ld;       /**< floats from one thread's to the next */
+    _Atomic uint32_t *done; /**< per thread: segments in its parts */
     aios__own *own;        /**< n_threads */
     aios__batch batch;
     _Atomic uint32_t stop_at; /**< layer in front of which all threads leave the pass; 0: none */

@@ -134,6 +134,47 @@ static void the_number_of_threads_does_not_change_a_bit(void **state)
     }
 }
 
+/* Logits of the last tokens of a long text: at once, or one by one, when threads share the segments of a row's attention. */
+static float *end_of_long_text(loaded *l, bool at_once)
+{
+    enum { LONG = 900, LAST = 5 };
+    aios_error err = AIOS_INIT(aios_error);
+    aios__kv *kv = NULL;
+    float *out = logits_new(LAST);
+    int32_t text[LONG];
+    for (uint32_t i = 0; i < LONG; i++)
+        text[i] = ids[i % N];
+    must(aios__kv_new(l->net, LONG, &kv, &err), &err);
+    must(aios__kv_eval(kv, text, at_once ? LONG : LONG - LAST, out, at_once ? LAST : 0, &err), &err);
+    for (uint32_t i = 0; !at_once && i < LAST; i++)
+        must(aios__kv_eval(kv, text + LONG - LAST + i, 1, out + (size_t)i * VOCAB, 1, &err), &err);
+    aios__kv_free(kv);
+    return out;
+}
+
+static void threads_that_share_a_long_row_do_not_change_a_bit(void **state)
+{
+    (void)state;
+    for (size_t a = 0; a < AIOS__ARRAY_LEN(archs); a++) {
+        float *one = NULL;
+        for (uint32_t n = 1; n <= 13; n += n) {
+            loaded l;
+            load(&l, archs[a], 8, n);
+            float *whole = end_of_long_text(&l, true), *single = end_of_long_text(&l, false);
+            assert_same(whole, single, 5, archs[a]);
+            if (one)
+                assert_same(one, single, 5, archs[a]);
+            else
+                one = whole;
+            if (one != whole)
+                free(whole);
+            free(single);
+            unload(&l);
+        }
+        free(one);
+    }
+}
+
 static void the_instruction_set_changes_little(void **state)
 {
     (void)state;
@@ -152,7 +193,7 @@ static void the_instruction_set_changes_little(void **state)
             top = fmaxf(top, fabsf(plain[i]));
             worst = fmaxf(worst, fabsf(plain[i] - best[i]));
         }
-        if (!(worst < 0.02f * top)) /* half-precision keys and values round differently where sums differ in the last bit */
+        if (!(worst < 0.02f * top)) /* the integers of keys and values round differently where sums differ in the last bit */
             fail_msg("%s: %g of %g", archs[a], (double)worst, (double)top);
         free(best);
         free(plain);
@@ -489,6 +530,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_token_has_the_same_logits_alone_and_in_any_batch),
         cmocka_unit_test(the_number_of_threads_does_not_change_a_bit),
+        cmocka_unit_test(threads_that_share_a_long_row_do_not_change_a_bit),
         cmocka_unit_test(the_instruction_set_changes_little),
         cmocka_unit_test(only_the_rows_that_are_wanted_are_computed_and_they_are_the_same),
         cmocka_unit_test(a_fork_goes_its_own_way_and_leaves_the_other_alone),
