@@ -3,7 +3,7 @@
 #ifndef AIOS_LIB_KERNEL_ATTN_PACK_H
 #define AIOS_LIB_KERNEL_ATTN_PACK_H
 
-enum { PAGE = AIOS__KV_PAGE, TILE = 16, SPAN = AIOS__KV_SPAN, MAX = AIOS__ATTN_ROWS, DIM_MAX = 1024 };
+enum { PAGE = AIOS__KV_PAGE, TILE = 16, SPAN = AIOS__KV_SPAN, MAX = AIOS__ATTN_ROWS, DIM_MAX = 1024, FEW = 4 };
 #define LOG2_E 1.44269504f
 #define INLINE static inline __attribute__((always_inline))
 #ifdef AIOS_SIMDE
@@ -21,6 +21,8 @@ typedef struct block {
     size_t part_ld;
     const int16_t *k, *v;        /* the page, as I16 */
     int16_t *unpacked;
+    uint32_t last;               /* page of the rows */
+    ptrdiff_t ahead;             /* bytes from what is multiplied to the same of the next page */
     float *k_scale, *e, *weight, *inv; /* [PAGE] */
     int32_t *s;                  /* [STEPS][PAGE] scores, as floats once they are scaled */
     int16_t *p;                  /* [STEPS][PAGE] weights */
@@ -103,42 +105,49 @@ static void set_query(block *b, uint32_t row, const float *q)
 /* ---- a page ------------------------------------------------------------------------------------------------------ */
 
 /* n bytes as 16-bit integers. */
-static void widen8(const uint8_t *from, int16_t *to, size_t n)
+static void widen8(const uint8_t *from, int16_t *to, size_t n, ptrdiff_t ahead)
 {
-    for (size_t i = 0; i < n; i += 2 * WIDTH)
+    for (size_t i = 0; i < n; i += 2 * WIDTH) {
+        _mm_prefetch((const char *)from + i + ahead, _MM_HINT_T1);
         i_store(to + i, i_widen((const int8_t *)from + i));
+    }
 }
 
 /* Runs of n bytes: the lower nibbles of all, then the upper ones. */
-static void widen4(const uint8_t *from, int16_t *to, uint32_t n)
+static void widen4(const uint8_t *from, int16_t *to, uint32_t n, ptrdiff_t ahead)
 {
+    for (uint32_t i = 0; i < n; i += 64)
+        _mm_prefetch((const char *)from + i + ahead, _MM_HINT_T1);
     for (uint32_t i = 0; i < n; i += 2 * WIDTH) /* may write beyond n what the next loop or run writes again */
         i_store(to + i, i_nibble(i_widen((const int8_t *)from + i)));
     for (uint32_t i = 0; i < n; i += 2 * WIDTH)
         i_store(to + n + i, i_nibble(i_shift4(i_widen((const int8_t *)from + i))));
 }
 
-static void unpack4(block *b, const uint8_t *page)
+static void unpack4(block *b, const uint8_t *page, ptrdiff_t ahead)
 {
     uint32_t k_run = b->wide / 2 * TILE, v_run = b->wide;
     int16_t *to = b->unpacked;
     for (uint32_t i = 0; i < PAGE / TILE; i++, page += k_run, to += 2 * k_run)
-        widen4(page, to, k_run);
+        widen4(page, to, k_run, ahead);
     for (uint32_t i = 0; i < PAGE / 2; i++, page += v_run, to += 2 * v_run)
-        widen4(page, to, v_run);
+        widen4(page, to, v_run, ahead);
 }
 
-static void open_page(block *b, const void *page)
+static void open_page(block *b, uint32_t number)
 {
     int32_t type = b->a->kv_type;
+    const void *page = b->a->pages[number], *next = b->a->pages[min_u32(number + 1, b->last)];
+    ptrdiff_t ahead = (const char *)next - (const char *)page;
     size_t half = (size_t)PAGE * b->wide;
     const uint16_t *scales = aios__kv_scales(page, type, b->wide);
     b->k = type == AIOS__KV_I16 ? page : b->unpacked;
     b->v = b->k + half;
+    b->ahead = type == AIOS__KV_I16 ? ahead : 0;
     if (type == AIOS__KV_I8)
-        widen8(page, b->unpacked, 2 * half);
+        widen8(page, b->unpacked, 2 * half, ahead);
     else if (type == AIOS__KV_I4)
-        unpack4(b, page);
+        unpack4(b, page, ahead);
     for (uint32_t i = 0; i < PAGE; i += WIDTH) {
         ivec bits = i_upper(scales + PAGE + i), up = i_shift23(i_add(bits, i_set(0x7fffff)));
         up = i_min(i_max(up, i_set(27)), i_set(227));

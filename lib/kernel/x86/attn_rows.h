@@ -16,10 +16,10 @@
 
 /*
  * acc[row][vector] = sums over n pairs: pairs of row r at x + r * ld, their factors for vector c at y + pair * step + c * next.
- * n_rows and n_vecs are constants where it is inlined.
+ * n_rows and n_vecs are constants where it is inlined. Few rows wait for memory: they have what is `ahead` of the factors brought nearer.
  */
-INLINE void dots(const int16_t *x, size_t ld, const int16_t *y, size_t step, size_t next, uint32_t n, ivec acc[STEPS][VECS], const int n_rows,
-                 const int n_vecs)
+INLINE void dots(const int16_t *x, size_t ld, const int16_t *y, size_t step, size_t next, uint32_t n, ptrdiff_t ahead, ivec acc[STEPS][VECS],
+                 const int n_rows, const int n_vecs)
 {
     UNROLL for (int r = 0; r < n_rows; r++)
         UNROLL for (int c = 0; c < n_vecs; c++)
@@ -28,6 +28,9 @@ INLINE void dots(const int16_t *x, size_t ld, const int16_t *y, size_t step, siz
         ivec f[VECS];
         UNROLL for (int c = 0; c < n_vecs; c++)
             f[c] = i_load(y + (size_t)c * next);
+        if (n_rows <= FEW)
+            UNROLL for (int c = 0; c < n_vecs; c += 16 / WIDTH)
+                _mm_prefetch((const char *)(y + (size_t)c * next) + ahead, _MM_HINT_T1);
         UNROLL for (int r = 0; r < n_rows; r++) {
             ivec w = i_pair(x + (size_t)r * ld);
             UNROLL for (int c = 0; c < n_vecs; c++)
@@ -43,7 +46,7 @@ INLINE void score(const block *b, uint32_t row, uint32_t pos, const int n_rows, 
     ivec acc[STEPS][VECS];
     size_t tile = (size_t)b->wide * TILE;
     dots(b->q + (size_t)row * b->wide, b->wide, b->k + pos / TILE * tile + pos % TILE * 2, 2 * TILE, (int)WIDTH == (int)TILE ? tile : 2 * WIDTH,
-         b->wide / 2, acc, n_rows, n_vecs);
+         b->wide / 2, b->ahead, acc, n_rows, n_vecs);
     UNROLL for (int r = 0; r < n_rows; r++)
         UNROLL for (int c = 0; c < n_vecs; c++)
             i_store(b->s + r * PAGE + pos + (uint32_t)(c * WIDTH), acc[r][c]);
@@ -54,7 +57,8 @@ INLINE void weigh(block *b, uint32_t row, uint32_t lo, uint32_t hi, uint32_t c, 
 {
     ivec acc[STEPS][VECS];
     float *part = b->part + row * b->part_ld + AIOS__PART_V + (size_t)c * WIDTH;
-    dots(b->p + lo, PAGE, b->v + (size_t)lo * b->wide + (size_t)c * 2 * WIDTH, 2 * (size_t)b->wide, 2 * WIDTH, (hi - lo) / 2, acc, n_rows, n_vecs);
+    dots(b->p + lo, PAGE, b->v + (size_t)lo * b->wide + (size_t)c * 2 * WIDTH, 2 * (size_t)b->wide, 2 * WIDTH, (hi - lo) / 2, b->ahead,
+         acc, n_rows, n_vecs);
     UNROLL for (int r = 0; r < n_rows; r++) {
         vec shrink = v_set(b->shrink[r]), grow = v_set(b->grow[r]);
         UNROLL for (int i = 0; i < n_vecs; i++) {
@@ -185,7 +189,7 @@ static void page_step(block *b, uint32_t page)
 #endif
     };
     uint32_t n_groups = (b->n + STEPS - 1) / STEPS;
-    open_page(b, b->a->pages[page]);
+    open_page(b, page);
     for (uint32_t i = 0; i < n_groups; i++) { /* of about the same size */
         uint32_t row = b->n * i / n_groups, end = b->n * (i + 1) / n_groups;
         step[end - row - 1](b, row, page * PAGE);

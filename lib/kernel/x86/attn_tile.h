@@ -64,6 +64,7 @@ static void all_segments(block *b)
         lo = min_u32(lo, b->lo[i]);
         hi = max_u32(hi, b->hi[i]);
     }
+    b->last = (hi - 1) / PAGE;
     for (uint32_t seg = lo / AIOS__KV_SEGMENT; lo < hi && seg <= (hi - 1) / AIOS__KV_SEGMENT; seg++) {
         segment_step(b, seg);
         for (uint32_t i = 0; i < b->n; i++)
@@ -102,6 +103,7 @@ static void some_segments(block *b, uint32_t first)
 {
     const aios__attn *a = b->a;
     uint32_t n = aios__attn_segments(a->lo[0], a->hi[0]);
+    b->last = min_u32((a->hi[0] - 1) / PAGE, (a->lo[0] / AIOS__KV_SEGMENT + a->seg1) * (AIOS__KV_SEGMENT / PAGE) - 1);
     for (uint32_t seg = a->seg0; seg < a->seg1; seg++) {
         segment_step(b, a->lo[0] / AIOS__KV_SEGMENT + seg);
         for (uint32_t i = 0; i < b->n; i++)
