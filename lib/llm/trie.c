@@ -31,27 +31,38 @@ struct aios__trie {
 #define MAX_TOKEN 4096u
 
 struct piece {
+    uint64_t key; /* its first eight bytes as a number, so that few comparisons look at the text */
     const char *s;
     uint32_t n;
     int32_t id;
 };
 
+static uint64_t key_of(const char *s, size_t n)
+{
+    uint64_t key = 0;
+    for (size_t i = 0; i < 8; i++)
+        key = key << 8 | (i < n ? (uint8_t)s[i] : 0);
+    return key;
+}
+
 static int compare(const struct piece *a, const struct piece *b)
 {
+    if (a->key != b->key)
+        return a->key < b->key ? -1 : 1;
     uint32_t n = a->n < b->n ? a->n : b->n;
     int r = memcmp(a->s, b->s, n);
     return r ? r : (a->n > b->n) - (a->n < b->n);
 }
 
 /* Merge sort, stable: from p to p with buf as the other half. */
-static void sort(struct piece *p, struct piece *buf, size_t n, int (*cmp)(const struct piece *, const struct piece *))
+static void sort(struct piece *p, struct piece *buf, size_t n)
 {
     struct piece *from = p, *to = buf;
     for (size_t width = 1; width < n; width *= 2) {
         for (size_t i = 0; i < n; i += 2 * width) {
             size_t a = i, b = i + width < n ? i + width : n, mid = b, end = i + 2 * width < n ? i + 2 * width : n;
             for (size_t k = i; k < end; k++)
-                to[k] = a < mid && (b >= end || cmp(&from[a], &from[b]) <= 0) ? from[a++] : from[b++];
+                to[k] = a < mid && (b >= end || compare(&from[a], &from[b]) <= 0) ? from[a++] : from[b++];
         }
         struct piece *t = from;
         from = to;
@@ -118,28 +129,29 @@ static uint32_t plain_length(const char *s, size_t n)
     return len;
 }
 
-static int longer_first(const struct piece *a, const struct piece *b)
-{
-    return (a->n < b->n) - (a->n > b->n);
-}
-
-/* Takes the plain tokens out of p into the trie's lists; returns how many are left. */
+/* Takes the plain tokens out of p into the trie's lists, longest first; returns how many are left. */
 static size_t take_plain(aios__trie *t, struct piece *p, struct piece *buf, size_t n)
 {
+    uint32_t first[MAX_TOKEN + 1] = {0}; /* by length: how many, then where those begin */
     size_t left = 0, taken = 0;
     for (size_t i = 0; i < n; i++) {
         uint32_t len = plain_length(p[i].s, p[i].n);
         if (len)
-            buf[taken++] = (struct piece){NULL, len, p[i].id};
+            buf[taken++] = (struct piece){.n = len, .id = p[i].id};
         else
             p[left++] = p[i];
+        first[len]++;
     }
-    sort(buf, p + left, taken, longer_first); /* the freed end of p is exactly as long */
+    for (uint32_t len = MAX_TOKEN, at = 0; len; len--) {
+        uint32_t some = first[len];
+        first[len] = at;
+        at += some;
+    }
     for (size_t i = 0; i < taken; i++) {
-        uint32_t id = (uint32_t)buf[i].id;
+        uint32_t id = (uint32_t)buf[i].id, at = first[buf[i].n]++;
         t->plain[id / 32] |= 1u << id % 32;
-        t->plain_ids[i] = id;
-        t->plain_len[i] = buf[i].n;
+        t->plain_ids[at] = id;
+        t->plain_len[at] = buf[i].n;
     }
     t->n_plain = (uint32_t)taken;
     return left;
@@ -161,9 +173,9 @@ static int fill(aios__trie *t, aios__piece_fn *piece, void *user, aios_error *er
         size_t len = 0;
         const char *s = piece(user, (int32_t)i, &len);
         if (s && len && len <= MAX_TOKEN)
-            p[n++] = (struct piece){s, (uint32_t)len, (int32_t)i};
+            p[n++] = (struct piece){key_of(s, len), s, (uint32_t)len, (int32_t)i};
     }
-    sort(p, buf, n, compare);
+    sort(p, buf, n);
     int rc = build(t->heap, &t->all, p, n, err);
     if (!rc)
         rc = build(t->heap, &t->rest, p, take_plain(t, p, buf, n), err);
