@@ -53,17 +53,40 @@ def one_pair(made, names, test, flags):
     return row, (cpu_of_others() - others) / (time.monotonic() - start)
 
 
-def measure(made, test, pairs, tries):
+class Prober:
+    """Limits beside each pair: memory has moods. A look between two pairs serves both; peaks of computing hold still, two looks do."""
+
+    def __init__(self, test, threads, level):
+        self.often, self.args = test.startswith("tg"), (threads, level)
+        self.last = limits.probe(*self.args)
+
+    def after_pair(self):
+        before = self.last
+        if self.often:
+            self.last = limits.probe(*self.args)
+        return limits.best(before, self.last)
+
+    def end(self):
+        return limits.best(self.last, limits.probe(*self.args))
+
+
+def measure(made, test, pairs, tries, prober):
     """Pairs that others disturbed are made again, as often as there are pairs; what is left of it is told."""
     names = [n for n in made if made[n].can(test)]
     flags = {n: best_variant(made[n], test, tries) for n in names}
     rows = []
     for i in range(2 * pairs):
-        rows.append(one_pair(made, names if i % 2 == 0 else names[::-1], test, flags))
-        if sum(others < QUIET for _, others in rows) == pairs:
+        row, others = one_pair(made, names if i % 2 == 0 else names[::-1], test, flags)
+        rows.append((others, row, prober.after_pair()))
+        if sum(r[0] < QUIET for r in rows) == pairs:
             break
-    rows = sorted(rows, key=lambda r: r[1] >= QUIET)[:pairs]
-    return flags, {n: [row[n] for row, _ in rows] for n in names}, max(others for _, others in rows)
+    return flags, sorted(rows, key=lambda r: r[0] >= QUIET)[:pairs]
+
+
+def shares(work, test, rows, rates):
+    """Of the limits beside each pair for decoding, of the run's for a prompt."""
+    return {n: round(statistics.median(limits.share(work, test, row[n], beside if test.startswith("tg") else rates) for _, row, beside in rows), 3)
+            for n in rows[0][1]}
 
 
 def main():
@@ -73,6 +96,7 @@ def main():
     ap.add_argument("--tests", default="pp16,pp64,pp512,tg128,tg128x8")
     ap.add_argument("--pairs", type=int, default=10)
     ap.add_argument("--tries", type=int, default=1, help="runs of each setting before the best is chosen")
+    ap.add_argument("--use", action="append", default=[], metavar="NAME=SETTING", help="this setting of an engine instead of a search")
     ap.add_argument("--threads", type=int, default=2)
     ap.add_argument("--llama-bench", metavar="PATH", help="one more engine: a program with the options of llama-bench")
     ap.add_argument("--label", default="llama-bench", help="its name in the output")
@@ -83,21 +107,24 @@ def main():
     made = {name: engines.open_engine(name, args.model, args.threads) for name in args.engines}
     if args.llama_bench:
         made[args.label] = engines.open_engine(args.llama_bench, args.model, args.threads)
+    for name, setting in (u.split("=", 1) for u in args.use):
+        made[name].variants = [setting]
     first = next(iter(made))
     level = getattr(made[first], "level", None)
     work = limits.work_of(args.model)
     for test in tests:
-        before = limits.probe(args.threads, level)
-        flags, tok_s, others = measure(made, test, args.pairs, args.tries)
-        rates = limits.best(before, limits.probe(args.threads, level))
-        medians = {n: round(statistics.median(v), 1) for n, v in tok_s.items()}
+        prober = Prober(test, args.threads, level)
+        flags, rows = measure(made, test, args.pairs, args.tries, prober)
+        rates = prober.end()
+        tok_s = {n: [row[n] for _, row, _ in rows] for n in flags}
         print(json.dumps({
             "test": test, "model": os.path.basename(args.model), "threads": args.threads, "level": level, "cpu": rates["cpu"],
-            "date": datetime.date.today().isoformat(), "pairs": args.pairs, "others_cpu": round(others, 3), "first": first, "tok_s": tok_s, "median": medians,
+            "date": datetime.date.today().isoformat(), "pairs": args.pairs, "others_cpu": round(max(others for others, _, _ in rows), 3),
+            "first": first, "tok_s": tok_s, "median": {n: round(statistics.median(v), 1) for n, v in tok_s.items()},
             "flags": {n: f for n, f in flags.items() if f},
             "ratio": {n: interval([a / b for a, b in zip(tok_s[first], v)]) for n, v in tok_s.items() if n != first},
-            "share": {n: limits.share(work, test, m, rates) for n, m in medians.items()},
-            "read_gb_s": round(rates["read_bytes_per_s"] / 1e9, 1), "int8_gop_s": round(rates["int8_op_per_s"] / 1e9, 1)}), flush=True)
+            "share": shares(work, test, rows, rates), "read_gb_s": [round(r["read_bytes_per_s"] / 1e9, 1) for _, _, r in rows],
+            "int8_gop_s": round(rates["int8_op_per_s"] / 1e9, 1)}), flush=True)
 
 
 if __name__ == "__main__":
