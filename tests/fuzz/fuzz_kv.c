@@ -118,7 +118,8 @@ static int try_file(const seed *s, long *loaded)
               (rc != AIOS_EFORMAT && rc != AIOS_EVERSION && rc != AIOS_EINVAL && rc != AIOS_ECONTEXT);
     } else {
         ++*loaded;
-        bad = aios__kv_rewind(kv, kv->n < 70 ? kv->n / 2 : kv->n - 70, &err) || aios__kv_eval(kv, more, 3, logits, 1, &err);
+        aios__kv_truncate(kv, kv->n < 70 ? kv->n / 2 : kv->n - 70);
+        bad = aios__kv_eval(kv, more, 3, logits, 1, &err);
     }
     if (bad)
         fprintf(stderr, "code %d, error %d: %s\n", rc, err.code, err.msg);

@@ -299,12 +299,6 @@ void aios__kv_truncate(aios__kv *kv, uint32_t n)
     aios__kv_unlock(st);
 }
 
-int aios__kv_rewind(aios__kv *kv, uint32_t n, aios_error *err)
-{
-    aios__kv_truncate(kv, n);
-    return kv->n < n ? aios__kv_eval(kv, kv->ids + kv->n, n - kv->n, NULL, 0, err) : AIOS_OK;
-}
-
 int aios__kv_fork(aios__kv *kv, aios__kv **out, aios_error *err)
 {
     aios_error own = AIOS_INIT(aios_error);

@@ -97,12 +97,10 @@ int aios__kv_reserve(aios__kv *kv, uint32_t n, aios_error *err);
 /** Lets others find what was computed; reserve and free do it too. */
 void aios__kv_settle(aios__kv *kv);
 /**
- * Forgets the positions from n on. Fewer than n are left, as kv->n says, if n is more than a page behind the last reserve and what the
- * window layers would see there is gone.
+ * Forgets the positions from n on. Fewer than n are left, as kv->n says, if n is more than a page behind the last reserve or resume and
+ * what the window layers would see there is gone: they are to be computed again.
  */
 void aios__kv_truncate(aios__kv *kv, uint32_t n);
-/** As truncate, but computes again what would be missing of the n positions. */
-int aios__kv_rewind(aios__kv *kv, uint32_t n, aios_error *err);
 /** Makes the cache hold as much of the beginning of ids as it has or the store knows, at most n; gives the new kv->n. */
 uint32_t aios__kv_resume(aios__kv *kv, const int32_t *ids, uint32_t n);
 int aios__kv_fork(aios__kv *kv, aios__kv **out, aios_error *err);
