@@ -5,6 +5,9 @@
 
 enum { PAGE = AIOS__KV_PAGE, TILE = 16, SPAN = AIOS__KV_SPAN, MAX = AIOS__ATTN_ROWS, DIM_MAX = 1024, FEW = 4 };
 #define LOG2_E 1.44269504f
+#if defined(__GNUC__) && !defined(__clang__) && !defined(AIOS_SIMDE)
+#pragma GCC optimize("ira-region=all") /* registers of a loop are not given to what stands around it */
+#endif
 #define INLINE static inline __attribute__((always_inline))
 #ifdef AIOS_SIMDE
 #define UNROLL

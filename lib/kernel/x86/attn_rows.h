@@ -5,13 +5,11 @@
 
 #include "kernel/x86/attn_pack.h"
 
-/* Holds the sums in registers to the end of a loop: what follows it must not make the compiler spill them within. */
+/* Holds a vector in a register here: the compiler must neither spill sums within a loop for what follows it, nor put factors on the stack. */
 #ifdef AIOS_SIMDE
-#define KEEP(acc, n_rows, n_vecs)
+#define HOLD(v) ((void)(v))
 #else
-#define KEEP(acc, n_rows, n_vecs)                                                                  \
-    UNROLL for (int r = 0; r < (n_rows); r++)                                                      \
-        UNROLL for (int c = 0; c < (n_vecs); c++) __asm__ volatile("" : "+v"((acc)[r][c]))
+#define HOLD(v) __asm__ volatile("" : "+v"(v))
 #endif
 
 /*
@@ -26,8 +24,10 @@ INLINE void dots(const int16_t *x, size_t ld, const int16_t *y, size_t step, siz
             acc[r][c] = i_set(0);
     for (uint32_t i = 0; i < n; i++, x += 2, y += step) {
         ivec f[VECS];
-        UNROLL for (int c = 0; c < n_vecs; c++)
+        UNROLL for (int c = 0; c < n_vecs; c++) {
             f[c] = i_load(y + (size_t)c * next);
+            HOLD(f[c]);
+        }
         if (n_rows <= FEW)
             UNROLL for (int c = 0; c < n_vecs; c += 16 / WIDTH)
                 _mm_prefetch((const char *)(y + (size_t)c * next) + ahead, _MM_HINT_T1);
@@ -37,7 +37,9 @@ INLINE void dots(const int16_t *x, size_t ld, const int16_t *y, size_t step, siz
                 acc[r][c] = i_dot(acc[r][c], w, f[c]);
         }
     }
-    KEEP(acc, n_rows, n_vecs);
+    UNROLL for (int r = 0; r < n_rows; r++)
+        UNROLL for (int c = 0; c < n_vecs; c++)
+            HOLD(acc[r][c]);
 }
 
 /* Products with the keys of positions [pos, pos + n_vecs * WIDTH). */
