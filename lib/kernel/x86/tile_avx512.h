@@ -100,47 +100,69 @@ AIOS__INLINE __m512i half_seed512(const fmt f, __m512i bs, const int half)
     return _mm512_madd_epi16(bs, _mm512_set1_epi32(half ? -f.zp * 65536 : -f.zp & 0xffff));
 }
 
-/* Tokens [t, t + n), n <= 4, of a block of width w. */
-AIOS__INLINE void tokens_single(const fmt f, __m512i c[16], const scales512 *s, const uint8_t *a, uint32_t w, uint32_t t, const int n,
-                                __m512 *acc)
+/** Where four tokens of a block find their codes, scales, sums and seeds: u * 32 or u * 4 bytes on. */
+typedef struct tokens {
+    const uint8_t *q, *d, *ds, *bs, *seed;
+} tokens;
+
+/* Each base in a register of its own, or compilers keep one for every single offset and spill them. */
+AIOS__INLINE const uint8_t *base(const uint8_t *p)
+{
+    __asm__("" : "+r"(p));
+    return p;
+}
+
+AIOS__INLINE tokens tokens_of(const fmt f, const uint8_t *a, uint32_t w, uint32_t t)
+{
+    tokens k = {.q = base(a + 32 * t), .d = base(a + aios__act_at(w, t, AIOS__ACT_D))};
+    if (f.min && !f.pairs)
+        k.ds = base(a + aios__act_at(w, t, AIOS__ACT_DS));
+    if (f.pairs)
+        k.bs = base(a + aios__act_at(w, t, AIOS__ACT_BS));
+    else if (f.zp)
+        k.seed = base(a + seed_at(f, w, t));
+    return k;
+}
+
+/* n <= 4 tokens of a block. */
+AIOS__INLINE void tokens_single(const fmt f, __m512i c[16], const scales512 *s, const tokens k, const int n, __m512 *acc)
 {
     __m512i v[4];
 AIOS__UNROLL(4)
     for (int u = 0; u < n; u++)
-        v[u] = f.zp ? dword512(a + seed_at(f, w, t + (uint32_t)u)) : _mm512_setzero_si512();
-    dot(f, c, a + 32 * t, 0, 8, n, v);
+        v[u] = f.zp ? dword512(k.seed + 4 * u) : _mm512_setzero_si512();
+    dot(f, c, k.q, 0, 8, n, v);
 AIOS__UNROLL(4)
     for (int u = 0; u < n; u++) {
-        __m512 y = _mm512_mul_ps(_mm512_cvtepi32_ps(v[u]), single512(a + aios__act_at(w, t + (uint32_t)u, AIOS__ACT_D)));
+        __m512 y = _mm512_mul_ps(_mm512_cvtepi32_ps(v[u]), single512(k.d + 4 * u));
         acc[u] = _mm512_fmadd_ps(y, s->d, acc[u]);
         if (f.min)
-            acc[u] = _mm512_fmadd_ps(s->m, single512(a + aios__act_at(w, t + (uint32_t)u, AIOS__ACT_DS)), acc[u]);
+            acc[u] = _mm512_fmadd_ps(s->m, single512(k.ds + 4 * u), acc[u]);
     }
 }
 
 /* The integer scales multiply as floats: sums below 2^24 are exact either way. */
-AIOS__INLINE void tokens_pairs(const fmt f, __m512i c[16], const scales512 *s, const uint8_t *a, uint32_t w, uint32_t t, const int n,
-                               __m512 *acc)
+AIOS__INLINE void tokens_pairs(const fmt f, __m512i c[16], const scales512 *s, const tokens k, const int n, __m512 *acc)
 {
     __m512i v[4];
     __m512 y[4];
 AIOS__UNROLL(4)
     for (int u = 0; u < n; u++)
-        v[u] = half_seed512(f, dword512(a + aios__act_at(w, t + (uint32_t)u, AIOS__ACT_BS)), 0);
-    dot(f, c, a + 32 * t, 0, 4, n, v);
+        v[u] = half_seed512(f, dword512(k.bs + 4 * u), 0);
+    dot(f, c, k.q, 0, 4, n, v);
 AIOS__UNROLL(4)
     for (int u = 0; u < n; u++) {
         y[u] = _mm512_mul_ps(_mm512_cvtepi32_ps(v[u]), s->sc[0]);
-        v[u] = half_seed512(f, dword512(a + aios__act_at(w, t + (uint32_t)u, AIOS__ACT_BS)), 1);
+        v[u] = half_seed512(f, dword512(k.bs + 4 * u), 1);
     }
-    dot(f, c, a + 32 * t, 4, 4, n, v);
+    dot(f, c, k.q, 4, 4, n, v);
 AIOS__UNROLL(4)
     for (int u = 0; u < n; u++) {
-        const __m512 da = single512(a + aios__act_at(w, t + (uint32_t)u, AIOS__ACT_D));
+        const __m512 da = single512(k.d + 4 * u);
         y[u] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(v[u]), s->sc[1], y[u]);
         acc[u] = _mm512_fmadd_ps(_mm512_mul_ps(y[u], da), s->d, acc[u]);
         if (f.min) {
-            v[u] = _mm512_madd_epi16(s->mn, dword512(a + aios__act_at(w, t + (uint32_t)u, AIOS__ACT_BS)));
+            v[u] = _mm512_madd_epi16(s->mn, dword512(k.bs + 4 * u));
             acc[u] = _mm512_fmadd_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(v[u]), da), s->m, acc[u]);
         }
     }
@@ -167,10 +189,11 @@ AIOS__UNROLL(16)
         const scales512 s = scales512_of(f, head, w);
 AIOS__UNROLL(4)
         for (int u = 0; u < n; u += step) {
+            const tokens k = tokens_of(f, a, width, t + (uint32_t)u);
             if (f.pairs)
-                tokens_pairs(f, c, &s, a, width, t + (uint32_t)u, step, acc + u);
+                tokens_pairs(f, c, &s, k, step, acc + u);
             else
-                tokens_single(f, c, &s, a, width, t + (uint32_t)u, step, acc + u);
+                tokens_single(f, c, &s, k, step, acc + u);
         }
     }
 AIOS__UNROLL(16)
@@ -185,15 +208,14 @@ AIOS__INLINE void tile_512(const fmt f, const int most, const uint8_t *w, size_t
     uint32_t t = 0;
     for (; width - t >= (uint32_t)most; t += (uint32_t)most, pf = 0)
         tokens_n(f, w, pf, a, n_blocks, width, t, most, out);
-    for (; width - t >= 4; t += 4, pf = 0)
-        tokens_n(f, w, pf, a, n_blocks, width, t, 4, out);
-    if (width - t >= 2) {
-        tokens_n(f, w, pf, a, n_blocks, width, t, 2, out);
-        t += 2;
+AIOS__UNROLL(4)
+    for (int n = most / 2; n; n /= 2) {
+        if (!(width - t >= (uint32_t)n))
+            continue;
+        tokens_n(f, w, pf, a, n_blocks, width, t, n, out);
+        t += (uint32_t)n;
         pf = 0;
     }
-    if (width - t)
-        tokens_n(f, w, pf, a, n_blocks, width, t, 1, out);
 }
 
 #endif
