@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The kernel table: which level fills which fields, and which gemm serves which dtype. */
-#include "kernel/quant.h"
+#include "kernel/split.h"
 #include "kernel/vec.h"
 
 typedef void init_fn(aios__kernels *k);
@@ -26,6 +26,7 @@ static const struct {
     {AIOS__ISA_AVX512, aios__attn_init_avx512},
     {AIOS__ISA_AVX512VNNI, aios__gemm_init_avx512vnni},
     {AIOS__ISA_AVX512VNNI, aios__attn_init_avx512vnni},
+    {AIOS__ISA_AVX512VNNI, aios__split_init_avx512vnni},
 #endif
 };
 

@@ -18,6 +18,8 @@ typedef struct aios__panels {
     uint32_t n_panels;
     size_t panel_bytes;
     const uint8_t *data; /**< n_panels * panel_bytes, 64-aligned, plus aios__PANEL_SLACK readable bytes */
+    const uint8_t *low;  /**< split: lower halves of the 8-bit codes, n_panels * low_bytes, while data has the upper ones; else NULL */
+    size_t low_bytes;
 } aios__panels;
 #define AIOS__PANEL_SLACK 16384 /* prefetch and whole-vector loads may run past the end */
 
@@ -27,6 +29,14 @@ size_t aios__panel_bytes(int32_t dtype, uint32_t cols);
 void aios__panel_pack(int32_t dtype, const void *src, uint32_t n_rows, uint32_t cols, uint8_t *dst);
 /** A number that changes when panels of any type change; images of packed weights are kept by it. */
 uint64_t aios__panel_layout(void);
+/**
+ * Splits a Q8_0 panel into planes of half codes, panel_bytes and low_bytes of which aios__panels says by aios__split_set: so that the
+ * largest of many rows is found by reading half of most (aios__bound). And back, into aios__panel_bytes.
+ */
+void aios__panel_split(const uint8_t *panel, uint32_t cols, uint8_t *high, uint8_t *low);
+void aios__panel_merge(const uint8_t *high, const uint8_t *low, uint32_t cols, uint8_t *panel);
+/** Makes whole Q8_0 panels at data split ones: low planes stand behind all high ones. */
+void aios__split_set(aios__panels *w);
 /** Dequantizes one row of the panels (embedding lookup): exactly the values of the GGUF format. */
 void aios__panel_row(const aios__panels *w, uint32_t row, float *out);
 /** Dequantizes n elements of GGUF bytes (n a whole number of blocks): the specification of each format. */
@@ -54,6 +64,22 @@ size_t aios__act_bytes(uint32_t n_tokens, uint32_t k);
 typedef void aios__gemm_fn(const aios__panels *w, uint32_t p0, uint32_t p1, const aios__act *a, float *out, size_t ld_out);
 /** Quantizes tokens [t0, t1) of a->x into a->q. Round to nearest even, scale max|x|/127. */
 typedef void aios__quantize_fn(const aios__act *a, uint32_t t0, uint32_t t1);
+
+/*
+ * Bounds of the outputs of a split matrix from its high planes alone: an estimate +- `sigmas` times the spread that the low ones can
+ * give it. n_tokens is at most AIOS__ACT_TILE.
+ */
+typedef struct aios__bound {
+    const aios__panels *w;
+    const aios__act *a;
+    const float *energy; /**< [token][k / 32], of aios__bound_energy */
+    float sigmas;
+    float *upper;        /**< [token][panel]: no row of the panel is above it */
+    float *lower;        /**< [token]: raised to what some row of the panels surely has */
+} aios__bound;
+void aios__bound_energy(const aios__act *a, float *energy);
+/** Panels [p0, p1). */
+typedef void aios__bound_fn(const aios__bound *x, uint32_t p0, uint32_t p1);
 
 typedef void aios__rmsnorm_fn(const float *x, const float *w, uint32_t n, float eps, float *out);
 typedef void aios__vec2_fn(float *y, const float *x, uint32_t n); /**< y op= x */
@@ -119,7 +145,7 @@ typedef struct aios__kernels {
 void aios__kernels_init(aios__kernels *k, uint32_t levels);
 /** The table of ctx, made once; borrowed. NULL + err. */
 const aios__kernels *aios__ctx_kernels(aios_ctx *ctx, aios_error *err);
-/** The gemm of a dtype, or NULL if it is not supported. */
+/** The gemm of a dtype, or NULL if it is not supported; of a split matrix: gemm_split. */
 aios__gemm_fn *aios__gemm_of(const aios__kernels *k, int32_t dtype);
 /** BLAS for these F32 panels and activations; NULL if it is not built in or they do not suit it. Not reproducible: see blas.c. */
 aios__gemm_fn *aios__blas_gemm(const aios__panels *w, const aios__act *a, size_t ld_out);

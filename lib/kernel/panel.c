@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Weight panels: the layout described in quant.h, written and read back code by code (pack.c writes it by words). */
-#include "kernel/quant.h"
+#include "kernel/split.h"
 
 size_t aios__panel_bytes(int32_t dtype, uint32_t cols)
 {
@@ -159,9 +159,13 @@ void aios__panel_row(const aios__panels *w, uint32_t row, float *out)
             aios__dequantize(w->dtype, p + (k * AIOS__PANEL_ROWS + r) * f->block_bytes, 1, out + k);
         return;
     }
+    const uint8_t *low = w->low ? w->low + (size_t)(row / AIOS__PANEL_ROWS) * w->low_bytes : NULL;
     for (uint32_t b = 0; b < w->cols / 32; b++) {
+        uint8_t whole[AIOS__WHOLE_SUB];
         aios__sub s;
-        aios__sub_fetch(f, p, b, r, &s);
+        if (low)
+            aios__panel_merge(p + (size_t)b * AIOS__HIGH_SUB, low + (size_t)b * AIOS__LOW_SUB, 32, whole);
+        aios__sub_fetch(f, low ? whole : p, low ? 0 : b, r, &s);
         aios__sub_values(f, &s, out + 32 * (size_t)b);
     }
 }

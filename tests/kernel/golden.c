@@ -65,7 +65,7 @@ static void panels_give_their_rows_back(void **state)
             assert_int_not_equal(bytes, 0);
             uint8_t *data = aligned_alloc(64, (bytes + 63) & ~(size_t)63);
             aios__panel_pack((int32_t)g.dtype, g.bytes, rows, cols, data);
-            aios__panels w = {(int32_t)g.dtype, rows, cols, 1, bytes, data};
+            aios__panels w = {(int32_t)g.dtype, rows, cols, 1, bytes, data, NULL, 0};
             for (uint32_t r = 0; r < rows; r++) {
                 float x[256];
                 aios__panel_row(&w, r, x);
@@ -103,7 +103,7 @@ static void blas_agrees_with_the_reference(void **state)
     uint8_t *data = aligned_alloc(64, 2 * bytes);
     aios__panel_pack(AIOS_DTYPE_F32, src, 16, COLS, data);
     aios__panel_pack(AIOS_DTYPE_F32, src + 16 * COLS, ROWS - 16, COLS, data + bytes);
-    aios__panels w = {AIOS_DTYPE_F32, ROWS, COLS, 2, bytes, data};
+    aios__panels w = {AIOS_DTYPE_F32, ROWS, COLS, 2, bytes, data, NULL, 0};
     aios__act a = {N, COLS, x, COLS, NULL};
     aios__gemm_fn *blas = aios__blas_gemm(&w, &a, LD);
     if (blas) {

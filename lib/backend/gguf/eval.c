@@ -18,6 +18,7 @@ static size_t max_size(size_t a, size_t b)
 static void lay_out(const aios__net *net, aios__work *w, uint8_t *base, size_t *at)
 {
     const aios__hparams *hp = &net->hp;
+    const aios__panels *head = &net->w.head;
     size_t n = AIOS__CHUNK, f = sizeof(float), u = sizeof(uint32_t);
     size_t q = (size_t)hp->n_head * hp->head_dim, kv = (size_t)hp->n_head_kv * hp->head_dim;
     uint32_t widest = (uint32_t)max_size(hp->n_embd, max_size(q, hp->n_ff));
@@ -41,6 +42,7 @@ static void lay_out(const aios__net *net, aios__work *w, uint8_t *base, size_t *
     w->want = carve(base, at, n, u);
     w->runs[0].p = carve(base, at, n, sizeof(aios__run));
     w->runs[1].p = carve(base, at, n, sizeof(aios__run));
+    w->upper = carve(base, at, head->low ? (size_t)AIOS__ACT_TILE * head->n_panels : 0, f);
     w->next = carve(base, at, hp->n_layer, sizeof *w->next);
     w->done = carve(base, at, net->n_threads, sizeof *w->done);
     for (uint32_t t = 0; t < net->n_threads; t++) {
@@ -49,6 +51,10 @@ static void lay_out(const aios__net *net, aios__work *w, uint8_t *base, size_t *
         own.norm = carve(base, at, (size_t)AIOS__NARROW * hp->n_embd, f);
         own.q = carve(base, at, aios__act_bytes(AIOS__NARROW, widest), 1);
         own.attn = carve(base, at, aios__attn_scratch(hp->head_dim), 1);
+        own.best = carve(base, at, AIOS__CHUNK, sizeof *own.best);
+        own.piece = carve(base, at, AIOS__HEAD_FLOATS, f);
+        own.energy = carve(base, at, head->low ? (size_t)AIOS__ACT_TILE * head->cols / 32 : 0, f);
+        own.lower = carve(base, at, AIOS__ACT_TILE, f);
         *at += 4096; /* so that threads do not share lines or prefetch each other's */
         if (base)
             w->own[t] = own;

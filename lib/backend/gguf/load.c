@@ -13,6 +13,7 @@ typedef struct item {
     uint32_t rows, cols, layer;
     size_t row_bytes;   /* in the file */
     size_t panel_bytes; /* 0: floats */
+    bool split;         /* into planes */
     size_t at, n_bytes; /* in the buffer */
     uint32_t n_parts, part_panels;
 } item;
@@ -56,6 +57,19 @@ static int add_size(items *list, item *it, aios_error *err)
     return AIOS_OK;
 }
 
+/*
+ * The head, whose largest row alone is often wanted, is the one matrix worth splitting (a tied embedding is the head), if it is large:
+ * of 262144 and 151936 rows one in thousands can be the largest, of 49152 every thirtieth, so that most panels have one.
+ */
+enum { SPLIT_FROM = 65536 };
+
+static bool splits(const aios__net *net, const aios__gguf *g, const item *it)
+{
+    bool is_head = it->spec->field == offsetof(aios__weights, head) && !(it->spec->flags & AIOS__TENSOR_LAYER);
+    bool is_embd = it->spec->field == offsetof(aios__weights, embd) && !(it->spec->flags & AIOS__TENSOR_LAYER);
+    return net->k->bound && it->rows >= SPLIT_FROM && it->t->dtype == AIOS_DTYPE_Q8_0 && (is_head || (is_embd && !aios__gguf_tensor_find(g, "output.weight")));
+}
+
 /* Sizes a tensor that is there; floats become f32, matrices panels. */
 static int size_item(const aios__net *net, const aios__gguf *g, items *list, item *it, aios_error *err)
 {
@@ -82,6 +96,7 @@ static int size_item(const aios__net *net, const aios__gguf *g, items *list, ite
     size_t per = READ_BYTES / (it->row_bytes * AIOS__PANEL_ROWS);
     it->part_panels = per < 1 ? 1 : (uint32_t)per;
     it->n_parts = (n_panels + it->part_panels - 1) / it->part_panels;
+    it->split = splits(net, g, it);
     if (!aios__mul_size(it->panel_bytes, n_panels, &it->n_bytes))
         return aios__fail(err, AIOS_EFORMAT, "tensor %.*s is too large", (int)t->name.n, t->name.p);
     return add_size(list, it, err);
@@ -205,6 +220,15 @@ static int pack_floats(const packing *p, const item *it, uint8_t *room, aios_err
     return AIOS_OK;
 }
 
+static aios__panels panels_of(const item *it, const uint8_t *base)
+{
+    aios__panels w = {.dtype = it->t->dtype, .rows = it->rows, .cols = it->cols, .panel_bytes = it->panel_bytes, .data = base + it->at};
+    w.n_panels = (it->rows + AIOS__PANEL_ROWS - 1) / AIOS__PANEL_ROWS;
+    if (it->split)
+        aios__split_set(&w);
+    return w;
+}
+
 static int pack_part(const packing *p, const item *it, uint32_t part, uint8_t *room, uint64_t *n_read, aios_error *err)
 {
     if (!it->panel_bytes) {
@@ -223,9 +247,14 @@ static int pack_part(const packing *p, const item *it, uint32_t part, uint8_t *r
             return rc;
         src = room;
     }
+    const aios__panels w = panels_of(it, p->base);
     for (uint32_t i = 0; i < n; i += AIOS__PANEL_ROWS) {
         uint32_t m = n - i < AIOS__PANEL_ROWS ? n - i : AIOS__PANEL_ROWS;
-        aios__panel_pack(it->t->dtype, src + i * it->row_bytes, m, it->cols, p->base + it->at + (size_t)(row + i) / AIOS__PANEL_ROWS * it->panel_bytes);
+        size_t panel = (row + i) / AIOS__PANEL_ROWS;
+        uint8_t *to = p->base + it->at + panel * w.panel_bytes, *whole = it->split ? room + it->row_bytes * AIOS__PANEL_ROWS * it->part_panels : to;
+        aios__panel_pack(it->t->dtype, src + i * it->row_bytes, m, it->cols, whole);
+        if (it->split)
+            aios__panel_split(whole, it->cols, to, p->base + (w.low - p->base) + panel * w.low_bytes);
     }
     return AIOS_OK;
 }
@@ -263,7 +292,8 @@ static size_t part_bytes(const items *list)
 {
     size_t n = READ_BYTES;
     for (uint32_t i = 0; i < list->n; i++) {
-        size_t one = list->p[i].row_bytes * AIOS__PANEL_ROWS;
+        const item *it = &list->p[i];
+        size_t one = it->row_bytes * AIOS__PANEL_ROWS * (it->part_panels ? it->part_panels : 1) + (it->split ? it->panel_bytes : 0);
         n = one > n ? one : n;
     }
     return n;
@@ -310,9 +340,7 @@ static void set_pointers(aios__net *net, const items *list)
             *(const float **)field = (const float *)(const void *)(base + it->at);
             continue;
         }
-        aios__panels *w = field;
-        *w = (aios__panels){.dtype = it->t->dtype, .rows = it->rows, .cols = it->cols, .panel_bytes = it->panel_bytes, .data = base + it->at};
-        w->n_panels = (it->rows + AIOS__PANEL_ROWS - 1) / AIOS__PANEL_ROWS;
+        *(aios__panels *)field = panels_of(it, base);
         net->quantizes |= aios__gemm_wants_q8(it->t->dtype) != 0;
     }
     for (uint32_t i = 0; i < list->n; i++) {
@@ -334,7 +362,7 @@ static uint64_t plan_sum(const items *list)
     uint64_t sum = list->n_bytes;
     for (uint32_t i = 0; i < list->n; i++) {
         const item *it = &list->p[i];
-        const uint64_t facts[] = {(uint64_t)it->t->dtype, it->rows, it->cols, it->at, it->n_bytes, it->spec->flags};
+        const uint64_t facts[] = {(uint64_t)it->t->dtype, it->rows, it->cols, it->at, it->n_bytes, it->spec->flags, it->split};
         sum = aios__sum64(aios__sum64(sum, it->t->name.p, it->t->name.n), facts, sizeof facts);
     }
     return sum;

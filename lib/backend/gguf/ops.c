@@ -305,32 +305,3 @@ void aios__op_down(aios__exec *x, const aios__panels *w)
     gemm_all(x, w, x->net->work->tmp, w->rows);
     barrier(x);
 }
-
-static void cap_logits(const aios__exec *x, uint32_t from, uint32_t to)
-{
-    float cap = x->net->hp.logit_softcap;
-    for (uint32_t i = 0; i < x->n; i++) {
-        float *row = x->batch->logits + (size_t)i * x->net->hp.n_vocab;
-        for (uint32_t j = from; j < to; j++)
-            row[j] = cap * tanhf(row[j] / cap);
-    }
-}
-
-void aios__op_logits(aios__exec *x)
-{
-    const aios__panels *w = &x->net->w.head;
-    uint32_t from, to;
-    if (x->batch->hidden) {
-        size_t n = x->net->hp.n_embd;
-        split(x, x->n, &from, &to);
-        if (from < to)
-            memcpy(x->batch->hidden + from * n, x->norm + from * n, (to - from) * n * sizeof(float));
-        return;
-    }
-    split(x, w->n_panels, &from, &to);
-    gemm(x, w, from, to, x->batch->logits, w->rows);
-    if (x->net->hp.logit_softcap > 0) {
-        uint32_t end = to * AIOS__PANEL_ROWS;
-        cap_logits(x, from * AIOS__PANEL_ROWS, end < w->rows ? end : w->rows);
-    }
-}

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The head: logits of the rows that want them, or only the token with the largest one, for which no row of logits is written and,
+ * if the matrix is split into planes, the low plane is read only where the largest may be. What is left out lies SIGMAS of its
+ * spread below; a normal error that large comes once in 1e15 rows.
+ */
+#include <math.h>
+
+#include "backend/gguf/work.h"
+
+#define SIGMAS 8.0f
+/* Where more than 1 / WORTH_PART of the panels had to be read whole, bounds are not tried for REST_PASSES passes. */
+enum { WORTH_PART = 3, REST_PASSES = 64 };
+
+static aios__panels view(const aios__panels *w, uint32_t p0, uint32_t p1)
+{
+    aios__panels v = *w;
+    v.data += p0 * w->panel_bytes;
+    v.low = w->low ? w->low + p0 * w->low_bytes : NULL;
+    v.rows = (p1 < w->n_panels ? p1 * AIOS__PANEL_ROWS : w->rows) - p0 * AIOS__PANEL_ROWS;
+    v.n_panels = p1 - p0;
+    return v;
+}
+
+/* Panels [p0, p1) against all rows, the first of their outputs at out. */
+static void multiply(const aios__exec *x, const aios__panels *w, uint32_t p0, uint32_t p1, float *out, size_t ld)
+{
+    const aios__panels v = view(w, p0, p1);
+    (w->low ? x->k->gemm_split : aios__gemm_of(x->k, w->dtype))(&v, 0, v.n_panels, &x->act, out, ld);
+}
+
+static void cap(const aios__exec *x, float *row, uint32_t n)
+{
+    float most = x->net->hp.logit_softcap;
+    for (uint32_t i = 0; most > 0 && i < n; i++)
+        row[i] = most * tanhf(row[i] / most);
+}
+
+static const aios__row *wanted(const aios__exec *x, uint32_t i)
+{
+    return &x->batch->rows[x->map[i]];
+}
+
+/* ---- the largest --------------------------------------------------------------------------------------------------- */
+
+static void forget_best(const aios__exec *x)
+{
+    for (uint32_t i = 0; i < x->n; i++)
+        x->own->best[i] = (aios__best){.value = -INFINITY, .id = -1};
+}
+
+/* Takes n logits from token `first` on into account; only finite ones can win, of equals the first. */
+static void take_best(const aios__exec *x, aios__best *best, const float *logits, uint32_t n, uint32_t first)
+{
+    uint32_t top = x->k->argmax(logits, n);
+    if (!(logits[top] > best->value))
+        return;
+    if (logits[top] < INFINITY) {
+        *best = (aios__best){.value = logits[top], .id = (int32_t)(first + top)};
+        return;
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        if (logits[i] > best->value && logits[i] < INFINITY)
+            *best = (aios__best){.value = logits[i], .id = (int32_t)(first + i)};
+    }
+}
+
+/* Threads have the rows of the head in their order. */
+static void tell_best(const aios__exec *x)
+{
+    aios__pool_barrier(x->pool, x->tid);
+    for (uint32_t i = 0; !x->tid && i < x->n; i++) {
+        aios__best best = {.value = -INFINITY, .id = -1};
+        for (uint32_t t = 0; t < x->n_threads; t++) {
+            const aios__best *b = &x->net->work->own[t].best[i];
+            best = b->value > best.value ? *b : best;
+        }
+        if (wanted(x, i)->best)
+            *wanted(x, i)->best = best.id < 0 ? 0 : best.id;
+    }
+}
+
+/* ---- by pieces ----------------------------------------------------------------------------------------------------- */
+
+/* Some rows want their largest: pieces of logits stay in the cache, and go out only to rows that want them. */
+static void head_by_pieces(const aios__exec *x, const aios__panels *w, uint32_t p0, uint32_t p1)
+{
+    uint32_t step = AIOS__HEAD_FLOATS / (x->n * AIOS__PANEL_ROWS);
+    for (uint32_t p = p0; p < p1; p += step) {
+        uint32_t end = p1 - p < step ? p1 : p + step, first = p * AIOS__PANEL_ROWS, at = 0;
+        uint32_t n = view(w, p, end).rows, ld = (end - p) * AIOS__PANEL_ROWS;
+        multiply(x, w, p, end, x->own->piece, ld);
+        for (uint32_t i = 0; i < x->n; i++) {
+            float *row = x->own->piece + (size_t)i * ld;
+            cap(x, row, n);
+            if (wanted(x, i)->best)
+                take_best(x, &x->own->best[i], row, n, first);
+            else
+                memcpy(x->batch->logits + (size_t)at++ * w->rows + first, row, n * sizeof(float));
+        }
+    }
+}
+
+/* ---- by bounds ----------------------------------------------------------------------------------------------------- */
+
+static bool has_bounds(const aios__exec *x, const aios__panels *w)
+{
+    bool all = w->low && x->k->bound && x->n <= AIOS__ACT_TILE && !(x->net->hp.logit_softcap > 0) && !x->net->work->bound_rest;
+    for (uint32_t i = 0; i < x->n; i++)
+        all = all && wanted(x, i)->best;
+    return all;
+}
+
+static void set_bounds(const aios__exec *x, const aios__panels *w, uint32_t p0, uint32_t p1)
+{
+    aios__work *work = x->net->work;
+    aios__bound b = {.w = w, .a = &x->act, .energy = x->own->energy, .sigmas = SIGMAS, .upper = work->upper, .lower = x->own->lower};
+    for (uint32_t i = 0; i < x->n; i++)
+        b.lower[i] = -INFINITY;
+    aios__bound_energy(&x->act, x->own->energy);
+    x->k->bound(&b, p0, p1);
+    aios__pool_barrier(x->pool, x->tid);
+}
+
+static float surely(const aios__exec *x, uint32_t i)
+{
+    float most = -INFINITY;
+    for (uint32_t t = 0; t < x->n_threads; t++) {
+        float v = x->net->work->own[t].lower[i];
+        most = v > most ? v : most;
+    }
+    return most;
+}
+
+/* A row looks only at panels that it needs itself, so that its token does not depend on those beside it. */
+static void head_by_bounds(const aios__exec *x, const aios__panels *w, uint32_t p0, uint32_t p1)
+{
+    float least[AIOS__ACT_TILE];
+    const float *upper = x->net->work->upper;
+    uint32_t n_read = 0;
+    set_bounds(x, w, p0, p1);
+    for (uint32_t i = 0; i < x->n; i++)
+        least[i] = surely(x, i);
+    for (uint32_t p = p0; p < p1; p++) {
+        bool any = false;
+        for (uint32_t i = 0; i < x->n; i++)
+            any = any || !(upper[(size_t)i * w->n_panels + p] < least[i]);
+        if (!any)
+            continue;
+        n_read++;
+        multiply(x, w, p, p + 1, x->own->piece, AIOS__PANEL_ROWS);
+        for (uint32_t i = 0; i < x->n; i++) {
+            if (!(upper[(size_t)i * w->n_panels + p] < least[i]))
+                take_best(x, &x->own->best[i], x->own->piece + (size_t)i * AIOS__PANEL_ROWS, view(w, p, p + 1).rows, p * AIOS__PANEL_ROWS);
+        }
+    }
+    if (!x->tid && n_read > (p1 - p0) / WORTH_PART)
+        x->net->work->bound_rest = REST_PASSES;
+}
+
+void aios__op_logits(aios__exec *x)
+{
+    const aios__panels *w = &x->net->w.head;
+    uint32_t n_best = 0, p0 = (uint32_t)((uint64_t)w->n_panels * x->tid / x->n_threads);
+    uint32_t p1 = (uint32_t)((uint64_t)w->n_panels * (x->tid + 1) / x->n_threads);
+    if (x->batch->hidden) {
+        size_t n = x->net->hp.n_embd;
+        for (uint32_t i = x->tid; i < x->n; i += x->n_threads)
+            memcpy(x->batch->hidden + i * n, x->norm + i * n, n * sizeof(float));
+        return;
+    }
+    for (uint32_t i = 0; i < x->n; i++)
+        n_best += wanted(x, i)->best != NULL;
+    if (!n_best) {
+        uint32_t first = p0 * AIOS__PANEL_ROWS, n = view(w, p0, p1).rows;
+        multiply(x, w, p0, p1, x->batch->logits + first, w->rows);
+        for (uint32_t i = 0; i < x->n; i++)
+            cap(x, x->batch->logits + (size_t)i * w->rows + first, n);
+        return;
+    }
+    bool bounds = has_bounds(x, w);
+    forget_best(x);
+    if (bounds)
+        head_by_bounds(x, w, p0, p1);
+    else
+        head_by_pieces(x, w, p0, p1);
+    tell_best(x);
+    if (!x->tid && !bounds && x->net->work->bound_rest)
+        x->net->work->bound_rest--;
+}
