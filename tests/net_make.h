@@ -16,6 +16,7 @@ typedef struct net_make {
     uint32_t n_layer, n_embd, n_ff, n_head, n_head_kv, head_dim, n_ctx, window;
     uint32_t dtype;        /* of matrices: 0 F32, 1 F16, 2 Q4_0, 8 Q8_0 */
     int tied;
+    uint32_t n_vocab;      /* rows of the embedding; 0: 262, as many as the vocabulary written */
     const char *template_text;
     uint8_t *p;            /* the file; free it */
     size_t n, cap;
@@ -101,10 +102,10 @@ static inline void net_list_tensors(net_make *m)
 {
     uint64_t q = (uint64_t)m->n_head * m->head_dim, kv = (uint64_t)m->n_head_kv * m->head_dim, e = m->n_embd;
     int gemma = !strcmp(m->arch, "gemma3"), qwen2 = !strcmp(m->arch, "qwen2"), normed = gemma || !strcmp(m->arch, "qwen3");
-    net_tensor(m, "token_embd.weight", e, 262);
+    net_tensor(m, "token_embd.weight", e, m->n_vocab ? m->n_vocab : 262);
     net_tensor(m, "output_norm.weight", e, 0);
     if (!m->tied)
-        net_tensor(m, "output.weight", e, 262);
+        net_tensor(m, "output.weight", e, m->n_vocab ? m->n_vocab : 262);
     for (uint32_t il = 0; il < m->n_layer; il++) {
         net_layer_tensor(m, il, "attn_norm.weight", e, 0);
         net_layer_tensor(m, il, "attn_q.weight", e, q);

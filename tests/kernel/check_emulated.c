@@ -12,6 +12,7 @@ void emulated_vec_init_avx512(aios__kernels *k);
 void emulated_attn_init_avxvnni(aios__kernels *k);
 void emulated_attn_init_avx512(aios__kernels *k);
 void emulated_attn_init_avx512vnni(aios__kernels *k);
+void emulated_split_init_avx512vnni(aios__kernels *k);
 
 static const struct {
     uint32_t isa;
@@ -24,6 +25,7 @@ static const struct {
     {AIOS__ISA_AVX512, emulated_attn_init_avx512},
     {AIOS__ISA_AVX512VNNI, emulated_gemm_init_avx512vnni},
     {AIOS__ISA_AVX512VNNI, emulated_attn_init_avx512vnni},
+    {AIOS__ISA_AVX512VNNI, emulated_split_init_avx512vnni},
 };
 
 int check_level(const char *name, uint32_t *levels)

@@ -71,6 +71,7 @@ static const struct {
     {"vec", check_vec, bench_vec},
     {"attn", check_attn, bench_attn},
     {"pack", check_pack, bench_pack},
+    {"split", check_split, bench_split},
 };
 
 int main(int argc, char **argv)

@@ -24,6 +24,8 @@ void check_vec(const aios__kernels *k, const aios__kernels *ref);
 void bench_vec(const aios__kernels *k, const char *level);
 void check_attn(const aios__kernels *k, const aios__kernels *ref);
 void bench_attn(const aios__kernels *k, const char *level);
+void check_split(const aios__kernels *k, const aios__kernels *ref);
+void bench_split(const aios__kernels *k, const char *level);
 void check_pack(const aios__kernels *k, const aios__kernels *ref);
 void bench_pack(const aios__kernels *k, const char *level);
 

@@ -30,6 +30,7 @@
 #define aios__attn_init_avxvnni emulated_attn_init_avxvnni
 #define aios__attn_init_avx512 emulated_attn_init_avx512
 #define aios__attn_init_avx512vnni emulated_attn_init_avx512vnni
+#define aios__split_init_avx512vnni emulated_split_init_avx512vnni
 
 #define EMULATE static inline __attribute__((unused))
 typedef float __attribute__((may_alias)) emulate_float;

@@ -222,6 +222,53 @@ static void only_the_rows_that_are_wanted_are_computed_and_they_are_the_same(voi
     }
 }
 
+/* The largest of each row, beside rows that want all logits or none. */
+static void compare_best(loaded *l, uint32_t n, uint32_t each)
+{
+    aios_error err = AIOS_INIT(aios_error);
+    aios__row rows[24];
+    int32_t best[24];
+    uint32_t n_vocab = l->net->hp.n_vocab, n_all = 0;
+    aios__kv *kv = NULL;
+    float *all = calloc((size_t)n * n_vocab, sizeof *all), *some = calloc((size_t)n * n_vocab, sizeof *some);
+    must(aios__kv_new(l->net, N, &kv, &err), &err);
+    must(aios__kv_reserve(kv, n, &err), &err);
+    for (uint32_t i = 0; i < n; i++)
+        rows[i] = (aios__row){.kv = kv, .pos = i, .id = ids[i], .want = true};
+    must(aios__net_eval(l->net, rows, n, all, NULL, &err), &err);
+    for (uint32_t i = 0; i < n; i++) {
+        best[i] = -1;
+        rows[i].best = i % each ? NULL : &best[i];
+    }
+    must(aios__net_eval(l->net, rows, n, some, NULL, &err), &err);
+    for (uint32_t i = 0; i < n; i++) {
+        const float *row = all + (size_t)i * n_vocab;
+        if (rows[i].best)
+            assert_int_equal(best[i], l->net->k->argmax(row, n_vocab));
+        else
+            assert_memory_equal(some + (size_t)n_all++ * n_vocab, row, n_vocab * sizeof *row);
+    }
+    aios__kv_free(kv);
+    free(all);
+    free(some);
+}
+
+static void the_largest_alone_is_that_of_all_logits(void **state)
+{
+    (void)state;
+    static const uint32_t counts[] = {1, 3, 16, 24}, vocabs[] = {0, 65537};
+    for (size_t a = 0; a < AIOS__ARRAY_LEN(archs); a++) {
+        for (uint32_t i = 0; i < 2 * AIOS__ARRAY_LEN(counts); i++) {
+            loaded l = {.make = {.arch = archs[a], .dtype = 8, .n_vocab = vocabs[i % 2], .tied = i % 3 == 0}};
+            load_into(&l, ctx_with(1 + i % 3, NULL));
+            assert_true(!l.net->w.head.low == !(vocabs[i % 2] && l.net->k->bound));
+            compare_best(&l, counts[i / 2], 1);
+            compare_best(&l, counts[i / 2], 2);
+            unload(&l);
+        }
+    }
+}
+
 static void a_fork_goes_its_own_way_and_leaves_the_other_alone(void **state)
 {
     (void)state;
@@ -533,6 +580,7 @@ int main(void)
         cmocka_unit_test(threads_that_share_a_long_row_do_not_change_a_bit),
         cmocka_unit_test(the_instruction_set_changes_little),
         cmocka_unit_test(only_the_rows_that_are_wanted_are_computed_and_they_are_the_same),
+        cmocka_unit_test(the_largest_alone_is_that_of_all_logits),
         cmocka_unit_test(a_fork_goes_its_own_way_and_leaves_the_other_alone),
         cmocka_unit_test(sessions_decoded_together_get_what_each_gets_alone),
         cmocka_unit_test(prompts_and_single_tokens_of_several_sessions_share_a_batch),
