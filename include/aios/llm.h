@@ -149,6 +149,8 @@ typedef struct aios_session_config {
     uint32_t driver;    /**< AIOS_DRIVER_x */
     uint32_t speculation; /**< AIOS_SPECULATION_x */
     uint32_t reserved0;
+    /** A small model with the same tokens that guesses what comes next, kept alive by the session; NULL: none. EINVAL if its tokens differ. */
+    aios_model *draft;
 } aios_session_config;
 enum {
     AIOS_DRIVER_CALLER = 0, /**< _next computes; a thread appears once aios_session_fd is asked for */

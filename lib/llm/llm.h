@@ -20,6 +20,8 @@ aios_label aios__label_join(aios_label a, aios_label b);
 /** Join over all entries: what the model has seen. SYSTEM for an empty transcript. */
 aios_label aios__label_of(const aios_transcript *t);
 aios_model *aios__model_ref(aios_model *m); /**< dropped by aios_model_close */
+/** What the named backend made of a model; NULL if it is another backend's. */
+void *aios__model_self(const aios_model *m, const char *backend);
 
 /* ---- event.c: the queue behind every _next; the owner locks ------------------------------------------------------ */
 

@@ -107,6 +107,11 @@ aios_model *aios__model_ref(aios_model *m)
     return m;
 }
 
+void *aios__model_self(const aios_model *m, const char *backend)
+{
+    return strcmp(m->ops->name, backend) ? NULL : m->self;
+}
+
 void aios_model_close(aios_model *m)
 {
     if (!m || atomic_fetch_sub_explicit(&m->refs, 1, memory_order_acq_rel) != 1)

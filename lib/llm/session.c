@@ -311,7 +311,7 @@ static int shell_new(aios_model *m, bool threaded, aios_session **out, aios_erro
 
 static void shell_free(aios_session *s)
 {
-    aios_model *m = s->model;
+    aios_model *m = s->model, *draft = s->draft;
     aios__events_clear(&s->events);
     aios__buf_free(&s->text);
     if (atomic_load(&s->fd) >= 0)
@@ -319,6 +319,7 @@ static void shell_free(aios_session *s)
     pthread_cond_destroy(&s->ready);
     pthread_mutex_destroy(&s->lock);
     aios__free(s->heap, s);
+    aios_model_close(draft);
     aios_model_close(m);
 }
 
@@ -338,6 +339,7 @@ int aios_session_new(aios_model *m, const aios_session_config *src, aios_session
         rc = shell_new(m, cfg.driver == AIOS_DRIVER_THREAD, &s, err);
     if (rc)
         return rc;
+    s->draft = cfg.draft ? aios__model_ref(cfg.draft) : NULL;
     rc = m->ops->session_new(m->self, &cfg, &s->self, err);
     if (rc) {
         shell_free(s);
@@ -374,6 +376,7 @@ int aios_session_fork(aios_session *s, aios_session **out, aios_error *err)
     if (rc)
         return leave(s, rc);
     f->next_call = s->next_call;
+    f->draft = s->draft ? aios__model_ref(s->draft) : NULL;
     rc = s->ops->fork(s->self, &f->self, err);
     if (rc)
         shell_free(f);

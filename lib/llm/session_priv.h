@@ -29,6 +29,7 @@ struct aios_model {
 
 struct aios_session {
     aios_model *model;
+    aios_model *draft;        /**< kept alive for the backend; NULL: none */
     const aios_backend_ops *ops;
     void *self;
     aios__heap *heap;

@@ -658,6 +658,7 @@ aios_session_config._fields_ = [
     ('driver', C.c_uint32),
     ('speculation', C.c_uint32),
     ('reserved0', C.c_uint32),
+    ('draft', C.c_void_p),
 ]
 aios_action._fields_ = [
     ('struct_size', C.c_size_t),

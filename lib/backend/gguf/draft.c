@@ -18,19 +18,22 @@ static uint32_t find_before(const int32_t *ids, uint32_t n)
     return 0;
 }
 
-uint32_t aios__draft_make(aios__draft *d, int32_t *ids, uint32_t n, uint32_t max)
+uint32_t aios__draft_length(aios__draft *d, uint32_t max)
 {
     d->length = d->length ? d->length : LENGTH;
-    d->n = 0;
     if (d->rest) {
         d->rest--;
         return 0;
     }
+    return max < d->length ? max : d->length;
+}
+
+uint32_t aios__draft_lookup(int32_t *ids, uint32_t n, uint32_t max)
+{
     uint32_t from = max ? find_before(ids, n) : 0;
-    max = max < d->length ? max : d->length;
-    for (; from && d->n < max; d->n++)
-        ids[n + d->n] = ids[from + d->n]; /* runs into its own guesses where the text goes round */
-    return d->n;
+    for (uint32_t i = 0; from && i < max; i++)
+        ids[n + i] = ids[from + i]; /* runs into its own guesses where the text goes round */
+    return from ? max : 0;
 }
 
 void aios__draft_score(aios__draft *d, uint32_t n)

@@ -122,12 +122,33 @@ typedef struct aios__draft {
     uint32_t rest;     /**< passes without */
     uint32_t patience; /**< of the next rest */
     uint32_t n_drafted, n_accepted;
+    int32_t ids[AIOS__DRAFT_MAX]; /**< those of the draft model */
+    uint32_t n_ids;
 } aios__draft;
 
-/** Guesses up to max tokens behind ids, into the same array; gives their number. */
-uint32_t aios__draft_make(aios__draft *d, int32_t *ids, uint32_t n, uint32_t max);
+/** How many to make now, at most max. */
+uint32_t aios__draft_length(aios__draft *d, uint32_t max);
+/** Guesses up to max tokens behind ids by what stood there before, into the same array; gives their number. */
+uint32_t aios__draft_lookup(int32_t *ids, uint32_t n, uint32_t max);
 /** n of the last ones came true. */
 void aios__draft_score(aios__draft *d, uint32_t n);
+
+/* ---- draft_model.c ------------------------------------------------------------------------------------------------- */
+
+typedef struct aios__draft_model {
+    const struct aios__gguf_model *model;
+    aios__kv *kv;   /**< what it has read of the session's text */
+    float *logits;  /**< one row, while a turn runs */
+} aios__draft_model;
+
+/** EINVAL if the draft model is of another backend or its tokens are not those of m. */
+int aios__draft_model_open(const aios__gguf_model *m, const aios_model *draft, uint32_t n_ctx, aios__draft_model **out, aios_error *err);
+int aios__draft_model_fork(const aios__draft_model *d, aios__draft_model **out, aios_error *err);
+void aios__draft_model_free(aios__draft_model *d);
+/** Gives back what only a turn needs. */
+void aios__draft_model_rest(aios__draft_model *d);
+/** Guesses up to max tokens behind n ids; 0 if it cannot, or *cancel is set. */
+uint32_t aios__draft_model_guess(aios__draft_model *d, const int32_t *ids, uint32_t n, int32_t *out, uint32_t max, const _Atomic int *cancel);
 
 /* ---- turn.c, choice.c --------------------------------------------------------------------------------------------- */
 
@@ -162,6 +183,7 @@ typedef struct aios__gguf_session {
     aios__kv *kv;
     uint32_t n_ctx;
     bool drafts;                  /**< tokens are guessed ahead */
+    aios__draft_model *guesser;   /**< NULL: by lookup */
     _Atomic int cancel;
     uint32_t *bits;               /**< masks, under a grammar */
     aios__job job;
@@ -181,6 +203,8 @@ uint32_t aios__session_reuse(aios__gguf_session *s, const int32_t *ids, uint32_t
 void aios__turn_prepare(aios__gguf_session *s);
 /** Before a pass that may have its rows: takes what others have computed of the prompt, makes room; sets job.n_waiting. */
 void aios__turn_plan(aios__gguf_session *s);
+/** Behind it, in a pass of few rows: asks the draft model, if there is one, for up to max tokens. */
+void aios__turn_guess(aios__gguf_session *s, uint32_t max);
 /** Tokens from the beginning on that two prompts have in common. */
 uint32_t aios__turn_common(const aios__gguf_session *a, const aios__gguf_session *b);
 /** Up to max of the rows that were planned, and if these are all, up to n_drafts guessed ones; sets job.n_wants. */

@@ -79,6 +79,7 @@ static void session_free(void *session)
     if (!s)
         return;
     aios__gguf_turn_end(s);
+    aios__draft_model_free(s->guesser);
     aios__kv_free(s->kv);
     aios__free(s->model->heap, s);
 }
@@ -95,6 +96,8 @@ static int session_new(void *model, const aios_session_config *cfg, void **sessi
         return aios__no_memory(err);
     s->drafts = cfg->speculation == AIOS_SPECULATION_AUTO;
     int rc = aios__kv_new(m->net, s->n_ctx, &s->kv, err);
+    if (!rc && cfg->draft)
+        rc = aios__draft_model_open(m, cfg->draft, s->n_ctx, &s->guesser, err);
     if (rc) {
         session_free(s);
         return rc;
@@ -112,6 +115,8 @@ static int session_fork(void *session, void **out, aios_error *err)
         return aios__no_memory(err);
     f->drafts = s->drafts;
     int rc = aios__kv_fork(s->kv, &f->kv, err);
+    if (!rc && s->guesser)
+        rc = aios__draft_model_fork(s->guesser, &f->guesser, err);
     if (rc) {
         session_free(f);
         return rc;

@@ -190,10 +190,37 @@ static bool allowed(const uint32_t *bits, uint32_t i)
     return !bits || (bits[i / 32] >> i % 32 & 1);
 }
 
+/* In lanes, so that compilers use vectors. */
+int32_t aios__largest_logit(const float *logits, uint32_t n)
+{
+    enum { LANES = 16 };
+    float lane[LANES], max = -INFINITY;
+    uint32_t i = 0;
+    for (uint32_t k = 0; k < LANES; k++)
+        lane[k] = -INFINITY;
+    for (; i + LANES <= n; i += LANES)
+        for (uint32_t k = 0; k < LANES; k++)
+            lane[k] = logits[i + k] > lane[k] ? logits[i + k] : lane[k];
+    for (uint32_t k = 0; k < LANES; k++)
+        max = lane[k] > max ? lane[k] : max;
+    for (; i < n; i++)
+        max = logits[i] > max ? logits[i] : max;
+    for (i = 0; isfinite(max) && i < n; i++)
+        if (logits[i] == max)
+            return (int32_t)i;
+    return -1;
+}
+
 static int pick_greedy(const aios__sampler *s, const float *logits, const uint32_t *bits, int32_t *id, aios_error *err)
 {
     int32_t best = -1, any = -1;
+    if (!bits && (*id = aios__largest_logit(logits, s->n_vocab)) >= 0)
+        return AIOS_OK;
     for (uint32_t i = 0; i < s->n_vocab; i++) {
+        if (bits && !(bits[i / 32] >> i % 32)) {
+            i |= 31; /* none of the rest of this word */
+            continue;
+        }
         if (!allowed(bits, i))
             continue;
         any = any < 0 ? (int32_t)i : any;

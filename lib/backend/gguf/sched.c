@@ -430,6 +430,9 @@ static void plan(aios__sched *d)
     if (take_all(d, AIOS__JOB_READY)) {
         for (uint32_t i = 0; i < d->n_order; i++)
             aios__turn_plan(d->order[i]);
+        uint32_t n_drafts = draft_budget(d, d->n_order);
+        for (uint32_t i = 0; n_drafts && i < d->n_order; i++)
+            aios__turn_guess(d->order[i], n_drafts);
         give_back(d);
     }
 }

@@ -162,6 +162,7 @@ void aios__gguf_turn_end(aios__gguf_session *s)
     aios_grammar_free(t->call_grammar);
     aios__reply_free(&t->reply);
     aios__outbox_free(&t->out);
+    aios__draft_model_rest(s->guesser);
     aios__free(s->model->heap, s->bits);
     s->bits = NULL;
     memset(t, 0, sizeof *t);
@@ -247,28 +248,58 @@ uint32_t aios__turn_common(const aios__gguf_session *a, const aios__gguf_session
     return i;
 }
 
-/* Guesses behind n sure rows, as many as there is room for and the reply may still take. */
-static uint32_t add_drafts(aios__gguf_session *s, uint32_t n, uint32_t max)
+/* Writes the first n of the tokens that wait behind those in the cache. */
+static void write_ids(aios__gguf_session *s, uint32_t n)
 {
-    aios__turn *t = &s->turn;
+    const aios__turn *t = &s->turn;
+    uint32_t n_prompt = t->prompt.n - t->at;
+    for (uint32_t i = 0; i < n; i++)
+        s->kv->ids[s->kv->n + i] = i < n_prompt ? t->prompt.p[t->at + i] : t->todo[i - n_prompt];
+}
+
+/* Guesses behind n sure rows, as many as there is room for and the reply may still take. */
+static uint32_t count_drafts(aios__gguf_session *s, uint32_t n, uint32_t max)
+{
+    const aios__turn *t = &s->turn;
     uint32_t room = s->n_ctx - s->kv->n - n, left = t->n_max - t->n_out;
     max = max < room ? max : room;
     max = max < left ? max : left;
-    return aios__draft_make(&t->draft, s->kv->ids, s->kv->n + n, max < AIOS__DRAFT_MAX ? max : AIOS__DRAFT_MAX);
+    return s->drafts && !t->mute ? aios__draft_length(&s->turn.draft, max < AIOS__DRAFT_MAX ? max : AIOS__DRAFT_MAX) : 0;
+}
+
+void aios__turn_guess(aios__gguf_session *s, uint32_t max)
+{
+    aios__turn *t = &s->turn;
+    t->draft.n_ids = 0;
+    if (!s->guesser || s->job.prompt || t->rc != AIOS_AGAIN)
+        return;
+    uint32_t n = count_rows(t);
+    write_ids(s, n);
+    t->draft.n_ids = aios__draft_model_guess(s->guesser, s->kv->ids, s->kv->n + n, t->draft.ids, count_drafts(s, n, max), &s->cancel);
+}
+
+/* Guesses behind n sure rows. */
+static uint32_t add_drafts(aios__gguf_session *s, uint32_t n, uint32_t max)
+{
+    aios__draft *d = &s->turn.draft;
+    int32_t *ids = s->kv->ids;
+    if (!s->guesser)
+        return aios__draft_lookup(ids, s->kv->n + n, count_drafts(s, n, max));
+    max = d->n_ids < max ? d->n_ids : max;
+    memcpy(ids + s->kv->n + n, d->ids, max * sizeof *ids);
+    return max;
 }
 
 uint32_t aios__turn_rows(aios__gguf_session *s, aios__row *rows, uint32_t max, uint32_t n_drafts)
 {
     aios__turn *t = &s->turn;
     aios__kv *kv = s->kv;
-    uint32_t n_prompt = t->prompt.n - t->at, all = count_rows(t), n = all < max ? all : max;
+    uint32_t all = count_rows(t), n = all < max ? all : max;
     bool replies = n == all && !t->mute;
-    for (uint32_t i = 0; i < n; i++)
-        kv->ids[kv->n + i] = i < n_prompt ? t->prompt.p[t->at + i] : t->todo[i - n_prompt];
+    write_ids(s, n);
     s->job.n_sure = n;
-    t->draft.n = 0;
-    if (replies && s->drafts && n_drafts)
-        n += add_drafts(s, n, n_drafts);
+    t->draft.n = replies && n_drafts ? add_drafts(s, n, n_drafts) : 0;
+    n += t->draft.n;
     for (uint32_t i = 0; i < n; i++)
         rows[i] = (aios__row){.kv = kv, .pos = kv->n + i, .id = kv->ids[kv->n + i], .want = replies && i + 1 >= all};
     s->job.n_rows = n;

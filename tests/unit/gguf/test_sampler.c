@@ -40,6 +40,23 @@ static void no_parameters_mean_the_largest_logit(void **state)
     aios__sampler_free(s);
 }
 
+static void the_first_of_the_largest_wins_in_long_rows_too(void **state)
+{
+    (void)state;
+    float l[1000];
+    aios__sampler *s = made(NULL, 1000);
+    for (uint32_t at = 0; at < 1000; at += 37) {
+        for (uint32_t i = 0; i < 1000; i++)
+            l[i] = i % 7 ? -(float)i : NAN;
+        l[at] = 5;
+        l[at / 2 + 500] = at / 2 + 500 > at ? 5 : l[at / 2 + 500]; /* a later one that is as large */
+        assert_int_equal(pick(s, l, 1000, NULL), at);
+    }
+    l[3] = INFINITY;
+    assert_int_not_equal(pick(s, l, 1000, NULL), 3);
+    aios__sampler_free(s);
+}
+
 static void something_allowed_is_picked_even_without_a_finite_logit(void **state)
 {
     (void)state;
@@ -185,6 +202,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(no_parameters_mean_the_largest_logit),
+        cmocka_unit_test(the_first_of_the_largest_wins_in_long_rows_too),
         cmocka_unit_test(something_allowed_is_picked_even_without_a_finite_logit),
         cmocka_unit_test(a_seed_repeats_itself_and_another_differs),
         cmocka_unit_test(draws_follow_the_distribution_of_each_filter),

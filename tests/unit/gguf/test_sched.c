@@ -100,6 +100,7 @@ typedef struct reading {
     char text[4096];
     int code;
     bool over;
+    uint32_t drafted, accepted;
 } reading;
 
 static bool read_one(aios_session *s, int32_t timeout_ms, reading *r)
@@ -110,6 +111,10 @@ static bool read_one(aios_session *s, int32_t timeout_ms, reading *r)
         strncat(r->text, ev->text, sizeof r->text - strlen(r->text) - 1);
     if (rc == AIOS_OK && ev->type == AIOS_EVENT_ERROR)
         r->code = ev->error->code;
+    if (rc == AIOS_OK && ev->type == AIOS_EVENT_USAGE) {
+        r->drafted = ev->usage->drafted;
+        r->accepted = ev->usage->accepted;
+    }
     r->over = rc == AIOS_DONE || rc < 0;
     return r->over;
 }
@@ -270,6 +275,106 @@ static void a_prompt_that_several_turns_begin_with_is_computed_once(void **state
     assert_in_range(n_new, n_prompt, n_prompt + S * 64);
     for (int i = 0; i < S; i++)
         aios_session_free(s[i]);
+}
+
+static void guesses_follow_the_last_place_that_looked_the_same(void **state)
+{
+    (void)state;
+    aios__draft d = {0};
+    int32_t ids[40] = {7, 1, 2, 3, 8, 9, 1, 2, 3, 4, 5, 6, 1, 2, 3};
+    assert_int_equal(aios__draft_lookup(ids, 15, 7), 7);
+    assert_int_equal(ids[15], 4);
+    assert_int_equal(ids[21], 4); /* it went round: 4 5 6 1 2 3 4 */
+    assert_int_equal(aios__draft_lookup(ids, 5, 7), 0);
+    assert_int_equal(aios__draft_lookup(ids, 0, 7), 0);
+    d.n = aios__draft_length(&d, 15);
+    assert_int_equal(d.n, 3);
+    aios__draft_score(&d, 3);
+    d.n = aios__draft_length(&d, 15);
+    assert_int_equal(d.n, 7);
+    uint32_t n_made = 0;
+    for (int i = 0; i < 1000; i++) { /* guesses that never come true become rare */
+        aios__draft_score(&d, 0);
+        n_made += d.n = aios__draft_length(&d, 15);
+    }
+    assert_in_range(n_made, 10, 40);
+    assert_int_equal(d.n_accepted, 3);
+}
+
+/* A second model file: other weights, or (evil) another name of a token. */
+static aios_model *open_other(uint64_t seed, bool evil)
+{
+    aios_error err = AIOS_INIT(aios_error);
+    net_make make = {.arch = "llama", .dtype = 8, .n_layer = 1, .tied = 1, .n_ctx = N_CTX, .seed = seed};
+    aios_model *m;
+    char other[64], uri[80];
+    net_build(&make);
+    if (evil)
+        memcpy(memmem(make.p, make.n, "<think>", 7), "<thing>", 7);
+    snprintf(other, sizeof other, "/tmp/aios-draft-XXXXXX");
+    int fd = mkstemp(other);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, make.p, make.n), (ssize_t)make.n);
+    close(fd);
+    free(make.p);
+    snprintf(uri, sizeof uri, "gguf:%s", other);
+    must(aios_model_open(ctx, uri, NULL, &m, &err), &err);
+    unlink(other);
+    return m;
+}
+
+static reading read_drawn(aios_session *s, float temperature)
+{
+    aios_error err = AIOS_INIT(aios_error);
+    aios_sampling sampling = AIOS_INIT(aios_sampling);
+    aios_request r = request("anything that is not said twice", 60);
+    sampling.temperature = temperature;
+    sampling.seed = 7;
+    r.sampling = &sampling;
+    must(aios_session_start(s, &r, &err), &err);
+    return read_all(s);
+}
+
+static void a_draft_model_changes_nothing_but_the_number_of_passes(void **state)
+{
+    (void)state;
+    aios_error err = AIOS_INIT(aios_error);
+    aios_session_config cfg = AIOS_INIT(aios_session_config);
+    aios_session *plain = open_session(AIOS_DRIVER_CALLER), *s, *fork;
+    reading greedy = read_drawn(plain, 0), drawn = read_drawn(plain, 0.8f);
+    assert_int_equal(greedy.drafted, 0);
+    for (int itself = 0; itself < 2; itself++) {
+        cfg.draft = itself ? model : open_other(5, false);
+        must(aios_session_new(model, &cfg, &s, &err), &err);
+        must(aios_session_fork(s, &fork, &err), &err);
+        if (!itself)
+            aios_model_close(cfg.draft); /* the sessions keep it */
+        reading a = read_drawn(s, 0), b = read_drawn(s, 0.8f), c = read_drawn(fork, 0);
+        assert_string_equal(greedy.text, a.text);
+        assert_string_equal(drawn.text, b.text);
+        assert_string_equal(greedy.text, c.text);
+        assert_true(a.drafted && b.drafted);
+        if (itself)
+            assert_true(a.accepted > 20 && 2 * a.accepted > a.drafted); /* not all: an end is banned here */
+        aios_session_free(fork);
+        aios_session_free(s);
+    }
+    aios_session_free(plain);
+}
+
+static void a_draft_model_with_other_tokens_is_refused(void **state)
+{
+    (void)state;
+    aios_error err = AIOS_INIT(aios_error);
+    aios_session_config cfg = AIOS_INIT(aios_session_config);
+    aios_session *s;
+    cfg.draft = open_other(5, true);
+    assert_int_equal(aios_session_new(model, &cfg, &s, &err), AIOS_EINVAL);
+    assert_non_null(strstr(err.msg, "token 260"));
+    aios_model_close(cfg.draft);
+    must(aios_model_open(ctx, "echo:say x", NULL, &cfg.draft, &err), &err);
+    assert_int_equal(aios_session_new(model, &cfg, &s, &err), AIOS_EINVAL);
+    aios_model_close(cfg.draft);
 }
 
 static int64_t now_ns(void)
@@ -449,6 +554,9 @@ int main(void)
         cmocka_unit_test(threads_that_step_their_own_sessions_share_passes),
         cmocka_unit_test(a_higher_priority_goes_first_and_a_short_prompt_is_not_kept_waiting),
         cmocka_unit_test(a_prompt_that_several_turns_begin_with_is_computed_once),
+        cmocka_unit_test(guesses_follow_the_last_place_that_looked_the_same),
+        cmocka_unit_test(a_draft_model_changes_nothing_but_the_number_of_passes),
+        cmocka_unit_test(a_draft_model_with_other_tokens_is_refused),
         cmocka_unit_test(a_cancelled_turn_leaves_the_batch_and_the_others_stay_as_they_are),
         cmocka_unit_test(a_session_may_be_freed_while_its_rows_wait_or_are_computed),
         cmocka_unit_test(a_timeout_ends_one_turn_only),

@@ -637,30 +637,6 @@ static void a_budget_that_runs_out_in_a_turn_ends_it_with_an_error(void **state)
     assert_string_equal(run(session, &r).reason, "length");
 }
 
-static void guesses_follow_the_last_place_that_looked_the_same(void **state)
-{
-    (void)state;
-    aios__draft d = {0};
-    int32_t ids[40] = {7, 1, 2, 3, 8, 9, 1, 2, 3, 4, 5, 6, 1, 2, 3};
-    assert_int_equal(aios__draft_make(&d, ids, 15, 15), 3); /* the first length */
-    assert_int_equal(ids[15], 4);
-    assert_int_equal(ids[17], 6);
-    aios__draft_score(&d, 3);
-    assert_int_equal(aios__draft_make(&d, ids, 15, 15), 7);
-    assert_int_equal(ids[21], 4); /* it went round: 4 5 6 1 2 3 4 */
-    assert_int_equal(aios__draft_make(&d, ids, 15, 2), 2);
-    assert_int_equal(aios__draft_make(&d, ids, 5, 15), 0);
-    assert_int_equal(aios__draft_make(&d, ids, 0, 15), 0);
-    uint32_t n_made = 0;
-    for (int i = 0; i < 1000; i++) { /* guesses that never come true become rare */
-        n_made += aios__draft_make(&d, ids, 15, 15);
-        aios__draft_score(&d, 0);
-    }
-    assert_in_range(n_made, 10, 40);
-    assert_int_equal(d.n_accepted, 3);
-    assert_int_equal(d.n_drafted, 3 + n_made);
-}
-
 static void a_reply_is_the_same_with_guesses_and_without(void **state)
 {
     (void)state;
@@ -740,7 +716,6 @@ int main(void)
         TURN(a_prompt_that_does_not_fit_is_refused_with_both_numbers),
         TURN(a_reply_ends_where_the_context_does),
         TURN(a_cancelled_turn_ends_and_the_session_goes_on),
-        TURN(guesses_follow_the_last_place_that_looked_the_same),
         TURN(a_reply_is_the_same_with_guesses_and_without),
         TURN(a_prewarmed_prefix_is_not_computed_again),
         TURN(a_fork_has_the_cache_of_its_parent),
