@@ -2,7 +2,8 @@
 """Engines that can be measured side by side, each with the same three tests: prefill, decode, decode of several sequences together.
 
 Every test returns tokens a second of one repetition, without loading: random tokens, logits of the last token of each step, no sampler
-(OpenVINO GenAI has no such door: its own counters of time to first token and time per token, greedy). A name is `aios`, `llama.cpp`,
+(OpenVINO GenAI has no such door: its own counters of time to first token and time per token, greedy). A name is `aios`, `aios-turn`
+(decoding as a turn of a session does), `llama.cpp`,
 `openvino` or the path of a llama-bench; `:LEVEL` caps the instruction set of aios, `@N` sets threads: `aios:avx2@1`."""
 import ctypes
 import itertools
@@ -104,6 +105,28 @@ class Aios(Engine):
         for row in ids:
             self.call(self.lib.aios_session_eval_batch, handles, row, n_seq, logits)
         return n * n_seq / (time.perf_counter() - t)
+
+
+class AiosTurn(Aios):
+    """What a host gets: greedy turns of a session, which need no logits outside; nothing is guessed ahead, so that each token is computed."""
+
+    def __init__(self, path, threads, level):
+        super().__init__(path, threads, level)
+        from aios import Session, _cdef, _lib
+        out = ctypes.c_void_p()
+        cfg = _lib.new(_cdef.aios_session_config, speculation=_cdef.AIOS_SPECULATION_OFF)
+        self.call(self.lib.aios_session_new, self.model._ptr, ctypes.byref(cfg), ctypes.byref(out))
+        self.turns = Session.__new__(Session)
+        self.turns.model, self.turns._number, self.turns._running = self.model, 0, False
+        self.turns._own(out.value)
+
+    def can(self, test):
+        return test.startswith("tg") and parse_test(test)[2] == 1
+
+    def decode(self, n, _):
+        prompt = " ".join(f"w{self.ids.rng.randrange(10000)}" for _ in range(4))
+        usage = self.turns.complete(raw=prompt, max_tokens=n, ignore_eos=True).usage[-1]
+        return (usage.output - 1) * 1e9 / usage.decode_ns
 
 
 class LlamaCpp(Engine):
@@ -229,5 +252,5 @@ def open_engine(name, path, threads):
     """The engine of a name, and the label that its figures carry."""
     m = re.match(r"(.+?)(?::([a-z0-9]+))?(?:@(\d+))?$", name)
     kind, level, threads = m[1], m[2], int(m[3] or threads)
-    made = {"aios": Aios, "llama.cpp": LlamaCpp, "openvino": OpenVino}.get(kind)
+    made = {"aios": Aios, "aios-turn": AiosTurn, "llama.cpp": LlamaCpp, "openvino": OpenVino}.get(kind)
     return made(path, threads, level) if made else LlamaBench(os.path.abspath(path), threads, level, os.path.abspath(kind))

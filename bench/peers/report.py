@@ -16,26 +16,21 @@ ROW, LEFT, RIGHT, TOP, WIDTH = 20, 190, 30, 46, 860
 
 
 def merged(paths):
-    """Lines of a test as one, pairs one behind the other."""
+    """Lines of a test as one, pairs one behind the other; a line need not have every engine."""
     out = {}
     for path in paths:
         with open(path, encoding="utf-8") as f:
             for r in map(json.loads, filter(str.strip, f)):
-                key = r["model"], r["test"], r["threads"], r["level"], r["first"], tuple(sorted(r["tok_s"]))
-                if key not in out:
-                    out[key] = {**r, "shares": [r["share"][r["first"]]], "parts": [r]}
-                    continue
-                m = out[key]
+                m = out.setdefault((r["model"], r["test"], r["threads"], r["level"], r["first"]),
+                                   {**{k: r[k] for k in ("model", "test", "first")}, "tok_s": {}, "ratios": {}, "shares": []})
                 for n, v in r["tok_s"].items():
-                    m["tok_s"][n] = m["tok_s"][n] + v
+                    m["tok_s"].setdefault(n, []).extend(v)
+                    m["ratios"].setdefault(n, []).extend(a / b for a, b in zip(r["tok_s"][r["first"]], v))
                 m["shares"].append(r["share"][r["first"]])
-                m["parts"].append(r)
     for m in out.values():
         m["median"] = {n: statistics.median(v) for n, v in m["tok_s"].items()}
-        m["pairs"] = len(m["tok_s"][m["first"]])
-        m["ratio"] = {n: interval([a / b for a, b in zip(m["tok_s"][m["first"]], v)]) for n, v in m["tok_s"].items() if n != m["first"]}
-        m["others_cpu"] = max(p["others_cpu"] for p in m["parts"])
-    return list(out.values())
+        m["ratio"] = {n: interval(v) for n, v in m["ratios"].items() if not n.startswith("aios")}
+    return [m for m in out.values() if m["ratio"]]
 
 
 def floor_of(floors, r, what):
@@ -45,7 +40,7 @@ def floor_of(floors, r, what):
 
 
 def best_peer(r):
-    return max((n for n in r["median"] if n != r["first"]), key=lambda n: r["median"][n])
+    return max(r["ratio"], key=lambda n: r["median"][n])
 
 
 def verdict(value, low, floor):
@@ -58,11 +53,11 @@ def table(rows, floors):
     for r in rows:
         best = best_peer(r)
         v, lo, hi = r["ratio"][best]
-        peers = ", ".join(f"{n} {m:.0f}" for n, m in r["median"].items() if n != r["first"])
+        peers = ", ".join(f"{n} {m:.0f}" for n, m in r["median"].items() if n in r["ratio"])
         share = statistics.median(r["shares"])
         limit = "int8" if r["test"].startswith("pp") else "read"
         print(f"| {r['model'].split('-')[0]} | {r['test']} | {r['median'][r['first']]:.0f} | {peers} | {v:.2f} ({lo:.2f}-{hi:.2f}) {best} | "
-              f"{verdict(v, lo, floor_of(floors, r, 'best'))} | {share:.0%} {limit} | {r['pairs']} |")
+              f"{verdict(v, lo, floor_of(floors, r, 'best'))} | {share:.0%} {limit} | {len(r['ratios'][best])} |")
 
 
 def plot(rows, floors, path):
