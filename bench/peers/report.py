@@ -30,10 +30,12 @@ def merged(paths):
     for m in out.values():
         m["median"] = {n: statistics.median(v) for n, v in m["tok_s"].items()}
         m["ratio"] = {n: interval(v) for n, v in m["ratios"].items() if not n.startswith("aios")}
-    return [m for m in out.values() if m["ratio"]]
+    return sorted((m for m in out.values() if m["ratio"]), key=lambda m: list(dict.fromkeys(o["model"] for o in out.values())).index(m["model"]))
 
 
 def floor_of(floors, r, what):
+    if r["first"] != "aios":
+        return None  # the floors are of the best level on all threads
     rows = next((v for k, v in floors.items() if k in r["model"]), {})
     kind = r["test"].split("x")[-1] if "x" in r["test"] else None
     return rows.get("x" + kind if kind else r["test"][:2] if r["test"].startswith("tg") else r["test"], {}).get(what)
@@ -43,9 +45,18 @@ def best_peer(r):
     return max(r["ratio"], key=lambda n: r["median"][n])
 
 
-def verdict(value, low, floor):
-    """Reached if the whole interval is above the floor; "about" if the floor is inside or the median is above."""
-    return "-" if floor is None else f"{floor:g}: yes" if low >= floor else f"{floor:g}: about" if value >= floor else f"{floor:g}: no"
+def verdict(interval_of, floor):
+    """Reached if the whole interval is above the floor; "about" if only the median is."""
+    value, low, _ = interval_of
+    return f"{floor:g}: {'yes' if low >= floor else 'about' if value >= floor else 'no'}"
+
+
+def verdicts(floors, r):
+    """Against each peer that has a floor of its own, else against the best."""
+    own = {n: floor_of(floors, r, n) for n in r["ratio"]}
+    rows = [f"{n} {verdict(r['ratio'][n], f)}" for n, f in own.items() if f]
+    best = floor_of(floors, r, "best")
+    return "; ".join(rows) or (verdict(r["ratio"][best_peer(r)], best) if best else "-")
 
 
 def table(rows, floors):
@@ -53,11 +64,12 @@ def table(rows, floors):
     for r in rows:
         best = best_peer(r)
         v, lo, hi = r["ratio"][best]
+        test = r["test"] + r["first"].removeprefix("aios").replace(":", ", ")
         peers = ", ".join(f"{n} {m:.0f}" for n, m in r["median"].items() if n in r["ratio"])
         share = statistics.median(r["shares"])
         limit = "int8" if r["test"].startswith("pp") else "read"
-        print(f"| {r['model'].split('-')[0]} | {r['test']} | {r['median'][r['first']]:.0f} | {peers} | {v:.2f} ({lo:.2f}-{hi:.2f}) {best} | "
-              f"{verdict(v, lo, floor_of(floors, r, 'best'))} | {share:.0%} {limit} | {len(r['ratios'][best])} |")
+        print(f"| {r['model'].split('-')[0]} | {test} | {r['median'][r['first']]:.0f} | {peers} | {v:.2f} ({lo:.2f}-{hi:.2f}) {best} | "
+              f"{verdicts(floors, r)} | {share:.0%} {limit} | {len(r['ratios'][best])} |")
 
 
 def plot(rows, floors, path):
@@ -81,7 +93,7 @@ def plot(rows, floors, path):
             model, y = r["model"], y + ROW
             out.append(f'<text x="8" y="{y - 5}" font-weight="bold">{model}</text>')
         y += ROW
-        out.append(f'<text x="{LEFT - 10}" y="{y - 5}" text-anchor="end">{r["test"]}</text>')
+        out.append(f'<text x="{LEFT - 10}" y="{y - 5}" text-anchor="end">{r["test"]}{r["first"].removeprefix("aios").replace(":", ", ")}</text>')
         floor = floor_of(floors, r, "best")
         if floor:
             out.append(f'<rect x="{x(floor) - 1.5:.1f}" y="{y - 17}" width="3" height="16" fill="#000"/>')
