@@ -56,7 +56,7 @@ struct aios_pool {
     aios_ctx *ctx;
     uint32_t n_threads; /**< asked for */
     uint32_t n_live;    /**< running, the caller included */
-    uint32_t n_active;  /**< with a part in this region */
+    _Atomic uint32_t n_active; /**< with a part in this region; a worker that comes late may look at the next one's */
     uint32_t gen;       /**< barriers before this region */
     uint32_t spin_us;
     uint32_t pin;

@@ -299,6 +299,12 @@ static void ban(const aios__gguf_session *s, float *logits, int32_t id)
         logits[id] = -INFINITY;
 }
 
+bool aios__turn_wants_largest(const aios__gguf_session *s)
+{
+    const aios__turn *t = &s->turn;
+    return aios__sampler_is_plain(t->sampler) && !aios__turn_constrained(t) && !t->ignore_end && !t->reply.cut_calls;
+}
+
 int aios__turn_choose(aios__gguf_session *s, float *logits, aios__candidate *room, int32_t *id, aios_error *err)
 {
     aios__turn *t = &s->turn;

@@ -164,6 +164,8 @@ typedef struct aios__turn {
     bool ignore_end;
     bool replies;                 /**< the prompt was computed before this pass */
     bool rewound;                 /**< the cache was cut */
+    bool largest;                 /**< this pass tells only the token of the largest logit of each wanted row, in best */
+    int32_t best[AIOS__DRAFT_MAX + 1];
     aios__sampler *sampler;
     aios_grammar *call_grammar;
     aios_walk *walks[AIOS__WALKS]; /**< [0] schema, [1] calls; those still alive */
@@ -223,6 +225,8 @@ int aios__turn_take(aios__gguf_session *s, int32_t id, aios_error *err);
  */
 int aios__turn_look_ahead(aios__gguf_session *s, aios_error *err);
 /** Chooses the next token; logits are changed. */
+/** Only the largest logit matters: nothing is drawn, weighed or forbidden. */
+bool aios__turn_wants_largest(const aios__gguf_session *s);
 int aios__turn_choose(aios__gguf_session *s, float *logits, aios__candidate *room, int32_t *id, aios_error *err);
 
 /* ---- inspect.c ---------------------------------------------------------------------------------------------------- */

@@ -89,7 +89,7 @@ typedef struct aios__row {
     uint32_t pos;
     int32_t id;
     bool want;
-    int32_t *best; /**< wanted, and this set: only the token of the largest logit, here, instead of logits */
+    int32_t *best; /**< wanted, and this set: only the token of the largest logit, here; its row of logits is left as it is */
 } aios__row;
 
 /** One forward pass over at most AIOS__CHUNK rows; room was reserved. Rows of one cache stand together and in order. */

@@ -87,7 +87,7 @@ static void head_by_pieces(const aios__exec *x, const aios__panels *w, uint32_t 
 {
     uint32_t step = AIOS__HEAD_FLOATS / (x->n * AIOS__PANEL_ROWS);
     for (uint32_t p = p0; p < p1; p += step) {
-        uint32_t end = p1 - p < step ? p1 : p + step, first = p * AIOS__PANEL_ROWS, at = 0;
+        uint32_t end = p1 - p < step ? p1 : p + step, first = p * AIOS__PANEL_ROWS;
         uint32_t n = view(w, p, end).rows, ld = (end - p) * AIOS__PANEL_ROWS;
         multiply(x, w, p, end, x->own->piece, ld);
         for (uint32_t i = 0; i < x->n; i++) {
@@ -96,7 +96,7 @@ static void head_by_pieces(const aios__exec *x, const aios__panels *w, uint32_t 
             if (wanted(x, i)->best)
                 take_best(x, &x->own->best[i], row, n, first);
             else
-                memcpy(x->batch->logits + (size_t)at++ * w->rows + first, row, n * sizeof(float));
+                memcpy(x->batch->logits + (size_t)i * w->rows + first, row, n * sizeof(float));
         }
     }
 }

@@ -349,6 +349,11 @@ bool aios__sampler_draws(const aios__sampler *s)
     return s->p.temperature > 0;
 }
 
+bool aios__sampler_is_plain(const aios__sampler *s)
+{
+    return !aios__sampler_draws(s) && !has_penalties(&s->p);
+}
+
 int aios__sampler_pick(aios__sampler *s, float *logits, const uint32_t *bits, aios__candidate *room, int32_t *id, aios_error *err)
 {
     s->cand = room;

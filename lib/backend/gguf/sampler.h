@@ -25,6 +25,8 @@ void aios__sampler_see(aios__sampler *s, int32_t id);
 int32_t aios__largest_logit(const float *logits, uint32_t n);
 /** It draws at random and needs room for candidates. */
 bool aios__sampler_draws(const aios__sampler *s);
+/** It takes the largest logit as it is. */
+bool aios__sampler_is_plain(const aios__sampler *s);
 /**
  * Picks from logits (may be changed); room: n_vocab candidates, NULL if it does not draw; bits: bit set of allowed ids (n_vocab bits, 32 a word), NULL: all. Order: penalties,
  * top-k, softmax at temperature, top-p, min-p, draw - as llama.cpp's defaults. EINTERNAL if nothing is allowed; non-finite

@@ -302,6 +302,9 @@ uint32_t aios__turn_rows(aios__gguf_session *s, aios__row *rows, uint32_t max, u
     n += t->draft.n;
     for (uint32_t i = 0; i < n; i++)
         rows[i] = (aios__row){.kv = kv, .pos = kv->n + i, .id = kv->ids[kv->n + i], .want = replies && i + 1 >= all};
+    t->largest = replies && aios__turn_wants_largest(s);
+    for (uint32_t i = all - 1; t->largest && i < n; i++)
+        rows[i].best = &t->best[i + 1 - all];
     s->job.n_rows = n;
     s->job.n_wants = replies ? 1 + n - all : 0;
     return n;
@@ -340,7 +343,8 @@ static int reply(aios__gguf_session *s, float *logits, aios__candidate *room, ai
     int rc;
     t->rewound = false;
     do {
-        rc = aios__turn_choose(s, logits + (size_t)n_true * s->model->net->hp.n_vocab, room, &id, err);
+        id = t->largest ? t->best[n_true] : -1;
+        rc = t->largest ? AIOS_OK : aios__turn_choose(s, logits + (size_t)n_true * s->model->net->hp.n_vocab, room, &id, err);
         rc = rc ? rc : aios__turn_take(s, id, err);
         rc = rc == AIOS_AGAIN ? aios__turn_look_ahead(s, err) : rc;
         n = rc == AIOS_AGAIN ? count_true(s, t->draft.n - n_true) : 0;
@@ -348,7 +352,9 @@ static int reply(aios__gguf_session *s, float *logits, aios__candidate *room, ai
         n_true += n;
         t->n_todo -= n;
         memmove(t->todo, t->todo + n, t->n_todo * sizeof *t->todo);
-    } while (n && !t->n_todo);
+    } while (n && !t->n_todo && (!t->largest || aios__turn_wants_largest(s)));
+    if (n && !t->n_todo) /* a grammar has begun meanwhile: the last row is computed again, for all its logits */
+        t->todo[t->n_todo++] = s->kv->ids[--s->kv->n];
     aios__draft_score(&t->draft, n_true);
     return rc;
 }

@@ -228,7 +228,7 @@ static void compare_best(loaded *l, uint32_t n, uint32_t each)
     aios_error err = AIOS_INIT(aios_error);
     aios__row rows[24];
     int32_t best[24];
-    uint32_t n_vocab = l->net->hp.n_vocab, n_all = 0;
+    uint32_t n_vocab = l->net->hp.n_vocab;
     aios__kv *kv = NULL;
     float *all = calloc((size_t)n * n_vocab, sizeof *all), *some = calloc((size_t)n * n_vocab, sizeof *some);
     must(aios__kv_new(l->net, N, &kv, &err), &err);
@@ -246,7 +246,7 @@ static void compare_best(loaded *l, uint32_t n, uint32_t each)
         if (rows[i].best)
             assert_int_equal(best[i], l->net->k->argmax(row, n_vocab));
         else
-            assert_memory_equal(some + (size_t)n_all++ * n_vocab, row, n_vocab * sizeof *row);
+            assert_memory_equal(some + (size_t)i * n_vocab, row, n_vocab * sizeof *row);
     }
     aios__kv_free(kv);
     free(all);
