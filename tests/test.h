@@ -34,13 +34,21 @@ static inline void *heap_realloc(void *user, void *ptr, size_t old_size, size_t 
     }
     if (new_size > old_size) {
         long n = __atomic_add_fetch(&h->n_allocs, 1, __ATOMIC_RELAXED);
-        if (h->fail_at && (n == h->fail_at || (h->persistent && n > h->fail_at)))
+        long fail_at = __atomic_load_n(&h->fail_at, __ATOMIC_RELAXED);
+        if (fail_at && (n == fail_at || (h->persistent && n > fail_at)))
             return NULL;
     }
     void *p = realloc(ptr, new_size);
     if (p && !ptr)
         __atomic_fetch_add(&h->live, 1, __ATOMIC_RELAXED);
     return p;
+}
+
+/** Ends the failures, while threads may still allocate; true if there was one. */
+static inline int test_heap_heal(test_heap *h)
+{
+    long at = __atomic_exchange_n(&h->fail_at, 0, __ATOMIC_RELAXED);
+    return __atomic_load_n(&h->n_allocs, __ATOMIC_RELAXED) >= at;
 }
 
 /** A ctx over a test_heap (NULL: the real one) with a budget (0: default). Fails the test if it cannot be made. */
