@@ -147,6 +147,15 @@ void aios__sub_fetch(const aios__format *f, const uint8_t *panel, uint32_t b, ui
     get_scales(f, f->head ? sub - (size_t)(b % 8) * f->sub - f->head : sub, sub + f->scales, r, s);
 }
 
+void aios__block_fetch(const aios__format *f, const aios__panels *w, uint32_t p, uint32_t b, uint32_t r, aios__sub *s)
+{
+    const uint8_t *panel = w->data + p * w->panel_bytes;
+    uint8_t whole[AIOS__WHOLE_SUB];
+    if (w->low)
+        aios__panel_merge(panel + (size_t)b * AIOS__HIGH_SUB, w->low + p * w->low_bytes + (size_t)b * AIOS__LOW_SUB, 32, whole);
+    aios__sub_fetch(f, w->low ? whole : panel, w->low ? 0 : b, r, s);
+}
+
 void aios__panel_row(const aios__panels *w, uint32_t row, float *out)
 {
     const aios__format *f = aios__format_of(w->dtype);
@@ -159,13 +168,9 @@ void aios__panel_row(const aios__panels *w, uint32_t row, float *out)
             aios__dequantize(w->dtype, p + (k * AIOS__PANEL_ROWS + r) * f->block_bytes, 1, out + k);
         return;
     }
-    const uint8_t *low = w->low ? w->low + (size_t)(row / AIOS__PANEL_ROWS) * w->low_bytes : NULL;
     for (uint32_t b = 0; b < w->cols / 32; b++) {
-        uint8_t whole[AIOS__WHOLE_SUB];
         aios__sub s;
-        if (low)
-            aios__panel_merge(p + (size_t)b * AIOS__HIGH_SUB, low + (size_t)b * AIOS__LOW_SUB, 32, whole);
-        aios__sub_fetch(f, low ? whole : p, low ? 0 : b, r, &s);
+        aios__block_fetch(f, w, row / AIOS__PANEL_ROWS, b, r, &s);
         aios__sub_values(f, &s, out + 32 * (size_t)b);
     }
 }

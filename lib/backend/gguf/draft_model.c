@@ -83,7 +83,7 @@ uint32_t aios__draft_model_guess(aios__draft_model *d, const int32_t *ids, uint3
         return 0;
     aios__kv_resume(d->kv, ids, n - 1);
     for (bool ok = read_on(d, ids, n, cancel); ok && i < max; i++) {
-        out[i] = aios__largest_logit(d->logits, n_vocab);
+        out[i] = aios__largest_logit(d->model->net->k, d->logits, n_vocab);
         if (out[i] < 0)
             break;
         ok = i + 1 < max && !aios__kv_eval(d->kv, &out[i], 1, d->logits, 1, NULL);

@@ -3,13 +3,6 @@
 
 #include "backend/gguf/work.h"
 
-/* Part of n that thread tid takes. */
-static void split(const aios__exec *x, uint32_t n, uint32_t *from, uint32_t *to)
-{
-    *from = (uint32_t)((uint64_t)n * x->tid / x->n_threads);
-    *to = (uint32_t)((uint64_t)n * (x->tid + 1) / x->n_threads);
-}
-
 /* Rows this thread norms and quantizes: all if every thread does so for itself, else whole tiles. */
 static void split_rows(const aios__exec *x, uint32_t *from, uint32_t *to)
 {
@@ -17,7 +10,7 @@ static void split_rows(const aios__exec *x, uint32_t *from, uint32_t *to)
     *to = x->n;
     if (!x->wide)
         return;
-    split(x, (x->n + AIOS__ACT_TILE - 1) / AIOS__ACT_TILE, from, to);
+    aios__exec_split(x, (x->n + AIOS__ACT_TILE - 1) / AIOS__ACT_TILE, from, to);
     *from *= AIOS__ACT_TILE;
     *to *= AIOS__ACT_TILE;
     *from = *from < x->n ? *from : x->n;
@@ -74,7 +67,7 @@ void aios__op_embed(aios__exec *x)
         if (hp->embd_scale != 0)
             x->k->scale(h, hp->embd_scale, hp->n_embd);
     }
-    split(x, x->n, &from, &to);
+    aios__exec_split(x, x->n, &from, &to);
     for (uint32_t i = from; i < to; i++) {
         turn(net->inv_freq[0], rows[i].pos, hp->n_rot, net->work->cs[0] + (size_t)i * hp->n_rot);
         if (hp->window)
@@ -101,7 +94,7 @@ static void gemm(const aios__exec *x, const aios__panels *w, uint32_t p0, uint32
 static void gemm_all(const aios__exec *x, const aios__panels *w, float *out, size_t ld)
 {
     uint32_t p0, p1;
-    split(x, w->n_panels, &p0, &p1);
+    aios__exec_split(x, w->n_panels, &p0, &p1);
     gemm(x, w, p0, p1, out, ld);
 }
 
@@ -112,7 +105,7 @@ void aios__op_qkv(aios__exec *x, const aios__layer *l)
     const aios__panels *w[] = {&l->q, &l->k, &l->v};
     float *out[] = {work->q, work->k, work->v};
     uint32_t from, to, at = 0;
-    split(x, l->q.n_panels + l->k.n_panels + l->v.n_panels, &from, &to);
+    aios__exec_split(x, l->q.n_panels + l->k.n_panels + l->v.n_panels, &from, &to);
     for (int i = 0; i < 3; i++) {
         uint32_t p0 = from > at ? from - at : 0, p1 = to > at ? to - at : 0;
         gemm(x, w[i], p0, p1 < w[i]->n_panels ? p1 : w[i]->n_panels, out[i], w[i]->rows);
@@ -137,7 +130,7 @@ void aios__op_rope_store(aios__exec *x, const aios__layer *l, uint32_t il)
     const aios__hparams *hp = &x->net->hp;
     uint32_t from, to, dim = hp->head_dim, per_row = hp->n_head + hp->n_head_kv;
     const float *cs = work->cs[aios__layer_has_window(hp, il)];
-    split(x, x->n * per_row, &from, &to);
+    aios__exec_split(x, x->n * per_row, &from, &to);
     for (uint32_t u = from; u < to; u++) {
         uint32_t i = u / per_row, head = u % per_row;
         const aios__row *row = &x->batch->rows[i];
@@ -227,7 +220,7 @@ static void attend_singles(const aios__exec *x, uint32_t il)
     uint32_t from, to, at = 0, total = 0, n_head = x->net->hp.n_head_kv;
     for (uint32_t i = 0; i < x->n; i++)
         total += segments_of(x, il, i) * n_head;
-    split(x, total, &from, &to);
+    aios__exec_split(x, total, &from, &to);
     for (uint32_t i = 0; i < x->n && at < to; i++) {
         uint32_t n = segments_of(x, il, i);
         for (uint32_t head = 0; head < n_head && at < to; head++, at += n) {
@@ -290,7 +283,7 @@ void aios__op_gate_up(aios__exec *x, const aios__layer *l, aios__vec2_fn *fn)
 {
     const aios__work *work = x->net->work;
     uint32_t p0, p1, rows = l->gate.rows;
-    split(x, l->gate.n_panels, &p0, &p1);
+    aios__exec_split(x, l->gate.n_panels, &p0, &p1);
     gemm(x, &l->gate, p0, p1, work->ff, rows);
     gemm(x, &l->up, p0, p1, work->up, rows);
     uint32_t from = p0 * AIOS__PANEL_ROWS, to = p1 * AIOS__PANEL_ROWS < rows ? p1 * AIOS__PANEL_ROWS : rows;

@@ -27,6 +27,13 @@ typedef struct aios__exec {
     struct aios__own *own;
 } aios__exec;
 
+/** Part of n that this thread takes. */
+static inline void aios__exec_split(const aios__exec *x, uint32_t n, uint32_t *from, uint32_t *to)
+{
+    *from = (uint32_t)((uint64_t)n * x->tid / x->n_threads);
+    *to = (uint32_t)((uint64_t)n * (x->tid + 1) / x->n_threads);
+}
+
 /** True in front of a layer if the pass was given up, on all threads alike as long as a layer has a barrier. */
 bool aios__op_stopped(aios__exec *x, uint32_t il);
 void aios__op_embed(aios__exec *x);

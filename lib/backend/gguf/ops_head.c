@@ -161,8 +161,8 @@ static void head_by_bounds(const aios__exec *x, const aios__panels *w, uint32_t 
 void aios__op_logits(aios__exec *x)
 {
     const aios__panels *w = &x->net->w.head;
-    uint32_t n_best = 0, p0 = (uint32_t)((uint64_t)w->n_panels * x->tid / x->n_threads);
-    uint32_t p1 = (uint32_t)((uint64_t)w->n_panels * (x->tid + 1) / x->n_threads);
+    uint32_t n_best = 0, p0, p1;
+    aios__exec_split(x, w->n_panels, &p0, &p1);
     if (x->batch->hidden) {
         size_t n = x->net->hp.n_embd;
         for (uint32_t i = x->tid; i < x->n; i += x->n_threads)

@@ -8,6 +8,7 @@ typedef aios__candidate candidate;
 
 struct aios__sampler {
     aios__heap *heap;
+    const aios__kernels *k;
     aios_sampling p;
     uint32_t n_vocab;
     uint64_t rng[4];
@@ -119,12 +120,14 @@ int aios__sampler_new(aios_ctx *ctx, const aios_sampling *p, uint32_t n_vocab, a
         rc = check_params(&sp, err);
     if (!rc && (!n_vocab || n_vocab > INT32_MAX))
         rc = aios__fail(err, AIOS_EINVAL, "a vocabulary of %u tokens cannot be sampled from", n_vocab);
-    if (rc)
-        return rc;
+    const aios__kernels *k = rc ? NULL : aios__ctx_kernels(ctx, err);
+    if (!k)
+        return rc ? rc : err->code;
     aios__sampler *s = aios__alloc(aios__ctx_heap(ctx), AIOS_MEM_SCRATCH, sizeof *s, err);
     if (!s)
         return err->code;
     s->heap = aios__ctx_heap(ctx);
+    s->k = k;
     s->p = sp;
     s->n_vocab = n_vocab;
     rc = init(s, ctx, err);
@@ -190,31 +193,16 @@ static bool allowed(const uint32_t *bits, uint32_t i)
     return !bits || (bits[i / 32] >> i % 32 & 1);
 }
 
-/* In lanes, so that compilers use vectors. */
-int32_t aios__largest_logit(const float *logits, uint32_t n)
+int32_t aios__largest_logit(const aios__kernels *k, const float *logits, uint32_t n)
 {
-    enum { LANES = 16 };
-    float lane[LANES], max = -INFINITY;
-    uint32_t i = 0;
-    for (uint32_t k = 0; k < LANES; k++)
-        lane[k] = -INFINITY;
-    for (; i + LANES <= n; i += LANES)
-        for (uint32_t k = 0; k < LANES; k++)
-            lane[k] = logits[i + k] > lane[k] ? logits[i + k] : lane[k];
-    for (uint32_t k = 0; k < LANES; k++)
-        max = lane[k] > max ? lane[k] : max;
-    for (; i < n; i++)
-        max = logits[i] > max ? logits[i] : max;
-    for (i = 0; isfinite(max) && i < n; i++)
-        if (logits[i] == max)
-            return (int32_t)i;
-    return -1;
+    uint32_t top = k->argmax(logits, n);
+    return isfinite(logits[top]) ? (int32_t)top : -1;
 }
 
 static int pick_greedy(const aios__sampler *s, const float *logits, const uint32_t *bits, int32_t *id, aios_error *err)
 {
     int32_t best = -1, any = -1;
-    if (!bits && (*id = aios__largest_logit(logits, s->n_vocab)) >= 0)
+    if (!bits && (*id = aios__largest_logit(s->k, logits, s->n_vocab)) >= 0)
         return AIOS_OK;
     for (uint32_t i = 0; i < s->n_vocab; i++) {
         if (bits && !(bits[i / 32] >> i % 32)) {

@@ -5,6 +5,7 @@
 #include <aios/llm.h>
 
 #include "base/base.h"
+#include "kernel/kernel.h"
 
 /** Sampler of one turn: parameters, random state, window of recent tokens. */
 typedef struct aios__sampler aios__sampler;
@@ -22,7 +23,7 @@ void aios__sampler_free(aios__sampler *s);
 /** Tells it of a token (prompt or generated), for the penalties. */
 void aios__sampler_see(aios__sampler *s, int32_t id);
 /** The first of the largest of n logits; -1 if it is not finite. */
-int32_t aios__largest_logit(const float *logits, uint32_t n);
+int32_t aios__largest_logit(const aios__kernels *k, const float *logits, uint32_t n);
 /** It draws at random and needs room for candidates. */
 bool aios__sampler_draws(const aios__sampler *s);
 /** It takes the largest logit as it is. */

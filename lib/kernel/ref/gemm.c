@@ -33,16 +33,7 @@ static void block_add(const aios__format *f, const aios__sub *s, const uint8_t *
     }
 }
 
-/* Block b of row r, of a split panel put together first. */
-static void fetch(const aios__format *f, const uint8_t *panel, const uint8_t *low, uint32_t b, uint32_t r, aios__sub *s)
-{
-    uint8_t whole[AIOS__WHOLE_SUB];
-    if (low)
-        aios__panel_merge(panel + (size_t)b * AIOS__HIGH_SUB, low + (size_t)b * AIOS__LOW_SUB, 32, whole);
-    aios__sub_fetch(f, low ? whole : panel, low ? 0 : b, r, s);
-}
-
-static void row_quant(const aios__format *f, const uint8_t *panel, const uint8_t *low, uint32_t r, const aios__act *a, float *out, size_t ld_out)
+static void row_quant(const aios__format *f, const aios__panels *m, uint32_t p, uint32_t r, const aios__act *a, float *out, size_t ld_out)
 {
     for (uint32_t t0 = 0; t0 < a->n_tokens; t0 += AIOS__ACT_TILE) {
         uint32_t w = aios__act_width(a, t0);
@@ -50,7 +41,7 @@ static void row_quant(const aios__format *f, const uint8_t *panel, const uint8_t
         float acc[AIOS__ACT_TILE] = {0};
         for (uint32_t b = 0; b < a->k / 32; b++, blk += (size_t)w * AIOS__ACT_TOKEN) {
             aios__sub s;
-            fetch(f, panel, low, b, r, &s);
+            aios__block_fetch(f, m, p, b, r, &s);
             block_add(f, &s, blk, w, acc);
         }
         for (uint32_t t = 0; t < w; t++)
@@ -80,7 +71,7 @@ static void gemm_ref(const aios__panels *w, uint32_t p0, uint32_t p1, const aios
         for (uint32_t r = 0; r < AIOS__PANEL_ROWS && p * AIOS__PANEL_ROWS + r < w->rows; r++) {
             float *o = out + p * AIOS__PANEL_ROWS + r;
             if (f->planes[0])
-                row_quant(f, panel, w->low ? w->low + p * w->low_bytes : NULL, r, a, o, ld_out);
+                row_quant(f, w, p, r, a, o, ld_out);
             else
                 row_float(f, panel, r, a, o, ld_out);
         }
