@@ -23,13 +23,13 @@ struct aios__sched {
     aios__gguf_session **jobs; /**< all turns */
     uint32_t n, cap;
     uint64_t n_passes;
-    int64_t pass_ns, row_ns; /**< of the last pass; of a row in wide ones */
+    int64_t pass_ns, row_ns; /**< of the last pass; of a row in wide ones; as all times here by the clock of the ctx */
     uint32_t max_wants;
     /* of the one who leads */
     aios__gguf_session *picks[AIOS__CHUNK];
     aios__row rows[AIOS__CHUNK];
     uint32_t n_picks, n_rows, n_wants;
-    int64_t since;           /**< by the clock of the ctx */
+    int64_t since;           /**< the pass began */
     float *logits;
     uint32_t n_logits;       /**< rows that fit */
     aios__candidate **rooms; /**< of each thread */
@@ -322,11 +322,9 @@ static bool pick(aios__sched *d)
 
 /* ---- a pass ----------------------------------------------------------------------------------------------------------- */
 
-static int64_t real_now(void)
+static int64_t now_ns(const aios__sched *d)
 {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+    return aios__now_ns(aios__ctx_env(d->net->ctx));
 }
 
 static bool is_cancelled(void *user)
@@ -382,10 +380,9 @@ static void compute_singly(aios__sched *d)
 static void compute(aios__sched *d)
 {
     aios_error err = AIOS_INIT(aios_error);
-    int64_t begin = real_now();
-    d->since = aios__now_ns(aios__ctx_env(d->net->ctx));
+    d->since = now_ns(d);
     int rc = eval(d, 0, d->n_picks, &err);
-    int64_t took = d->pass_ns = real_now() - begin;
+    int64_t took = d->pass_ns = now_ns(d) - d->since;
     if (!rc && d->n_rows >= MIN_CHUNK)
         d->row_ns = d->row_ns ? (3 * d->row_ns + took / d->n_rows) / 4 : took / d->n_rows;
     if (rc && rc != AIOS_ECANCELED && d->n_picks > 1) {
@@ -451,11 +448,19 @@ static bool expects(const aios__sched *d)
     return false;
 }
 
+/* The clock that a condition variable waits by, whatever that of the ctx says. */
+static struct timespec real_in(int64_t ns)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    ns += (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+    return (struct timespec){.tv_sec = (time_t)(ns / 1000000000), .tv_nsec = (long)(ns % 1000000000)};
+}
+
 /* Waits a little for turns of the last pass whose threads are about to bring them back. */
 static void gather(aios__sched *d)
 {
-    int64_t until = real_now() + (d->pass_ns / 8 < GATHER_NS ? d->pass_ns / 8 : GATHER_NS);
-    struct timespec ts = {.tv_sec = (time_t)(until / 1000000000), .tv_nsec = (long)(until % 1000000000)};
+    struct timespec ts = real_in(d->pass_ns / 8 < GATHER_NS ? d->pass_ns / 8 : GATHER_NS);
     int e = 0;
     d->gathering = true;
     while (expects(d) && e != ETIMEDOUT)
@@ -477,7 +482,7 @@ static void lead(aios__sched *d)
         compute(d);
         pthread_mutex_lock(&d->lock);
     }
-    int64_t now = real_now();
+    int64_t now = now_ns(d);
     for (uint32_t i = 0; i < d->n_picks; i++) {
         d->picks[i]->job.state = d->picks[i]->job.rc == AIOS_ECANCELED ? AIOS__JOB_READY : AIOS__JOB_DONE;
         d->picks[i]->job.done_at = now;
@@ -511,7 +516,7 @@ void aios__sched_go_on(aios__sched *d, aios__gguf_session *s)
     pthread_mutex_lock(&d->lock);
     s->job.state = AIOS__JOB_READY;
     s->job.waiting = false;
-    s->job.late = real_now() - s->job.done_at > GATHER_NS;
+    s->job.late = now_ns(d) - s->job.done_at > GATHER_NS;
     if (d->gathering)
         pthread_cond_signal(&d->gathered);
     pthread_mutex_unlock(&d->lock);

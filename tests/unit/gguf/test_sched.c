@@ -222,10 +222,47 @@ static void threads_that_step_their_own_sessions_share_passes(void **state)
     assert_true(count_passes() - before < N * S / 2);
 }
 
+/* A model whose time is this test's: each look at the clock finds it `step_ns` later. */
+typedef struct world {
+    aios_ctx *ctx;
+    aios_model *model;
+    _Atomic int64_t now;
+    int64_t step_ns;
+} world;
+
+static int64_t step_clock(void *user)
+{
+    world *w = user;
+    return atomic_fetch_add(&w->now, w->step_ns) + w->step_ns;
+}
+
+static void enter_world(world *w, int64_t step_ns)
+{
+    aios_env env = AIOS_INIT(aios_env);
+    aios_ctx_config cfg = AIOS_INIT(aios_ctx_config);
+    aios_error err = AIOS_INIT(aios_error);
+    *w = (world){.ctx = ctx, .model = model, .step_ns = step_ns};
+    env.user = w;
+    env.mono_ns = step_clock;
+    cfg.env = &env;
+    must(aios_ctx_new(&cfg, &ctx, &err), &err);
+    must(open_model(&err), &err);
+}
+
+static void leave_world(const world *w)
+{
+    aios_model_close(model);
+    aios_ctx_free(ctx);
+    ctx = w->ctx;
+    model = w->model;
+}
+
 /* Steps one session and tells in which order the prompts of the others are done. */
 static void a_higher_priority_goes_first_and_a_short_prompt_is_not_kept_waiting(void **state)
 {
     (void)state;
+    world w;
+    enter_world(&w, 0);
     aios_session *low = open_session(AIOS_DRIVER_CALLER), *high = open_session(AIOS_DRIVER_CALLER), *brief = open_session(AIOS_DRIVER_CALLER);
     reading r = {0};
     start(low, long_text, 2, 0);
@@ -247,6 +284,25 @@ static void a_higher_priority_goes_first_and_a_short_prompt_is_not_kept_waiting(
     aios_session_free(low);
     aios_session_free(high);
     aios_session_free(brief);
+    leave_world(&w);
+}
+
+static void a_slow_machine_computes_fewer_rows_of_a_prompt_at_a_time(void **state)
+{
+    (void)state;
+    world w;
+    enter_world(&w, 0);
+    const aios__gguf_model *m = model->self;
+    w.step_ns = 8 * (int64_t)20000000 * m->net->hp.n_layer; /* 256 rows take eight times as long as they should */
+    aios_session *s = open_session(AIOS_DRIVER_CALLER);
+    const aios_event *ev;
+    start(s, long_text, 1, 0);
+    assert_int_equal(aios_session_next(s, 0, &ev), AIOS_AGAIN);
+    assert_int_equal(inner(s)->turn.at, AIOS__CHUNK);
+    assert_int_equal(aios_session_next(s, 0, &ev), AIOS_AGAIN);
+    assert_int_equal(inner(s)->turn.at, AIOS__CHUNK + AIOS__CHUNK / 8);
+    aios_session_free(s);
+    leave_world(&w);
 }
 
 static void a_prompt_that_several_turns_begin_with_is_computed_once(void **state)
@@ -553,6 +609,7 @@ int main(void)
         cmocka_unit_test(the_driver_computes_its_sessions_together),
         cmocka_unit_test(threads_that_step_their_own_sessions_share_passes),
         cmocka_unit_test(a_higher_priority_goes_first_and_a_short_prompt_is_not_kept_waiting),
+        cmocka_unit_test(a_slow_machine_computes_fewer_rows_of_a_prompt_at_a_time),
         cmocka_unit_test(a_prompt_that_several_turns_begin_with_is_computed_once),
         cmocka_unit_test(guesses_follow_the_last_place_that_looked_the_same),
         cmocka_unit_test(a_draft_model_changes_nothing_but_the_number_of_passes),
