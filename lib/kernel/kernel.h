@@ -66,18 +66,17 @@ typedef void aios__gemm_fn(const aios__panels *w, uint32_t p0, uint32_t p1, cons
 typedef void aios__quantize_fn(const aios__act *a, uint32_t t0, uint32_t t1);
 
 /*
- * Bounds of the outputs of a split matrix from its high planes alone: an estimate +- `sigmas` times the spread that the low ones can
- * give it. n_tokens is at most AIOS__ACT_TILE.
+ * Upper bounds of the outputs of a split matrix from its high planes alone, that hold whatever the low ones are and however the sums
+ * of the product are rounded. n_tokens is at most AIOS__ACT_TILE.
  */
 typedef struct aios__bound {
     const aios__panels *w;
     const aios__act *a;
-    const float *energy; /**< [token][k / 32], of aios__bound_energy */
-    float sigmas;
-    float *upper;        /**< [token][panel]: no row of the panel is above it */
-    float *lower;        /**< [token]: raised to what some row of the panels surely has */
+    const float *reach; /**< [token][k / 32], of aios__bound_reach */
+    float *upper;       /**< [token][panel]: no finite output of the panel is above it */
 } aios__bound;
-void aios__bound_energy(const aios__act *a, float *energy);
+/** What low halves can add in a block whose scale is 1; false: the activations are too large for bounds. */
+bool aios__bound_reach(const aios__act *a, float *reach);
 /** Panels [p0, p1). */
 typedef void aios__bound_fn(const aios__bound *x, uint32_t p0, uint32_t p1);
 

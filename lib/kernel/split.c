@@ -6,6 +6,7 @@
 #include "kernel/split.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 void aios__panel_split(const uint8_t *panel, uint32_t cols, uint8_t *high, uint8_t *low)
 {
@@ -38,31 +39,36 @@ void aios__split_set(aios__panels *w)
 }
 
 /*
- * Low halves are near 0 .. 15 alike, variance 21.25 about 7.5, and their products with a token's codes add up as independent ones do.
- * A fifth more is for rows that are less even.
+ * A low half is at most 7.5 from the 7.5 of the estimate, so a block's is off by at most d * reach, where reach = 7.5 da sum |code|.
+ * Rounding: in a block's units d * reach, terms of the estimate add up to at most 48 and those of the product to 17.1, so 2 n + 3 and
+ * n + 3 roundings by 2^-24 are less than 1e-5 (n + 2). The last term is for what underflows.
  */
-void aios__bound_energy(const aios__act *a, float *energy)
+bool aios__bound_reach(const aios__act *a, float *reach)
 {
     uint32_t w = aios__act_width(a, 0), n_blocks = a->k / 32;
     const uint8_t *blk = aios__act_tile(a, 0);
+    const float most = 7.5f * (1 + 1e-5f * (float)(n_blocks + 2));
+    float all = 0;
     for (uint32_t b = 0; b < n_blocks; b++, blk += (size_t)w * AIOS__ACT_TOKEN) {
         for (uint32_t t = 0; t < w; t++) {
             int32_t sum = 0;
-            float da;
+            float da, *out = &reach[(size_t)t * n_blocks + b];
             for (uint32_t i = 0; i < 32; i++)
-                sum += (int8_t)blk[32 * t + i] * (int8_t)blk[32 * t + i];
+                sum += abs((int8_t)blk[32 * t + i]);
             memcpy(&da, blk + aios__act_at(w, t, AIOS__ACT_D), 4);
-            energy[(size_t)t * n_blocks + b] = 1.2f * 21.25f * da * da * (float)sum;
+            *out = most * da * (float)sum + 1e-30f;
+            all += *out;
         }
     }
+    return all < 1e30f; /* 48 times this and the largest scale still is a number */
 }
 
-/* Estimate and its spread for row r of the panel at `high`, token t. */
-static void bound_row(const aios__bound *x, const uint8_t *high, uint32_t r, uint32_t t, float *est, float *spread)
+/* The bound of row r of the panel at `high`, token t. */
+static float bound_row(const aios__bound *x, const uint8_t *high, uint32_t r, uint32_t t)
 {
     uint32_t w = aios__act_width(x->a, 0), n_blocks = x->a->k / 32;
     const uint8_t *blk = aios__act_tile(x->a, 0);
-    float sum = 0, var = 0;
+    float sum = 0, spread = 0;
     for (uint32_t b = 0; b < n_blocks; b++, high += AIOS__HIGH_SUB, blk += (size_t)w * AIOS__ACT_TOKEN) {
         int32_t dot = 0;
         uint16_t h;
@@ -75,10 +81,9 @@ static void bound_row(const aios__bound *x, const uint8_t *high, uint32_t r, uin
         float d = aios__f16_float(h);
         sum = fmaf((float)dot * da, 16 * d, sum);
         sum = fmaf(AIOS__HIGH_OFFSET * d, ds, sum);
-        var = fmaf(d * d, x->energy[(size_t)t * n_blocks + b], var);
+        spread = fmaf(fabsf(d), x->reach[(size_t)t * n_blocks + b], spread);
     }
-    *est = sum;
-    *spread = x->sigmas * sqrtf(var);
+    return isnan(sum + spread) ? INFINITY : sum + spread;
 }
 
 void aios__bound_ref(const aios__bound *x, uint32_t p0, uint32_t p1)
@@ -86,13 +91,10 @@ void aios__bound_ref(const aios__bound *x, uint32_t p0, uint32_t p1)
     const aios__panels *w = x->w;
     for (uint32_t p = p0; p < p1; p++) {
         for (uint32_t t = 0; t < x->a->n_tokens; t++) {
-            float *upper = &x->upper[(size_t)t * w->n_panels + p], est, spread;
+            float *upper = &x->upper[(size_t)t * w->n_panels + p];
             *upper = -INFINITY;
-            for (uint32_t r = 0; r < AIOS__PANEL_ROWS && p * AIOS__PANEL_ROWS + r < w->rows; r++) {
-                bound_row(x, w->data + p * w->panel_bytes, r, t, &est, &spread);
-                *upper = est + spread > *upper ? est + spread : *upper;
-                x->lower[t] = est - spread > x->lower[t] ? est - spread : x->lower[t];
-            }
+            for (uint32_t r = 0; r < AIOS__PANEL_ROWS && p * AIOS__PANEL_ROWS + r < w->rows; r++)
+                *upper = fmaxf(*upper, bound_row(x, w->data + p * w->panel_bytes, r, t));
         }
     }
 }

@@ -42,7 +42,7 @@ static void lay_out(const aios__net *net, aios__work *w, uint8_t *base, size_t *
     w->want = carve(base, at, n, u);
     w->runs[0].p = carve(base, at, n, sizeof(aios__run));
     w->runs[1].p = carve(base, at, n, sizeof(aios__run));
-    w->upper = carve(base, at, head->low ? (size_t)AIOS__ACT_TILE * head->n_panels : 0, f);
+    w->upper = carve(base, at, head->low ? (size_t)AIOS__BOUND_ROWS * head->n_panels : 0, f);
     w->next = carve(base, at, hp->n_layer, sizeof *w->next);
     w->done = carve(base, at, net->n_threads, sizeof *w->done);
     for (uint32_t t = 0; t < net->n_threads; t++) {
@@ -53,8 +53,8 @@ static void lay_out(const aios__net *net, aios__work *w, uint8_t *base, size_t *
         own.attn = carve(base, at, aios__attn_scratch(hp->head_dim), 1);
         own.best = carve(base, at, AIOS__CHUNK, sizeof *own.best);
         own.piece = carve(base, at, AIOS__HEAD_FLOATS, f);
-        own.energy = carve(base, at, head->low ? (size_t)AIOS__ACT_TILE * head->cols / 32 : 0, f);
-        own.lower = carve(base, at, AIOS__ACT_TILE, f);
+        own.reach = carve(base, at, head->low ? (size_t)AIOS__BOUND_ROWS * head->cols / 32 : 0, f);
+        own.least = carve(base, at, AIOS__BOUND_ROWS, f);
         *at += 4096; /* so that threads do not share lines or prefetch each other's */
         if (base)
             w->own[t] = own;

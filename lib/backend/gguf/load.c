@@ -59,7 +59,7 @@ static int add_size(items *list, item *it, aios_error *err)
 
 /*
  * The head, whose largest row alone is often wanted, is the one matrix worth splitting (a tied embedding is the head), if it is large:
- * of 262144 and 151936 rows one in thousands can be the largest, of 49152 every thirtieth, so that most panels have one.
+ * of 262144 and 151936 rows so few can be the largest that one panel in ten or twenty has one, of 49152 rows most have.
  */
 enum { SPLIT_FROM = 65536 };
 

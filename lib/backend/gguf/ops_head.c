@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The head: logits of the rows that want them, or only the token with the largest one, for which no row of logits is written and,
- * if the matrix is split into planes, the low plane is read only where the largest may be. What is left out lies SIGMAS of its
- * spread below; a normal error that large comes once in 1e15 rows.
+ * if the matrix is split into planes, the low plane is read only where the largest may be: what is left out cannot be it.
  */
 #include <math.h>
 
 #include "backend/gguf/work.h"
 
-#define SIGMAS 8.0f
-/* Where more than 1 / WORTH_PART of the panels had to be read whole, bounds are not tried for REST_PASSES passes. */
-enum { WORTH_PART = 3, REST_PASSES = 64 };
+/* Where more than 1 / WORTH_PART of the panels had to be read whole, bounds rest for a pass, and each time in a row for twice as many. */
+enum { WORTH_PART = 3, REST_MAX = 64 };
 
 static aios__panels view(const aios__panels *w, uint32_t p0, uint32_t p1)
 {
@@ -49,20 +47,22 @@ static void forget_best(const aios__exec *x)
         x->own->best[i] = (aios__best){.value = -INFINITY, .id = -1};
 }
 
+static void take(aios__best *best, float value, int32_t id)
+{
+    if (value < INFINITY && (value > best->value || (value == best->value && id < best->id)))
+        *best = (aios__best){.value = value, .id = id};
+}
+
 /* Takes n logits from token `first` on into account; only finite ones can win, of equals the first. */
 static void take_best(const aios__exec *x, aios__best *best, const float *logits, uint32_t n, uint32_t first)
 {
     uint32_t top = x->k->argmax(logits, n);
-    if (!(logits[top] > best->value))
-        return;
     if (logits[top] < INFINITY) {
-        *best = (aios__best){.value = logits[top], .id = (int32_t)(first + top)};
+        take(best, logits[top], (int32_t)(first + top));
         return;
     }
-    for (uint32_t i = 0; i < n; i++) {
-        if (logits[i] > best->value && logits[i] < INFINITY)
-            *best = (aios__best){.value = logits[i], .id = (int32_t)(first + i)};
-    }
+    for (uint32_t i = 0; i < n; i++)
+        take(best, logits[i], (int32_t)(first + i));
 }
 
 /* Threads have the rows of the head in their order. */
@@ -103,59 +103,73 @@ static void head_by_pieces(const aios__exec *x, const aios__panels *w, uint32_t 
 
 /* ---- by bounds ----------------------------------------------------------------------------------------------------- */
 
+/* For few rows: of more the union is most of the panels. */
 static bool has_bounds(const aios__exec *x, const aios__panels *w)
 {
-    bool all = w->low && x->k->bound && x->n <= AIOS__ACT_TILE && !(x->net->hp.logit_softcap > 0) && !x->net->work->bound_rest;
+    bool all = w->low && x->k->bound && x->n <= AIOS__BOUND_ROWS && !(x->net->hp.logit_softcap > 0) && !x->net->work->bound_rest;
     for (uint32_t i = 0; i < x->n; i++)
         all = all && wanted(x, i)->best;
-    return all;
+    return all && aios__bound_reach(&x->act, x->own->reach);
 }
 
-static void set_bounds(const aios__exec *x, const aios__panels *w, uint32_t p0, uint32_t p1)
+/* Panel p, whole, for all rows: it need not be looked at again. */
+static void read_panel(const aios__exec *x, const aios__panels *w, uint32_t p)
 {
-    aios__work *work = x->net->work;
-    aios__bound b = {.w = w, .a = &x->act, .energy = x->own->energy, .sigmas = SIGMAS, .upper = work->upper, .lower = x->own->lower};
-    for (uint32_t i = 0; i < x->n; i++)
-        b.lower[i] = -INFINITY;
-    aios__bound_energy(&x->act, x->own->energy);
-    x->k->bound(&b, p0, p1);
-    aios__pool_barrier(x->pool, x->tid);
-}
-
-static float surely(const aios__exec *x, uint32_t i)
-{
-    float most = -INFINITY;
-    for (uint32_t t = 0; t < x->n_threads; t++) {
-        float v = x->net->work->own[t].lower[i];
-        most = v > most ? v : most;
+    uint32_t n = view(w, p, p + 1).rows;
+    multiply(x, w, p, p + 1, x->own->piece, AIOS__PANEL_ROWS);
+    for (uint32_t i = 0; i < x->n; i++) {
+        take_best(x, &x->own->best[i], x->own->piece + (size_t)i * AIOS__PANEL_ROWS, n, p * AIOS__PANEL_ROWS);
+        x->net->work->upper[(size_t)i * w->n_panels + p] = -INFINITY;
     }
-    return most;
 }
 
-/* A row looks only at panels that it needs itself, so that its token does not depend on those beside it. */
+/* Each row's panel of the highest bound is read first; *least is the largest logit found in those of all threads. */
+static void read_highest(const aios__exec *x, const aios__panels *w, uint32_t p0, uint32_t p1, float *least)
+{
+    for (uint32_t i = 0; i < x->n && p0 < p1; i++) {
+        const float *upper = x->net->work->upper + (size_t)i * w->n_panels;
+        read_panel(x, w, p0 + x->k->argmax(upper + p0, p1 - p0));
+    }
+    for (uint32_t i = 0; i < x->n; i++)
+        x->own->least[i] = x->own->best[i].value;
+    aios__pool_barrier(x->pool, x->tid);
+    for (uint32_t i = 0; i < x->n; i++) {
+        least[i] = -INFINITY;
+        for (uint32_t t = 0; t < x->n_threads; t++)
+            least[i] = fmaxf(least[i], x->net->work->own[t].least[i]);
+    }
+}
+
+static bool may_win(const aios__exec *x, uint32_t n_panels, uint32_t p, const float *least)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < x->n; i++)
+        any = any || !(x->net->work->upper[(size_t)i * n_panels + p] < fmaxf(least[i], x->own->best[i].value));
+    return any;
+}
+
+static void rest(aios__work *w, bool needed)
+{
+    uint32_t twice = w->bound_patience < REST_MAX / 2 ? 2 * w->bound_patience : REST_MAX;
+    w->bound_patience = !needed ? 0 : twice ? twice : 1;
+    w->bound_rest = w->bound_patience;
+}
+
 static void head_by_bounds(const aios__exec *x, const aios__panels *w, uint32_t p0, uint32_t p1)
 {
-    float least[AIOS__ACT_TILE];
-    const float *upper = x->net->work->upper;
+    float least[AIOS__BOUND_ROWS];
+    const aios__bound b = {.w = w, .a = &x->act, .reach = x->own->reach, .upper = x->net->work->upper};
     uint32_t n_read = 0;
-    set_bounds(x, w, p0, p1);
-    for (uint32_t i = 0; i < x->n; i++)
-        least[i] = surely(x, i);
+    x->k->bound(&b, p0, p1);
+    read_highest(x, w, p0, p1, least);
     for (uint32_t p = p0; p < p1; p++) {
-        bool any = false;
-        for (uint32_t i = 0; i < x->n; i++)
-            any = any || !(upper[(size_t)i * w->n_panels + p] < least[i]);
-        if (!any)
+        if (!may_win(x, w->n_panels, p, least))
             continue;
         n_read++;
-        multiply(x, w, p, p + 1, x->own->piece, AIOS__PANEL_ROWS);
-        for (uint32_t i = 0; i < x->n; i++) {
-            if (!(upper[(size_t)i * w->n_panels + p] < least[i]))
-                take_best(x, &x->own->best[i], x->own->piece + (size_t)i * AIOS__PANEL_ROWS, view(w, p, p + 1).rows, p * AIOS__PANEL_ROWS);
-        }
+        read_panel(x, w, p);
     }
-    if (!x->tid && n_read > (p1 - p0) / WORTH_PART)
-        x->net->work->bound_rest = REST_PASSES;
+    if (!x->tid)
+        rest(x->net->work, n_read > (p1 - p0) / WORTH_PART);
 }
 
 void aios__op_logits(aios__exec *x)

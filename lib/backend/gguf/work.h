@@ -24,7 +24,7 @@ typedef struct aios__best {
     int32_t id;
 } aios__best;
 
-enum { AIOS__HEAD_FLOATS = 16 * AIOS__CHUNK };
+enum { AIOS__HEAD_FLOATS = 16 * AIOS__CHUNK, AIOS__BOUND_ROWS = 4 };
 
 typedef struct aios__own {
     float *h, *norm;       /**< AIOS__NARROW rows */
@@ -33,7 +33,7 @@ typedef struct aios__own {
     const void **pages;    /**< of one attention; grown to the longest cache */
     aios__best *best;      /**< AIOS__CHUNK, of the head's rows that this thread has */
     float *piece;          /**< AIOS__HEAD_FLOATS logits */
-    float *energy, *lower; /**< of bounds, AIOS__ACT_TILE rows */
+    float *reach, *least;  /**< of bounds, AIOS__BOUND_ROWS rows */
 } aios__own;
 
 typedef struct aios__work {
@@ -50,8 +50,9 @@ typedef struct aios__work {
     size_t parts_ld;       /**< floats from one thread's to the next */
     _Atomic uint32_t *done; /**< per thread: segments in its parts */
     aios__own *own;        /**< n_threads */
-    float *upper;          /**< bounds of a split head: AIOS__ACT_TILE x its panels */
+    float *upper;          /**< bounds of a split head: AIOS__BOUND_ROWS x its panels */
     uint32_t bound_rest;   /**< passes until bounds are tried again */
+    uint32_t bound_patience; /**< of the last rest */
     aios__batch batch;
     _Atomic uint32_t stop_at; /**< layer in front of which all threads leave the pass; 0: none */
 } aios__work;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Split matrices: the 8-bit GEMM over two planes; bounds as by the 4-bit GEMM, with the spread of what was not read beside each sum. */
+/* Split matrices: the 8-bit GEMM over two planes; bounds as by the 4-bit GEMM, with what was not read beside each sum. */
 #include <math.h>
 
 #include "kernel/split.h"
@@ -24,18 +24,17 @@ AIOS__UNROLL(4)
     }
 }
 
-/* The sums of n tokens from t on are in sum and var: into upper and lower. */
-AIOS__INLINE void keep_bounds(const aios__bound *x, uint32_t p, uint32_t t, const int n, const __m512 *sum, const __m512 *var)
+/* Bounds of n tokens from t on: a sum that is none has none. */
+AIOS__INLINE void keep_bounds(const aios__bound *x, uint32_t p, uint32_t t, const int n, const __m512 *sum, const __m512 *spread)
 {
     const __m512 none = _mm512_set1_ps(-INFINITY);
     uint32_t left = x->w->rows - p * AIOS__PANEL_ROWS;
     const __mmask16 rows = (__mmask16)(left >= 16 ? 0xffff : (1u << left) - 1);
 AIOS__UNROLL(4)
     for (int u = 0; u < n; u++) {
-        const __m512 spread = _mm512_mul_ps(_mm512_sqrt_ps(var[u]), _mm512_set1_ps(x->sigmas));
-        float low = hmax16(_mm512_mask_sub_ps(none, rows, sum[u], spread)), *lower = &x->lower[t + (uint32_t)u];
-        x->upper[(size_t)(t + (uint32_t)u) * x->w->n_panels + p] = hmax16(_mm512_mask_add_ps(none, rows, sum[u], spread));
-        *lower = low > *lower ? low : *lower;
+        __m512 most = _mm512_mask_add_ps(none, rows, sum[u], spread[u]);
+        most = _mm512_mask_mov_ps(most, _mm512_cmp_ps_mask(most, most, _CMP_UNORD_Q), _mm512_set1_ps(INFINITY));
+        x->upper[(size_t)(t + (uint32_t)u) * x->w->n_panels + p] = hmax16(most);
     }
 }
 
@@ -45,16 +44,16 @@ AIOS__INLINE void bound_tokens(const aios__bound *x, uint32_t p, uint32_t t, con
     const fmt f = FMT_Q4_0;
     const uint32_t width = aios__act_width(x->a, 0), n_blocks = x->a->k / 32;
     const uint8_t *w = x->w->data + p * x->w->panel_bytes, *a = aios__act_tile(x->a, 0);
-    __m512 sum[4], var[4];
+    __m512 sum[4], spread[4];
 AIOS__UNROLL(4)
     for (int u = 0; u < n; u++)
-        sum[u] = var[u] = _mm512_setzero_ps();
+        sum[u] = spread[u] = _mm512_setzero_ps();
     for (uint32_t b = 0; b < n_blocks; b++, w += AIOS__HIGH_SUB, a += (size_t)width * AIOS__ACT_TOKEN) {
         __m512i c[16], v[4];
         prefetch(f, w + pf);
         unpack(f, w, c);
         const __m512 d = halves16(w + 256), d16 = _mm512_mul_ps(d, _mm512_set1_ps(16)), m = _mm512_mul_ps(d, _mm512_set1_ps(AIOS__HIGH_OFFSET));
-        const __m512 dd = _mm512_mul_ps(d, d);
+        const __m512 size = _mm512_abs_ps(d);
         const uint8_t *q = base(a + 32 * t), *da = base(a + aios__act_at(width, t, AIOS__ACT_D)), *ds = base(a + aios__act_at(width, t, AIOS__ACT_DS));
 AIOS__UNROLL(4)
         for (int u = 0; u < n; u++)
@@ -64,10 +63,10 @@ AIOS__UNROLL(4)
         for (int u = 0; u < n; u++) {
             sum[u] = _mm512_fmadd_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(v[u]), single512(da + 4 * u)), d16, sum[u]);
             sum[u] = _mm512_fmadd_ps(m, single512(ds + 4 * u), sum[u]);
-            var[u] = _mm512_fmadd_ps(dd, _mm512_set1_ps(x->energy[(size_t)(t + (uint32_t)u) * n_blocks + b]), var[u]);
+            spread[u] = _mm512_fmadd_ps(size, _mm512_set1_ps(x->reach[(size_t)(t + (uint32_t)u) * n_blocks + b]), spread[u]);
         }
     }
-    keep_bounds(x, p, t, n, sum, var);
+    keep_bounds(x, p, t, n, sum, spread);
 }
 
 static void bound(const aios__bound *x, uint32_t p0, uint32_t p1)

@@ -256,7 +256,7 @@ static void compare_best(loaded *l, uint32_t n, uint32_t each)
 static void the_largest_alone_is_that_of_all_logits(void **state)
 {
     (void)state;
-    static const uint32_t counts[] = {1, 3, 16, 24}, vocabs[] = {0, 65537};
+    static const uint32_t counts[] = {1, 4, 5, 24}, vocabs[] = {0, 65537};
     for (size_t a = 0; a < AIOS__ARRAY_LEN(archs); a++) {
         for (uint32_t i = 0; i < 2 * AIOS__ARRAY_LEN(counts); i++) {
             loaded l = {.make = {.arch = archs[a], .dtype = 8, .n_vocab = vocabs[i % 2], .tied = i % 3 == 0}};
