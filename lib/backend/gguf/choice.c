@@ -293,29 +293,37 @@ int aios__turn_look_ahead(aios__gguf_session *s, aios_error *err)
     return AIOS_AGAIN;
 }
 
-static void ban(const aios__gguf_session *s, float *logits, int32_t id)
+static void ban(aios__gguf_session *s, int32_t id)
 {
-    if (id >= 0 && (uint32_t)id < s->model->net->hp.n_vocab)
-        logits[id] = -INFINITY;
+    aios__bans *bans = &s->turn.bans;
+    if (id >= 0 && (uint32_t)id < s->model->net->hp.n_vocab && bans->n < AIOS__BANS_MAX)
+        bans->ids[bans->n++] = id;
+}
+
+void aios__turn_set_bans(aios__gguf_session *s)
+{
+    _Static_assert(VOCAB_MAX_ENDS + 1 <= AIOS__BANS_MAX, "all ends and an opener");
+    const aios__vocab *v = s->model->vocab;
+    s->turn.bans.n = 0;
+    for (uint32_t i = 0; s->turn.ignore_end && i < v->n_ends; i++)
+        ban(s, v->ends[i]);
+    if (s->turn.reply.cut_calls)
+        ban(s, s->model->tags[0]);
 }
 
 bool aios__turn_wants_largest(const aios__gguf_session *s)
 {
-    const aios__turn *t = &s->turn;
-    return aios__sampler_is_plain(t->sampler) && !aios__turn_constrained(t) && !t->ignore_end && !t->reply.cut_calls;
+    return aios__sampler_is_plain(s->turn.sampler) && !aios__turn_constrained(&s->turn);
 }
 
 int aios__turn_choose(aios__gguf_session *s, float *logits, aios__candidate *room, int32_t *id, aios_error *err)
 {
     aios__turn *t = &s->turn;
     const aios__vocab *v = s->model->vocab;
-    for (uint32_t i = 0; i < v->n_ends; i++) {
-        if (t->ignore_end)
-            ban(s, logits, v->ends[i]);
-        else if (aios__turn_constrained(t) && complete(t))
-            s->bits[(uint32_t)v->ends[i] / 32] |= 1u << ((uint32_t)v->ends[i] % 32);
-    }
-    if (t->reply.cut_calls)
-        ban(s, logits, s->model->tags[0]);
+    bool may_end = !t->ignore_end && aios__turn_constrained(t) && complete(t);
+    for (uint32_t i = 0; may_end && i < v->n_ends; i++)
+        s->bits[(uint32_t)v->ends[i] / 32] |= 1u << ((uint32_t)v->ends[i] % 32);
+    for (uint32_t i = 0; i < t->bans.n; i++)
+        logits[t->bans.ids[i]] = -INFINITY;
     return aios__sampler_pick(t->sampler, logits, aios__turn_constrained(t) ? s->bits : NULL, room, id, err);
 }

@@ -43,50 +43,34 @@ int aios__draft_model_fork(const aios__draft_model *d, aios__draft_model **out, 
     return rc ? rc : aios__kv_fork(d->kv, &(*out)->kv, err);
 }
 
-void aios__draft_model_rest(aios__draft_model *d)
-{
-    if (!d)
-        return;
-    aios__free(d->model->heap, d->logits);
-    d->logits = NULL;
-}
-
 void aios__draft_model_free(aios__draft_model *d)
 {
     if (!d)
         return;
-    aios__draft_model_rest(d);
     aios__kv_free(d->kv);
     aios__free(d->model->heap, d);
 }
 
-/* Reads ids that it has not, and looks for a cancel between chunks. False if it cannot. */
-static bool read_on(aios__draft_model *d, const int32_t *ids, uint32_t n, const _Atomic int *cancel)
+/* Reads ids that it has not, looks for a cancel between chunks, and says what follows. False if it cannot. */
+static bool read_on(aios__draft_model *d, const aios__guess_args *args, int32_t *id)
 {
-    while (d->kv->n < n) {
-        uint32_t m = n - d->kv->n < AIOS__CHUNK ? n - d->kv->n : AIOS__CHUNK;
-        bool last = d->kv->n + m == n;
-        if (atomic_load(cancel) || aios__kv_eval(d->kv, ids + d->kv->n, m, last ? d->logits : NULL, last, NULL))
+    while (d->kv->n < args->n) {
+        uint32_t at = d->kv->n, m = args->n - at < AIOS__CHUNK ? args->n - at : AIOS__CHUNK;
+        if (atomic_load(args->cancel))
+            return false;
+        if (at + m < args->n ? aios__kv_eval(d->kv, args->ids + at, m, NULL, 0, NULL) : aios__kv_largest(d->kv, args->ids + at, m, args->bans, id, NULL))
             return false;
     }
     return true;
 }
 
-uint32_t aios__draft_model_guess(aios__draft_model *d, const int32_t *ids, uint32_t n, int32_t *out, uint32_t max, const _Atomic int *cancel)
+uint32_t aios__draft_model_guess(aios__draft_model *d, const aios__guess_args *args, int32_t *out)
 {
-    uint32_t n_vocab = d->model->net->hp.n_vocab, i = 0;
-    if (!n || !max || n + max > d->kv->n_ctx)
+    uint32_t i = 0;
+    if (!args->n || !args->max || args->n + args->max > d->kv->n_ctx)
         return 0;
-    if (!d->logits)
-        d->logits = aios__alloc_array(d->model->heap, AIOS_MEM_SCRATCH, n_vocab, sizeof *d->logits, NULL);
-    if (!d->logits)
-        return 0;
-    aios__kv_resume(d->kv, ids, n - 1);
-    for (bool ok = read_on(d, ids, n, cancel); ok && i < max; i++) {
-        out[i] = aios__largest_logit(d->model->net->k, d->logits, n_vocab);
-        if (out[i] < 0)
-            break;
-        ok = i + 1 < max && !aios__kv_eval(d->kv, &out[i], 1, d->logits, 1, NULL);
-    }
+    aios__kv_resume(d->kv, args->ids, args->n - 1);
+    for (bool ok = read_on(d, args, &out[0]); ok; ok = i < args->max && !aios__kv_largest(d->kv, &out[i - 1], 1, args->bans, &out[i], NULL))
+        i++;
     return i;
 }

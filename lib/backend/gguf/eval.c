@@ -238,7 +238,14 @@ int aios__net_eval(aios__net *net, const aios__row *rows, uint32_t n, float *log
     return aios__net_pass(net, &b, err);
 }
 
-static int eval_chunks(aios__kv *kv, const int32_t *ids, uint32_t n, float *logits, uint32_t n_rows, float *hidden, aios_error *err)
+/* What the last n_rows of the ids give. */
+typedef struct outputs {
+    uint32_t n_rows;
+    float *logits, *hidden;
+    const aios__row *last; /* its best and bans; NULL: none */
+} outputs;
+
+static int eval_chunks(aios__kv *kv, const int32_t *ids, uint32_t n, outputs to, aios_error *err)
 {
     aios__row rows[AIOS__CHUNK];
     uint32_t begin = kv->n, n_vocab = kv->net->hp.n_vocab;
@@ -251,17 +258,19 @@ static int eval_chunks(aios__kv *kv, const int32_t *ids, uint32_t n, float *logi
     for (uint32_t done = 0; !rc && done < n;) {
         uint32_t m = n - done < AIOS__CHUNK ? n - done : AIOS__CHUNK, n_want = 0;
         for (uint32_t i = 0; i < m; i++) {
-            rows[i] = (aios__row){.kv = kv, .pos = kv->n + i, .id = ids[done + i], .want = done + i + n_rows >= n};
+            rows[i] = (aios__row){.kv = kv, .pos = kv->n + i, .id = ids[done + i], .want = done + i + to.n_rows >= n};
+            rows[i].best = to.last && rows[i].want ? to.last->best : NULL;
+            rows[i].bans = to.last ? to.last->bans : NULL;
             n_want += rows[i].want;
             kv->ids[kv->n + i] = ids[done + i];
         }
-        rc = aios__net_eval(kv->net, rows, m, logits, hidden, err);
+        rc = aios__net_eval(kv->net, rows, m, to.logits, to.hidden, err);
         if (rc)
             break;
-        if (logits)
-            logits += (size_t)n_want * n_vocab;
-        if (hidden)
-            hidden += (size_t)n_want * kv->net->hp.n_embd;
+        if (to.logits)
+            to.logits += (size_t)n_want * n_vocab;
+        if (to.hidden)
+            to.hidden += (size_t)n_want * kv->net->hp.n_embd;
         kv->n += m;
         done += m;
     }
@@ -272,10 +281,16 @@ static int eval_chunks(aios__kv *kv, const int32_t *ids, uint32_t n, float *logi
 
 int aios__kv_eval(aios__kv *kv, const int32_t *ids, uint32_t n, float *logits, uint32_t n_rows, aios_error *err)
 {
-    return eval_chunks(kv, ids, n, logits, n_rows, NULL, err);
+    return eval_chunks(kv, ids, n, (outputs){.n_rows = n_rows, .logits = logits}, err);
+}
+
+int aios__kv_largest(aios__kv *kv, const int32_t *ids, uint32_t n, const aios__bans *bans, int32_t *id, aios_error *err)
+{
+    const aios__row last = {.best = id, .bans = bans};
+    return eval_chunks(kv, ids, n, (outputs){.n_rows = 1, .last = &last}, err);
 }
 
 int aios__kv_hidden(aios__kv *kv, const int32_t *ids, uint32_t n, float *out, aios_error *err)
 {
-    return eval_chunks(kv, ids, n, NULL, n, out, err);
+    return eval_chunks(kv, ids, n, (outputs){.n_rows = n, .hidden = out}, err);
 }

@@ -138,17 +138,21 @@ void aios__draft_score(aios__draft *d, uint32_t n);
 typedef struct aios__draft_model {
     const struct aios__gguf_model *model;
     aios__kv *kv;   /**< what it has read of the session's text */
-    float *logits;  /**< one row, while a turn runs */
 } aios__draft_model;
 
 /** EINVAL if the draft model is of another backend or its tokens are not those of m. */
 int aios__draft_model_open(const aios__gguf_model *m, const aios_model *draft, uint32_t n_ctx, aios__draft_model **out, aios_error *err);
 int aios__draft_model_fork(const aios__draft_model *d, aios__draft_model **out, aios_error *err);
 void aios__draft_model_free(aios__draft_model *d);
-/** Gives back what only a turn needs. */
-void aios__draft_model_rest(aios__draft_model *d);
+/** What is guessed behind, and what stops or restrains it. */
+typedef struct aios__guess_args {
+    const int32_t *ids;
+    uint32_t n, max;
+    const aios__bans *bans;
+    const _Atomic int *cancel;
+} aios__guess_args;
 /** Guesses up to max tokens behind n ids; 0 if it cannot, or *cancel is set. */
-uint32_t aios__draft_model_guess(aios__draft_model *d, const int32_t *ids, uint32_t n, int32_t *out, uint32_t max, const _Atomic int *cancel);
+uint32_t aios__draft_model_guess(aios__draft_model *d, const aios__guess_args *args, int32_t *out);
 
 /* ---- turn.c, choice.c --------------------------------------------------------------------------------------------- */
 
@@ -162,6 +166,7 @@ typedef struct aios__turn {
     uint32_t n_input, n_cached, n_max, n_out, n_think, max_think;
     uint32_t text_at;             /**< position in the cache where the text begins */
     bool ignore_end;
+    aios__bans bans;              /**< whatever is chosen, not these */
     bool replies;                 /**< the prompt was computed before this pass */
     bool rewound;                 /**< the cache was cut */
     bool largest;                 /**< this pass tells only the token of the largest logit of each wanted row, in best */
@@ -224,9 +229,11 @@ int aios__turn_take(aios__gguf_session *s, int32_t id, aios_error *err);
  * are the only ones allowed, the end of a complete reply that cannot go on. Leaves the mask of the next choice.
  */
 int aios__turn_look_ahead(aios__gguf_session *s, aios_error *err);
-/** Chooses the next token; logits are changed. */
-/** Only the largest logit matters: nothing is drawn, weighed or forbidden. */
+/** Sets turn.bans. */
+void aios__turn_set_bans(aios__gguf_session *s);
+/** Only the largest logit matters, save of what is banned: nothing is drawn or weighed, and no grammar holds. */
 bool aios__turn_wants_largest(const aios__gguf_session *s);
+/** Chooses the next token; logits are changed. */
 int aios__turn_choose(aios__gguf_session *s, float *logits, aios__candidate *room, int32_t *id, aios_error *err);
 
 /* ---- inspect.c ---------------------------------------------------------------------------------------------------- */

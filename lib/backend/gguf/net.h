@@ -83,6 +83,13 @@ static inline void *aios__kv_page(const aios__kv *kv, uint32_t il, uint32_t head
 
 /* ---- eval.c ----------------------------------------------------------------------------------------------------- */
 
+/** Ids that are not chosen. */
+enum { AIOS__BANS_MAX = 65 };
+typedef struct aios__bans {
+    int32_t ids[AIOS__BANS_MAX];
+    uint32_t n;
+} aios__bans;
+
 /** One token of a batch: its place in a cache, and whether its logits are wanted. */
 typedef struct aios__row {
     aios__kv *kv;
@@ -90,6 +97,7 @@ typedef struct aios__row {
     int32_t id;
     bool want;
     int32_t *best; /**< wanted, and this set: only the token of the largest logit, here; its row of logits is left as it is */
+    const aios__bans *bans; /**< of that token; NULL: none */
 } aios__row;
 
 /** One forward pass over at most AIOS__CHUNK rows; room was reserved. Rows of one cache stand together and in order. */
@@ -112,6 +120,8 @@ int aios__net_eval(aios__net *net, const aios__row *rows, uint32_t n, float *log
  * Appends n ids to a cache, logits of the last n_rows (0: none). On failure the cache is as before.
  */
 int aios__kv_eval(aios__kv *kv, const int32_t *ids, uint32_t n, float *logits, uint32_t n_rows, aios_error *err);
+/** Appends n ids, and the token with the largest of the last one's logits, of those that bans (NULL: none) leave. */
+int aios__kv_largest(aios__kv *kv, const int32_t *ids, uint32_t n, const aios__bans *bans, int32_t *id, aios_error *err);
 /** Final normed hidden states of at most AIOS__CHUNK ids appended to a cache: n x n_embd floats. */
 int aios__kv_hidden(aios__kv *kv, const int32_t *ids, uint32_t n, float *out, aios_error *err);
 

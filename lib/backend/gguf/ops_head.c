@@ -53,16 +53,26 @@ static void take(aios__best *best, float value, int32_t id)
         *best = (aios__best){.value = value, .id = id};
 }
 
-/* Takes n logits from token `first` on into account; only finite ones can win, of equals the first. */
-static void take_best(const aios__exec *x, aios__best *best, const float *logits, uint32_t n, uint32_t first)
+static uint32_t count_bans(const aios__row *row)
 {
+    return row->bans ? row->bans->n : 0;
+}
+
+/* Takes n logits of row i from token `first` on into account; only finite ones can win, of equals the first. */
+static void take_best(const aios__exec *x, uint32_t i, float *logits, uint32_t n, uint32_t first)
+{
+    aios__best *best = &x->own->best[i];
+    const aios__row *row = wanted(x, i);
+    for (uint32_t b = 0; b < count_bans(row); b++)
+        if ((uint32_t)row->bans->ids[b] - first < n)
+            logits[(uint32_t)row->bans->ids[b] - first] = -INFINITY;
     uint32_t top = x->k->argmax(logits, n);
     if (logits[top] < INFINITY) {
         take(best, logits[top], (int32_t)(first + top));
         return;
     }
-    for (uint32_t i = 0; i < n; i++)
-        take(best, logits[i], (int32_t)(first + i));
+    for (uint32_t r = 0; r < n; r++)
+        take(best, logits[r], (int32_t)(first + r));
 }
 
 /* Threads have the rows of the head in their order. */
@@ -94,7 +104,7 @@ static void head_by_pieces(const aios__exec *x, const aios__panels *w, uint32_t 
             float *row = x->own->piece + (size_t)i * ld;
             cap(x, row, n);
             if (wanted(x, i)->best)
-                take_best(x, &x->own->best[i], row, n, first);
+                take_best(x, i, row, n, first);
             else
                 memcpy(x->batch->logits + (size_t)i * w->rows + first, row, n * sizeof(float));
         }
@@ -118,17 +128,32 @@ static void read_panel(const aios__exec *x, const aios__panels *w, uint32_t p)
     uint32_t n = view(w, p, p + 1).rows;
     multiply(x, w, p, p + 1, x->own->piece, AIOS__PANEL_ROWS);
     for (uint32_t i = 0; i < x->n; i++) {
-        take_best(x, &x->own->best[i], x->own->piece + (size_t)i * AIOS__PANEL_ROWS, n, p * AIOS__PANEL_ROWS);
+        take_best(x, i, x->own->piece + (size_t)i * AIOS__PANEL_ROWS, n, p * AIOS__PANEL_ROWS);
         x->net->work->upper[(size_t)i * w->n_panels + p] = -INFINITY;
     }
 }
 
-/* Each row's panel of the highest bound is read first; *least is the largest logit found in those of all threads. */
+static bool has_ban(const aios__row *row, uint32_t p)
+{
+    bool any = false;
+    for (uint32_t b = 0; b < count_bans(row); b++)
+        any = any || (uint32_t)row->bans->ids[b] / AIOS__PANEL_ROWS == p;
+    return any;
+}
+
+/*
+ * Each row's panel of the highest bound is read first, and if that may be due to what is banned, the next; *least is the largest logit
+ * found by all threads.
+ */
 static void read_highest(const aios__exec *x, const aios__panels *w, uint32_t p0, uint32_t p1, float *least)
 {
     for (uint32_t i = 0; i < x->n && p0 < p1; i++) {
         const float *upper = x->net->work->upper + (size_t)i * w->n_panels;
-        read_panel(x, w, p0 + x->k->argmax(upper + p0, p1 - p0));
+        uint32_t p, n = 0;
+        do {
+            p = p0 + x->k->argmax(upper + p0, p1 - p0);
+            read_panel(x, w, p);
+        } while (has_ban(wanted(x, i), p) && n++ < count_bans(wanted(x, i)));
     }
     for (uint32_t i = 0; i < x->n; i++)
         x->own->least[i] = x->own->best[i].value;

@@ -121,6 +121,7 @@ int aios__gguf_turn_start(aios__gguf_session *s, const aios_request *req, aios_e
     t->n_max = req->max_tokens && req->max_tokens < room ? req->max_tokens : room;
     t->max_think = req->max_reasoning;
     t->ignore_end = req->flags & AIOS_REQUEST_IGNORE_EOS;
+    aios__turn_set_bans(s);
     t->text_at = t->prompt.n;
     rc = rc ? rc : aios__sched_add(s->model->sched, s, req->priority, err);
     if (rc)
@@ -162,7 +163,6 @@ void aios__gguf_turn_end(aios__gguf_session *s)
     aios_grammar_free(t->call_grammar);
     aios__reply_free(&t->reply);
     aios__outbox_free(&t->out);
-    aios__draft_model_rest(s->guesser);
     aios__free(s->model->heap, s->bits);
     s->bits = NULL;
     memset(t, 0, sizeof *t);
@@ -275,7 +275,8 @@ void aios__turn_guess(aios__gguf_session *s, uint32_t max)
         return;
     uint32_t n = count_rows(t);
     write_ids(s, n);
-    t->draft.n_ids = aios__draft_model_guess(s->guesser, s->kv->ids, s->kv->n + n, t->draft.ids, count_drafts(s, n, max), &s->cancel);
+    const aios__guess_args args = {.ids = s->kv->ids, .n = s->kv->n + n, .max = count_drafts(s, n, max), .bans = &t->bans, .cancel = &s->cancel};
+    t->draft.n_ids = aios__draft_model_guess(s->guesser, &args, t->draft.ids);
 }
 
 /* Guesses behind n sure rows. */
@@ -303,8 +304,10 @@ uint32_t aios__turn_rows(aios__gguf_session *s, aios__row *rows, uint32_t max, u
     for (uint32_t i = 0; i < n; i++)
         rows[i] = (aios__row){.kv = kv, .pos = kv->n + i, .id = kv->ids[kv->n + i], .want = replies && i + 1 >= all};
     t->largest = replies && aios__turn_wants_largest(s);
-    for (uint32_t i = all - 1; t->largest && i < n; i++)
+    for (uint32_t i = all - 1; t->largest && i < n; i++) {
         rows[i].best = &t->best[i + 1 - all];
+        rows[i].bans = &t->bans;
+    }
     s->job.n_rows = n;
     s->job.n_wants = replies ? 1 + n - all : 0;
     return n;

@@ -222,6 +222,32 @@ static void only_the_rows_that_are_wanted_are_computed_and_they_are_the_same(voi
     }
 }
 
+static int32_t largest_but(const loaded *l, float *row, const aios__bans *bans)
+{
+    for (uint32_t b = 0; bans && b < bans->n; b++)
+        row[bans->ids[b]] = -INFINITY;
+    return (int32_t)l->net->k->argmax(row, l->net->hp.n_vocab);
+}
+
+/* What is largest in turn is banned, of every other row, so that it is always the next that wins. */
+static void compare_bans(loaded *l, aios__row *rows, uint32_t n, float *all)
+{
+    aios_error err = AIOS_INIT(aios_error);
+    aios__bans bans[24] = {0};
+    int32_t best[24];
+    for (uint32_t turn = 0; turn < 4; turn++) {
+        for (uint32_t i = 0; i < n; i++) {
+            rows[i].best = &best[i];
+            rows[i].bans = i % 2 ? NULL : &bans[i];
+        }
+        must(aios__net_eval(l->net, rows, n, NULL, NULL, &err), &err);
+        for (uint32_t i = 0; i < n; i++) {
+            assert_int_equal(best[i], largest_but(l, all + (size_t)i * l->net->hp.n_vocab, rows[i].bans));
+            bans[i].ids[bans[i].n++] = best[i];
+        }
+    }
+}
+
 /* The largest of each row, beside rows that want all logits or none. */
 static void compare_best(loaded *l, uint32_t n, uint32_t each)
 {
@@ -248,6 +274,7 @@ static void compare_best(loaded *l, uint32_t n, uint32_t each)
         else
             assert_memory_equal(some + (size_t)i * n_vocab, row, n_vocab * sizeof *row);
     }
+    compare_bans(l, rows, n, all);
     aios__kv_free(kv);
     free(all);
     free(some);
