@@ -22,6 +22,7 @@ static const struct {
     {AIOS__ISA_AVXVNNI, aios__gemm_init_avxvnni},
     {AIOS__ISA_AVXVNNI, aios__attn_init_avxvnni},
     {AIOS__ISA_AVX512, aios__gemm_init_avx512},
+    {AIOS__ISA_AVX512, aios__quantize_init_avx512},
     {AIOS__ISA_AVX512, aios__vec_init_avx512},
     {AIOS__ISA_AVX512, aios__attn_init_avx512},
     {AIOS__ISA_AVX512VNNI, aios__gemm_init_avx512vnni},

@@ -62,8 +62,8 @@ size_t aios__act_bytes(uint32_t n_tokens, uint32_t k);
  * written) and all tokens of a. The sum over k runs in one fixed order, so a result never depends on n_tokens or the split.
  */
 typedef void aios__gemm_fn(const aios__panels *w, uint32_t p0, uint32_t p1, const aios__act *a, float *out, size_t ld_out);
-/** Quantizes tokens [t0, t1) of a->x into a->q. Round to nearest even, scale max|x|/127. */
-typedef void aios__quantize_fn(const aios__act *a, uint32_t t0, uint32_t t1);
+/** Quantizes blocks of 32 [b0, b1) of tokens [t0, t1) of a->x into a->q. Round to nearest even, scale max|x|/127. */
+typedef void aios__quantize_fn(const aios__act *a, uint32_t t0, uint32_t t1, uint32_t b0, uint32_t b1);
 
 /*
  * Upper bounds of the outputs of a split matrix from its high planes alone, that hold whatever the low ones are and however the sums

@@ -95,6 +95,7 @@ void aios__gemm_init_avx2(aios__kernels *k);
 void aios__float_init_avx2(aios__kernels *k);
 void aios__gemm_init_avxvnni(aios__kernels *k);
 void aios__gemm_init_avx512(aios__kernels *k);
+void aios__quantize_init_avx512(aios__kernels *k);
 void aios__gemm_init_avx512vnni(aios__kernels *k);
 
 #endif

@@ -8,6 +8,7 @@
 void emulated_gemm_init_avxvnni(aios__kernels *k);
 void emulated_gemm_init_avx512(aios__kernels *k);
 void emulated_gemm_init_avx512vnni(aios__kernels *k);
+void emulated_quantize_init_avx512(aios__kernels *k);
 void emulated_vec_init_avx512(aios__kernels *k);
 void emulated_attn_init_avxvnni(aios__kernels *k);
 void emulated_attn_init_avx512(aios__kernels *k);
@@ -20,6 +21,7 @@ static const struct {
 } rows[] = {
     {AIOS__ISA_AVXVNNI, emulated_gemm_init_avxvnni},
     {AIOS__ISA_AVX512, emulated_gemm_init_avx512},
+    {AIOS__ISA_AVX512, emulated_quantize_init_avx512},
     {AIOS__ISA_AVX512, emulated_vec_init_avx512},
     {AIOS__ISA_AVXVNNI, emulated_attn_init_avxvnni},
     {AIOS__ISA_AVX512, emulated_attn_init_avx512},

@@ -152,7 +152,7 @@ static void one_case(const aios__kernels *k, const aios__kernels *ref, size_t ty
     memset(want, 0x5a, bytes);
     memset(got, 0x5a, bytes);
     if (aios__gemm_wants_q8(m.w.dtype))
-        ref->quantize(&s.a, 0, n);
+        ref->quantize(&s.a, 0, n, 0, s.a.k / 32);
     aios__gemm_of(ref, m.w.dtype)(&m.w, 0, m.w.n_panels, &s.a, want, ld);
     aios__gemm_fn *fn = aios__gemm_of(k, m.w.dtype); /* in two parts, as two threads would */
     fn(&m.w, cut, m.w.n_panels, &s.a, got, ld);
@@ -177,11 +177,11 @@ static void tile_invariance(const aios__kernels *k, size_t type)
     acts s = acts_new(N, 512, FILL_RANDOM);
     float *all = malloc(N * ROWS * sizeof(float)), few[N * ROWS];
     aios__gemm_fn *fn = aios__gemm_of(k, m.w.dtype);
-    k->quantize(&s.a, 0, N);
+    k->quantize(&s.a, 0, N, 0, s.a.k / 32);
     fn(&m.w, 0, m.w.n_panels, &s.a, all, ROWS);
     for (uint32_t n = 1; n < N; n++) {
         s.a.n_tokens = n;
-        k->quantize(&s.a, 0, n);
+        k->quantize(&s.a, 0, n, 0, s.a.k / 32);
         fn(&m.w, 0, m.w.n_panels, &s.a, few, ROWS);
         if (first_difference(all, few, (size_t)n * ROWS) >= 0) {
             check_fail(types[type].name, "the result depends on the number of tokens");
@@ -209,10 +209,14 @@ static void check_quantize(const aios__kernels *k, const aios__kernels *ref)
             memset(want, 0, s.nq);
             memset(got, 0, s.nq);
             s.a.q = want;
-            ref->quantize(&s.a, 0, counts[i]);
+            ref->quantize(&s.a, 0, counts[i], 0, s.a.k / 32);
             s.a.q = got;
-            for (uint32_t t = 0; t < counts[i]; t += AIOS__ACT_TILE) /* a tile at a time, as threads do */
-                k->quantize(&s.a, t, counts[i] - t < AIOS__ACT_TILE ? counts[i] : t + AIOS__ACT_TILE);
+            uint32_t n_blocks = s.a.k / 32, cut = check_random() % (n_blocks + 1);
+            for (uint32_t t = 0; t < counts[i]; t += AIOS__ACT_TILE) { /* parts of a tile at a time, as threads do */
+                uint32_t end = counts[i] - t < AIOS__ACT_TILE ? counts[i] : t + AIOS__ACT_TILE;
+                k->quantize(&s.a, t, end, cut, n_blocks);
+                k->quantize(&s.a, t, end, 0, cut);
+            }
             if (memcmp(want, got, s.nq))
                 check_fail("quantize", fill == FILL_COUNT ? "ties or non-finite values" : "differs from the reference");
             free(want);
@@ -270,7 +274,7 @@ void bench_gemm(const aios__kernels *k, const char *level)
             mat m = mat_new(types[type].dtype, counts[i] < 16 ? ROWS : ROWS_MANY, COLS, FILL_RANDOM);
             acts s = acts_new(counts[i], COLS, FILL_RANDOM);
             float *out = malloc((size_t)m.w.rows * counts[i] * sizeof(float));
-            k->quantize(&s.a, 0, counts[i]);
+            k->quantize(&s.a, 0, counts[i], 0, s.a.k / 32);
             double t = rate(aios__gemm_of(k, types[type].dtype), &m, &s, out);
             printf("{\"kernel\":\"gemm\",\"level\":\"%s\",\"type\":\"%s\",\"tokens\":%u,\"gops\":%.1f,\"gbytes\":%.2f}\n", level,
                    types[type].name, counts[i], 2e-9 * m.w.rows * COLS * counts[i] / t,

@@ -127,7 +127,7 @@ static void check_pair(const aios__kernels *k, const aios__kernels *ref, pair *p
 {
     size_t n = (size_t)p->a.n_tokens * p->whole.rows;
     for (uint32_t t = 0; t < p->a.n_tokens; t += AIOS__ACT_TILE)
-        k->quantize(&p->a, t, p->a.n_tokens - t < AIOS__ACT_TILE ? p->a.n_tokens : t + AIOS__ACT_TILE);
+        k->quantize(&p->a, t, p->a.n_tokens - t < AIOS__ACT_TILE ? p->a.n_tokens : t + AIOS__ACT_TILE, 0, p->a.k / 32);
     ref->gemm_q8_0(&p->whole, 0, p->whole.n_panels, &p->a, p->want, p->whole.rows);
     k->gemm_split(&p->split, 0, p->split.n_panels, &p->a, p->got, p->whole.rows);
     for (size_t i = 0; i < n; i++)

@@ -26,6 +26,7 @@
 #define aios__gemm_init_avxvnni emulated_gemm_init_avxvnni
 #define aios__gemm_init_avx512 emulated_gemm_init_avx512
 #define aios__gemm_init_avx512vnni emulated_gemm_init_avx512vnni
+#define aios__quantize_init_avx512 emulated_quantize_init_avx512
 #define aios__vec_init_avx512 emulated_vec_init_avx512
 #define aios__attn_init_avxvnni emulated_attn_init_avxvnni
 #define aios__attn_init_avx512 emulated_attn_init_avx512
@@ -89,8 +90,10 @@ EMULATE __m512 emulate_to_floats(__m512i v)
 EMULATE __m512i emulate_to_ints(__m512 f)
 {
     __m512i v = _mm512_setzero_si512();
-    for (int i = 0; i < 16; i++)
-        LANES(int32, v)[i] = (int32_t)fmaxf(fminf(rintf(LANES(float, f)[i]), 2147483520.0f), -2147483648.0f);
+    for (int i = 0; i < 16; i++) { /* what does not fit becomes the least integer, as NaN does */
+        float x = rintf(LANES(float, f)[i]);
+        LANES(int32, v)[i] = fabsf(x) < 0x1p31f ? (int32_t)x : INT32_MIN;
+    }
     return v;
 }
 EMULATE __m256i emulate_dwords_to_words(__m512i v)
@@ -99,6 +102,13 @@ EMULATE __m256i emulate_dwords_to_words(__m512i v)
     for (int i = 0; i < 16; i++)
         LANES(uint16, w)[i] = (uint16_t)LANES(int32, v)[i];
     return w;
+}
+EMULATE __m128i emulate_dwords_to_bytes(__m512i v)
+{
+    __m128i b = _mm_setzero_si128();
+    for (int i = 0; i < 16; i++)
+        LANES(uint8, b)[i] = (uint8_t)LANES(int32, v)[i];
+    return b;
 }
 
 #undef _mm512_madd_epi16 /* the alias of SIMDe 0.7.4 has the wrong number of arguments */
@@ -114,6 +124,7 @@ EMULATE __m256i emulate_dwords_to_words(__m512i v)
 #define _mm512_cvtepi32_ps emulate_to_floats
 #define _mm512_cvtps_epi32 emulate_to_ints
 #define _mm512_cvtepi32_epi16 emulate_dwords_to_words
+#define _mm512_cvtepi32_epi8 emulate_dwords_to_bytes
 #define AIOS__DPBUSD256 emulate_dpbusd256
 #define AIOS__DPWSSD256(v, a, b) _mm256_add_epi32(v, _mm256_madd_epi16(a, b))
 #undef _mm_prefetch

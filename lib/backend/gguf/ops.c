@@ -29,7 +29,7 @@ static void set_act(aios__exec *x, const float *rows, uint32_t k)
     x->act = (aios__act){.n_tokens = x->n, .k = k, .x = rows, .ld = k, .q = x->wide ? x->net->work->act : x->own->q};
     split_rows(x, &from, &to);
     if (x->net->quantizes && k % 32 == 0 && from < to)
-        x->k->quantize(&x->act, from, to);
+        x->k->quantize(&x->act, from, to, 0, k / 32);
     if (x->wide)
         barrier(x);
 }

@@ -45,12 +45,12 @@ static void quantize_32(const float *x, uint8_t *blk, uint32_t w, uint32_t t)
     memcpy(blk + aios__act_at(w, t, AIOS__ACT_S128), &s128, 4);
 }
 
-static void quantize_ref(const aios__act *a, uint32_t t0, uint32_t t1)
+static void quantize_ref(const aios__act *a, uint32_t t0, uint32_t t1, uint32_t b0, uint32_t b1)
 {
     for (uint32_t t = t0; t < t1; t++) {
         uint32_t first = t - t % AIOS__ACT_TILE, w = aios__act_width(a, first);
-        uint8_t *blk = aios__act_tile(a, first);
-        for (uint32_t b = 0; b < a->k / 32; b++, blk += (size_t)w * AIOS__ACT_TOKEN)
+        uint8_t *blk = aios__act_tile(a, first) + (size_t)b0 * w * AIOS__ACT_TOKEN;
+        for (uint32_t b = b0; b < b1; b++, blk += (size_t)w * AIOS__ACT_TOKEN)
             quantize_32(a->x + t * a->ld + 32 * (size_t)b, blk, w, t - first);
     }
 }

@@ -27,16 +27,15 @@ static void rmsnorm(const float *x, const float *w, uint32_t n, float eps, float
 
 static inline __m512 silu16(__m512 v, __m512 x)
 {
-    __m512 e = exp16(_mm512_sub_ps(_mm512_setzero_ps(), v));
-    return _mm512_mul_ps(_mm512_div_ps(v, _mm512_add_ps(_mm512_set1_ps(1.0f), e)), x);
+    return _mm512_mul_ps(_mm512_div_ps(v, _mm512_add_ps(_mm512_set1_ps(1.0f), exp_minus16(v))), x);
 }
 
 static inline __m512 gelu16(__m512 v, __m512 x)
 {
     __m512 one = _mm512_set1_ps(1.0f);
     __m512 u = _mm512_fmadd_ps(_mm512_mul_ps(_mm512_set1_ps(0.044715f), v), v, one);
-    u = _mm512_mul_ps(_mm512_mul_ps(_mm512_set1_ps(-1.5957691216f), v), u);
-    return _mm512_mul_ps(_mm512_div_ps(v, _mm512_add_ps(one, exp16(u))), x);
+    u = _mm512_mul_ps(_mm512_mul_ps(_mm512_set1_ps(1.5957691216f), v), u);
+    return _mm512_mul_ps(_mm512_div_ps(v, _mm512_add_ps(one, exp_minus16(u))), x);
 }
 
 /* The tail goes through the same vector code, so that a value never depends on where in the row it stands. */
