@@ -29,7 +29,7 @@ static void log_line(void *user, int32_t level, const char *msg)
     fprintf(stderr, "%s: %s\n", names[level & 3], msg);
 }
 
-static int parse_budget(const char *s, uint64_t *out)
+static int parse_bytes(const char *option, const char *s, uint64_t *out)
 {
     char *end;
     double v = strtod(s, &end);
@@ -38,7 +38,7 @@ static int parse_budget(const char *s, uint64_t *out)
     for (long i = u ? u - units + 1 : 0; i > 0; i--)
         v *= 1024;
     if (end == s || !(v >= 1 && v < 1e18) || (*end && (!u || end[1])))
-        return cli_usage("--budget takes bytes such as 512M or 2G, not \"%s\"", s);
+        return cli_usage("--%s takes bytes such as 512M or 2G, not \"%s\"", option, s);
     *out = (uint64_t)v;
     return 0;
 }
@@ -60,7 +60,7 @@ int cli_ctx(const cli *c, aios_ctx **ctx)
         cfg.cpu = c->cpu;
     if (c->threads)
         cfg.n_threads = (uint32_t)c->threads;
-    int rc = c->budget ? parse_budget(c->budget, &cfg.budget) : 0;
+    int rc = c->budget ? parse_bytes("budget", c->budget, &cfg.budget) : 0;
     if (rc)
         return rc;
     if (c->verbose) {
@@ -106,7 +106,8 @@ int cli_model(const cli *c, aios_ctx **ctx, aios_model **m)
     aios_error err = AIOS_INIT(aios_error);
     const char *path = cli_model_path(c);
     int shown = -1;
-    int rc = cli_ctx(c, ctx);
+    int rc = c->cache_size ? parse_bytes("cache-size", c->cache_size, &cfg.cache_bytes) : 0;
+    rc = rc ? rc : cli_ctx(c, ctx);
     if (rc)
         return rc;
     cfg.n_ctx = (uint32_t)c->n_ctx;

@@ -25,6 +25,7 @@ static const struct option_row {
     {"budget", 0, TEXT, offsetof(cli, budget), 0, 0, "BYTES", "hard memory budget, with K, M or G"},
     {"mmap", 0, FLAG, offsetof(cli, mmap), 0, 0, NULL, "map weights, shared with other processes (trusted files only)"},
     {"cache", 0, TEXT, offsetof(cli, cache), 0, 0, "DIR", "folder of packed weights; auto: ~/.cache/aios/packed (default), off: none"},
+    {"cache-size", 0, TEXT, offsetof(cli, cache_size), 0, 0, "BYTES", "most of it, with K, M or G (default 8G, or a fifth of the disk's room)"},
     {"quiet", 'q', FLAG, offsetof(cli, quiet), 0, 0, NULL, "no progress, no statistics"},
     {"json", 0, FLAG, offsetof(cli, json), 0, 0, NULL, "output for machines"},
     {"verbose", 'v', FLAG, offsetof(cli, verbose), 0, 0, NULL, "log to standard error"},

@@ -68,6 +68,11 @@ typedef struct aios_model_config {
      * aios_model_close waits for it. Files of a host's own aios_env are not kept.
      */
     const char *cache_dir;
+    /**
+     * Most bytes of such images in cache_dir, whichever models they are of; those unused the longest are removed before another is
+     * written, and one that is larger is not. 0: 8 GiB, or a fifth of what the disk has for them if that is less.
+     */
+    uint64_t cache_bytes;
 } aios_model_config;
 
 typedef struct aios_model_status {

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -13,6 +14,8 @@
 #include "base/cachefile.h"
 
 #define SPARE_BYTES ((uint64_t)64 << 20) /* of the disk, left to others */
+#define KEEP_BYTES ((uint64_t)8 << 30)   /* of a folder, if nobody says more or less */
+enum { KEEP_PART = 5 };                  /* and at most a fifth of the disk's room */
 
 static int fail_at(aios_error *err, const char *dir, const char *name, const char *what)
 {
@@ -218,6 +221,111 @@ void aios__cachefile_close(aios__cachefile *f)
     if (f->dir >= 0)
         close(f->dir);
     *f = (aios__cachefile){.dir = -1, .fd = -1};
+}
+
+void aios__cachefile_touch(const aios__cachefile *f)
+{
+    (void)!futimens(f->fd, NULL);
+}
+
+/* ---- pruning --------------------------------------------------------------------------------------------------------- */
+
+/* What a look at the folder found. */
+typedef struct stock {
+    uint64_t n_bytes;   /* of all but the one that stays */
+    struct timespec at; /* of the last use of the oldest */
+    char oldest[208];   /* "": none */
+} stock;
+
+static bool is_before(const struct timespec *a, const struct timespec *b)
+{
+    return a->tv_sec != b->tv_sec ? a->tv_sec < b->tv_sec : a->tv_nsec < b->tv_nsec;
+}
+
+/* A temporary file that nobody has locked was left by a process that died. */
+static bool remove_left(int dir, const char *name)
+{
+    int fd = openat(dir, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    bool left = fd >= 0 && !flock(fd, LOCK_EX | LOCK_NB);
+    if (left)
+        unlinkat(dir, name, 0);
+    if (fd >= 0)
+        close(fd);
+    return left;
+}
+
+static void count_file(int dir, const char *name, const aios__cachefile_bound *b, stock *s)
+{
+    static const char temp[] = ".tmp";
+    struct stat st;
+    char bare[208];
+    size_t n = strlen(name);
+    if (n >= sizeof bare)
+        return;
+    memcpy(bare, name, n + 1);
+    bool is_temp = n > sizeof temp - 1 && !strcmp(bare + n - (sizeof temp - 1), temp);
+    if (is_temp)
+        bare[n - (sizeof temp - 1)] = 0;
+    if (!b->is_ours(bare) || !strcmp(bare, b->name) || fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) || !S_ISREG(st.st_mode))
+        return;
+    if (is_temp && remove_left(dir, name))
+        return;
+    s->n_bytes += (uint64_t)st.st_size;
+    if (is_temp || (*s->oldest && !is_before(&st.st_mtim, &s->at)))
+        return;
+    s->at = st.st_mtim;
+    memcpy(s->oldest, bare, n + 1);
+}
+
+static int take_stock(int dir, const char *path, const aios__cachefile_bound *b, stock *s, aios_error *err)
+{
+    int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *d = fd < 0 ? NULL : fdopendir(fd);
+    *s = (stock){0};
+    if (!d) {
+        if (fd >= 0)
+            close(fd);
+        return fail_at(err, path, "", "cannot be looked through");
+    }
+    for (const struct dirent *e; (e = readdir(d));)
+        count_file(dir, e->d_name, b, s);
+    closedir(d);
+    return AIOS_OK;
+}
+
+static uint64_t most_of(int dir, const aios__cachefile_bound *b, const stock *s)
+{
+    struct statvfs fs;
+    if (b->n_max || fstatvfs(dir, &fs))
+        return b->n_max ? b->n_max : KEEP_BYTES;
+    uint64_t part = ((uint64_t)fs.f_bavail * fs.f_frsize + s->n_bytes) / KEEP_PART;
+    return part < KEEP_BYTES ? part : KEEP_BYTES;
+}
+
+static int prune(int dir, const char *path, const aios__cachefile_bound *b, aios_error *err)
+{
+    stock s;
+    int rc = take_stock(dir, path, b, &s, err);
+    uint64_t most = rc ? 0 : most_of(dir, b, &s);
+    if (!rc && b->n_bytes > most)
+        return aios__fail_need(err, AIOS_EIO, most, b->n_bytes, "%.100s: its %llu bytes are more than the %llu that the folder may hold", b->name,
+                               (unsigned long long)b->n_bytes, (unsigned long long)most);
+    while (!rc && s.n_bytes > most - b->n_bytes && *s.oldest) {
+        if (unlinkat(dir, s.oldest, 0) && errno != ENOENT)
+            return fail_at(err, path, s.oldest, "cannot be removed");
+        rc = take_stock(dir, path, b, &s, err);
+    }
+    return rc;
+}
+
+int aios__cachefile_prune(const char *dir, const aios__cachefile_bound *bound, aios_error *err)
+{
+    int fd = -1, rc = make_dir(dir, err);
+    rc = rc ? rc : open_dir(dir, &fd, err);
+    rc = rc ? rc : prune(fd, dir, bound, err);
+    if (fd >= 0)
+        close(fd);
+    return rc;
 }
 
 const char *aios__cachefile_real(const char *path, char *out, size_t n)

@@ -32,6 +32,21 @@ int aios__cachefile_create(const char *dir, const char *name, uint64_t n_bytes, 
 int aios__cachefile_write(const aios__cachefile *f, uint64_t off, const void *p, size_t n, aios_error *err);
 /** Makes what was written durable and puts it in its place. */
 int aios__cachefile_commit(aios__cachefile *f, aios_error *err);
+/** The file was used: among those of its folder it is removed last. */
+void aios__cachefile_touch(const aios__cachefile *f);
+
+/** What a folder may hold. */
+typedef struct aios__cachefile_bound {
+    bool (*is_ours)(const char *name); /**< only such files are counted and removed, and what was left of writing them */
+    const char *name;   /**< one that stays, since it is about to be written anew; "": none */
+    uint64_t n_bytes;   /**< its size to come */
+    uint64_t n_max;     /**< of all; 0: 8 GiB, or a fifth of what the disk has for them if that is less */
+} aios__cachefile_bound;
+/**
+ * Removes the files of dir unused the longest, until the rest is within the bound; makes the folder. Others may read, write and prune
+ * there meanwhile. EIO (have, need): the file alone is beyond the bound, and nothing was removed; EDENIED as above.
+ */
+int aios__cachefile_prune(const char *dir, const aios__cachefile_bound *bound, aios_error *err);
 /** Closes; what was not committed is removed. Safe on one that never opened. */
 void aios__cachefile_close(aios__cachefile *f);
 

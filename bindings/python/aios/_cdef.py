@@ -589,6 +589,7 @@ aios_model_config._fields_ = [
     ('progress', C.CFUNCTYPE(C.c_int, C.c_void_p, C.c_double)),
     ('progress_user', C.c_void_p),
     ('cache_dir', C.c_char_p),
+    ('cache_bytes', C.c_uint64),
 ]
 aios_model_status._fields_ = [
     ('struct_size', C.c_size_t),

@@ -122,9 +122,9 @@ class Context(Handle):
         return {**as_dict(out), "state": lib.aios_model_state_name(out.state).decode()}
 
 
-def _model_config(n_ctx=0, n_threads=0, use_mmap=False, template=None, progress=None, kv_bits=0, cache_dir=None):
+def _model_config(n_ctx=0, n_threads=0, use_mmap=False, template=None, progress=None, kv_bits=0, cache_dir=None, cache_bytes=0):
     cfg = new(c.aios_model_config, n_ctx=n_ctx, n_threads=n_threads, use_mmap=int(use_mmap), template_text=cstr(template), kv_bits=kv_bits,
-              cache_dir=cstr(cache_dir))
+              cache_dir=cstr(cache_dir), cache_bytes=cache_bytes)
     box = Box(progress) if progress else None
     if box:
         cfg.progress, cfg.progress_user = _progress_fn, box.key

@@ -86,7 +86,8 @@ int aios__gguf_model_new(const aios_backend_open_args *args, aios__gguf_model **
     rc = rc ? rc : read_template(m, cfg->template_text, err);
     rc = rc ? rc : read_name(m, err);
     const aios__load_args load = {.n_threads = cfg->n_threads, .progress = cfg->progress, .progress_user = cfg->progress_user,
-                                  .beside = load_vocab, .beside_user = m, .cache_dir = cfg->cache_dir, .map_packed = cfg->use_mmap,
+                                  .beside = load_vocab, .beside_user = m, .cache_dir = cfg->cache_dir,
+                                  .cache_bytes = cfg->cache_bytes, .map_packed = cfg->use_mmap,
                                   .kv_type = cfg->kv_bits == 4 ? AIOS__KV_I4 : cfg->kv_bits == 8 ? AIOS__KV_I8 : AIOS__KV_I16};
     rc = rc ? rc : aios__net_open(args->ctx, m->file, &load, &m->net, err);
     rc = rc ? rc : check_sizes(m, cfg->n_ctx, err);

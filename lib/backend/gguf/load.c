@@ -397,7 +397,7 @@ static int bring_weights(aios__net *net, const aios__gguf *g, const items *list,
         return rc;
     rc = pack_new(net, g, list, &args, err);
     if (!rc && keep)
-        aios__packed_save(net, g, &key, args.cache_dir);
+        aios__packed_save(net, g, &key, &args);
     return rc;
 }
 

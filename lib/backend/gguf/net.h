@@ -52,6 +52,7 @@ typedef struct aios__load_args {
     aios__beside_fn *beside;     /**< NULL: none */
     void *beside_user;
     const char *cache_dir;       /**< of packed images; NULL: none */
+    uint64_t cache_bytes;        /**< as in aios_model_config */
     bool map_packed;             /**< map the image instead of reading it */
     int32_t kv_type;             /**< of keys and values: aios__kv_type */
 } aios__load_args;

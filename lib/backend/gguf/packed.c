@@ -26,6 +26,7 @@ typedef struct aios__packed_writer {
     aios__heap *heap;
     aios_buffer *memory;
     aios__packed_key key;
+    uint64_t n_max;
     pthread_t thread;
     char name[200];
     char dir[]; /* with its NUL */
@@ -58,6 +59,16 @@ static void name_of(const aios__gguf *g, char out[200])
         out[n++] = plain ? c : '_';
     }
     snprintf(out + n, 200 - n, "-%016llx.packed", (unsigned long long)aios__sum64(0, path, strlen(path)));
+}
+
+/* A name of that form. */
+static bool is_image(const char *name)
+{
+    static const char end[] = ".packed";
+    size_t n = strlen(name), n_end = sizeof end - 1;
+    if (n < 17 + n_end || strcmp(name + n - n_end, end) || name[n - n_end - 17] != '-')
+        return false;
+    return strspn(name + n - n_end - 16, "0123456789abcdef") == 16;
 }
 
 /* ---- reading ---------------------------------------------------------------------------------------------------------- */
@@ -224,6 +235,7 @@ int aios__packed_load(aios__net *net, const aios__gguf *g, const aios__packed_ke
     if (!rc) {
         rc = b.mapped ? map_image(net, &f, b.n_data, &why) : own_memory(net, b.n_data, &why);
         b.data = rc ? NULL : aios_buffer_data(net->memory);
+        aios__cachefile_touch(&f);
         rc = rc ? rc : bring(net, &b, sum, &why);
         aios__cachefile_close(&f);
         if (b.data)
@@ -269,11 +281,15 @@ static void *write_thread(void *user)
     aios_error err = AIOS_INIT(aios_error);
     struct sched_param none = {0};
     sched_setscheduler(0, SCHED_IDLE, &none); /* of this thread */
-    int rc = aios__cachefile_create(w->dir, w->name, DATA_AT + w->key.n_data, &f, &err);
+    const aios__cachefile_bound bound = {.is_ours = is_image, .name = w->name, .n_bytes = DATA_AT + w->key.n_data, .n_max = w->n_max};
+    const aios__cachefile_bound all = {.is_ours = is_image, .name = "", .n_max = w->n_max};
+    int rc = aios__cachefile_prune(w->dir, &bound, &err);
+    rc = rc ? rc : aios__cachefile_create(w->dir, w->name, bound.n_bytes, &f, &err);
     if (!rc) {
         rc = write_image(w, &f, &err);
         rc = rc ? rc : aios__cachefile_commit(&f, &err);
         aios__cachefile_close(&f);
+        rc = rc ? rc : aios__cachefile_prune(w->dir, &all, &err); /* others may have written meanwhile */
     }
     if (rc)
         aios__log(w->ctx, rc == AIOS_EBUSY ? AIOS_LOG_INFO : AIOS_LOG_WARN, "packed weights are not kept: %s", err.msg);
@@ -290,11 +306,11 @@ static void writer_free(writer *w)
     aios_ctx_free(ctx);
 }
 
-void aios__packed_save(aios__net *net, const aios__gguf *g, const aios__packed_key *key, const char *dir)
+void aios__packed_save(aios__net *net, const aios__gguf *g, const aios__packed_key *key, const aios__load_args *args)
 {
     sigset_t all, old;
     aios__file_id now;
-    size_t n = strlen(dir) + 1;
+    size_t n = strlen(args->cache_dir) + 1;
     if (!aios__gguf_id(g, &now) || memcmp(&now, &key->id, sizeof now))
         return; /* it changed while it was read */
     writer *w = aios__alloc(net->heap, AIOS_MEM_OTHER, sizeof *w + n, NULL);
@@ -304,7 +320,8 @@ void aios__packed_save(aios__net *net, const aios__gguf *g, const aios__packed_k
     w->heap = net->heap;
     w->memory = aios_buffer_ref(net->memory);
     w->key = *key;
-    memcpy(w->dir, dir, n);
+    w->n_max = args->cache_bytes;
+    memcpy(w->dir, args->cache_dir, n);
     name_of(g, w->name);
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old); /* signals are the host's */

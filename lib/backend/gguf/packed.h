@@ -22,8 +22,11 @@ int aios__packed_key_read(const aios__gguf *g, aios__packed_key *key, aios_error
  * line in the log): there is none, the weights must be packed; args->beside is NULL then if it was run. Codes: its own, ECANCELED.
  */
 int aios__packed_load(aios__net *net, const aios__gguf *g, const aios__packed_key *key, aios__load_args *args, aios_error *err);
-/** Writes net->memory in a thread of its own, when nothing else wants the CPU; a failure is a line in the log. */
-void aios__packed_save(aios__net *net, const aios__gguf *g, const aios__packed_key *key, const char *dir);
+/**
+ * Writes net->memory to args->cache_dir in a thread of its own, when nothing else wants the CPU, and removes what is too much there; a
+ * failure is a line in the log.
+ */
+void aios__packed_save(aios__net *net, const aios__gguf *g, const aios__packed_key *key, const aios__load_args *args);
 /** Waits for that thread. */
 void aios__packed_wait(aios__net *net);
 

@@ -4,9 +4,13 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/file.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "backend/gguf/packed.h"
@@ -345,6 +349,178 @@ static void folders_that_cannot_be_made_are_no_failure(void **state)
     }
 }
 
+/* ---- the bound of the folder ---------------------------------------------------------------------------------------- */
+
+static const char *in_dir(const char *name)
+{
+    static char path[400];
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    return path;
+}
+
+/* A file of n bytes, last used so many seconds ago. */
+static void put(const char *name, long n, long ago)
+{
+    int fd = open(in_dir(name), O_RDWR | O_CREAT, 0600);
+    const struct timespec at[2] = {{.tv_sec = time(NULL) - ago}, {.tv_sec = time(NULL) - ago}};
+    assert_true(fd >= 0);
+    assert_int_equal(ftruncate(fd, n), 0);
+    assert_int_equal(futimens(fd, at), 0);
+    close(fd);
+}
+
+static bool is_there(const char *name)
+{
+    return size_of(in_dir(name)) >= 0;
+}
+
+static void open_bounded(uint64_t n_max, outcome *o)
+{
+    open_with(&(aios__load_args){.cache_dir = dir, .cache_bytes = n_max}, o);
+    assert_int_equal(o->rc, 0);
+    assert_memory_equal(o->logits, want, sizeof want);
+}
+
+#define OLDEST "a-0123456789abcdef.packed"
+#define OLDER "b-0123456789abcdef.packed"
+#define OLD "c.gguf-0123456789abcdef.packed"
+
+static void what_was_not_used_for_the_longest_time_goes_first(void **state)
+{
+    static const char *const others[] = {"mine", "mine.packed", "x-0123456789abcdeg.packed", "x-0123456789abcdef.packed.bak", "x-0123456789abcdef.packed.tmp2"};
+    outcome o;
+    AIOS__UNUSED(state);
+    long n = size_of(image);
+    for (size_t i = 0; i < AIOS__ARRAY_LEN(others); i++)
+        put(others[i], 10 * n, 1000);
+    put(OLD, n, 10);
+    put(OLDEST, n, 30);
+    put(OLDER, n, 20);
+    put("dead-0123456789abcdef.packed.tmp", n, 5);
+    put("live-0123456789abcdef.packed.tmp", n, 40);
+    int fd = open(in_dir("live-0123456789abcdef.packed.tmp"), O_RDWR);
+    assert_int_equal(flock(fd, LOCK_EX), 0);
+    assert_int_equal(unlink(image), 0);
+    open_bounded((uint64_t)(3 * n), &o);
+    assert_true(is_there(OLD) && !is_there(OLDER) && !is_there(OLDEST));
+    assert_true(is_there("live-0123456789abcdef.packed.tmp") && !is_there("dead-0123456789abcdef.packed.tmp"));
+    assert_true(size_of(image) == n);
+    for (size_t i = 0; i < AIOS__ARRAY_LEN(others); i++) {
+        assert_true(is_there(others[i]));
+        unlink(in_dir(others[i]));
+    }
+    close(fd);
+    unlink(in_dir("live-0123456789abcdef.packed.tmp"));
+    put("other-0123456789abcdef.packed", 1, 0);
+    assert_int_equal(unlink(image), 0);
+    open_bounded((uint64_t)n, &o); /* one byte too many */
+    assert_true(size_of(image) == n && !is_there("other-0123456789abcdef.packed") && !is_there(OLD));
+}
+
+static void use_keeps_an_image_young(void **state)
+{
+    struct stat st;
+    outcome o;
+    AIOS__UNUSED(state);
+    const struct timespec at[2] = {{.tv_sec = 1000}, {.tv_sec = 1000}};
+    for (int mapped = 0; mapped < 2; mapped++) {
+        assert_int_equal(utimensat(AT_FDCWD, image, at, 0), 0);
+        open_model(mapped, &o);
+        assert_true(hit(&o));
+        assert_int_equal(stat(image, &st), 0);
+        assert_true(st.st_mtime > 1000);
+    }
+}
+
+static void an_image_beyond_the_bound_is_not_kept_and_drives_none_out(void **state)
+{
+    outcome o;
+    AIOS__UNUSED(state);
+    long n = size_of(image);
+    put(OLD, 100, 10);
+    assert_int_equal(unlink(image), 0);
+    open_bounded((uint64_t)n - 1, &o);
+    assert_non_null(strstr(o.log, "may hold"));
+    assert_true(is_there(OLD) && size_of(image) < 0);
+    unlink(in_dir(OLD));
+    assert_rebuilt("without a bound");
+}
+
+/* Opens `name`, made of the test's model, in another process. */
+static pid_t open_elsewhere(const char *name, uint64_t n_max)
+{
+    pid_t pid = fork();
+    if (pid)
+        return pid;
+    outcome o;
+    snprintf(model, sizeof model, "%s/%s", root, name);
+    open_with(&(aios__load_args){.cache_dir = dir, .cache_bytes = n_max}, &o);
+    _exit(o.rc || memcmp(o.logits, want, sizeof want));
+}
+
+static void processes_that_write_at_once_stay_within_the_bound(void **state)
+{
+    enum { N_PROCESSES = 4 };
+    char cmd[300];
+    pid_t pids[N_PROCESSES];
+    outcome o;
+    AIOS__UNUSED(state);
+    long n = size_of(image);
+    for (int i = 0; i < N_PROCESSES; i += 2) { /* two write the same */
+        snprintf(cmd, sizeof cmd, "cp '%s' %s/copy%d", model, root, i / 2);
+        assert_int_equal(system(cmd), 0);
+    }
+    snprintf(cmd, sizeof cmd, "rm %s/*.packed", dir);
+    for (int turn = 0; turn < 3; turn++) {
+        assert_int_equal(system(cmd), 0);
+        for (int i = 0; i < N_PROCESSES; i++)
+            pids[i] = open_elsewhere(i / 2 ? "copy1" : "copy0", (uint64_t)(turn ? n : 2 * n));
+        for (int i = 0; i < N_PROCESSES; i++) {
+            int status = -1;
+            assert_int_equal(waitpid(pids[i], &status, 0), pids[i]);
+            assert_int_equal(status, 0);
+        }
+        long sum = 0;
+        DIR *d = opendir(dir);
+        for (struct dirent *e; (e = readdir(d));)
+            sum += e->d_name[0] == '.' ? 0 : size_of(in_dir(e->d_name));
+        closedir(d);
+        assert_int_equal(sum, turn ? n : 2 * n);
+    }
+    open_bounded((uint64_t)n, &o);
+    open_model(true, &o);
+    assert_true(hit(&o));
+    find_image(); /* the only one */
+}
+
+/* A small disk, in a process of its own that may mount one; 77 where that is not allowed. */
+static int fill_a_disk(const char *size, const char *word)
+{
+    outcome o;
+    char options[32];
+    snprintf(options, sizeof options, "size=%s", size);
+    snprintf(dir, sizeof dir, "%s/disk", root);
+    if (unshare(geteuid() ? CLONE_NEWUSER | CLONE_NEWNS : CLONE_NEWNS) || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+        mkdir(dir, 0700) || mount("tmpfs", dir, "tmpfs", 0, options) || chmod(dir, 0700))
+        return 77;
+    open_with(&(aios__load_args){.cache_dir = dir, .cache_bytes = UINT64_MAX}, &o);
+    find_image();
+    return o.rc || memcmp(o.logits, want, sizeof want) || !strstr(o.log, word) || image[0];
+}
+
+static void a_full_disk_is_no_failure(void **state)
+{
+    int status = -1;
+    pid_t pid = fork();
+    AIOS__UNUSED(state);
+    if (!pid)
+        _exit(fill_a_disk("40m", "do not fit on the disk"));
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    if (WEXITSTATUS(status) == 77)
+        skip();
+    assert_int_equal(status, 0);
+}
+
 static int stop(void *user, double part)
 {
     AIOS__UNUSED(user);
@@ -384,6 +560,11 @@ int main(void)
         cmocka_unit_test(links_and_other_things_in_its_place_are_not_followed),
         cmocka_unit_test(only_one_process_writes),
         cmocka_unit_test(a_limit_on_files_is_no_failure),
+        cmocka_unit_test(what_was_not_used_for_the_longest_time_goes_first),
+        cmocka_unit_test(use_keeps_an_image_young),
+        cmocka_unit_test(an_image_beyond_the_bound_is_not_kept_and_drives_none_out),
+        cmocka_unit_test(processes_that_write_at_once_stay_within_the_bound),
+        cmocka_unit_test(a_full_disk_is_no_failure),
         cmocka_unit_test(folders_that_cannot_be_made_are_no_failure),
         cmocka_unit_test(what_runs_beside_and_cancelling_count_as_ever),
     };
