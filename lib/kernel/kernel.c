@@ -29,6 +29,10 @@ static const struct {
     {AIOS__ISA_AVX512VNNI, aios__attn_init_avx512vnni},
     {AIOS__ISA_AVX512VNNI, aios__split_init_avx512vnni},
 #endif
+#ifdef __aarch64__
+    {AIOS__ISA_NEON, aios__gemm_init_neon},
+    {AIOS__ISA_DOTPROD, aios__gemm_init_dotprod},
+#endif
 };
 
 void aios__kernels_init(aios__kernels *k, uint32_t levels)

@@ -57,6 +57,18 @@ static void the_machine_agrees_with_the_compiler(void **state)
 #endif
 }
 
+/* Under emulation the build says which CPU it is: exactly its levels are found. */
+static void an_emulated_cpu_has_its_levels(void **state)
+{
+    (void)state;
+    const char *level = getenv("AIOS_TEST_LEVEL");
+    uint32_t set;
+    if (!level)
+        skip();
+    assert_int_equal(aios__isa_cap(level, &set, NULL), 0);
+    assert_int_equal(aios__cpu_levels_best(), set);
+}
+
 static int new_ctx(const char *cpu, aios_ctx **ctx, aios_error *err)
 {
     aios_ctx_config cfg = AIOS_INIT(aios_ctx_config);
@@ -144,6 +156,7 @@ int main(void)
         cmocka_unit_test(every_level_is_found_in_its_registers),
         cmocka_unit_test(registers_that_the_system_does_not_save_are_not_used),
         cmocka_unit_test(the_machine_agrees_with_the_compiler),
+        cmocka_unit_test(an_emulated_cpu_has_its_levels),
         cmocka_unit_test(a_cap_allows_its_level_and_those_below),
         cmocka_unit_test(a_cap_above_the_machine_gives_the_best_there_is),
         cmocka_unit_test(an_unknown_cap_is_refused_with_the_names),
