@@ -8,6 +8,7 @@
 
 #include <arpa/inet.h>
 #include <curl/curl.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -23,8 +24,25 @@
 #define CURL_OWN ((size_t)64 << 10) /* charged for curl's own buffers of a transfer */
 #define SECOND INT64_C(1000000000)
 
+/*
+ * What is used of libcurl, which is loaded when it is first asked for: with what it brings it would cost every process 5 ms and 6 MiB
+ * at its start.
+ */
+#define CURL_FUNCTIONS(X)                                                                                              \
+    X(global_init) X(global_cleanup) X(free) X(slist_append) X(slist_free_all)                                         \
+    X(url) X(url_set) X(url_get) X(url_cleanup) X(url_strerror)                                                        \
+    X(easy_init) X(easy_cleanup) X(easy_setopt) X(easy_getinfo) X(easy_pause) X(easy_strerror)                         \
+    X(multi_init) X(multi_cleanup) X(multi_add_handle) X(multi_remove_handle) X(multi_info_read) X(multi_perform)      \
+    X(multi_poll) X(multi_wakeup) X(multi_strerror)
+typedef struct curl_functions {
+#define X(name) __typeof__(&curl_##name) name;
+    CURL_FUNCTIONS(X)
+#undef X
+} curl_functions;
+
 /* The transfers of a ctx. */
 typedef struct http {
+    curl_functions curl;
     CURLM *multi;
     pthread_mutex_t lock; /* guards `driven`, and ring and state of every transfer */
     pthread_cond_t turn;
@@ -62,12 +80,13 @@ struct aios__transfer {
 static void http_free(aios_ctx *ctx, void *p)
 {
     http *h = p;
+    const curl_functions curl = h->curl;
     if (h->multi)
-        curl_multi_cleanup(h->multi);
+        h->curl.multi_cleanup(h->multi);
     pthread_cond_destroy(&h->turn);
     pthread_mutex_destroy(&h->lock);
     aios__free(aios__ctx_heap(ctx), h);
-    curl_global_cleanup();
+    curl.global_cleanup();
 }
 
 static int init_locks(http *h)
@@ -85,21 +104,37 @@ static int init_locks(http *h)
     return e;
 }
 
+/* Once loaded it stays. */
+static int load_curl(curl_functions *out, aios_error *err)
+{
+    void *so = dlopen("libcurl.so.4", RTLD_LAZY | RTLD_LOCAL | RTLD_NODELETE), *p = so;
+#define X(name)                                                                                                        \
+    p = p ? dlsym(so, "curl_" #name) : NULL;                                                                           \
+    memcpy(&out->name, &p, sizeof p);
+    CURL_FUNCTIONS(X)
+#undef X
+    if (so)
+        dlclose(so);
+    if (!p)
+        return aios__fail(err, AIOS_EUNAVAIL, "libcurl.so.4, which HTTP needs, is missing or too old");
+    return out->global_init(CURL_GLOBAL_DEFAULT) ? aios__fail(err, AIOS_EUNAVAIL, "libcurl cannot be initialised") : AIOS_OK;
+}
+
 static http *http_new(aios_ctx *ctx, aios_error *err)
 {
-    if (curl_global_init(CURL_GLOBAL_DEFAULT)) {
-        aios__fail(err, AIOS_EUNAVAIL, "libcurl cannot be initialised");
+    curl_functions curl;
+    if (load_curl(&curl, err))
         return NULL;
-    }
     http *h = aios__alloc(aios__ctx_heap(ctx), AIOS_MEM_OTHER, sizeof *h, err);
     if (!h || init_locks(h)) {
         if (h)
             aios__fail(err, AIOS_ENOMEM, "the system has no room for another mutex");
         aios__free(aios__ctx_heap(ctx), h);
-        curl_global_cleanup();
+        curl.global_cleanup();
         return NULL;
     }
-    h->multi = curl_multi_init();
+    h->curl = curl;
+    h->multi = curl.multi_init();
     if (!h->multi) {
         aios__fail(err, AIOS_ENOMEM, "libcurl has no memory");
         http_free(ctx, h);
@@ -133,7 +168,7 @@ static void take_turn(http *h)
     pthread_mutex_lock(&h->lock);
     h->wanted++;
     while (h->driven) {
-        curl_multi_wakeup(h->multi);
+        h->curl.multi_wakeup(h->multi);
         pthread_cond_wait(&h->turn, &h->lock);
     }
     h->wanted--;
@@ -179,7 +214,7 @@ static size_t on_header(char *p, size_t size, size_t n, void *user)
     t->n_head += n;
     if ((n == 2 && p[0] == '\r') || (n == 1 && p[0] == '\n')) {
         long status = 0;
-        curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
+        t->http->curl.easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
         if (status >= 200) {
             pthread_mutex_lock(&t->http->lock);
             t->status = (int)status;
@@ -272,43 +307,43 @@ static int check_request(const aios__http_request *r, aios_error *err)
     return AIOS_OK;
 }
 
-static int url_part(CURLU *u, CURLUPart part, char **out, aios_error *err)
+static int url_part(const aios__transfer *t, CURLU *u, CURLUPart part, char **out, aios_error *err)
 {
-    CURLUcode c = curl_url_get(u, part, out, 0);
-    return c ? aios__fail(err, c == CURLUE_OUT_OF_MEMORY ? AIOS_ENOMEM : AIOS_EINVAL, "URL: %s", curl_url_strerror(c)) : AIOS_OK;
+    CURLUcode c = t->http->curl.url_get(u, part, out, 0);
+    return c ? aios__fail(err, c == CURLUE_OUT_OF_MEMORY ? AIOS_ENOMEM : AIOS_EINVAL, "URL: %s", t->http->curl.url_strerror(c)) : AIOS_OK;
 }
 
 /* Takes the host out of the URL, and refuses what is not plain http or https. The URL itself may hold a secret: not shown. */
 static int read_url(aios__transfer *t, const aios__http_request *r, aios_error *err)
 {
     char *scheme = NULL, *host = NULL;
-    CURLU *u = is_plain(r->url) ? curl_url() : NULL;
+    CURLU *u = is_plain(r->url) ? t->http->curl.url() : NULL;
     if (!u)
         return is_plain(r->url) ? aios__fail(err, AIOS_ENOMEM, "libcurl has no memory")
                                 : aios__fail(err, AIOS_EINVAL, "the URL contains control characters");
-    CURLUcode c = curl_url_set(u, CURLUPART_URL, r->url, CURLU_DISALLOW_USER);
+    CURLUcode c = t->http->curl.url_set(u, CURLUPART_URL, r->url, CURLU_DISALLOW_USER);
     int rc = AIOS_OK;
     if (c)
-        rc = aios__fail(err, c == CURLUE_UNSUPPORTED_SCHEME ? AIOS_ENOTSUP : AIOS_EINVAL, "URL: %s", curl_url_strerror(c));
+        rc = aios__fail(err, c == CURLUE_UNSUPPORTED_SCHEME ? AIOS_ENOTSUP : AIOS_EINVAL, "URL: %s", t->http->curl.url_strerror(c));
     if (!rc)
-        rc = url_part(u, CURLUPART_SCHEME, &scheme, err);
+        rc = url_part(t, u, CURLUPART_SCHEME, &scheme, err);
     if (!rc && strcmp(scheme, "https") && (strcmp(scheme, "http") || r->https_only))
         rc = aios__fail(err, AIOS_ENOTSUP, "URL scheme \"%.16s\" is not %s", scheme, r->https_only ? "https" : "http or https");
     if (!rc)
-        rc = url_part(u, CURLUPART_HOST, &host, err);
+        rc = url_part(t, u, CURLUPART_HOST, &host, err);
     if (!rc) {
         t->host = aios__strndup(aios__ctx_heap(t->ctx), AIOS_MEM_TEXT, host, strlen(host), err);
         rc = t->host ? AIOS_OK : aios__error_code(err, AIOS_ENOMEM);
     }
-    curl_free(scheme);
-    curl_free(host);
-    curl_url_cleanup(u);
+    t->http->curl.free(scheme);
+    t->http->curl.free(host);
+    t->http->curl.url_cleanup(u);
     return rc;
 }
 
 static bool add_header(aios__transfer *t, const char *s)
 {
-    struct curl_slist *l = curl_slist_append(t->headers, s);
+    struct curl_slist *l = t->http->curl.slist_append(t->headers, s);
     if (l)
         t->headers = l;
     return l != NULL;
@@ -316,71 +351,74 @@ static bool add_header(aios__transfer *t, const char *s)
 
 static CURLcode set_limits(aios__transfer *t, const aios__http_request *r)
 {
+    const curl_functions *curl = &t->http->curl;
     int64_t connect_ms = (r->connect_ns ? r->connect_ns : 10 * SECOND) / 1000000;
-    CURLcode c = curl_easy_setopt(t->easy, CURLOPT_CONNECTTIMEOUT_MS, connect_ms < 1 ? 1L : connect_ms > 86400000 ? 86400000L : (long)connect_ms);
+    CURLcode c = curl->easy_setopt(t->easy, CURLOPT_CONNECTTIMEOUT_MS, connect_ms < 1 ? 1L : connect_ms > 86400000 ? 86400000L : (long)connect_ms);
     if (!c)
-        c = curl_easy_setopt(t->easy, CURLOPT_NOSIGNAL, 1L);
+        c = curl->easy_setopt(t->easy, CURLOPT_NOSIGNAL, 1L);
     if (!c)
-        c = curl_easy_setopt(t->easy, CURLOPT_FOLLOWLOCATION, 0L);
+        c = curl->easy_setopt(t->easy, CURLOPT_FOLLOWLOCATION, 0L);
     if (!c)
-        c = curl_easy_setopt(t->easy, CURLOPT_PROXY, "");
+        c = curl->easy_setopt(t->easy, CURLOPT_PROXY, "");
     if (!c)
-        c = curl_easy_setopt(t->easy, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
+        c = curl->easy_setopt(t->easy, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
     if (!c)
-        c = curl_easy_setopt(t->easy, CURLOPT_HTTP_CONTENT_DECODING, 0L);
+        c = curl->easy_setopt(t->easy, CURLOPT_HTTP_CONTENT_DECODING, 0L);
 #if LIBCURL_VERSION_NUM >= 0x075500
     if (!c)
-        c = curl_easy_setopt(t->easy, CURLOPT_PROTOCOLS_STR, "http,https");
+        c = curl->easy_setopt(t->easy, CURLOPT_PROTOCOLS_STR, "http,https");
 #else
     if (!c)
-        c = curl_easy_setopt(t->easy, CURLOPT_PROTOCOLS, (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS));
+        c = curl->easy_setopt(t->easy, CURLOPT_PROTOCOLS, (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS));
 #endif
 #if LIBCURL_VERSION_NUM >= 0x075700
     if (!c)
-        c = curl_easy_setopt(t->easy, CURLOPT_QUICK_EXIT, 1L); /* a cancelled look-up of a name is not waited for */
+        c = curl->easy_setopt(t->easy, CURLOPT_QUICK_EXIT, 1L); /* a cancelled look-up of a name is not waited for */
 #endif
     return c;
 }
 
 static CURLcode set_callbacks(aios__transfer *t)
 {
-    CURLcode c = curl_easy_setopt(t->easy, CURLOPT_PRIVATE, t);
+    const curl_functions *curl = &t->http->curl;
+    CURLcode c = curl->easy_setopt(t->easy, CURLOPT_PRIVATE, t);
     if (!c)
-        c = curl_easy_setopt(t->easy, CURLOPT_ERRORBUFFER, t->curl_text);
+        c = curl->easy_setopt(t->easy, CURLOPT_ERRORBUFFER, t->curl_text);
     if (!c)
-        c = curl_easy_setopt(t->easy, CURLOPT_HEADERFUNCTION, on_header);
+        c = curl->easy_setopt(t->easy, CURLOPT_HEADERFUNCTION, on_header);
     if (!c)
-        c = curl_easy_setopt(t->easy, CURLOPT_HEADERDATA, t);
+        c = curl->easy_setopt(t->easy, CURLOPT_HEADERDATA, t);
     if (!c)
-        c = curl_easy_setopt(t->easy, CURLOPT_WRITEFUNCTION, on_write);
+        c = curl->easy_setopt(t->easy, CURLOPT_WRITEFUNCTION, on_write);
     if (!c)
-        c = curl_easy_setopt(t->easy, CURLOPT_WRITEDATA, t);
+        c = curl->easy_setopt(t->easy, CURLOPT_WRITEDATA, t);
     if (!c)
-        c = curl_easy_setopt(t->easy, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
+        c = curl->easy_setopt(t->easy, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
     if (!c)
-        c = curl_easy_setopt(t->easy, CURLOPT_OPENSOCKETDATA, t);
+        c = curl->easy_setopt(t->easy, CURLOPT_OPENSOCKETDATA, t);
     return c;
 }
 
 static CURLcode set_request(aios__transfer *t, const aios__http_request *r)
 {
+    const curl_functions *curl = &t->http->curl;
     bool post = r->method ? !strcmp(r->method, "POST") : r->n_body > 0;
     bool ok = add_header(t, "Expect:"); /* no waiting for 100-continue */
     for (size_t i = 0; ok && r->headers && r->headers[i]; i++)
         ok = add_header(t, r->headers[i]);
     CURLcode c = ok ? CURLE_OK : CURLE_OUT_OF_MEMORY;
     if (!c)
-        c = curl_easy_setopt(t->easy, CURLOPT_HTTPHEADER, t->headers);
+        c = curl->easy_setopt(t->easy, CURLOPT_HTTPHEADER, t->headers);
     if (!c)
-        c = curl_easy_setopt(t->easy, CURLOPT_URL, r->url);
+        c = curl->easy_setopt(t->easy, CURLOPT_URL, r->url);
     if (!c && r->ca_file)
-        c = curl_easy_setopt(t->easy, CURLOPT_CAINFO, r->ca_file);
+        c = curl->easy_setopt(t->easy, CURLOPT_CAINFO, r->ca_file);
     if (!c && post)
-        c = curl_easy_setopt(t->easy, CURLOPT_POST, 1L);
+        c = curl->easy_setopt(t->easy, CURLOPT_POST, 1L);
     if (!c && post)
-        c = curl_easy_setopt(t->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)r->n_body);
+        c = curl->easy_setopt(t->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)r->n_body);
     if (!c && post)
-        c = curl_easy_setopt(t->easy, CURLOPT_POSTFIELDS, t->body);
+        c = curl->easy_setopt(t->easy, CURLOPT_POSTFIELDS, t->body);
     return c;
 }
 
@@ -416,20 +454,20 @@ static int set_up(aios__transfer *t, const aios__http_request *r, aios_error *er
         rc = take_memory(t, r, err);
     if (rc)
         return rc;
-    t->easy = curl_easy_init();
+    t->easy = t->http->curl.easy_init();
     CURLcode c = t->easy ? set_callbacks(t) : CURLE_OUT_OF_MEMORY;
     if (!c)
         c = set_limits(t, r);
     if (!c)
         c = set_request(t, r);
     if (c)
-        return aios__fail(err, c == CURLE_OUT_OF_MEMORY ? AIOS_ENOMEM : AIOS_EINTERNAL, "libcurl: %s", curl_easy_strerror(c));
+        return aios__fail(err, c == CURLE_OUT_OF_MEMORY ? AIOS_ENOMEM : AIOS_EINTERNAL, "libcurl: %s", t->http->curl.easy_strerror(c));
     t->started = aios__now_ns(aios__ctx_env(t->ctx));
     take_turn(t->http);
-    CURLMcode m = curl_multi_add_handle(t->http->multi, t->easy);
+    CURLMcode m = t->http->curl.multi_add_handle(t->http->multi, t->easy);
     t->added = !m;
     give_turn(t->http);
-    return m ? aios__fail(err, AIOS_EINTERNAL, "libcurl: %s", curl_multi_strerror(m)) : AIOS_OK;
+    return m ? aios__fail(err, AIOS_EINTERNAL, "libcurl: %s", t->http->curl.multi_strerror(m)) : AIOS_OK;
 }
 
 int aios__http_start(aios_ctx *ctx, const aios__http_request *req, aios__transfer **out, aios_error *err)
@@ -465,7 +503,7 @@ static void leave_multi(aios__transfer *t)
     if (!t->added)
         return;
     take_turn(t->http);
-    curl_multi_remove_handle(t->http->multi, t->easy);
+    t->http->curl.multi_remove_handle(t->http->multi, t->easy);
     give_turn(t->http);
     t->added = false;
 }
@@ -477,8 +515,8 @@ void aios__transfer_free(aios__transfer *t)
     aios__heap *heap = aios__ctx_heap(t->ctx);
     leave_multi(t);
     if (t->easy)
-        curl_easy_cleanup(t->easy);
-    curl_slist_free_all(t->headers);
+        t->http->curl.easy_cleanup(t->easy);
+    t->http->curl.slist_free_all(t->headers);
     aios__free(heap, t->host);
     aios__free(heap, t->body);
     aios__free(heap, t->head);
@@ -507,9 +545,9 @@ static void read_messages(http *h)
 {
     const CURLMsg *m;
     int left;
-    while ((m = curl_multi_info_read(h->multi, &left))) {
+    while ((m = h->curl.multi_info_read(h->multi, &left))) {
         char *p = NULL;
-        if (m->msg != CURLMSG_DONE || curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &p) || !p)
+        if (m->msg != CURLMSG_DONE || h->curl.easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &p) || !p)
             continue;
         aios__transfer *t = (aios__transfer *)(void *)p;
         pthread_mutex_lock(&h->lock);
@@ -529,17 +567,17 @@ static CURLMcode drive(aios__transfer *t, int wait_ms)
     pthread_mutex_unlock(&h->lock);
     if (resume) {
         t->paused = false;
-        curl_easy_pause(t->easy, CURLPAUSE_CONT);
+        t->http->curl.easy_pause(t->easy, CURLPAUSE_CONT);
     }
-    CURLMcode m = curl_multi_perform(h->multi, &running);
+    CURLMcode m = h->curl.multi_perform(h->multi, &running);
     read_messages(h);
     pthread_mutex_lock(&h->lock);
     bool wait = !m && !has_news(t) && !h->wanted;
     pthread_mutex_unlock(&h->lock);
     if (wait && wait_ms > 0) {
-        m = curl_multi_poll(h->multi, NULL, 0, wait_ms, NULL);
+        m = h->curl.multi_poll(h->multi, NULL, 0, wait_ms, NULL);
         if (!m)
-            m = curl_multi_perform(h->multi, &running);
+            m = h->curl.multi_perform(h->multi, &running);
         read_messages(h);
     }
     return m;
@@ -631,7 +669,7 @@ static void fail_by_curl(aios__transfer *t)
     else if (t->refused && t->curl_code == CURLE_COULDNT_CONNECT)
         fail_step(t, AIOS_EDENIED, "no address of this host may be connected to");
     else
-        fail_step(t, code, t->curl_text[0] ? t->curl_text : curl_easy_strerror(t->curl_code));
+        fail_step(t, code, t->curl_text[0] ? t->curl_text : t->http->curl.easy_strerror(t->curl_code));
 }
 
 /* What the step gives: the failure, the end, or AIOS_AGAIN. */
@@ -667,7 +705,7 @@ int aios__transfer_step(aios__transfer *t, int32_t timeout_ms, aios_error *err)
         CURLMcode m = drive(t, wait_ms);
         give_turn(t->http);
         if (m)
-            fail_step(t, m == CURLM_OUT_OF_MEMORY ? AIOS_ENOMEM : AIOS_EINTERNAL, curl_multi_strerror(m));
+            fail_step(t, m == CURLM_OUT_OF_MEMORY ? AIOS_ENOMEM : AIOS_EINTERNAL, t->http->curl.multi_strerror(m));
     }
     deliver(t);
     int rc = conclude(t, err);
@@ -684,7 +722,7 @@ void aios__transfer_cancel(aios__transfer *t)
 {
     int e = errno;
     atomic_store(&t->cancelled, true);
-    curl_multi_wakeup(t->http->multi);
+    t->http->curl.multi_wakeup(t->http->multi);
     errno = e;
 }
 
