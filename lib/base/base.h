@@ -46,6 +46,8 @@ typedef struct aios__heap aios__heap;
 
 /** n bytes, zero-filled, 16-aligned; n 0 gives a valid pointer. NULL + err (ENOMEM, EBUDGET with both numbers). */
 void *aios__alloc(aios__heap *h, uint32_t kind, size_t n, aios_error *err);
+/** As realloc of NULL, for a large block that lives long and is used whole: in huge pages where that costs no memory. */
+void *aios__alloc_large(aios__heap *h, uint32_t kind, size_t n, aios_error *err);
 /** n * size bytes, zero-filled, product checked. */
 void *aios__alloc_array(aios__heap *h, uint32_t kind, size_t n, size_t size, aios_error *err);
 /** Grows or shrinks; p NULL allocates with `kind`; on failure p stays valid. New bytes are not cleared. */

@@ -86,7 +86,7 @@ static void read_topo(aios__topo *t)
 {
     uint64_t allowed[AIOS__CPU_WORDS];
     read_allowed(allowed);
-    if (!aios__topo_hwloc(t))
+    if (!aios__topo_sysfs("", t) && !aios__topo_hwloc(t))
         aios__topo_sysfs("", t);
     aios__topo_finish(t, allowed);
     if (t->n_allowed)

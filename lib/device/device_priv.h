@@ -32,10 +32,10 @@ typedef struct aios__topo {
     uint16_t order[AIOS__MAX_CPUS]; /**< the n_allowed usable CPUs, one of each core first */
 } aios__topo;
 
-/** False if hwloc is not built in or fails. */
+/** False if hwloc is not built in or fails. Loads its plugins and what they bring, which takes milliseconds. */
 bool aios__topo_hwloc(aios__topo *t);
-/** Never fails: what it cannot read is one CPU. */
-void aios__topo_sysfs(const char *root, aios__topo *t);
+/** What it cannot read is one CPU; true if it found cores and caches. */
+bool aios__topo_sysfs(const char *root, aios__topo *t);
 /** Counts, and the order for pinning; allowed is the affinity mask. */
 void aios__topo_finish(aios__topo *t, const uint64_t *allowed);
 

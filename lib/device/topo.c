@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Topology by hwloc; the only file that includes hwloc.h. */
+/* Topology by hwloc, where /sys leaves something open; the only file that includes hwloc.h. */
 #include "config.h"
 #include "device/device_priv.h"
 

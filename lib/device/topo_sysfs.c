@@ -32,7 +32,7 @@ static uint32_t read_list(const char *root, const char *path, uint64_t *bits)
 }
 
 /* The smallest online CPU of the core of `cpu`; itself where the files say nothing that makes sense. */
-static uint32_t core_of(const char *root, const aios__topo *t, uint32_t cpu)
+static uint32_t core_of(const char *root, const aios__topo *t, uint32_t cpu, bool *known)
 {
     static const char *const names[] = {"core_cpus_list", "thread_siblings_list"};
     uint64_t bits[AIOS__CPU_WORDS];
@@ -45,24 +45,28 @@ static uint32_t core_of(const char *root, const aios__topo *t, uint32_t cpu)
             bits[w] &= t->online[w];
         return first_bit(bits);
     }
+    *known = false;
     return cpu;
 }
 
-static void read_cores(const char *root, aios__topo *t)
+/* False if the files leave one of them open. */
+static bool read_cores(const char *root, aios__topo *t)
 {
+    bool known = true;
     uint64_t packages[AIOS__CPU_WORDS] = {0};
     for (uint32_t cpu = 0; cpu < AIOS__MAX_CPUS; cpu++) {
         if (!has_bit(t->online, cpu))
             continue;
         char path[128];
         uint64_t id;
-        t->core_of[cpu] = (uint16_t)core_of(root, t, cpu);
+        t->core_of[cpu] = (uint16_t)core_of(root, t, cpu, &known);
         snprintf(path, sizeof path, SYS_CPU "/cpu%u/topology/physical_package_id", cpu);
         if (!aios__sys_u64(root, path, &id) || id >= AIOS__MAX_CPUS)
             id = 0;
         t->n_packages += !has_bit(packages, (uint32_t)id);
         set_bit(packages, (uint32_t)id);
     }
+    return known;
 }
 
 static void read_cache(const char *root, aios__topo *t, uint32_t cpu, uint32_t index)
@@ -86,18 +90,20 @@ static void read_cache(const char *root, aios__topo *t, uint32_t cpu, uint32_t i
         t->cache_line = (uint32_t)line;
 }
 
-void aios__topo_sysfs(const char *root, aios__topo *t)
+bool aios__topo_sysfs(const char *root, aios__topo *t)
 {
     uint64_t nodes[AIOS__CPU_WORDS];
     memset(t, 0, sizeof *t);
     t->source = "sysfs";
-    if (!read_list(root, SYS_CPU "/online", t->online))
+    bool known = read_list(root, SYS_CPU "/online", t->online) > 0;
+    if (!known)
         t->online[0] = 1;
-    read_cores(root, t);
+    known = read_cores(root, t) && known;
     t->n_numa = read_list(root, "/sys/devices/system/node/online", nodes);
     uint32_t cpu = first_bit(t->online);
     for (uint32_t i = 0; i < 8; i++)
         read_cache(root, t, cpu, i);
+    return known && t->l1d && t->l2;
 }
 
 void aios__topo_finish(aios__topo *t, const uint64_t *allowed)

@@ -79,7 +79,7 @@ static int load_meta(aios__gguf *g, aios_error *err)
     int rc = aios__gguf_outline(g, &g->meta_n, err);
     if (rc)
         return rc;
-    g->meta = aios__realloc(aios__ctx_heap(g->ctx), AIOS_MEM_VOCAB, NULL, (size_t)g->meta_n, err);
+    g->meta = aios__alloc_large(aios__ctx_heap(g->ctx), AIOS_MEM_VOCAB, (size_t)g->meta_n, err);
     if (!g->meta)
         return aios__error_code(err, AIOS_ENOMEM);
     rc = aios__gguf_pread(g, 0, g->meta, (size_t)g->meta_n, err);

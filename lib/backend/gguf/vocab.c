@@ -100,7 +100,7 @@ static int load_pieces(aios__vocab *v, aios_error *err)
     size_t bytes = 0;
     for (uint32_t id = 0; id < v->n; id++)
         bytes += vocab_text(v, id).n; /* at most the array's bytes, which fit in 32 bits */
-    v->piece = aios__realloc(v->heap, AIOS_MEM_VOCAB, NULL, bytes, err);
+    v->piece = aios__alloc_large(v->heap, AIOS_MEM_VOCAB, bytes, err);
     if (!v->piece)
         return err->code;
     v->piece_off = aios__alloc_array(v->heap, AIOS_MEM_VOCAB, (size_t)v->n + 1, sizeof *v->piece_off, err);

@@ -55,9 +55,10 @@ int aios__vocab_index(aios__vocab *v, aios_error *err)
 {
     uint32_t size = aios__vocab_slots(v->n);
     uint64_t hash[VOCAB_AHEAD];
-    v->table = aios__alloc_array(v->heap, AIOS_MEM_VOCAB, size, sizeof *v->table, err);
+    v->table = aios__alloc_large(v->heap, AIOS_MEM_VOCAB, size * sizeof *v->table, err);
     if (!v->table)
         return err->code;
+    memset(v->table, 0, size * sizeof *v->table);
     v->mask = size - 1;
     for (uint32_t first = 0; first < v->n; first += VOCAB_AHEAD) {
         uint32_t n = v->n - first < VOCAB_AHEAD ? v->n - first : VOCAB_AHEAD;

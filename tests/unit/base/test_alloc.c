@@ -51,6 +51,35 @@ static void blocks_are_zeroed_aligned_and_counted(void **state)
     aios_ctx_free(ctx);
 }
 
+/* Around the sizes at which whole pages of 2 MiB lie in a block, and what its neighbours hold stays theirs. */
+static void large_blocks_are_counted_and_used_like_others(void **state)
+{
+    (void)state;
+    aios_ctx *ctx = test_ctx(NULL, 0);
+    aios__heap *h = aios__ctx_heap(ctx);
+    uint64_t before = used(ctx);
+    const size_t sizes[] = {0, 1, (2 << 20) - 1, 2 << 20, (4 << 20) + 4095, 9 << 20}, n = AIOS__ARRAY_LEN(sizes);
+    unsigned char *p[6];
+    uint64_t sum = 0;
+    for (size_t i = 0; i < n; i++) {
+        p[i] = aios__alloc_large(h, AIOS_MEM_VOCAB, sizes[i], NULL);
+        assert_non_null(p[i]);
+        memset(p[i], (int)i + 1, sizes[i]);
+        sum += sizes[i] + OVERHEAD;
+        assert_int_equal(used(ctx), before + sum);
+    }
+    for (size_t i = 0; i < n; i++) {
+        for (size_t k = 0; k < sizes[i]; k += 4093)
+            assert_int_equal(p[i][k], i + 1);
+        aios__free(h, p[i]);
+    }
+    assert_int_equal(used(ctx), before);
+    aios_error err = AIOS_INIT(aios_error);
+    assert_null(aios__alloc_large(h, AIOS_MEM_VOCAB, SIZE_MAX - 100, &err));
+    assert_true(err.code < 0);
+    aios_ctx_free(ctx);
+}
+
 static void realloc_keeps_content_and_count(void **state)
 {
     (void)state;
@@ -342,6 +371,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(blocks_are_zeroed_aligned_and_counted),
+        cmocka_unit_test(large_blocks_are_counted_and_used_like_others),
         cmocka_unit_test(realloc_keeps_content_and_count),
         cmocka_unit_test(refusal_carries_both_numbers_and_leaves_the_block),
         cmocka_unit_test(sizes_that_overflow_are_no_memory),

@@ -6,12 +6,13 @@
 #define CPU "/sys/devices/system/cpu"
 
 static aios__topo topo;
+static bool complete;
 static uint64_t everything[AIOS__CPU_WORDS];
 
 static void read_fake(void)
 {
     memset(everything, 0xff, sizeof everything);
-    aios__topo_sysfs(fake_root, &topo);
+    complete = aios__topo_sysfs(fake_root, &topo);
     aios__topo_finish(&topo, everything);
 }
 
@@ -46,6 +47,7 @@ static void a_machine_is_counted_as_it_is(void **state)
     (void)state;
     make_machine(2);
     read_fake();
+    assert_true(complete);
     assert_string_equal(topo.source, "sysfs");
     assert_int_equal(topo.n_packages, 2);
     assert_int_equal(topo.n_cores, 4);
@@ -88,12 +90,34 @@ static void nothing_to_read_is_one_cpu(void **state)
 {
     (void)state;
     read_fake();
+    assert_false(complete);
     assert_int_equal(topo.n_cpus, 1);
     assert_int_equal(topo.n_cores, 1);
     assert_int_equal(topo.n_packages, 1);
     assert_int_equal(topo.n_numa, 1);
     assert_int_equal(topo.l3, 0);
     assert_int_equal(topo.cache_line, 64);
+}
+
+static void what_is_missing_is_told(void **state)
+{
+    static const char *const files[] = {CPU "/online", CPU "/cpu3/topology/core_cpus_list", CPU "/cpu0/cache/index0/size", CPU "/cpu0/cache/index2/size"};
+    char path[200];
+    (void)state;
+    make_machine(1);
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        char text[64];
+        snprintf(path, sizeof path, "%s%s", fake_root, files[i]);
+        FILE *f = fopen(path, "r");
+        assert_true(f && fgets(text, sizeof text, f));
+        fclose(f);
+        read_fake();
+        assert_true(complete);
+        unlink(path);
+        read_fake();
+        assert_false(complete);
+        fake_file(files[i], text);
+    }
 }
 
 static void lists_are_read_as_far_as_they_make_sense(void **state)
@@ -192,6 +216,7 @@ int main(void)
         IN_ROOT(the_order_takes_one_cpu_of_each_core_first),
         IN_ROOT(an_offline_first_cpu_does_no_harm),
         IN_ROOT(nothing_to_read_is_one_cpu),
+        IN_ROOT(what_is_missing_is_told),
         cmocka_unit_test(lists_are_read_as_far_as_they_make_sense),
         IN_ROOT(hostile_contents_do_no_harm),
         IN_ROOT(pipes_and_folders_do_not_block),
