@@ -74,15 +74,6 @@ AIOS__INLINE __m256i codes(const fmt f, const uint8_t *w, const int g, const int
     return x;
 }
 
-AIOS__INLINE void four_codes(const fmt f, const uint8_t *w, const int first, __m256i c[4][2])
-{
-AIOS__UNROLL(4)
-    for (int g = 0; g < 4; g++) {
-        c[g][0] = codes(f, w, first + g, 0);
-        c[g][1] = codes(f, w, first + g, 1);
-    }
-}
-
 /** Offset, in an activation block of width w, of what the zero point adds to the dot product. */
 AIOS__INLINE size_t seed_at(const fmt f, uint32_t w, uint32_t t)
 {
@@ -134,6 +125,30 @@ AIOS__INLINE __m256i pair_mins(const fmt f, const uint8_t *w, const int h)
 AIOS__INLINE __m256i pair_half(__m256i v, const int half)
 {
     return half ? _mm256_blend_epi16(_mm256_srli_epi32(v, 16), v, 0xaa) : _mm256_blend_epi16(v, _mm256_slli_epi32(v, 16), 0xaa);
+}
+
+/** Where up to four tokens of a block find their codes, scales, sums and seeds: u * 32 or u * 4 bytes on. */
+typedef struct tokens {
+    const uint8_t *q, *d, *ds, *bs, *seed;
+} tokens;
+
+/* Each base in a register of its own, or compilers keep one for every single offset and spill them. */
+AIOS__INLINE const uint8_t *base(const uint8_t *p)
+{
+    __asm__("" : "+r"(p));
+    return p;
+}
+
+AIOS__INLINE tokens tokens_of(const fmt f, const uint8_t *a, uint32_t w, uint32_t t)
+{
+    tokens k = {.q = base(a + 32 * t), .d = base(a + aios__act_at(w, t, AIOS__ACT_D))};
+    if (f.min && !f.pairs)
+        k.ds = base(a + aios__act_at(w, t, AIOS__ACT_DS));
+    if (f.pairs)
+        k.bs = base(a + aios__act_at(w, t, AIOS__ACT_BS));
+    else if (f.zp)
+        k.seed = base(a + seed_at(f, w, t));
+    return k;
 }
 
 AIOS__INLINE void prefetch(const fmt f, const uint8_t *p)

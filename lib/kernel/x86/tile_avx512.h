@@ -100,30 +100,6 @@ AIOS__INLINE __m512i half_seed512(const fmt f, __m512i bs, const int half)
     return _mm512_madd_epi16(bs, _mm512_set1_epi32(half ? -f.zp * 65536 : -f.zp & 0xffff));
 }
 
-/** Where four tokens of a block find their codes, scales, sums and seeds: u * 32 or u * 4 bytes on. */
-typedef struct tokens {
-    const uint8_t *q, *d, *ds, *bs, *seed;
-} tokens;
-
-/* Each base in a register of its own, or compilers keep one for every single offset and spill them. */
-AIOS__INLINE const uint8_t *base(const uint8_t *p)
-{
-    __asm__("" : "+r"(p));
-    return p;
-}
-
-AIOS__INLINE tokens tokens_of(const fmt f, const uint8_t *a, uint32_t w, uint32_t t)
-{
-    tokens k = {.q = base(a + 32 * t), .d = base(a + aios__act_at(w, t, AIOS__ACT_D))};
-    if (f.min && !f.pairs)
-        k.ds = base(a + aios__act_at(w, t, AIOS__ACT_DS));
-    if (f.pairs)
-        k.bs = base(a + aios__act_at(w, t, AIOS__ACT_BS));
-    else if (f.zp)
-        k.seed = base(a + seed_at(f, w, t));
-    return k;
-}
-
 /* n <= 4 tokens of a block. */
 AIOS__INLINE void tokens_single(const fmt f, __m512i c[16], const scales512 *s, const tokens k, const int n, __m512 *acc)
 {
