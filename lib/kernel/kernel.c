@@ -31,6 +31,9 @@ static const struct {
 #endif
 #ifdef __aarch64__
     {AIOS__ISA_NEON, aios__gemm_init_neon},
+    {AIOS__ISA_NEON, aios__float_init_neon},
+    {AIOS__ISA_NEON, aios__vec_init_neon},
+    {AIOS__ISA_NEON, aios__attn_init_neon},
     {AIOS__ISA_DOTPROD, aios__gemm_init_dotprod},
 #endif
 };

@@ -98,6 +98,7 @@ void aios__gemm_init_avx512(aios__kernels *k);
 void aios__quantize_init_avx512(aios__kernels *k);
 void aios__gemm_init_avx512vnni(aios__kernels *k);
 void aios__gemm_init_neon(aios__kernels *k);
+void aios__float_init_neon(aios__kernels *k);
 void aios__gemm_init_dotprod(aios__kernels *k);
 
 #endif

@@ -13,5 +13,7 @@ void aios__attn_init_avxvnni(aios__kernels *k);
 void aios__vec_init_avx512(aios__kernels *k);
 void aios__attn_init_avx512(aios__kernels *k);
 void aios__attn_init_avx512vnni(aios__kernels *k);
+void aios__vec_init_neon(aios__kernels *k);
+void aios__attn_init_neon(aios__kernels *k);
 
 #endif
