@@ -35,6 +35,7 @@ static const struct {
     {AIOS__ISA_NEON, aios__vec_init_neon},
     {AIOS__ISA_NEON, aios__attn_init_neon},
     {AIOS__ISA_DOTPROD, aios__gemm_init_dotprod},
+    {AIOS__ISA_I8MM, aios__gemm_init_i8mm},
 #endif
 };
 

@@ -100,5 +100,6 @@ void aios__gemm_init_avx512vnni(aios__kernels *k);
 void aios__gemm_init_neon(aios__kernels *k);
 void aios__float_init_neon(aios__kernels *k);
 void aios__gemm_init_dotprod(aios__kernels *k);
+void aios__gemm_init_i8mm(aios__kernels *k);
 
 #endif

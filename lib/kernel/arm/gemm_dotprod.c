@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* GEMM by SDOT: four products of 4 k of a row each, a token's 4 k being one lane of a register. Every width of code fits. */
-enum { MOST = 4, MOST_PAIRS = 2 };
+#define SIGNED 1
+#define MOST 4
+#define MOST_PAIRS 2
 
 #include "kernel/arm/tile_neon.h"
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* GEMM of plain NEON: products of bytes are summed in 16 bits as long as nothing can overflow, a k of a row in each lane. */
-enum { MOST = 1, MOST_PAIRS = 1 }; /* 16-bit sums of a token take 8 registers */
+#define SIGNED 1
+#define MOST 1 /* 16-bit sums of a token take 8 registers */
+#define MOST_PAIRS 1
 
 #include "kernel/arm/tile_neon.h"
 

@@ -2,8 +2,9 @@
 /*
  * GEMM by registers of 4 rows. A lone token takes its codes as they are unpacked, and has its sums in registers; more of them share
  * codes that are unpacked once a sub-block, and their sums wait in the first-level cache. How integers are multiplied is the including
- * file's: it defines MOST and MOST_PAIRS, the tokens that go at once, and
- *   dot(f, c, q, first, n_groups, n, v): adds k groups of n tokens, 32 bytes apart from q on, to v.
+ * file's: it defines SIGNED (8-bit codes are multiplied as signed ones) and
+ *   dot(f, c, q, first, n_groups, n, v): adds k groups of n tokens, 32 bytes apart from q on, to v,
+ * and with MOST and MOST_PAIRS, the tokens that go at once, takes tile for its own.
  */
 #ifndef AIOS_LIB_KERNEL_TILE_NEON_H
 #define AIOS_LIB_KERNEL_TILE_NEON_H
@@ -18,11 +19,11 @@ typedef struct source {
 
 AIOS__INLINE void dot(const fmt f, const source c, const uint8_t *q, const int first, const int n_groups, const int n, int32x4_t v[][QUADS]);
 
-/* Codes that are stored with 128 added are signed ones again here; the others are positive either way. */
+/* SIGNED: codes that are stored with 128 added are signed ones again; the others are positive either way. */
 AIOS__INLINE int8x16_t signed_codes(const fmt f, const uint8_t *w, const int g, const int r)
 {
     const uint8x16_t c = codes(f, w, g, r);
-    return vreinterpretq_s8_u8(f.bits == 8 ? veorq_u8(c, vdupq_n_u8(0x80)) : c);
+    return vreinterpretq_s8_u8(f.bits == 8 && SIGNED ? veorq_u8(c, vdupq_n_u8(0x80)) : c);
 }
 
 AIOS__INLINE int8x16_t code(const fmt f, const source c, const int g, const int r)
@@ -40,6 +41,13 @@ AIOS__INLINE void unpack(const fmt f, const uint8_t *w, uint8_t *to)
     }
 }
 
+/* A pointer that compilers know nothing of: what it points at is loaded where it is needed, not kept over the loop and spilled. */
+AIOS__INLINE const uint8_t *afresh(const uint8_t *p)
+{
+    __asm__("" : "+r"(p) : : "memory");
+    return p;
+}
+
 AIOS__INLINE void spread(int32x4_t seed, int32x4_t v[QUADS])
 {
     AIOS__UNROLL(4)
@@ -54,7 +62,7 @@ AIOS__INLINE void add_single(const fmt f, const source c, const factors *s, cons
     int32x4_t v[4][QUADS];
     AIOS__UNROLL(4)
     for (int u = 0; u < n; u++)
-        spread(f.zp && f.bits < 8 ? dwords(a + seed_at(f, width, t + (uint32_t)u)) : vdupq_n_s32(0), v[u]);
+        spread(f.zp && (f.bits < 8 || !SIGNED) ? dwords(a + seed_at(f, width, t + (uint32_t)u)) : vdupq_n_s32(0), v[u]);
     dot(f, c, a + 32 * t, 0, 8, n, v);
     AIOS__UNROLL(4)
     for (int u = 0; u < n; u++) {
@@ -105,13 +113,6 @@ AIOS__INLINE void add_pairs(const fmt f, const source c, const factors *s, const
     }
 }
 
-/* A pointer that compilers know nothing of: what it points at is loaded where it is needed, not kept over the loop and spilled. */
-AIOS__INLINE const uint8_t *afresh(const uint8_t *p)
-{
-    __asm__("" : "+r"(p) : : "memory");
-    return p;
-}
-
 AIOS__INLINE void add_block(const fmt f, const source c, const factors *s, const uint8_t *a, uint32_t width, uint32_t t, const int n,
                             float32x4_t acc[][QUADS])
 {
@@ -149,6 +150,7 @@ AIOS__INLINE void tile_lone(const fmt f, const uint8_t *w, size_t pf, const uint
     store_sums(acc, 1, out);
 }
 
+#ifdef MOST
 AIOS__INLINE void tile_many(const fmt f, const uint8_t *w, size_t pf, const uint8_t *a, uint32_t n_blocks, uint32_t width, float *out)
 {
     uint8_t unpacked[512] __attribute__((aligned(64)));
@@ -185,5 +187,6 @@ AIOS__INLINE void tile(const fmt f, const uint8_t *w, size_t pf, const uint8_t *
     else
         tile_many(f, w, pf, a, n_blocks, width, out);
 }
+#endif
 
 #endif
