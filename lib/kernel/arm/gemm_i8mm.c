@@ -162,6 +162,21 @@ AIOS__INLINE uint32_t first_of(uint32_t pair, uint32_t width)
     return 2 * pair + 2 <= width ? 2 * pair : width - 2;
 }
 
+/* n pairs of tokens from `pair` on. */
+AIOS__INLINE void add_two(const fmt f, const pair_block *b, const uint8_t *a, uint32_t width, uint32_t pair, const int n, float32x4_t acc[][ROW_PAIRS])
+{
+    const uint32_t t[2] = {first_of(pair, width), first_of(pair + 1, width)};
+    if (f.pairs)
+        add_two_pairs(f, b, a, width, t[0], acc[0]);
+    else
+        add_two_single(f, b, a, width, t, n, acc);
+}
+
+AIOS__INLINE const pair_block *again(const pair_block *b)
+{
+    return (const pair_block *)(const void *)afresh((const uint8_t *)b);
+}
+
 AIOS__INLINE void store_pair(const float32x4_t acc[ROW_PAIRS], float *out)
 {
     AIOS__UNROLL(4)
@@ -175,7 +190,7 @@ AIOS__INLINE void tile_pairs(const fmt f, const uint8_t *w, size_t pf, const uin
 {
     pair_block unpacked;
     float32x4_t acc[TOKEN_PAIRS][ROW_PAIRS];
-    const uint32_t n_pairs = (width + 1) / 2, step = f.pairs ? 1 : 2;
+    const uint32_t n_pairs = (width + 1) / 2;
     const uint8_t *head = w;
     memset(acc, 0, n_pairs * sizeof acc[0]);
     for (uint32_t b = 0; b < n_blocks; b++, w += f.sub, a += (size_t)width * AIOS__ACT_TOKEN) {
@@ -185,16 +200,11 @@ AIOS__INLINE void tile_pairs(const fmt f, const uint8_t *w, size_t pf, const uin
         }
         prefetch(f, w + pf);
         open_block(f, head, w, &unpacked);
-        for (uint32_t p = 0; p < n_pairs; p += step) {
-            const pair_block *s = (const pair_block *)(const void *)afresh((const uint8_t *)&unpacked);
-            const uint32_t t[2] = {first_of(p, width), first_of(p + 1, width)};
-            if (f.pairs)
-                add_two_pairs(f, s, a, width, t[0], acc[p]);
-            else if (p + 1 < n_pairs)
-                add_two_single(f, s, a, width, t, 2, acc + p);
-            else
-                add_two_single(f, s, a, width, t, 1, acc + p);
-        }
+        uint32_t p = 0;
+        for (; !f.pairs && p + 2 <= n_pairs; p += 2)
+            add_two(f, again(&unpacked), a, width, p, 2, acc + p);
+        for (; p < n_pairs; p++)
+            add_two(f, again(&unpacked), a, width, p, 1, acc + p);
     }
     for (uint32_t p = 0; p < n_pairs; p++)
         store_pair(acc[p], out + 16 * first_of(p, width));
