@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Regular languages of UTF-8 texts: expressions with intersection and complement, and the automaton of their derivatives
+ * (Brzozowski 1964; Owens, Reppy, Turon 2009), made state by state as texts are read. Repeats are numbers in an expression,
+ * never unrolled. An expression is its own state.
+ */
+#ifndef AIOS_LIB_RX_H
+#define AIOS_LIB_RX_H
+
+#include "base/base.h"
+
+/** A pool of expressions. Making them: one thread at a time; stepping: safe. */
+typedef struct aios__rx aios__rx;
+
+enum {
+    AIOS__RX_NOTHING, /**< no text: a state from which none is reached */
+    AIOS__RX_EMPTY,   /**< the empty text */
+    AIOS__RX_ALL,     /**< every text */
+    AIOS__RX_BYTE     /**< every single byte */
+};
+#define AIOS__RX_ENDLESS UINT32_MAX
+
+int aios__rx_new(aios_ctx *ctx, aios__rx **out, aios_error *err);
+void aios__rx_free(aios__rx *x); /**< NULL is fine */
+
+/* ---- expressions: each returns its number in *out; ELIMIT when the pool's caps are reached ------------------------ */
+
+int aios__rx_bytes(aios__rx *x, const uint32_t set[8], uint32_t *out, aios_error *err); /**< one byte of a set of 256 bits */
+int aios__rx_text(aios__rx *x, const char *s, size_t n, uint32_t *out, aios_error *err);
+/** One code point of n ranges (first, last), in any order. */
+int aios__rx_chars(aios__rx *x, const uint32_t *ranges, size_t n, uint32_t *out, aios_error *err);
+int aios__rx_cat(aios__rx *x, uint32_t a, uint32_t b, uint32_t *out, aios_error *err);
+int aios__rx_or(aios__rx *x, const uint32_t *e, size_t n, uint32_t *out, aios_error *err);
+int aios__rx_and(aios__rx *x, const uint32_t *e, size_t n, uint32_t *out, aios_error *err);
+int aios__rx_not(aios__rx *x, uint32_t e, uint32_t *out, aios_error *err);
+int aios__rx_repeat(aios__rx *x, uint32_t e, uint32_t min, uint32_t max, uint32_t *out, aios_error *err);
+/**
+ * A pattern of ECMA-262 in Unicode mode. `whole`: texts that it matches; else texts in which it matches somewhere. ESCHEMA with the place
+ * in the pattern if it is wrong; ENOTSUP for what is not regular or not built: back references, \b, look-behind, look-ahead and anchors
+ * under a repeat, \p.
+ */
+int aios__rx_parse(aios__rx *x, const char *pattern, size_t n, bool whole, uint32_t *out, aios_error *err);
+
+/* ---- the automaton ------------------------------------------------------------------------------------------------ */
+
+/** 256 states, one for each byte that may follow; AIOS__RX_NOTHING where no text goes on so. Lives as long as x. */
+int aios__rx_row(aios__rx *x, uint32_t state, const uint32_t **row, aios_error *err);
+/** True if the text may end here. */
+bool aios__rx_ends(const aios__rx *x, uint32_t state);
+/** True if some text is in e. */
+int aios__rx_exists(aios__rx *x, uint32_t e, bool *exists, aios_error *err);
+int aios__rx_match(aios__rx *x, uint32_t e, const char *s, size_t n, bool *matches, aios_error *err);
+
+#endif

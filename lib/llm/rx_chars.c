@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Ranges of code points as ranges of the bytes of their UTF-8. */
+#include "llm/rx_priv.h"
+
+enum { SURROGATES = 0xd800, SURROGATES_END = 0xdfff, LAST = 0x10ffff };
+
+static void set_bytes(uint32_t set[8], uint32_t lo, uint32_t hi)
+{
+    for (uint32_t c = lo; c <= hi; c++)
+        set[c / 32] |= 1u << c % 32;
+}
+
+/* lo .. hi are of one length and differ only in bytes of which all values follow. */
+static int add_sequence(aios__rx *x, uint32_t lo, uint32_t hi, aios_error *err)
+{
+    char a[4], b[4];
+    size_t n = aios__utf8_encode(lo, a);
+    uint32_t e = AIOS__RX_EMPTY, byte = 0;
+    int rc = AIOS_OK;
+    aios__utf8_encode(hi, b);
+    while (!rc && n--) {
+        uint32_t set[8] = {0};
+        set_bytes(set, (uint8_t)a[n], (uint8_t)b[n]);
+        rc = aios__rx_bytes(x, set, &byte, err);
+        rc = rc ? rc : aios__rx_cat(x, byte, e, &e, err);
+    }
+    return rc ? rc : aios__rx_push(x, e, err);
+}
+
+/* The last code point up to hi so that lo .. it is a sequence. */
+static uint32_t piece_end(uint32_t lo, uint32_t hi)
+{
+    static const uint32_t longest[] = {0x7f, 0x7ff, 0xffff, LAST};
+    for (int i = 0; i < 4; i++)
+        if (lo <= longest[i] && hi > longest[i])
+            hi = longest[i];
+    if (hi < 0x80)
+        return hi;
+    for (uint32_t bits = 6; bits <= 18; bits += 6) {
+        uint32_t low = (1u << bits) - 1;
+        if ((lo & ~low) == (hi & ~low))
+            break;
+        if (lo & low)
+            return lo | low;
+        if ((hi & low) != low)
+            hi = (hi & ~low) - 1;
+    }
+    return hi;
+}
+
+static int add_range(aios__rx *x, uint32_t lo, uint32_t hi, aios_error *err)
+{
+    int rc = AIOS_OK;
+    while (!rc && lo <= hi && lo <= LAST) {
+        if (lo >= SURROGATES && lo <= SURROGATES_END) {
+            lo = SURROGATES_END + 1;
+            continue;
+        }
+        uint32_t end = hi < LAST ? hi : LAST;
+        if (lo < SURROGATES && end >= SURROGATES)
+            end = SURROGATES - 1;
+        end = piece_end(lo, end);
+        rc = add_sequence(x, lo, end, err);
+        lo = end + 1;
+    }
+    return rc;
+}
+
+int aios__rx_chars(aios__rx *x, const uint32_t *ranges, size_t n, uint32_t *out, aios_error *err)
+{
+    uint32_t from = x->n_scratch;
+    int rc = AIOS_OK;
+    for (size_t i = 0; !rc && i < n; i++)
+        rc = add_range(x, ranges[2 * i], ranges[2 * i + 1], err);
+    if (!rc)
+        return aios__rx_list(x, AIOS__RX_OR, from, out, err);
+    x->n_scratch = from;
+    return rc;
+}

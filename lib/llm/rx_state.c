@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Derivatives, the rows of the automaton, and whether a text exists. */
+#include "llm/rx_priv.h"
+
+/* ---- derivatives -------------------------------------------------------------------------------------------------- */
+
+static bool has_byte(const aios__rx *x, const aios__rx_node *n, uint8_t c)
+{
+    return x->words[n->a + c / 32] >> c % 32 & 1;
+}
+
+/* Of each member; they are pushed and joined. */
+static int derive_list(aios__rx *x, const aios__rx_node *n, uint8_t c, uint32_t *out, aios_error *err)
+{
+    uint32_t from = x->n_scratch, e;
+    int rc = AIOS_OK;
+    for (uint32_t i = 0; !rc && i < n->b; i++) {
+        rc = aios__rx_derive(x, x->words[n->a + i], c, &e, err);
+        rc = rc ? rc : aios__rx_push(x, e, err);
+    }
+    if (!rc)
+        return aios__rx_list(x, n->kind, from, out, err);
+    x->n_scratch = from;
+    return rc;
+}
+
+/* Of the first part, and of what follows as long as parts may be empty. */
+static int derive_cat(aios__rx *x, uint32_t e, uint8_t c, uint32_t *out, aios_error *err)
+{
+    uint32_t from = x->n_scratch, d;
+    int rc = AIOS_OK;
+    for (;;) {
+        const aios__rx_node *n = aios__rx_at(x, e);
+        bool last = n->kind != AIOS__RX_CAT;
+        rc = aios__rx_derive(x, last ? e : n->a, c, &d, err);
+        if (!rc && !last)
+            rc = aios__rx_cat(x, d, n->b, &d, err);
+        rc = rc ? rc : aios__rx_push(x, d, err);
+        if (rc || last || !aios__rx_nullable(x, n->a))
+            break;
+        e = n->b;
+    }
+    if (!rc)
+        return aios__rx_list(x, AIOS__RX_OR, from, out, err);
+    x->n_scratch = from;
+    return rc;
+}
+
+/* Recursion is as deep as expressions nest: at most AIOS__RX_DEPTH. */
+int aios__rx_derive(aios__rx *x, uint32_t e, uint8_t c, uint32_t *out, aios_error *err)
+{
+    const aios__rx_node n = *aios__rx_at(x, e);
+    uint32_t rest;
+    int rc;
+    switch (n.kind) {
+    case AIOS__RX_SET:
+        *out = has_byte(x, &n, c) ? AIOS__RX_EMPTY : AIOS__RX_NOTHING;
+        return AIOS_OK;
+    case AIOS__RX_CAT:
+        return derive_cat(x, e, c, out, err);
+    case AIOS__RX_OR:
+    case AIOS__RX_AND:
+        return derive_list(x, &n, c, out, err);
+    case AIOS__RX_NOT:
+        rc = aios__rx_derive(x, n.a, c, out, err);
+        return rc ? rc : aios__rx_not(x, *out, out, err);
+    case AIOS__RX_REP:
+        rc = aios__rx_derive(x, n.a, c, out, err);
+        if (rc || *out == AIOS__RX_NOTHING)
+            return rc;
+        rc = aios__rx_repeat(x, n.a, n.min ? n.min - 1 : 0, n.max == AIOS__RX_ENDLESS ? n.max : n.max - 1, &rest, err);
+        return rc ? rc : aios__rx_cat(x, *out, rest, out, err);
+    default:
+        *out = n.kind == AIOS__RX_ANY ? AIOS__RX_ALL : AIOS__RX_NOTHING;
+        return AIOS_OK;
+    }
+}
+
+/* ---- classes of bytes --------------------------------------------------------------------------------------------- */
+
+/* Bytes of one class have one derivative. */
+typedef struct classes {
+    uint8_t of[256];
+    uint32_t n;
+} classes;
+
+static void split(classes *k, const uint32_t set[8])
+{
+    int16_t inside[256];
+    uint32_t size[256] = {0}, in[256] = {0};
+    for (uint32_t c = 0; c < 256; c++) {
+        size[k->of[c]]++;
+        in[k->of[c]] += set[c / 32] >> c % 32 & 1;
+    }
+    for (uint32_t i = 0, n = k->n; i < n; i++)
+        inside[i] = (int16_t)(in[i] && in[i] < size[i] ? (int)k->n++ : -1);
+    for (uint32_t c = 0; c < 256; c++)
+        if (set[c / 32] >> c % 32 & 1 && inside[k->of[c]] >= 0)
+            k->of[c] = (uint8_t)inside[k->of[c]];
+}
+
+static void classify(const aios__rx *x, uint32_t e, classes *k)
+{
+    const aios__rx_node *n = aios__rx_at(x, e);
+    for (; n->kind == AIOS__RX_CAT; n = aios__rx_at(x, n->b)) {
+        classify(x, n->a, k);
+        if (!aios__rx_nullable(x, n->a))
+            return;
+    }
+    if (n->kind == AIOS__RX_SET)
+        split(k, x->words + n->a);
+    else if (n->kind == AIOS__RX_NOT || n->kind == AIOS__RX_REP)
+        classify(x, n->a, k);
+    for (uint32_t i = 0; (n->kind == AIOS__RX_OR || n->kind == AIOS__RX_AND) && i < n->b; i++)
+        classify(x, x->words[n->a + i], k);
+}
+
+/* ---- rows --------------------------------------------------------------------------------------------------------- */
+
+static _Atomic(uint32_t *) *row_of(const aios__rx *x, uint32_t e)
+{
+    return &aios__rx_chunk_of(x, e)->rows[e % AIOS__RX_CHUNK];
+}
+
+/* Without a look at what lives. Under the lock. */
+static int raw_row(aios__rx *x, uint32_t e, uint32_t *row, aios_error *err)
+{
+    classes k = {.n = 1};
+    uint32_t state[256];
+    bool known[256] = {false};
+    int rc = AIOS_OK;
+    classify(x, e, &k);
+    for (uint32_t c = 0; !rc && c < 256; c++) {
+        uint32_t i = k.of[c];
+        if (!known[i])
+            rc = aios__rx_derive(x, e, (uint8_t)c, &state[i], err);
+        known[i] = true;
+        row[c] = rc ? 0 : state[i];
+    }
+    return rc;
+}
+
+static bool is_known(const aios__rx *x, uint32_t e)
+{
+    return e == AIOS__RX_NOTHING || aios__rx_at(x, e)->flags & (AIOS__RX_ALIVE | AIOS__RX_DEAD);
+}
+
+/* A list of states on the stack, each once. */
+static int note(aios__rx *x, uint32_t from, uint32_t e, aios_error *err)
+{
+    for (uint32_t i = from; i < x->n_scratch; i++)
+        if (x->scratch[i] == e)
+            return AIOS_OK;
+    return aios__rx_push(x, e, err);
+}
+
+/* Looks breadth-first for a state in which some text is known to be; if there is none, all that were seen are dead. */
+static int look(aios__rx *x, uint32_t e, aios_error *err)
+{
+    uint32_t from = x->n_scratch, row[256];
+    bool alive = false;
+    int rc = note(x, from, e, err);
+    for (uint32_t i = from; !rc && !alive && i < x->n_scratch; i++) {
+        if (x->n_scratch - from > AIOS__RX_LOOK)
+            rc = aios__fail(err, AIOS_ELIMIT, "it takes more than %u steps to find out whether any text fits: make the pattern simpler", AIOS__RX_LOOK);
+        rc = rc ? rc : raw_row(x, x->scratch[i], row, err);
+        for (uint32_t c = 0; !rc && !alive && c < 256; c++) {
+            alive = aios__rx_at(x, row[c])->flags & AIOS__RX_ALIVE;
+            if (!alive && !is_known(x, row[c]) && (!c || row[c] != row[c - 1]))
+                rc = note(x, from, row[c], err);
+        }
+    }
+    for (uint32_t i = from; !rc && !alive && i < x->n_scratch; i++)
+        aios__rx_at(x, x->scratch[i])->flags |= AIOS__RX_DEAD;
+    if (!rc && alive)
+        aios__rx_at(x, e)->flags |= AIOS__RX_ALIVE;
+    x->n_scratch = from;
+    return rc;
+}
+
+static int make_row(aios__rx *x, uint32_t e, aios_error *err)
+{
+    int rc = AIOS_OK;
+    if (x->n_rows == AIOS__RX_ROWS)
+        return aios__fail_need(err, AIOS_ELIMIT, AIOS__RX_ROWS, (uint64_t)x->n_rows + 1, "a regular expression needs more than %u states: make it simpler", x->n_rows);
+    uint32_t *row = aios__alloc_array(x->heap, AIOS_MEM_OTHER, 256, sizeof *row, err);
+    if (!row)
+        return aios__oom(err);
+    x->fuel = 0;
+    rc = raw_row(x, e, row, err);
+    for (uint32_t c = 0; !rc && c < 256; c++) {
+        if (!is_known(x, row[c]))
+            rc = look(x, row[c], err);
+        if (!rc && aios__rx_at(x, row[c])->flags & AIOS__RX_DEAD)
+            row[c] = AIOS__RX_NOTHING;
+    }
+    if (rc) {
+        aios__free(x->heap, row);
+        return rc;
+    }
+    x->n_rows++;
+    atomic_store_explicit(row_of(x, e), row, memory_order_release);
+    return AIOS_OK;
+}
+
+int aios__rx_row(aios__rx *x, uint32_t state, const uint32_t **row, aios_error *err)
+{
+    int rc = AIOS_OK;
+    *row = atomic_load_explicit(row_of(x, state), memory_order_acquire);
+    if (*row)
+        return AIOS_OK;
+    pthread_mutex_lock(&x->lock);
+    if (!atomic_load_explicit(row_of(x, state), memory_order_relaxed))
+        rc = make_row(x, state, err);
+    pthread_mutex_unlock(&x->lock);
+    *row = atomic_load_explicit(row_of(x, state), memory_order_acquire);
+    return rc;
+}
+
+bool aios__rx_ends(const aios__rx *x, uint32_t state)
+{
+    return aios__rx_nullable(x, state);
+}
+
+int aios__rx_exists(aios__rx *x, uint32_t e, bool *exists, aios_error *err)
+{
+    int rc = AIOS_OK;
+    pthread_mutex_lock(&x->lock);
+    x->fuel = 0;
+    if (!is_known(x, e))
+        rc = look(x, e, err);
+    *exists = aios__rx_at(x, e)->flags & AIOS__RX_ALIVE;
+    pthread_mutex_unlock(&x->lock);
+    return rc;
+}
+
+int aios__rx_match(aios__rx *x, uint32_t e, const char *s, size_t n, bool *matches, aios_error *err)
+{
+    const uint32_t *row;
+    int rc = AIOS_OK;
+    for (size_t i = 0; i < n && e != AIOS__RX_NOTHING && e != AIOS__RX_ALL; i++) {
+        rc = aios__rx_row(x, e, &row, err);
+        if (rc)
+            return rc;
+        e = row[(uint8_t)s[i]];
+    }
+    *matches = aios__rx_ends(x, e);
+    return AIOS_OK;
+}
