@@ -142,11 +142,15 @@ const aios__json *aios__json_get(const aios__json *obj, const char *key)
 void *aios__json_iter(const aios__json *obj, void *it, const char **key, const aios__json **v)
 {
     it = it ? json_object_iter_next(of(obj), it) : json_object_iter(of(obj));
-    if (it) {
-        *key = json_object_iter_key(it);
-        *v = from(json_object_iter_value(it));
-    }
+    if (it)
+        aios__json_member(it, key, v);
     return it;
+}
+
+void aios__json_member(void *it, const char **key, const aios__json **v)
+{
+    *key = json_object_iter_key(it);
+    *v = from(json_object_iter_value(it));
 }
 
 const char *aios__json_str(const aios__json *v, size_t *n)

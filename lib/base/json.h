@@ -25,6 +25,8 @@ const aios__json *aios__json_at(const aios__json *arr, size_t i);
 const aios__json *aios__json_get(const aios__json *obj, const char *key);
 /** Walks the members in order: it = NULL starts; returns NULL at the end. */
 void *aios__json_iter(const aios__json *obj, void *it, const char **key, const aios__json **v);
+/** The member that an iterator stands at. */
+void aios__json_member(void *it, const char **key, const aios__json **v);
 /** String and its length, or NULL if v is none. */
 const char *aios__json_str(const aios__json *v, size_t *n);
 int64_t aios__json_int(const aios__json *v, int64_t dflt);

@@ -33,6 +33,7 @@ void aios_grammar_free(aios_grammar *g)
     aios__free(g->heap, g->ints);
     aios__free(g->heap, g->nums);
     aios__free(g->heap, g->objs);
+    aios__rx_free(g->rx);
     aios__free(g->heap, g);
     aios_ctx_free(ctx);
 }
@@ -71,6 +72,13 @@ int aios__grammar_bytes(aios_grammar *g, const void *p, size_t n, uint32_t *at, 
     *at = g->n_bytes;
     g->n_bytes += (uint32_t)n;
     return AIOS_OK;
+}
+
+int aios__grammar_rx(aios_grammar *g, aios__rx **rx, aios_error *err)
+{
+    int rc = g->rx ? AIOS_OK : aios__rx_new(g->ctx, &g->rx, err);
+    *rx = g->rx;
+    return rc;
 }
 
 int aios__grammar_lit(aios_grammar *g, const void *p, size_t n, uint32_t *id, aios_error *err)
@@ -131,6 +139,23 @@ int aios__grammar_sort(aios_grammar *g, uint32_t at, uint32_t n, aios_error *err
     return AIOS_OK;
 }
 
+/* The whole text is in the expression. */
+static int regex(aios_grammar *g, const char *s, size_t n, aios_error *err)
+{
+    aios__rx *rx;
+    uint32_t e;
+    bool exists = false;
+    int rc = aios__grammar_rx(g, &rx, err);
+    rc = rc ? rc : aios__rx_parse(rx, s, n, true, &e, err);
+    rc = rc ? rc : aios__rx_exists(rx, e, &exists, err);
+    if (!rc && !exists)
+        rc = aios__fail(err, AIOS_ESCHEMA, "no text matches the regular expression");
+    rc = rc ? rc : aios__grammar_node(g, AIOS__G_RX, &g->root, err);
+    if (!rc)
+        g->nodes[g->root].a = e;
+    return rc;
+}
+
 /* ---- public: grammar -------------------------------------------------------------------------------------------- */
 
 int aios_grammar_compile(aios_ctx *ctx, int32_t kind, const char *s, size_t n, aios_grammar **out, aios_error *err)
@@ -138,19 +163,19 @@ int aios_grammar_compile(aios_ctx *ctx, int32_t kind, const char *s, size_t n, a
     if (!ctx || !s || !out)
         return aios__fail(err, AIOS_EINVAL, "aios_grammar_compile: ctx, s and g must not be NULL");
     *out = NULL;
-    if (kind == AIOS_GRAMMAR_REGEX || kind == AIOS_GRAMMAR_GBNF)
-        return aios__fail(err, AIOS_ENOTSUP, "grammars of regular expressions and GBNF are not built yet: use a JSON schema");
-    if (kind != AIOS_GRAMMAR_SCHEMA)
+    if (kind == AIOS_GRAMMAR_GBNF)
+        return aios__fail(err, AIOS_ENOTSUP, "GBNF is not built yet: use a JSON schema or a regular expression");
+    if (kind != AIOS_GRAMMAR_SCHEMA && kind != AIOS_GRAMMAR_REGEX)
         return aios__fail(err, AIOS_EINVAL, "aios_grammar_compile: kind %d is none of AIOS_GRAMMAR_x", (int)kind);
     aios_error local = AIOS_INIT(aios_error);
     err = err ? err : &local;
-    int rc = aios__text_in(s, n, &n, "schema", err);
+    int rc = aios__text_in(s, n, &n, "the text of the grammar", err);
     if (rc)
         return rc;
     aios_grammar *g = aios__grammar_new(ctx, err);
     if (!g)
         return aios__oom(err);
-    rc = aios__grammar_schema(g, s, n, false, &g->root, err);
+    rc = kind == AIOS_GRAMMAR_REGEX ? regex(g, s, n, err) : aios__grammar_schema(g, s, n, false, &g->root, err);
     if (!rc)
         rc = aios__grammar_finish(g, err);
     if (rc) {

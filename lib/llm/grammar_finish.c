@@ -86,7 +86,7 @@ static uint16_t height(const aios_grammar *g, const aios__gnode *n)
     case AIOS__G_REP:
         return of(g, n->a);
     case AIOS__G_STR:
-        return n->min > n->max ? AIOS__G_ENDLESS : 0;
+        return n->min > n->max ? AIOS__G_ENDLESS : 0; /* expressions without texts were refused */
     default:
         return 0;
     }

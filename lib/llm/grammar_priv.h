@@ -5,6 +5,7 @@
 
 #include "llm/grammar_mask.h"
 #include "llm/array.h"
+#include "llm/rx.h"
 
 #define AIOS__G_NONE UINT32_MAX
 #define AIOS__G_DEPTH 200        /**< containers inside each other in generated text */
@@ -18,14 +19,15 @@ enum aios__gkind {
     AIOS__G_END,  /**< node 0: the whole sentence is there */
     AIOS__G_LIT,  /**< bytes[a], b of them */
     AIOS__G_SET,  /**< one of b literals, sorted: words[a] (offset, length, node that follows or NONE) */
-    AIOS__G_STR,  /**< JSON string of min .. max code points */
+    AIOS__G_STR,  /**< JSON string of min .. max code points that is in expression a of rx; a AIOS__RX_NOTHING: in any */
     AIOS__G_INT,  /**< JSON integer: ints[a] */
     AIOS__G_NUM,  /**< JSON number: nums[a], or a NONE: any */
     AIOS__G_OBJ,  /**< JSON object: objs[a] */
     AIOS__G_ARR,  /**< JSON array: b prefix nodes at words[a], then nodes c; min .. max items */
     AIOS__G_ALT,  /**< one of b nodes at words[a] */
     AIOS__G_SEQ,  /**< b nodes at words[a], one after the other */
-    AIOS__G_REP   /**< node a, then at most max - 1 times node b */
+    AIOS__G_REP,  /**< node a, then at most max - 1 times node b */
+    AIOS__G_RX    /**< text of expression a of rx */
 };
 
 typedef struct aios__gnode {
@@ -86,6 +88,8 @@ struct aios_grammar {
     uint32_t n_nums, cap_nums;
     aios__gobj *objs;
     uint32_t n_objs, cap_objs;
+    aios__rx *rx;      /**< NULL: no pattern and no regular expression */
+    uint32_t any_text; /**< what is left of a pattern behind which everything may follow */
 };
 
 /* ---- grammar.c: building blocks --------------------------------------------------------------------------------- */
@@ -96,6 +100,8 @@ int aios__grammar_node(aios_grammar *g, uint8_t kind, uint32_t *id, aios_error *
 int aios__grammar_words(aios_grammar *g, const uint32_t *w, size_t n, uint32_t *at, aios_error *err);
 int aios__grammar_bytes(aios_grammar *g, const void *p, size_t n, uint32_t *at, aios_error *err);
 int aios__grammar_lit(aios_grammar *g, const void *p, size_t n, uint32_t *id, aios_error *err);
+/** The pool of the grammar's regular expressions, made when first asked for. */
+int aios__grammar_rx(aios_grammar *g, aios__rx **rx, aios_error *err);
 int aios__grammar_list(aios_grammar *g, uint8_t kind, const uint32_t *nodes, size_t n, uint32_t *id, aios_error *err);
 /** Sorts the n entries of 3 words at words[at] by their bytes. */
 int aios__grammar_sort(aios_grammar *g, uint32_t at, uint32_t n, aios_error *err);

@@ -8,6 +8,7 @@
 
 #define MAX_PARTS 2048u
 #define ANY_LEVELS 8u
+#define COUNTED_MAX 256u /* lengths up to it become part of a pattern */
 #define INT_DFLT INT64_C(99999999999999999)
 
 enum { OWN = 1, ANY_OF = 2, ONE_OF = 3 };
@@ -309,12 +310,61 @@ void aios__comp_counts(const comp *c, const conj *k, enum aios__kw min_kw, enum 
     }
 }
 
+/* Texts of all patterns of a conjunction; NOTHING if it has none. *sub: a subschema that has one. */
+static int all_patterns(comp *c, const conj *k, uint32_t *rx, uint32_t *sub, aios_error *err)
+{
+    aios__rx *pool;
+    int rc = AIOS_OK;
+    *rx = AIOS__RX_NOTHING;
+    for (uint32_t i = 0; !rc && i < k->n; i++) {
+        uint32_t own = aios__comp_own(c, k, i), e = AIOS__RX_NOTHING;
+        size_t n;
+        const char *p = own == AIOS__NONE ? NULL : aios__json_str(aios__schema_kw(c->s, own, AIOS__KW_PATTERN), &n);
+        if (!p)
+            continue;
+        rc = aios__grammar_rx(c->g, &pool, err);
+        rc = rc ? rc : aios__rx_parse(pool, p, n, false, &e, err);
+        if (!rc && *rx != AIOS__RX_NOTHING)
+            rc = aios__rx_and(pool, (uint32_t[2]){*rx, e}, 2, &e, err);
+        *rx = e;
+        *sub = own;
+    }
+    return rc;
+}
+
+/*
+ * The pattern's texts of characters that a string can say without \u, and, if it is short, of its length: one expression, so that no text
+ * runs into a bound before it fits the pattern.
+ */
+static int bound_pattern(aios_grammar *g, aios__gnode *n, aios_error *err)
+{
+    static const uint32_t sayable[] = {8, 10, 12, 13, 32, 0x10ffff};
+    uint32_t both[2] = {n->a}, chars, min = n->min <= COUNTED_MAX ? (uint32_t)n->min : 0;
+    int rc = aios__rx_chars(g->rx, sayable, AIOS__ARRAY_LEN(sayable) / 2, &chars, err);
+    rc = rc ? rc : aios__rx_repeat(g->rx, chars, 0, AIOS__RX_ENDLESS, &g->any_text, err);
+    rc = rc ? rc : aios__rx_repeat(g->rx, chars, min, n->max <= COUNTED_MAX ? (uint32_t)n->max : AIOS__RX_ENDLESS, &both[1], err);
+    return rc ? rc : aios__rx_and(g->rx, both, 2, &n->a, err);
+}
+
 static int make_string(comp *c, const conj *k, uint32_t *node, aios_error *err)
 {
+    uint32_t rx, sub = AIOS__NONE;
+    bool exists = true;
     int rc = aios__grammar_node(c->g, AIOS__G_STR, node, err);
-    if (!rc)
-        aios__comp_counts(c, k, AIOS__KW_MIN_LENGTH, AIOS__KW_MAX_LENGTH, &c->g->nodes[*node].min, &c->g->nodes[*node].max);
-    return rc;
+    rc = rc ? rc : all_patterns(c, k, &rx, &sub, err);
+    if (rc)
+        return rc;
+    aios__gnode *n = &c->g->nodes[*node];
+    aios__comp_counts(c, k, AIOS__KW_MIN_LENGTH, AIOS__KW_MAX_LENGTH, &n->min, &n->max);
+    n->a = rx;
+    if (sub == AIOS__NONE || n->min > n->max)
+        return AIOS_OK;
+    aios_error why = AIOS_INIT(aios_error);
+    rc = bound_pattern(c->g, n, &why);
+    rc = rc ? rc : aios__rx_exists(c->g->rx, n->a, &exists, &why);
+    if (!rc && !exists)
+        *node = c->never_node;
+    return rc == AIOS_ELIMIT ? aios__comp_fail(c, sub, AIOS__KW_PATTERN, why.msg, err) : aios__error_copy(err, &why);
 }
 
 struct range {
@@ -508,6 +558,7 @@ static int refuse(comp *c, uint32_t sub, uint32_t types, aios_error *err)
         {AIOS__KW_THEN, AIOS__T_ALL},
         {AIOS__KW_ELSE, AIOS__T_ALL},
         {AIOS__KW_CONTAINS, AIOS__T_ARRAY},
+        {AIOS__KW_PATTERN_PROPERTIES, AIOS__T_OBJECT},
         {AIOS__KW_UNIQUE_ITEMS, AIOS__T_ARRAY},
         {AIOS__KW_DEPENDENT_REQUIRED, AIOS__T_OBJECT},
         {AIOS__KW_DEPENDENT_SCHEMAS, AIOS__T_OBJECT},

@@ -13,7 +13,7 @@
 #define MAX_SUBS 200000u
 #define MAX_KWS 1000000u
 
-enum shape { NOTE, ID, REF, NOPE, ANY, TYPE, LIST, NUMBER, POSITIVE, COUNT, BOOL, NAMES, NAMEMAP, SUB, SCHEMAS, MAP, ITEMS };
+enum shape { NOTE, ID, REF, NOPE, ANY, TYPE, LIST, NUMBER, POSITIVE, COUNT, BOOL, NAMES, NAMEMAP, SUB, SCHEMAS, MAP, RXMAP, REGEX, ITEMS };
 
 static const struct keyword {
     const char *name;
@@ -128,7 +128,7 @@ static int add_sub(aios__schema *s, const aios__json *json, uint32_t parent, con
     if (rc)
         return rc;
     s->map[map_slot(s, json)] = s->n_subs + 1;
-    s->subs[s->n_subs++] = (aios__sub){json, parent, kw, key, index, 0, 0, AIOS__NONE, 0};
+    s->subs[s->n_subs++] = (aios__sub){.json = json, .parent = parent, .kw = kw, .key = key, .index = index, .ref = AIOS__NONE};
     return AIOS_OK;
 }
 
@@ -233,7 +233,10 @@ static const char *wrong_shape(enum shape shape, const aios__json *v)
         return is_schema(v) || aios__json_type(v) == AIOS__JSON_ARRAY ? NULL : "must be a schema";
     case SCHEMAS:
         return aios__json_type(v) == AIOS__JSON_ARRAY && aios__json_count(v) ? NULL : "must be a list of schemas, not empty";
+    case REGEX:
+        return aios__json_str(v, NULL) ? NULL : "must be a string";
     case MAP:
+    case RXMAP:
         return aios__json_type(v) == AIOS__JSON_OBJECT ? NULL : "must be an object of schemas";
     default:
         return NULL;
@@ -268,7 +271,32 @@ static int add_children(aios__schema *s, uint32_t i, const struct keyword *k, co
         return add_sub(s, v, i, k->name, NULL, AIOS__NONE, err);
     if (k->shape == SCHEMAS || k->shape == ITEMS)
         return add_list(s, i, k->name, v, err);
-    return k->shape == MAP ? add_map(s, i, k->name, v, err) : AIOS_OK;
+    return k->shape == MAP || k->shape == RXMAP ? add_map(s, i, k->name, v, err) : AIOS_OK;
+}
+
+static int add_pattern(aios__schema *s, uint32_t i, const char *kw, const char *p, size_t n, uint32_t *rx, aios_error *err)
+{
+    aios_error why = AIOS_INIT(aios_error);
+    int rc = s->rx ? AIOS_OK : aios__rx_new(s->ctx, &s->rx, err);
+    if (rc)
+        return rc;
+    rc = aios__rx_parse(s->rx, p, n, false, rx, &why);
+    return rc == AIOS_ESCHEMA || rc == AIOS_ENOTSUP || rc == AIOS_ELIMIT ? bad(s, i, kw, why.msg, err) : aios__error_copy(err, &why);
+}
+
+static int add_patterns(aios__schema *s, uint32_t i, const struct keyword *k, const aios__json *v, uint32_t *rx, aios_error *err)
+{
+    const char *key, *p;
+    const aios__json *m;
+    size_t n;
+    int rc = AIOS_OK;
+    if (k->shape == REGEX) {
+        p = aios__json_str(v, &n);
+        return add_pattern(s, i, k->name, p, n, rx, err);
+    }
+    for (void *it = aios__json_iter(v, NULL, &key, &m); it && !rc; it = aios__json_iter(v, it, &key, &m))
+        rc = add_pattern(s, i, k->name, key, strlen(key), &s->subs[aios__schema_sub(s, m)].rx, err);
+    return rc;
 }
 
 static int check_keyword(aios__schema *s, uint32_t i, const char *name, const aios__json *v, aios_error *err)
@@ -291,11 +319,14 @@ static int check_keyword(aios__schema *s, uint32_t i, const char *name, const ai
     const char *why = wrong_shape(keywords[k].shape, v);
     if (why)
         return bad(s, i, name, why, err);
+    uint32_t rx = 0;
     int rc = add_children(s, i, &keywords[k], v, err);
+    if (!rc && (keywords[k].shape == REGEX || keywords[k].shape == RXMAP))
+        rc = add_patterns(s, i, &keywords[k], v, &rx, err);
     if (!rc && keywords[k].shape != NOTE && keywords[k].shape != ID) {
         rc = aios__grow(s->heap, &s->kws, &s->cap_kws, (size_t)s->n_kws + 1, MAX_KWS, sizeof *s->kws, "keywords", err);
         if (!rc)
-            s->kws[s->n_kws++] = (aios__kwval){(enum aios__kw)k, v};
+            s->kws[s->n_kws++] = (aios__kwval){(enum aios__kw)k, v, rx};
     }
     return rc;
 }
@@ -481,6 +512,7 @@ int aios__schema_new(aios_ctx *ctx, const char *text, size_t n, aios__schema **o
     if (!s)
         return aios__oom(err);
     s->heap = h;
+    s->ctx = ctx;
     aios_error why = AIOS_INIT(aios_error);
     int rc = aios__json_parse(h, text, n, &s->doc, &why);
     if (rc == AIOS_EFORMAT)
@@ -504,6 +536,7 @@ void aios__schema_free(aios__schema *s)
     if (!s)
         return;
     aios__json_free(s->doc);
+    aios__rx_free(s->rx);
     aios__free(s->heap, s->subs);
     aios__free(s->heap, s->kws);
     aios__free(s->heap, s->map);

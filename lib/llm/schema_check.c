@@ -179,6 +179,24 @@ static int check_max_length(checker *c, frame *f, const aios__json *kv, struct c
     return must(c, !s || length(s, n) <= aios__json_real(kv, 0), "the string is too long");
 }
 
+static bool matches(checker *c, uint32_t rx, const char *s, size_t n)
+{
+    bool is = false;
+    if (!c->rc)
+        c->rc = spend(c, n) ? c->rc : aios__rx_match(c->s->rx, rx, s, n, &is, c->err);
+    return is;
+}
+
+static int check_pattern(checker *c, frame *f, const aios__json *kv, struct child *ch)
+{
+    AIOS__UNUSED(ch);
+    size_t n;
+    const char *s = aios__json_str(f->v, &n);
+    if (!s || matches(c, c->s->kws[c->s->subs[f->sub].first + f->k].rx, s, n))
+        return PASS;
+    return violation(c, "the string does not match ", aios__json_str(kv, NULL));
+}
+
 /* Members or elements if v has the type, else `other`. */
 static double count(const aios__json *v, enum aios__json_type type, double other)
 {
@@ -330,15 +348,49 @@ static int check_properties(checker *c, frame *f, const aios__json *kv, struct c
     return PASS;
 }
 
+/* The at-th subschema of patternProperties that speaks of the name; NULL: no more. */
+static const aios__json *by_pattern(checker *c, const aios__json *kv, const char *name, uint32_t at)
+{
+    const char *key;
+    const aios__json *schema;
+    for (void *it = kv ? aios__json_iter(kv, NULL, &key, &schema) : NULL; it; it = aios__json_iter(kv, it, &key, &schema))
+        if (matches(c, c->s->subs[aios__schema_sub(c->s, schema)].rx, name, strlen(name)) && !at--)
+            return schema;
+    return NULL;
+}
+
+/* Members in their order, and of each all patterns that match: n_ok of them are done. */
+static int check_patterns(checker *c, frame *f, const aios__json *kv, struct child *ch)
+{
+    const aios__json *v, *schema;
+    if (f->got == FAIL)
+        return FAIL;
+    if (aios__json_type(f->v) != AIOS__JSON_OBJECT || (f->i && !f->it))
+        return PASS;
+    void *it = f->it ? f->it : aios__json_iter(f->v, NULL, &ch->key, &v);
+    if (f->it) /* again the member under way */
+        aios__json_member(it, &ch->key, &v);
+    for (; it; it = aios__json_iter(f->v, it, &ch->key, &v), f->n_ok = 0) {
+        schema = by_pattern(c, kv, ch->key, f->n_ok);
+        if (!schema)
+            continue;
+        f->it = it;
+        f->n_ok++;
+        return child(c, ch, schema, v);
+    }
+    return PASS;
+}
+
 static int check_additional(checker *c, frame *f, const aios__json *kv, struct child *ch)
 {
     const aios__json *v, *known = aios__schema_kw(c->s, f->sub, AIOS__KW_PROPERTIES);
+    const aios__json *patterns = aios__schema_kw(c->s, f->sub, AIOS__KW_PATTERN_PROPERTIES);
     if (f->got == FAIL)
         return FAIL;
     if (aios__json_type(f->v) != AIOS__JSON_OBJECT || (f->i && !f->it))
         return PASS;
     while ((f->it = aios__json_iter(f->v, f->it, &ch->key, &v))) {
-        if (known && aios__json_get(known, ch->key))
+        if ((known && aios__json_get(known, ch->key)) || by_pattern(c, patterns, ch->key, 0))
             continue;
         if (aios__json_type(kv) == AIOS__JSON_FALSE)
             return violation(c, "a property is not allowed: ", ch->key);
@@ -423,6 +475,7 @@ static keyword_fn *const checks[AIOS__KW_COUNT] = {
     [AIOS__KW_MULTIPLE_OF] = check_multiple,
     [AIOS__KW_MIN_LENGTH] = check_min_length,
     [AIOS__KW_MAX_LENGTH] = check_max_length,
+    [AIOS__KW_PATTERN] = check_pattern,
     [AIOS__KW_MIN_ITEMS] = check_min_items,
     [AIOS__KW_MAX_ITEMS] = check_max_items,
     [AIOS__KW_MIN_PROPERTIES] = check_min_properties,
@@ -437,6 +490,7 @@ static keyword_fn *const checks[AIOS__KW_COUNT] = {
     [AIOS__KW_NOT] = check_not,
     [AIOS__KW_IF] = check_if,
     [AIOS__KW_PROPERTIES] = check_properties,
+    [AIOS__KW_PATTERN_PROPERTIES] = check_patterns,
     [AIOS__KW_ADDITIONAL] = check_additional,
     [AIOS__KW_PREFIX_ITEMS] = check_prefix,
     [AIOS__KW_ITEMS] = check_items,

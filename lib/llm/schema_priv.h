@@ -3,6 +3,7 @@
 #ifndef AIOS_LIB_SCHEMA_PRIV_H
 #define AIOS_LIB_SCHEMA_PRIV_H
 
+#include "llm/rx.h"
 #include "llm/schema.h"
 
 /** Every known keyword: C name, text, shape of its value (schema.c). NOPE: constrains, and cannot be checked here. */
@@ -28,7 +29,7 @@
     X(MULTIPLE_OF, "multipleOf", POSITIVE)                                                         \
     X(MIN_LENGTH, "minLength", COUNT)                                                              \
     X(MAX_LENGTH, "maxLength", COUNT)                                                              \
-    X(PATTERN, "pattern", NOPE)                                                                    \
+    X(PATTERN, "pattern", REGEX)                                                                   \
     X(MIN_ITEMS, "minItems", COUNT)                                                                \
     X(MAX_ITEMS, "maxItems", COUNT)                                                                \
     X(UNIQUE_ITEMS, "uniqueItems", BOOL)                                                           \
@@ -43,7 +44,7 @@
     X(PROPERTIES, "properties", MAP)                                                               \
     X(REQUIRED, "required", NAMES)                                                                 \
     X(ADDITIONAL, "additionalProperties", SUB)                                                     \
-    X(PATTERN_PROPERTIES, "patternProperties", NOPE)                                               \
+    X(PATTERN_PROPERTIES, "patternProperties", RXMAP)                                              \
     X(PROPERTY_NAMES, "propertyNames", NOPE)                                                       \
     X(DEPENDENT_REQUIRED, "dependentRequired", NAMEMAP)                                            \
     X(DEPENDENT_SCHEMAS, "dependentSchemas", MAP)                                                  \
@@ -93,6 +94,7 @@ enum {
 typedef struct aios__kwval {
     enum aios__kw kw;
     const aios__json *v;
+    uint32_t rx; /**< texts that a pattern allows, in the schema's pool */
 } aios__kwval;
 
 typedef struct aios__sub {
@@ -104,11 +106,14 @@ typedef struct aios__sub {
     uint32_t first, n;      /**< its keywords in kws, annotations left out */
     uint32_t ref;           /**< target of $ref, or AIOS__NONE */
     uint32_t mark;          /**< of the search for cycles */
+    uint32_t rx;            /**< member of patternProperties: names that it speaks of */
 } aios__sub;
 
 struct aios__schema {
     aios__heap *heap;
     aios__json_doc *doc;
+    aios_ctx *ctx; /**< borrowed while it compiles */
+    aios__rx *rx;  /**< of all its patterns; NULL: none */
     aios__sub *subs; /**< [0] is the root */
     uint32_t n_subs, cap_subs;
     aios__kwval *kws;

@@ -110,6 +110,16 @@ static void enter(step *s, uint32_t node, uint32_t up)
         f.b = n->b;
         emit_frame(s, &f);
         return;
+    case AIOS__G_STR:
+        f.a = n->a;
+        emit_frame(s, &f);
+        return;
+    case AIOS__G_RX:
+        f.a = n->a;
+        if (aios__rx_ends(s->g->rx, f.a))
+            done(s, up);
+        emit_frame(s, &f);
+        return;
     default:
         emit_frame(s, &f);
     }
@@ -256,34 +266,63 @@ static bool str_hex(aios__frame *f, uint8_t c)
     return true;
 }
 
-static bool str_plain(const aios__gnode *n, aios__frame *f, uint8_t c)
+/* Escapes of one letter, and what they stand for. */
+static const char escapes[] = "\"\\/bfnrt", escaped[] = "\"\\/\b\f\n\r\t";
+
+/* Moves a string's expression over a byte of its content; false: no text goes on so. */
+static bool content(step *s, const aios__gnode *n, aios__frame *f, uint8_t c)
+{
+    const uint32_t *row;
+    if (n->a == AIOS__RX_NOTHING || s->rc)
+        return !s->rc;
+    s->rc = aios__rx_row(s->g->rx, f->a, &row, s->err);
+    f->a = s->rc ? AIOS__RX_NOTHING : row[c];
+    return f->a != AIOS__RX_NOTHING;
+}
+
+/* Some escape may follow. */
+static bool any_escape(step *s, const aios__gnode *n, const aios__frame *f)
+{
+    for (const char *c = escaped; *c; c++) {
+        aios__frame to = *f;
+        if (content(s, n, &to, (uint8_t)*c))
+            return true;
+    }
+    return false;
+}
+
+static bool str_plain(step *s, const aios__gnode *n, aios__frame *f, uint8_t c)
 {
     if (c < 0x20 || c == '"' || f->v >= n->max)
         return false;
     f->v++;
-    if (c == '\\')
+    if (c == '\\') {
         f->st = STR_ESCAPE;
-    else if (c >= 0x80)
+        return any_escape(s, n, f);
+    }
+    if (c >= 0x80)
         f->st = STR_MORE;
-    return c < 0x80 || utf8_lead(c, &f->x, &f->c);
+    return (c < 0x80 || utf8_lead(c, &f->x, &f->c)) && content(s, n, f, c);
 }
 
-static bool str_escape(aios__frame *f, uint8_t c)
+/* Strings under a pattern have no \u escapes, whose digits say only at their end what they stand for. */
+static bool str_escape(step *s, const aios__gnode *n, aios__frame *f, uint8_t c)
 {
+    const char *at = c ? strchr(escapes, c) : NULL;
     f->st = c == 'u' ? STR_HEX : STR_PLAIN;
-    return c && strchr("\"\\/bfnrtu", c);
+    return c == 'u' ? n->a == AIOS__RX_NOTHING : at && content(s, n, f, (uint8_t)escaped[at - escapes]);
 }
 
-static bool str_inside(const aios__gnode *n, aios__frame *f, uint8_t c)
+static bool str_inside(step *s, const aios__gnode *n, aios__frame *f, uint8_t c)
 {
     switch (f->st) {
     case STR_OPEN:
         f->st = STR_PLAIN;
         return c == '"';
     case STR_PLAIN:
-        return str_plain(n, f, c);
+        return str_plain(s, n, f, c);
     case STR_ESCAPE:
-        return str_escape(f, c);
+        return str_escape(s, n, f, c);
     case STR_LOW_SLASH:
         f->st = STR_LOW_U;
         return c == '\\';
@@ -291,7 +330,7 @@ static bool str_inside(const aios__gnode *n, aios__frame *f, uint8_t c)
         f->st = STR_LOW_HEX;
         return c == 'u';
     case STR_MORE:
-        if (!utf8_more(c, &f->x, &f->c))
+        if (!utf8_more(c, &f->x, &f->c) || !content(s, n, f, c))
             return false;
         if (!f->x) {
             f->st = STR_PLAIN;
@@ -308,9 +347,9 @@ static void step_str(step *s, const aios__frame *f, uint8_t c)
     const aios__gnode *n = &s->g->nodes[f->node];
     aios__frame to = *f;
     if (c == '"' && f->st == STR_PLAIN) {
-        if (f->v >= n->min)
+        if (f->v >= n->min && (n->a == AIOS__RX_NOTHING || aios__rx_ends(s->g->rx, f->a)))
             done(s, f->up);
-    } else if (str_inside(n, &to, c)) {
+    } else if (str_inside(s, n, &to, c)) {
         emit_frame(s, &to);
     }
 }
@@ -323,10 +362,35 @@ bool aios__walk_plain(const aios_walk *w, uint32_t i, uint64_t *room)
         *room = UINT64_MAX; /* what a free key may not be shows at its end only */
         return true;
     }
-    if (n->kind != AIOS__G_STR || f->st != STR_PLAIN)
+    if (n->kind != AIOS__G_STR || f->st != STR_PLAIN || (n->a != AIOS__RX_NOTHING && f->a != w->g->any_text))
         return false;
     *room = n->max - f->v;
     return true;
+}
+
+/* ---- regular expressions ---------------------------------------------------------------------------------------- */
+
+static bool goes_on(const uint32_t *row)
+{
+    for (uint32_t c = 0; c < 256; c++)
+        if (row[c] != AIOS__RX_NOTHING)
+            return true;
+    return false;
+}
+
+static void step_rx(step *s, const aios__frame *f, uint8_t c)
+{
+    const uint32_t *row;
+    aios__frame to = *f;
+    s->rc = s->rc ? s->rc : aios__rx_row(s->g->rx, f->a, &row, s->err);
+    if (s->rc || row[c] == AIOS__RX_NOTHING)
+        return;
+    to.a = row[c];
+    if (aios__rx_ends(s->g->rx, to.a))
+        done(s, to.up);
+    s->rc = aios__rx_row(s->g->rx, to.a, &row, s->err);
+    if (!s->rc && goes_on(row))
+        emit_frame(s, &to);
 }
 
 /* ---- numbers ---------------------------------------------------------------------------------------------------- */
@@ -568,6 +632,9 @@ static void step_one(step *s, uint32_t i, uint8_t c)
         break;
     case AIOS__G_ARR:
         step_arr(s, &f, c);
+        break;
+    case AIOS__G_RX:
+        step_rx(s, &f, c);
         break;
     default: /* the end reads nothing */
         break;

@@ -250,9 +250,32 @@ static void a_mask_holds_exactly_the_tokens_that_the_walk_accepts(void **state)
     aios__trie_free(t);
 }
 
+static void a_regular_expression_is_walked_as_raw_text(void **state)
+{
+    (void)state;
+    aios_error err = AIOS_INIT(aios_error);
+    aios_grammar *g = NULL;
+    aios_walk *w = NULL;
+    char forced[16];
+    assert_int_equal(aios_grammar_compile(ctx, AIOS_GRAMMAR_REGEX, "v\\d{1,3}(\\.\\d{1,3}){2}", AIOS_CSTR, &g, &err), 0);
+    assert_int_equal(aios_walk_new(g, &w, &err), 0);
+    assert_int_equal(aios_walk_forced(w, forced, sizeof forced), 1);
+    assert_int_equal(aios_walk_accept(w, "v1.20", AIOS_CSTR, &err), 0);
+    assert_int_equal(aios_walk_complete(w), 0);
+    assert_int_equal(aios_walk_accept(w, ".x", AIOS_CSTR, &err), AIOS_ESCHEMA);
+    assert_int_equal(aios_walk_accept(w, ".300", AIOS_CSTR, &err), 0);
+    assert_int_equal(aios_walk_complete(w), 1);
+    assert_int_equal(aios_walk_forced(w, forced, sizeof forced), 0);
+    aios_walk_free(w);
+    aios_grammar_free(g);
+    assert_int_equal(aios_grammar_compile(ctx, AIOS_GRAMMAR_REGEX, "a(?=b)c", AIOS_CSTR, &g, &err), AIOS_ESCHEMA);
+    assert_int_equal(aios_grammar_compile(ctx, AIOS_GRAMMAR_REGEX, "(a)\\1", AIOS_CSTR, &g, &err), AIOS_ENOTSUP);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_regular_expression_is_walked_as_raw_text),
         cmocka_unit_test(texts_are_read_as_the_table_says),
         cmocka_unit_test(calls_name_a_tool_and_satisfy_its_schema),
         cmocka_unit_test(a_mask_holds_exactly_the_tokens_that_the_walk_accepts),

@@ -43,6 +43,10 @@ static const char *const schemas[] = {
     "{\"oneOf\":[{\"type\":\"object\",\"properties\":{\"k\":{\"const\":\"x\"},\"v\":{\"type\":\"null\"}},\"required\":[\"k\"]},"
     "{\"type\":\"object\",\"properties\":{\"k\":{\"const\":\"y\"}},\"required\":[\"k\"]},{\"type\":\"boolean\"}]}",
     "{\"type\":\"string\",\"maxLength\":1000000000}",
+    "{\"type\":\"string\",\"pattern\":\"^\\\\d{4}-(0[1-9]|1[0-2])$\"}",
+    "{\"type\":\"string\",\"pattern\":\"a.*b\",\"minLength\":5,\"maxLength\":9}",
+    "{\"type\":\"string\",\"pattern\":\"^(?!no)[\\\\\\\\\\\"a-z\\u00e9]*$\",\"maxLength\":20}",
+    "{\"allOf\":[{\"pattern\":\"^a\"},{\"pattern\":\"b$\"},{\"type\":\"string\",\"maxLength\":12}]}",
     "{\"type\":\"array\",\"items\":{\"type\":\"array\",\"items\":{\"enum\":[0,1]},\"maxItems\":1000000000},\"maxItems\":4000000000}",
 };
 

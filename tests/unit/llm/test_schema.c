@@ -54,6 +54,12 @@ static const struct {
     {"{\"$ref\":\"#here\",\"$defs\":{\"x\":{\"$anchor\":\"here\",\"type\":\"null\"}}}", "null", 1},
     {"{\"properties\":{\"n\":{\"$ref\":\"#\"}},\"additionalProperties\":false}", "{\"n\":{\"n\":{\"n\":{\"x\":1}}}}", 0},
     {"{\"properties\":{\"n\":{\"$ref\":\"#\"}},\"additionalProperties\":false}", "{\"n\":{\"n\":{\"n\":{}}}}", 1},
+    {"{\"pattern\":\"^[a-z]+$\"}", "\"abc\"", 1},
+    {"{\"pattern\":\"^[a-z]+$\"}", "\"aBc\"", 0},
+    {"{\"pattern\":\"b\"}", "7", 1},
+    {"{\"patternProperties\":{\"^x\":{\"type\":\"integer\"},\"y$\":{\"minimum\":3}},\"additionalProperties\":false}", "{\"x\":1,\"xy\":4,\"y\":\"\"}", 1},
+    {"{\"patternProperties\":{\"^x\":{\"type\":\"integer\"},\"y$\":{\"minimum\":3}},\"additionalProperties\":false}", "{\"x\":1,\"xy\":2}", 0},
+    {"{\"patternProperties\":{\"^x\":{\"type\":\"integer\"}},\"additionalProperties\":false}", "{\"a\":1}", 0},
     {"{\"format\":\"email\",\"x-mine\":7,\"default\":{\"$ref\":3}}", "\"no address\"", 1},
 };
 
@@ -82,8 +88,8 @@ static const struct {
     const char *schema, *word;
 } refused[] = {
     {"{\"type\":\"strnig\"}", "type"},
-    {"{\"properties\":{\"a\":{\"pattern\":\"^a\"}}}", "#/properties/a: \"pattern\""},
-    {"{\"patternProperties\":{}}", "patternProperties"},
+    {"{\"properties\":{\"a\":{\"pattern\":\"(^a\"}}}", "#/properties/a: \"pattern\""},
+    {"{\"patternProperties\":{\"(a)\\\\1\":{}}}", "patternProperties"},
     {"{\"unevaluatedProperties\":false}", "unevaluatedProperties"},
     {"{\"maxlength\":3}", "upper and lower"},
     {"{\"minLength\":-1}", "minLength"},
