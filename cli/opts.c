@@ -21,7 +21,7 @@ static const struct option_row {
     {"threads", 't', LONG, offsetof(cli, threads), 1, 1024, "N", "compute threads (default: usable cores)"},
     {"ctx", 'c', LONG, offsetof(cli, n_ctx), 1, 16777216, "N", "context in tokens (default: the model's, at most 8192)"},
     {"kv-bits", 0, LONG, offsetof(cli, kv_bits), 4, 16, "N", "bits of a cached key or value element: 16 (default), 8, 4"},
-    {"cpu", 0, TEXT, offsetof(cli, cpu), 0, 0, "LEVEL", "cap of the instruction set: scalar, avx2, avx512, avx512vnni"},
+    {"cpu", 0, TEXT, offsetof(cli, cpu), 0, 0, "LEVEL", "cap of the instruction set: scalar; avx2, avx512, avx512vnni; neon, dotprod, i8mm"},
     {"budget", 0, TEXT, offsetof(cli, budget), 0, 0, "BYTES", "hard memory budget, with K, M or G"},
     {"mmap", 0, FLAG, offsetof(cli, mmap), 0, 0, NULL, "map weights, shared with other processes (trusted files only)"},
     {"cache", 0, TEXT, offsetof(cli, cache), 0, 0, "DIR", "folder of packed weights; auto: ~/.cache/aios/packed (default), off: none"},

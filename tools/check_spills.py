@@ -4,23 +4,29 @@
 
 Disassembles the static libraries of the instruction set levels and looks at every innermost loop with a multiplication of vectors: a vector
 moved to or from the stack there is a spill, which can halve the speed of a kernel without a test that fails. BORNE lists the functions that
-are held to a number; --all tells of the others too, without failing. Exit 77 (skipped) where objdump is missing.
+are held to a number, BORNE_ARM those of libraries of ARM levels; --all tells of the others too, without failing. OBJDUMP: the program for
+another architecture. Exit 77 (skipped) where objdump is missing.
 """
+import os
 import re
 import shutil
 import subprocess
 import sys
 
-HOT = re.compile(r'\b(vpdpbusds?|vpdpwssds?|vpmaddwd|vpmaddubsw|vfn?madd\d+ps|vdpbf16ps)\b.*[yz]mm')
-STACK = re.compile(r'[yz]mm.*\(%r[sb]p\)|\(%r[sb]p\).*[yz]mm')
-JUMP = re.compile(r'\bj\w+\s+([0-9a-f]+)\b')
+OBJDUMP = os.environ.get('OBJDUMP', 'objdump')
+HOT = re.compile(r'\b(vpdpbusds?|vpdpwssds?|vpmaddwd|vpmaddubsw|vfn?madd\d+ps|vdpbf16ps)\b.*[yz]mm|^(u?sdot|usmmla|smlal2?|fmla)\b')
+STACK = re.compile(r'[yz]mm.*\(%r[sb]p\)|\(%r[sb]p\).*[yz]mm|\bq\d+,.*\[(sp|x29)\b')
+JUMP = re.compile(r'\bj\w+\s+([0-9a-f]+)\b|^(?:b(?:\.\w+)?|cbn?z|tbn?z)\s.*?\b([0-9a-f]+) <')
+ARM = re.compile(r'-(neon|dotprod|i8mm)\.a$')
 # function (without what the compiler adds behind a dot): spills that its worst loop may have
 BORNE = {'step1': 0, 'step2': 1, 'step3': 1, 'step4': 0, 'step5': 0, 'step6': 0, 'soften_whole': 0}
+BORNE_ARM = {'step1': 0, 'step2': 0, 'step3': 0, 'step4': 0, 'step5': 0, 'soften_whole': 0, 'gemm_f32': 0, 'gemm_f16': 0, 'gemm_bf16': 0,
+             'gemm_q4_0': 0, 'gemm_q4_1': 0, 'gemm_q5_0': 2, 'gemm_q5_1': 0, 'gemm_q8_0': 0, 'gemm_q4_k': 2}
 
 
 def functions(library):
     """(name, [(address, text)]) of each function of the library."""
-    text = subprocess.run(['objdump', '-d', '--no-show-raw-insn', library], check=True, capture_output=True, text=True).stdout
+    text = subprocess.run([OBJDUMP, '-d', '--no-show-raw-insn', library], check=True, capture_output=True, text=True).stdout
     name, body = None, []
     for line in text.splitlines():
         head = re.match(r'[0-9a-f]+ <(.+)>:$', line)
@@ -41,7 +47,7 @@ def innermost(body):
     loops = []
     for i, (_, text) in enumerate(body):
         jump = JUMP.search(text)
-        target = at.get(int(jump.group(1), 16)) if jump else None
+        target = at.get(int(jump.group(1) or jump.group(2), 16)) if jump else None
         if target is not None and target <= i:
             loops.append((target, i))
     return [a for a in loops if not any(b != a and a[0] <= b[0] and b[1] <= a[1] for b in loops)]
@@ -59,14 +65,14 @@ def worst(body):
 
 
 def main():
-    if not shutil.which('objdump'):
+    if not shutil.which(OBJDUMP):
         print('no objdump')
         sys.exit(77)
     failed = held = 0
     for library in [a for a in sys.argv[1:] if a != '--all']:
         for name, body in functions(library):
             spills, n = worst(body)
-            borne = BORNE.get(name.split('.')[0])
+            borne = (BORNE_ARM if ARM.search(library) else BORNE).get(name.split('.')[0])
             held += borne is not None
             if borne is not None and spills > borne:
                 failed += 1

@@ -50,7 +50,7 @@ typedef struct aios_cpu_info {
     uint64_t page_size, huge_page_size;
     char vendor[32];
     char model[96];
-    char isa[32];            /**< level in use: "scalar" ... "avx512vnni" */
+    char isa[32];            /**< level in use: "scalar" ... "avx512vnni", "i8mm" */
     char isa_best[32];       /**< best level of this CPU */
     char source[16];         /**< "hwloc" or "sysfs" */
     uint32_t thp;            /**< transparent huge pages: 0 never, 1 madvise, 2 always */

@@ -46,7 +46,7 @@ static int set_cpu(aios_ctx_config *c, const char *s, aios_error *err)
 {
     size_t n = strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789_");
     if (s[n] || n > 31)
-        return aios__fail(err, AIOS_EINVAL, "AIOS_CPU=%.40s is no instruction set level: use scalar, avx2, avx512 or avx512vnni", s);
+        return aios__fail(err, AIOS_EINVAL, "AIOS_CPU=%.40s is no instruction set level: use scalar; avx2, avx512 or avx512vnni; on ARM neon, dotprod or i8mm", s);
     if (!c->cpu)
         c->cpu = s;
     return AIOS_OK;

@@ -39,7 +39,7 @@ static int init_ctx(aios_ctx *ctx, const aios_ctx_config *c, const aios_env *env
     ctx->log_level = c->log_level;
     if (c->cpu) {
         if (strlen(c->cpu) >= sizeof ctx->cpu)
-            return aios__fail(err, AIOS_EINVAL, "cpu \"%.40s...\" is no instruction set level: use scalar, avx2, avx512 or avx512vnni", c->cpu);
+            return aios__fail(err, AIOS_EINVAL, "cpu \"%.40s...\" is no instruction set level: use scalar; avx2, avx512 or avx512vnni; on ARM neon, dotprod or i8mm", c->cpu);
         memcpy(ctx->cpu, c->cpu, strlen(c->cpu) + 1);
     }
     uint64_t budget = c->budget ? c->budget : aios__memory_limit() / 10 * 8;
