@@ -7,10 +7,7 @@
 #define AIOS_LIB_KERNEL_GEMM_TILE_H
 
 #include "kernel/quant.h"
-
-#define AIOS__INLINE static inline __attribute__((always_inline))
-#define AIOS__PRAGMA(x) _Pragma(#x)
-#define AIOS__UNROLL(n) AIOS__PRAGMA(GCC unroll n)
+#include "kernel/unroll.h"
 
 /** What the kernels must know of a format while compiling; the same facts as aios__format. */
 typedef struct fmt {

@@ -42,6 +42,34 @@ static inline size_t aios__act_at(uint32_t w, uint32_t t, enum aios__act_field f
     return (size_t)w * 32 + (size_t)w * 4 * f + (size_t)t * 4;
 }
 
+/** Sets the fields of token t of a block of width w: its scale, and the sums of both halves of its codes. */
+static inline void aios__act_set(uint8_t *blk, uint32_t w, uint32_t t, float d, int32_t s0, int32_t s1)
+{
+    int32_t s = s0 + s1, s8 = -8 * s, s16 = -16 * s, s128 = -128 * s;
+    int16_t pair[2] = {(int16_t)s0, (int16_t)s1};
+    float ds = d * (float)s;
+    memcpy(blk + aios__act_at(w, t, AIOS__ACT_D), &d, 4);
+    memcpy(blk + aios__act_at(w, t, AIOS__ACT_DS), &ds, 4);
+    memcpy(blk + aios__act_at(w, t, AIOS__ACT_BS), pair, 4);
+    memcpy(blk + aios__act_at(w, t, AIOS__ACT_S8), &s8, 4);
+    memcpy(blk + aios__act_at(w, t, AIOS__ACT_S16), &s16, 4);
+    memcpy(blk + aios__act_at(w, t, AIOS__ACT_S128), &s128, 4);
+}
+
+/** Quantizes 32 floats as token t of a block of width w. */
+typedef void aios__quantize_32_fn(const float *x, uint8_t *blk, uint32_t w, uint32_t t);
+/** aios__quantize_fn by blocks of one token. */
+static inline __attribute__((always_inline)) void aios__quantize_singly(aios__quantize_32_fn *fn, const aios__act *a, uint32_t t0, uint32_t t1,
+                                                                        uint32_t b0, uint32_t b1)
+{
+    for (uint32_t t = t0; t < t1; t++) {
+        uint32_t first = t - t % AIOS__ACT_TILE, w = aios__act_width(a, first);
+        uint8_t *blk = aios__act_tile(a, first) + (size_t)b0 * w * AIOS__ACT_TOKEN;
+        for (uint32_t b = b0; b < b1; b++, blk += (size_t)w * AIOS__ACT_TOKEN)
+            fn(a->x + t * a->ld + 32 * (size_t)b, blk, w, t - first);
+    }
+}
+
 /** One row a quantized or float type. */
 typedef struct aios__format {
     int32_t dtype;

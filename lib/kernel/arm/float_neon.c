@@ -45,41 +45,8 @@ AIOS__INLINE void tile_floats(const int32_t dtype, const uint8_t *w, const float
     }
 }
 
-AIOS__INLINE void gemm_floats(const int32_t dtype, const aios__panels *w, uint32_t p0, uint32_t p1, const aios__act *a, float *out,
-                              size_t ld_out)
-{
-    float sums[4 * AIOS__PANEL_ROWS] __attribute__((aligned(64)));
-    for (uint32_t p = p0; p < p1; p++) {
-        const uint8_t *panel = w->data + p * w->panel_bytes;
-        uint32_t row = p * AIOS__PANEL_ROWS, n;
-        for (uint32_t t = 0; t < a->n_tokens; t += n) {
-            uint32_t left = a->n_tokens - t;
-            const float *x = a->x + t * a->ld;
-            n = left >= 4 ? 4 : left >= 2 ? 2 : 1;
-            if (n == 4)
-                tile_floats(dtype, panel, x, a->ld, a->k, 4, sums);
-            else if (n == 2)
-                tile_floats(dtype, panel, x, a->ld, a->k, 2, sums);
-            else
-                tile_floats(dtype, panel, x, a->ld, a->k, 1, sums);
-            store_rows(sums, n, w->rows - row, out + t * ld_out + row, ld_out);
-        }
-    }
-}
-
-#define GEMM(name, DTYPE)                                                                                                                 \
-    static void gemm_##name(const aios__panels *w, uint32_t p0, uint32_t p1, const aios__act *a, float *out, size_t ld_out)               \
-    {                                                                                                                                     \
-        gemm_floats(DTYPE, w, p0, p1, a, out, ld_out);                                                                                    \
-    }
-GEMM(f32, AIOS_DTYPE_F32)
-GEMM(f16, AIOS_DTYPE_F16)
-GEMM(bf16, AIOS_DTYPE_BF16)
-
-AIOS__INLINE void put(uint8_t *p, const void *v)
-{
-    memcpy(p, v, 4);
-}
+enum { MOST = 4, SOME = 2 };
+#include "kernel/gemm_floats.h"
 
 /* ref/quantize.c says what each step is for. */
 static void quantize_32(const float *x, uint8_t *blk, uint32_t w, uint32_t t)
@@ -112,31 +79,16 @@ static void quantize_32(const float *x, uint8_t *blk, uint32_t w, uint32_t t)
     }
     int32_t s0 = vaddvq_s32(vaddq_s32(vaddq_s32(q[0], q[1]), vaddq_s32(q[2], q[3])));
     int32_t s1 = vaddvq_s32(vaddq_s32(vaddq_s32(q[4], q[5]), vaddq_s32(q[6], q[7])));
-    int32_t s = s0 + s1, s8 = -8 * s, s16 = -16 * s, s128 = -128 * s;
-    int16_t pair[2] = {(int16_t)s0, (int16_t)s1};
-    float ds = d * (float)s;
-    put(blk + aios__act_at(w, t, AIOS__ACT_D), &d);
-    put(blk + aios__act_at(w, t, AIOS__ACT_DS), &ds);
-    put(blk + aios__act_at(w, t, AIOS__ACT_BS), pair);
-    put(blk + aios__act_at(w, t, AIOS__ACT_S8), &s8);
-    put(blk + aios__act_at(w, t, AIOS__ACT_S16), &s16);
-    put(blk + aios__act_at(w, t, AIOS__ACT_S128), &s128);
+    aios__act_set(blk, w, t, d, s0, s1);
 }
 
 static void quantize(const aios__act *a, uint32_t t0, uint32_t t1, uint32_t b0, uint32_t b1)
 {
-    for (uint32_t t = t0; t < t1; t++) {
-        uint32_t first = t - t % AIOS__ACT_TILE, w = aios__act_width(a, first);
-        uint8_t *blk = aios__act_tile(a, first) + (size_t)b0 * w * AIOS__ACT_TOKEN;
-        for (uint32_t b = b0; b < b1; b++, blk += (size_t)w * AIOS__ACT_TOKEN)
-            quantize_32(a->x + t * a->ld + 32 * (size_t)b, blk, w, t - first);
-    }
+    aios__quantize_singly(quantize_32, a, t0, t1, b0, b1);
 }
 
 void aios__float_init_neon(aios__kernels *k)
 {
-    k->gemm_f32 = gemm_f32;
-    k->gemm_f16 = gemm_f16;
-    k->gemm_bf16 = gemm_bf16;
+    set_floats(k);
     k->quantize = quantize;
 }

@@ -34,25 +34,12 @@ static void quantize_32(const float *x, uint8_t *blk, uint32_t w, uint32_t t)
         q[i] = (int8_t)lrintf(v);
         sum[i / 16] += q[i];
     }
-    int32_t s = sum[0] + sum[1], s8 = -8 * s, s16 = -16 * s, s128 = -128 * s;
-    int16_t pair[2] = {(int16_t)sum[0], (int16_t)sum[1]};
-    float ds = d * (float)s;
-    memcpy(blk + aios__act_at(w, t, AIOS__ACT_D), &d, 4);
-    memcpy(blk + aios__act_at(w, t, AIOS__ACT_DS), &ds, 4);
-    memcpy(blk + aios__act_at(w, t, AIOS__ACT_BS), pair, 4);
-    memcpy(blk + aios__act_at(w, t, AIOS__ACT_S8), &s8, 4);
-    memcpy(blk + aios__act_at(w, t, AIOS__ACT_S16), &s16, 4);
-    memcpy(blk + aios__act_at(w, t, AIOS__ACT_S128), &s128, 4);
+    aios__act_set(blk, w, t, d, sum[0], sum[1]);
 }
 
 static void quantize_ref(const aios__act *a, uint32_t t0, uint32_t t1, uint32_t b0, uint32_t b1)
 {
-    for (uint32_t t = t0; t < t1; t++) {
-        uint32_t first = t - t % AIOS__ACT_TILE, w = aios__act_width(a, first);
-        uint8_t *blk = aios__act_tile(a, first) + (size_t)b0 * w * AIOS__ACT_TOKEN;
-        for (uint32_t b = b0; b < b1; b++, blk += (size_t)w * AIOS__ACT_TOKEN)
-            quantize_32(a->x + t * a->ld + 32 * (size_t)b, blk, w, t - first);
-    }
+    aios__quantize_singly(quantize_32, a, t0, t1, b0, b1);
 }
 
 void aios__quantize_init_ref(aios__kernels *k)

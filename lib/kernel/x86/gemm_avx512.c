@@ -78,41 +78,11 @@ AIOS__UNROLL(8)
         _mm512_store_ps(out + 16 * t, acc[t]);
 }
 
-AIOS__INLINE void gemm_floats(const int32_t dtype, const aios__panels *w, uint32_t p0, uint32_t p1, const aios__act *a, float *out,
-                              size_t ld_out)
-{
-    float sums[8 * AIOS__PANEL_ROWS] __attribute__((aligned(64)));
-    for (uint32_t p = p0; p < p1; p++) {
-        const uint8_t *panel = w->data + p * w->panel_bytes;
-        uint32_t row = p * AIOS__PANEL_ROWS, n;
-        for (uint32_t t = 0; t < a->n_tokens; t += n) {
-            uint32_t left = a->n_tokens - t;
-            const float *x = a->x + t * a->ld;
-            n = left >= 8 ? 8 : left >= 4 ? 4 : 1;
-            if (n == 8)
-                tile_floats(dtype, panel, x, a->ld, a->k, 8, sums);
-            else if (n == 4)
-                tile_floats(dtype, panel, x, a->ld, a->k, 4, sums);
-            else
-                tile_floats(dtype, panel, x, a->ld, a->k, 1, sums);
-            store_rows(sums, n, w->rows - row, out + t * ld_out + row, ld_out);
-        }
-    }
-}
-
-#define GEMM(name, DTYPE)                                                                                                    \
-    static void gemm_##name(const aios__panels *w, uint32_t p0, uint32_t p1, const aios__act *a, float *out, size_t ld_out)  \
-    {                                                                                                                        \
-        gemm_floats(DTYPE, w, p0, p1, a, out, ld_out);                                                                       \
-    }
-GEMM(f32, AIOS_DTYPE_F32)
-GEMM(f16, AIOS_DTYPE_F16)
-GEMM(bf16, AIOS_DTYPE_BF16)
+enum { MOST = 8, SOME = 4 };
+#include "kernel/gemm_floats.h"
 
 void aios__gemm_init_avx512(aios__kernels *k)
 {
     AIOS__GEMMS_SET(k);
-    k->gemm_f32 = gemm_f32;
-    k->gemm_f16 = gemm_f16;
-    k->gemm_bf16 = gemm_bf16;
+    set_floats(k);
 }

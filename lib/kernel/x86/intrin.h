@@ -3,11 +3,9 @@
 #ifndef AIOS_LIB_KERNEL_INTRIN_H
 #define AIOS_LIB_KERNEL_INTRIN_H
 
-#ifdef AIOS_SIMDE /* the emulation was included on the command line */
-#define AIOS__UNROLL(n) /* emulated bodies are large enough as they are */
-#else
-#define AIOS__PRAGMA(x) _Pragma(#x)
-#define AIOS__UNROLL(n) AIOS__PRAGMA(GCC unroll n)
+#include "kernel/unroll.h"
+
+#ifndef AIOS_SIMDE /* else the emulation was included on the command line */
 #include <immintrin.h>
 #ifdef __AVXVNNI__
 #define AIOS__DPBUSD256 _mm256_dpbusd_avx_epi32

@@ -181,6 +181,10 @@ AIOS__UNROLL(16)
 AIOS__INLINE void tile_512(const fmt f, const int most, const uint8_t *w, size_t pf, const uint8_t *a, uint32_t n_blocks,
                            uint32_t width, float *out)
 {
+    if (width == 1) {
+        tokens_n(f, w, pf, a, n_blocks, 1, 0, 1, out);
+        return;
+    }
     uint32_t t = 0;
     for (; width - t >= (uint32_t)most; t += (uint32_t)most, pf = 0)
         tokens_n(f, w, pf, a, n_blocks, width, t, most, out);
