@@ -13,6 +13,7 @@
 typedef float32x4_t vec;
 typedef int32x4_t ivec;
 enum { WIDTH = 4, VECS = 4 };
+#define HOLD(v) ((void)(v)) /* registers of this CPU are many */
 #define STEPS 5
 #define v_set vdupq_n_f32
 #define v_load vld1q_f32

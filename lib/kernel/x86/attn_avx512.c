@@ -10,4 +10,4 @@ static inline ivec i_dot(ivec acc, ivec a, ivec b)
 }
 
 #define INIT aios__attn_init_avx512
-#include "kernel/x86/attn_tile.h"
+#include "kernel/attn_tile.h"

@@ -13,4 +13,11 @@
 #endif
 #endif
 
+/* Holds a vector in a register here: the compiler must neither spill sums within a loop for what follows it, nor put factors on the stack. */
+#ifdef AIOS_SIMDE
+#define HOLD(v) ((void)(v))
+#else
+#define HOLD(v) __asm__ volatile("" : "+v"(v))
+#endif
+
 #endif

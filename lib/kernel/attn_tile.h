@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Attention for any vector width. A file of a level defines vec and ivec, WIDTH, STEPS x VECS (rows and vectors of one block of sums in
- * registers), the v_ and i_ operations below and INIT, then includes this.
+ * registers), the v_ and i_ operations below, HOLD and INIT, then includes this.
  *
  * Rows stand page by page before the same keys and values, STEPS at a time. Sums of products are exact integers; all floats of a row come
  * from its own numbers in the order of positions: so its result is the same bits alone and in company.
@@ -9,7 +9,7 @@
 #ifndef AIOS_LIB_KERNEL_ATTN_TILE_H
 #define AIOS_LIB_KERNEL_ATTN_TILE_H
 
-#include "kernel/x86/attn_rows.h"
+#include "kernel/attn_rows.h"
 
 /* ---- segments and parts ------------------------------------------------------------------------------------------- */
 

@@ -3,14 +3,7 @@
 #ifndef AIOS_LIB_KERNEL_ATTN_ROWS_H
 #define AIOS_LIB_KERNEL_ATTN_ROWS_H
 
-#include "kernel/x86/attn_pack.h"
-
-/* Holds a vector in a register here: the compiler must neither spill sums within a loop for what follows it, nor put factors on the stack. */
-#ifdef AIOS_SIMDE
-#define HOLD(v) ((void)(v))
-#else
-#define HOLD(v) __asm__ volatile("" : "+v"(v))
-#endif
+#include "kernel/attn_pack.h"
 
 /*
  * acc[row][vector] = sums over n pairs: pairs of row r at x + r * ld, their factors for vector c at y + pair * step + c * next.
@@ -30,7 +23,7 @@ INLINE void dots(const int16_t *x, size_t ld, const int16_t *y, size_t step, siz
         }
         if (n_rows <= FEW)
             UNROLL for (int c = 0; c < n_vecs; c += 16 / WIDTH)
-                _mm_prefetch((const char *)(y + (size_t)c * next) + ahead, _MM_HINT_T1);
+                near((const char *)(y + (size_t)c * next) + ahead);
         UNROLL for (int r = 0; r < n_rows; r++) {
             ivec w = i_pair(x + (size_t)r * ld);
             UNROLL for (int c = 0; c < n_vecs; c++)
