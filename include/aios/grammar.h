@@ -19,11 +19,13 @@ enum { AIOS_GRAMMAR_SCHEMA = 1, AIOS_GRAMMAR_REGEX = 2, AIOS_GRAMMAR_GBNF = 3 };
 
 /**
  * Compiles a JSON schema (compact JSON, properties in schema order) or a regular expression of ECMA-262 in Unicode mode, which the whole
- * text matches. ESCHEMA names the path and keyword that is wrong or cannot be enforced, and ENOTSUP what of an expression is not regular; ELIMIT if it is too large; ENOTSUP for kinds not built yet. Thread-safety of the object: safe.
+ * text matches. ESCHEMA names the path and keyword, or the byte of the expression, that is wrong or cannot be enforced; ELIMIT if it is
+ * too large; ENOTSUP for what of an expression is not regular, and for kinds not built yet. Thread-safety of the object: safe.
  *
  * What is generated is a subset of what the schema allows: other properties than those listed come only where
  * additionalProperties says so, or where no properties are listed at all; numbers have at most 17 digits, bounded ones no
- * exponent; strings under a pattern have no \u escapes. oneOf is walked as anyOf: write alternatives that exclude each other (aios_schema_check counts them).
+ * exponent; strings under a pattern have no \u escapes. oneOf is walked as anyOf: write alternatives that exclude each other
+ * (aios_schema_check counts them).
  */
 AIOS_API int aios_grammar_compile(aios_ctx *ctx, int32_t kind, const char *s, size_t n, aios_grammar **g, aios_error *err);
 /** Drops the caller's reference; walks keep it alive. NULL is fine. */

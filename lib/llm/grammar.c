@@ -74,13 +74,6 @@ int aios__grammar_bytes(aios_grammar *g, const void *p, size_t n, uint32_t *at, 
     return AIOS_OK;
 }
 
-int aios__grammar_rx(aios_grammar *g, aios__rx **rx, aios_error *err)
-{
-    int rc = g->rx ? AIOS_OK : aios__rx_new(g->ctx, &g->rx, err);
-    *rx = g->rx;
-    return rc;
-}
-
 int aios__grammar_lit(aios_grammar *g, const void *p, size_t n, uint32_t *id, aios_error *err)
 {
     uint32_t at;
@@ -142,12 +135,11 @@ int aios__grammar_sort(aios_grammar *g, uint32_t at, uint32_t n, aios_error *err
 /* The whole text is in the expression. */
 static int regex(aios_grammar *g, const char *s, size_t n, aios_error *err)
 {
-    aios__rx *rx;
     uint32_t e;
     bool exists = false;
-    int rc = aios__grammar_rx(g, &rx, err);
-    rc = rc ? rc : aios__rx_parse(rx, s, n, true, &e, err);
-    rc = rc ? rc : aios__rx_exists(rx, e, &exists, err);
+    int rc = aios__rx_new(g->ctx, &g->rx, err);
+    rc = rc ? rc : aios__rx_parse(g->rx, s, n, true, &e, err);
+    rc = rc ? rc : aios__rx_exists(g->rx, e, &exists, err);
     if (!rc && !exists)
         rc = aios__fail(err, AIOS_ESCHEMA, "no text matches the regular expression");
     rc = rc ? rc : aios__grammar_node(g, AIOS__G_RX, &g->root, err);

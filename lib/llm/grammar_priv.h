@@ -100,8 +100,6 @@ int aios__grammar_node(aios_grammar *g, uint8_t kind, uint32_t *id, aios_error *
 int aios__grammar_words(aios_grammar *g, const uint32_t *w, size_t n, uint32_t *at, aios_error *err);
 int aios__grammar_bytes(aios_grammar *g, const void *p, size_t n, uint32_t *at, aios_error *err);
 int aios__grammar_lit(aios_grammar *g, const void *p, size_t n, uint32_t *id, aios_error *err);
-/** The pool of the grammar's regular expressions, made when first asked for. */
-int aios__grammar_rx(aios_grammar *g, aios__rx **rx, aios_error *err);
 int aios__grammar_list(aios_grammar *g, uint8_t kind, const uint32_t *nodes, size_t n, uint32_t *id, aios_error *err);
 /** Sorts the n entries of 3 words at words[at] by their bytes. */
 int aios__grammar_sort(aios_grammar *g, uint32_t at, uint32_t n, aios_error *err);

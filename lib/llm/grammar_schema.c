@@ -313,20 +313,14 @@ void aios__comp_counts(const comp *c, const conj *k, enum aios__kw min_kw, enum 
 /* Texts of all patterns of a conjunction; NOTHING if it has none. *sub: a subschema that has one. */
 static int all_patterns(comp *c, const conj *k, uint32_t *rx, uint32_t *sub, aios_error *err)
 {
-    aios__rx *pool;
     int rc = AIOS_OK;
     *rx = AIOS__RX_NOTHING;
     for (uint32_t i = 0; !rc && i < k->n; i++) {
-        uint32_t own = aios__comp_own(c, k, i), e = AIOS__RX_NOTHING;
-        size_t n;
-        const char *p = own == AIOS__NONE ? NULL : aios__json_str(aios__schema_kw(c->s, own, AIOS__KW_PATTERN), &n);
-        if (!p)
+        uint32_t own = aios__comp_own(c, k, i);
+        if (own == AIOS__NONE || !aios__schema_kw(c->s, own, AIOS__KW_PATTERN))
             continue;
-        rc = aios__grammar_rx(c->g, &pool, err);
-        rc = rc ? rc : aios__rx_parse(pool, p, n, false, &e, err);
-        if (!rc && *rx != AIOS__RX_NOTHING)
-            rc = aios__rx_and(pool, (uint32_t[2]){*rx, e}, 2, &e, err);
-        *rx = e;
+        uint32_t both[2] = {aios__schema_pattern(c->s, own), *rx};
+        rc = aios__rx_and(c->g->rx, both, *sub == AIOS__NONE ? 1 : 2, rx, err);
         *sub = own;
     }
     return rc;
@@ -707,7 +701,7 @@ int aios__grammar_schema(aios_grammar *g, const char *s, size_t n, bool closed, 
 {
     comp c = {.g = g, .closed = closed};
     aios__schema *schema = NULL;
-    int rc = aios__schema_new(g->ctx, s, n, &schema, err);
+    int rc = aios__schema_new_in(g->ctx, &g->rx, s, n, &schema, err);
     c.s = schema;
     if (!rc)
         rc = compile(&c, root, err);

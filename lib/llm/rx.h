@@ -26,7 +26,6 @@ void aios__rx_free(aios__rx *x); /**< NULL is fine */
 /* ---- expressions: each returns its number in *out; ELIMIT when the pool's caps are reached ------------------------ */
 
 int aios__rx_bytes(aios__rx *x, const uint32_t set[8], uint32_t *out, aios_error *err); /**< one byte of a set of 256 bits */
-int aios__rx_text(aios__rx *x, const char *s, size_t n, uint32_t *out, aios_error *err);
 /** One code point of n ranges (first, last), in any order. */
 int aios__rx_chars(aios__rx *x, const uint32_t *ranges, size_t n, uint32_t *out, aios_error *err);
 int aios__rx_cat(aios__rx *x, uint32_t a, uint32_t b, uint32_t *out, aios_error *err);

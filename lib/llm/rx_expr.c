@@ -140,8 +140,6 @@ int aios__rx_push(aios__rx *x, uint32_t v, aios_error *err)
     return rc;
 }
 
-/* ---- sets and texts ----------------------------------------------------------------------------------------------- */
-
 int aios__rx_bytes(aios__rx *x, const uint32_t set[8], uint32_t *out, aios_error *err)
 {
     uint32_t any = 0;
@@ -149,21 +147,6 @@ int aios__rx_bytes(aios__rx *x, const uint32_t set[8], uint32_t *out, aios_error
         any |= set[i];
     *out = AIOS__RX_NOTHING;
     return any ? intern(x, (aios__rx_node){.kind = AIOS__RX_SET}, set, out, err) : AIOS_OK;
-}
-
-int aios__rx_text(aios__rx *x, const char *s, size_t n, uint32_t *out, aios_error *err)
-{
-    int rc = AIOS_OK;
-    *out = AIOS__RX_EMPTY;
-    while (!rc && n--) {
-        uint32_t set[8] = {0}, byte = 0;
-        set[(uint8_t)s[n] / 32] = 1u << (uint8_t)s[n] % 32;
-        rc = aios__rx_bytes(x, set, &byte, err);
-        rc = rc ? rc : intern(x, (aios__rx_node){.kind = AIOS__RX_CAT, .a = byte, .b = *out}, NULL, out, err);
-        if (!rc && aios__rx_at(x, *out)->b == AIOS__RX_EMPTY)
-            *out = byte;
-    }
-    return rc;
 }
 
 /* ---- operations --------------------------------------------------------------------------------------------------- */
@@ -223,30 +206,29 @@ int aios__rx_repeat(aios__rx *x, uint32_t e, uint32_t min, uint32_t max, uint32_
 
 /* ---- OR and AND --------------------------------------------------------------------------------------------------- */
 
+/* Lets p[at] sink in a heap of n. */
+static void sink(uint32_t *p, uint32_t n, uint32_t at)
+{
+    for (uint32_t big; (big = 2 * at + 1) < n; at = big) {
+        big += big + 1 < n && p[big + 1] > p[big];
+        if (p[at] >= p[big])
+            return;
+        uint32_t t = p[at];
+        p[at] = p[big];
+        p[big] = t;
+    }
+}
+
+/* Heap sort. */
 static void sort_u32(uint32_t *p, uint32_t n)
 {
-    for (uint32_t i = n / 2; i-- > 0;) { /* heap sort */
-        for (uint32_t at = i, big; (big = 2 * at + 1) < n; at = big) {
-            big += big + 1 < n && p[big + 1] > p[big];
-            if (p[at] >= p[big])
-                break;
-            uint32_t t = p[at];
-            p[at] = p[big];
-            p[big] = t;
-        }
-    }
+    for (uint32_t i = n / 2; i-- > 0;)
+        sink(p, n, i);
     while (n-- > 1) {
         uint32_t t = p[0];
         p[0] = p[n];
         p[n] = t;
-        for (uint32_t at = 0, big; (big = 2 * at + 1) < n; at = big) {
-            big += big + 1 < n && p[big + 1] > p[big];
-            if (p[at] >= p[big])
-                break;
-            t = p[at];
-            p[at] = p[big];
-            p[big] = t;
-        }
+        sink(p, n, 0);
     }
 }
 

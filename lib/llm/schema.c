@@ -132,13 +132,25 @@ static int add_sub(aios__schema *s, const aios__json *json, uint32_t parent, con
     return AIOS_OK;
 }
 
-const aios__json *aios__schema_kw(const aios__schema *s, uint32_t i, enum aios__kw kw)
+static const aios__kwval *find(const aios__schema *s, uint32_t i, enum aios__kw kw)
 {
     const aios__sub *sub = &s->subs[i];
     for (uint32_t k = sub->first; k < sub->first + sub->n; k++)
         if (s->kws[k].kw == kw)
-            return s->kws[k].v;
+            return &s->kws[k];
     return NULL;
+}
+
+const aios__json *aios__schema_kw(const aios__schema *s, uint32_t i, enum aios__kw kw)
+{
+    const aios__kwval *k = find(s, i, kw);
+    return k ? k->v : NULL;
+}
+
+uint32_t aios__schema_pattern(const aios__schema *s, uint32_t i)
+{
+    const aios__kwval *k = find(s, i, AIOS__KW_PATTERN);
+    return k ? k->rx : AIOS__RX_NOTHING;
 }
 
 const char *aios__schema_path(const aios__schema *s, uint32_t i, char *out, size_t n)
@@ -277,10 +289,10 @@ static int add_children(aios__schema *s, uint32_t i, const struct keyword *k, co
 static int add_pattern(aios__schema *s, uint32_t i, const char *kw, const char *p, size_t n, uint32_t *rx, aios_error *err)
 {
     aios_error why = AIOS_INIT(aios_error);
-    int rc = s->rx ? AIOS_OK : aios__rx_new(s->ctx, &s->rx, err);
+    int rc = *s->pool ? AIOS_OK : aios__rx_new(s->ctx, s->pool, err);
     if (rc)
         return rc;
-    rc = aios__rx_parse(s->rx, p, n, false, rx, &why);
+    rc = aios__rx_parse(*s->pool, p, n, false, rx, &why);
     return rc == AIOS_ESCHEMA || rc == AIOS_ENOTSUP || rc == AIOS_ELIMIT ? bad(s, i, kw, why.msg, err) : aios__error_copy(err, &why);
 }
 
@@ -504,7 +516,7 @@ static int compile(aios__schema *s, aios_error *err)
     return rc ? rc : check_cycles(s, err);
 }
 
-int aios__schema_new(aios_ctx *ctx, const char *text, size_t n, aios__schema **out, aios_error *err)
+int aios__schema_new_in(aios_ctx *ctx, aios__rx **rx, const char *text, size_t n, aios__schema **out, aios_error *err)
 {
     aios__heap *h = aios__ctx_heap(ctx);
     *out = NULL;
@@ -513,6 +525,7 @@ int aios__schema_new(aios_ctx *ctx, const char *text, size_t n, aios__schema **o
         return aios__oom(err);
     s->heap = h;
     s->ctx = ctx;
+    s->pool = rx ? rx : &s->own;
     aios_error why = AIOS_INIT(aios_error);
     int rc = aios__json_parse(h, text, n, &s->doc, &why);
     if (rc == AIOS_EFORMAT)
@@ -531,12 +544,17 @@ int aios__schema_new(aios_ctx *ctx, const char *text, size_t n, aios__schema **o
     return AIOS_OK;
 }
 
+int aios__schema_new(aios_ctx *ctx, const char *text, size_t n, aios__schema **out, aios_error *err)
+{
+    return aios__schema_new_in(ctx, NULL, text, n, out, err);
+}
+
 void aios__schema_free(aios__schema *s)
 {
     if (!s)
         return;
     aios__json_free(s->doc);
-    aios__rx_free(s->rx);
+    aios__rx_free(s->own);
     aios__free(s->heap, s->subs);
     aios__free(s->heap, s->kws);
     aios__free(s->heap, s->map);

@@ -183,7 +183,7 @@ static bool matches(checker *c, uint32_t rx, const char *s, size_t n)
 {
     bool is = false;
     if (!c->rc)
-        c->rc = spend(c, n) ? c->rc : aios__rx_match(c->s->rx, rx, s, n, &is, c->err);
+        c->rc = spend(c, n) ? c->rc : aios__rx_match(*c->s->pool, rx, s, n, &is, c->err);
     return is;
 }
 
@@ -192,7 +192,7 @@ static int check_pattern(checker *c, frame *f, const aios__json *kv, struct chil
     AIOS__UNUSED(ch);
     size_t n;
     const char *s = aios__json_str(f->v, &n);
-    if (!s || matches(c, c->s->kws[c->s->subs[f->sub].first + f->k].rx, s, n))
+    if (!s || matches(c, aios__schema_pattern(c->s, f->sub), s, n))
         return PASS;
     return violation(c, "the string does not match ", aios__json_str(kv, NULL));
 }

@@ -112,8 +112,9 @@ typedef struct aios__sub {
 struct aios__schema {
     aios__heap *heap;
     aios__json_doc *doc;
-    aios_ctx *ctx; /**< borrowed while it compiles */
-    aios__rx *rx;  /**< of all its patterns; NULL: none */
+    aios_ctx *ctx;   /**< borrowed while it compiles */
+    aios__rx *own;   /**< pool of its patterns, if it is its own */
+    aios__rx **pool; /**< of its patterns; made with the first of them */
     aios__sub *subs; /**< [0] is the root */
     uint32_t n_subs, cap_subs;
     aios__kwval *kws;
@@ -122,6 +123,10 @@ struct aios__schema {
     uint32_t map_size;
 };
 
+/** As aios__schema_new; patterns go to the pool at *rx, which is made when needed and stays the caller's. */
+int aios__schema_new_in(aios_ctx *ctx, aios__rx **rx, const char *s, size_t n, aios__schema **out, aios_error *err);
+/** Texts that the pattern of sub i allows; AIOS__RX_NOTHING if it has none. */
+uint32_t aios__schema_pattern(const aios__schema *s, uint32_t i);
 const char *aios__kw_name(enum aios__kw kw);
 /** Index of a subschema; AIOS__NONE if json is none. */
 uint32_t aios__schema_sub(const aios__schema *s, const aios__json *json);
