@@ -139,9 +139,6 @@ struct aios_walk {
  * scratch ends of w only.
  */
 int aios__walk_step(aios_walk *w, uint32_t at, uint32_t n, uint8_t c, uint32_t to, uint32_t *n_out, aios_error *err);
-/** What a number frame does with a byte: 0 refused, 1 goes on, 2 goes on or may end, 3 ends. */
-int aios__walk_int(const aios_grammar *g, aios__frame *f, uint8_t c);
-int aios__walk_num(const aios_grammar *g, aios__frame *f, uint8_t c);
 /** True if frame i is inside a string, between two characters; *room is how many more may come. */
 bool aios__walk_plain(const aios_walk *w, uint32_t i, uint64_t *room);
 

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "llm/grammar_priv.h"
+#include "llm/walk_priv.h"
 
 enum { START, MINUS, DIGITS, ZERO, POINT, FRACTION, E, E_SIGN, EXPONENT };
 enum { NO, GOES_ON, MAY_END, ENDS };
@@ -64,7 +64,7 @@ static int int_digit(const aios__gint *r, aios__frame *f, uint8_t c)
     return more ? (end ? MAY_END : GOES_ON) : ENDS;
 }
 
-int aios__walk_int(const aios_grammar *g, aios__frame *f, uint8_t c)
+static int walk_int(const aios_grammar *g, aios__frame *f, uint8_t c)
 {
     const aios__gint *r = &g->ints[g->nodes[f->node].a];
     uint64_t lo, hi;
@@ -219,7 +219,7 @@ static int bounded(const aios__gnum *r, aios__frame *f, uint8_t c)
     return f->st >= POINT ? fraction_digit(s, f, c) : whole_digit(s, f, c);
 }
 
-int aios__walk_num(const aios_grammar *g, aios__frame *f, uint8_t c)
+static int walk_num(const aios_grammar *g, aios__frame *f, uint8_t c)
 {
     uint32_t i = g->nodes[f->node].a;
     return i == AIOS__G_NONE ? free_num(f, c) : bounded(&g->nums[i], f, c);
@@ -313,3 +313,14 @@ bool aios__gnum_make(double lo, bool lo_open, double hi, bool hi_open, aios__gnu
         ok = make_side(hi < 0 ? -hi : 0, hi < 0 ? hi_open : true, -lo, lo_open, &out->side[1]);
     return ok;
 }
+
+void aios__step_num(aios__step *s, const aios__frame *f, uint8_t c)
+{
+    aios__frame to = *f;
+    int r = s->g->nodes[f->node].kind == AIOS__G_INT ? walk_int(s->g, &to, c) : walk_num(s->g, &to, c);
+    if (r == 1 || r == 2)
+        aios__step_emit_frame(s, &to);
+    if (r >= 2)
+        aios__step_done(s, to.up);
+}
+

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One step of a walk, as its files for each kind of node see it: walk_text.c, walk_string.c, walk_number.c ... */
+#ifndef AIOS_LIB_WALK_PRIV_H
+#define AIOS_LIB_WALK_PRIV_H
+
+#include "llm/grammar_priv.h"
+
+/** Where new readings go. After the first failure nothing more happens. */
+typedef struct aios__step {
+    aios_walk *w;
+    const aios_grammar *g;
+    uint32_t to, n;
+    int rc;
+    aios_error *err;
+} aios__step;
+
+/* States of an object's frame; those from KEY_NAME on are frames of their own above it. */
+enum { OBJ_OPEN, OBJ_FIRST, OBJ_AFTER, OBJ_NEXT, KEY_NAME, KEY_FREE, KEY_COLON, KEY_LIST };
+
+/** A frame's number; equal frames of one step share it. */
+uint32_t aios__step_frame(aios__step *s, const aios__frame *f);
+/** Adds a reading with that frame on top. */
+void aios__step_emit(aios__step *s, uint32_t frame);
+void aios__step_emit_frame(aios__step *s, const aios__frame *f);
+/** What follows is node, above frame up. */
+void aios__step_plan(aios__step *s, uint32_t node, uint32_t up);
+/** What stood above up is finished. */
+void aios__step_done(aios__step *s, uint32_t up);
+/** node has a sentence that nests few enough containers at that depth. */
+bool aios__step_fits(const aios__step *s, uint32_t node, unsigned depth);
+
+/* Each reads byte c in frame f, and plans, emits and ends what may follow. */
+void aios__step_lit(aios__step *s, const aios__frame *f, uint8_t c);
+void aios__step_set(aios__step *s, const aios__frame *f, uint8_t c);
+void aios__step_rx(aios__step *s, const aios__frame *f, uint8_t c);
+void aios__step_str(aios__step *s, const aios__frame *f, uint8_t c);
+void aios__step_num(aios__step *s, const aios__frame *f, uint8_t c);
+void aios__step_arr(aios__step *s, const aios__frame *f, uint8_t c);
+/** i: the frame's number. */
+void aios__step_object(aios__step *s, const aios__frame *f, uint32_t i, uint8_t c);
+
+/** An item of an array has ended: its frame goes on. */
+void aios__leave_arr(aios__step *s, aios__frame f);
+/** Narrows lo .. hi of sorted entries, equal in their first `pos` bytes and all longer, to those with c next. */
+void aios__walk_narrow(const aios_grammar *g, const uint32_t *e, uint32_t *lo, uint32_t *hi, uint32_t pos, uint8_t c);
+/** Begins a multi-byte character: bytes to come and the range of the next. False if c begins none. */
+bool aios__walk_utf8_lead(uint8_t c, uint8_t *more, uint32_t *range);
+bool aios__walk_utf8_more(uint8_t c, uint8_t *more, uint32_t *range);
+
+#endif

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The walker in JSON strings. */
+#include "llm/walk_priv.h"
+
+enum { STR_OPEN, STR_PLAIN, STR_ESCAPE, STR_HEX, STR_LOW_SLASH, STR_LOW_U, STR_LOW_HEX, STR_MORE };
+
+bool aios__walk_utf8_lead(uint8_t c, uint8_t *more, uint32_t *range)
+{
+    uint32_t lo = c == 0xe0 ? 0xa0 : c == 0xf0 ? 0x90 : 0x80;
+    uint32_t hi = c == 0xed ? 0x9f : c == 0xf4 ? 0x8f : 0xbf;
+    *range = lo | hi << 8;
+    *more = c < 0xc2 ? 0 : c < 0xe0 ? 1 : c < 0xf0 ? 2 : c < 0xf5 ? 3 : 0;
+    return *more;
+}
+
+bool aios__walk_utf8_more(uint8_t c, uint8_t *more, uint32_t *range)
+{
+    if (c < (*range & 0xff) || c > *range >> 8)
+        return false;
+    *range = 0x80 | 0xbf << 8;
+    --*more;
+    return true;
+}
+
+
+static int hex_value(uint8_t c)
+{
+    return c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1;
+}
+
+/* A digit of \uXXXX: never U+0000, never a lone half of a pair. */
+static bool str_hex(aios__frame *f, uint8_t c)
+{
+    int h = hex_value(c);
+    if (h < 0)
+        return false;
+    f->c = f->c << 4 | (uint32_t)h;
+    f->x++;
+    bool low = f->c >> (4 * (f->x > 2 ? f->x - 2 : 0)) >= 0xdc && f->c >> (4 * (f->x > 2 ? f->x - 2 : 0)) <= 0xdf && f->x >= 2;
+    if (f->st == STR_LOW_HEX) {
+        if ((f->x == 1 && h != 0xd) || (f->x == 2 && !low))
+            return false;
+    } else if (low || (f->x == 4 && !f->c)) {
+        return false;
+    }
+    if (f->x == 4) {
+        f->st = f->st == STR_HEX && f->c >= 0xd800 && f->c < 0xdc00 ? STR_LOW_SLASH : STR_PLAIN;
+        f->c = 0;
+        f->x = 0;
+    }
+    return true;
+}
+
+/* Escapes of one letter, and what they stand for. */
+static const char escapes[] = "\"\\/bfnrt", escaped[] = "\"\\/\b\f\n\r\t";
+
+/* Moves a string's expression over a byte of its content; false: no text goes on so. */
+static bool content(aios__step *s, const aios__gnode *n, aios__frame *f, uint8_t c)
+{
+    const uint32_t *row;
+    if (n->a == AIOS__RX_NOTHING || s->rc)
+        return !s->rc;
+    s->rc = aios__rx_row(s->g->rx, f->a, &row, s->err);
+    f->a = s->rc ? AIOS__RX_NOTHING : row[c];
+    return f->a != AIOS__RX_NOTHING;
+}
+
+/* Some escape may follow. */
+static bool any_escape(aios__step *s, const aios__gnode *n, const aios__frame *f)
+{
+    for (const char *c = escaped; *c; c++) {
+        aios__frame to = *f;
+        if (content(s, n, &to, (uint8_t)*c))
+            return true;
+    }
+    return false;
+}
+
+static bool str_plain(aios__step *s, const aios__gnode *n, aios__frame *f, uint8_t c)
+{
+    if (c < 0x20 || c == '"' || f->v >= n->max)
+        return false;
+    f->v++;
+    if (c == '\\') {
+        f->st = STR_ESCAPE;
+        return any_escape(s, n, f);
+    }
+    if (c >= 0x80)
+        f->st = STR_MORE;
+    return (c < 0x80 || aios__walk_utf8_lead(c, &f->x, &f->c)) && content(s, n, f, c);
+}
+
+/* Strings under a pattern have no \u escapes, whose digits say only at their end what they stand for. */
+static bool str_escape(aios__step *s, const aios__gnode *n, aios__frame *f, uint8_t c)
+{
+    const char *at = c ? strchr(escapes, c) : NULL;
+    f->st = c == 'u' ? STR_HEX : STR_PLAIN;
+    return c == 'u' ? n->a == AIOS__RX_NOTHING : at && content(s, n, f, (uint8_t)escaped[at - escapes]);
+}
+
+static bool str_inside(aios__step *s, const aios__gnode *n, aios__frame *f, uint8_t c)
+{
+    switch (f->st) {
+    case STR_OPEN:
+        f->st = STR_PLAIN;
+        return c == '"';
+    case STR_PLAIN:
+        return str_plain(s, n, f, c);
+    case STR_ESCAPE:
+        return str_escape(s, n, f, c);
+    case STR_LOW_SLASH:
+        f->st = STR_LOW_U;
+        return c == '\\';
+    case STR_LOW_U:
+        f->st = STR_LOW_HEX;
+        return c == 'u';
+    case STR_MORE:
+        if (!aios__walk_utf8_more(c, &f->x, &f->c) || !content(s, n, f, c))
+            return false;
+        if (!f->x) {
+            f->st = STR_PLAIN;
+            f->c = 0;
+        }
+        return true;
+    default:
+        return str_hex(f, c);
+    }
+}
+
+void aios__step_str(aios__step *s, const aios__frame *f, uint8_t c)
+{
+    const aios__gnode *n = &s->g->nodes[f->node];
+    aios__frame to = *f;
+    if (c == '"' && f->st == STR_PLAIN) {
+        if (f->v >= n->min && (n->a == AIOS__RX_NOTHING || aios__rx_ends(s->g->rx, f->a)))
+            aios__step_done(s, f->up);
+    } else if (str_inside(s, n, &to, c)) {
+        aios__step_emit_frame(s, &to);
+    }
+}
+
+bool aios__walk_plain(const aios_walk *w, uint32_t i, uint64_t *room)
+{
+    const aios__frame *f = &w->frames[i];
+    const aios__gnode *n = &w->g->nodes[f->node];
+    if (n->kind == AIOS__G_OBJ && f->st == KEY_FREE && !(f->v >> 48)) {
+        *room = UINT64_MAX; /* what a free key may not be shows at its end only */
+        return true;
+    }
+    if (n->kind != AIOS__G_STR || f->st != STR_PLAIN || (n->a != AIOS__RX_NOTHING && f->a != w->g->any_text))
+        return false;
+    *room = n->max - f->v;
+    return true;
+}
