@@ -9,6 +9,7 @@
 
 #include <aios/ctx.h>
 #include <aios/event.h>
+#include <aios/grammar.h>
 #include <aios/transcript.h>
 
 #ifdef __cplusplus
@@ -44,7 +45,8 @@ enum {
     AIOS_MODEL_CAN_TOKENIZE = 4,
     AIOS_MODEL_CAN_FORK = 8,
     AIOS_MODEL_CAN_EMBED = 16,
-    AIOS_MODEL_HAS_TEMPLATE = 32 /**< a chat model; without it only raw completion makes sense */
+    AIOS_MODEL_HAS_TEMPLATE = 32, /**< a chat model; without it only raw completion makes sense */
+    AIOS_MODEL_CAN_GRAMMAR = 64   /**< aios_request.grammar */
 };
 
 /** How a model is opened. */
@@ -145,6 +147,7 @@ typedef struct aios_request {
     int32_t priority;                  /**< higher first; hint */
     uint32_t max_reasoning;            /**< tokens; 0: no bound of its own */
     const char *const *stop;           /**< NULL-terminated list of stop texts, or NULL */
+    aios_grammar *grammar;             /**< the reply is one of its sentences; NULL: free. Not with schema_json; kept alive by the turn */
 } aios_request;
 enum { AIOS_REQUEST_IGNORE_EOS = 1, AIOS_REQUEST_ONE_CALL = 2 /**< at most one tool call */ };
 

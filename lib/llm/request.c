@@ -148,6 +148,8 @@ static int check_input(aios_request *q, aios_error *err)
         rc = aios__fail(err, AIOS_EINVAL, "flags 0x%x has bits that are no AIOS_REQUEST_x", q->flags);
     if (!rc && q->timeout_ns < 0)
         rc = aios__fail(err, AIOS_EINVAL, "timeout_ns is negative: use 0 for none");
+    if (!rc && q->schema_json && q->grammar)
+        rc = aios__fail(err, AIOS_EINVAL, "a reply is bound by schema_json or by grammar, not by both: compile the schema, or leave one out");
     return rc;
 }
 

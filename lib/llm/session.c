@@ -461,6 +461,16 @@ static uint64_t first_call_id(const aios_transcript *t)
     return n;
 }
 
+/* A backend that does not know of grammars would leave the reply free. */
+static int check_grammar(const aios_session *s, const aios_request *q, aios_error *err)
+{
+    aios_model_info info = AIOS_INIT(aios_model_info);
+    int rc = q->grammar ? aios_model_info_get(s->model, &info) : AIOS_OK;
+    if (!rc && q->grammar && !(info.flags & AIOS_MODEL_CAN_GRAMMAR))
+        rc = aios__fail(err, AIOS_ENOTSUP, "backend %s binds no reply to a grammar: use schema_json, or another model", s->ops->name);
+    return rc;
+}
+
 static int begin(aios_session *s, const aios_request *q, aios_error *err)
 {
     if (s->threaded) {
@@ -502,7 +512,8 @@ int aios_session_start(aios_session *s, const aios_request *req, aios_error *err
     int rc = aios__request_in(s->model->ctx, req, &r, err);
     if (rc)
         return rc;
-    rc = enter_idle(s, err);
+    rc = check_grammar(s, &r.req, err);
+    rc = rc ? rc : enter_idle(s, err);
     if (!rc)
         rc = leave(s, begin(s, &r.req, err));
     aios__request_free(&r);

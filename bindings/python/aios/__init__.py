@@ -8,6 +8,7 @@
 from . import _cdef
 from ._agent import Action, Agent, Call, Run, Toolset
 from ._events import Event, Label, Reply, Usage
+from ._grammar import Grammar
 from ._lib import Error, ToolError, has, library_path, strerror, version
 from ._llm import Context, Model, Session, Turn
 from ._transcript import Entry, Part, Transcript
@@ -17,5 +18,5 @@ __version__ = ".".join(str(n) for n in (_cdef.AIOS_VERSION_MAJOR, _cdef.AIOS_VER
 # Constants without their prefix: aios.EBUDGET, aios.LABEL_USER ...
 globals().update({name[5:]: value for name, value in vars(_cdef).items() if name.startswith("AIOS_") and isinstance(value, int)})
 
-__all__ = ["Action", "Agent", "Call", "Context", "Entry", "Error", "Event", "Label", "Model", "Part", "Reply", "Run", "Session",
+__all__ = ["Action", "Agent", "Call", "Context", "Entry", "Error", "Event", "Grammar", "Label", "Model", "Part", "Reply", "Run", "Session",
            "ToolError", "Toolset", "Transcript", "Turn", "Usage", "has", "library_path", "strerror", "version"]

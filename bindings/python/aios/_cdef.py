@@ -100,6 +100,7 @@ AIOS_MODEL_CAN_TOKENIZE = 4
 AIOS_MODEL_CAN_FORK = 8
 AIOS_MODEL_CAN_EMBED = 16
 AIOS_MODEL_HAS_TEMPLATE = 32
+AIOS_MODEL_CAN_GRAMMAR = 64
 AIOS_TOOLS_AUTO = 0
 AIOS_TOOLS_REQUIRED = 1
 AIOS_TOOLS_NONE = 2
@@ -652,6 +653,7 @@ aios_request._fields_ = [
     ('priority', C.c_int32),
     ('max_reasoning', C.c_uint32),
     ('stop', C.POINTER(C.c_char_p)),
+    ('grammar', C.c_void_p),
 ]
 aios_session_config._fields_ = [
     ('struct_size', C.c_size_t),

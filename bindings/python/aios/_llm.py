@@ -197,7 +197,7 @@ class Request:
     """aios_request of Python values; holds what it points to while it is entered."""
 
     def __init__(self, context, prompt=None, *, raw=None, tools=None, tool_choice="auto", tool_name=None, schema=None, sampling=None,
-                 max_tokens=0, timeout=None, stop=None, one_call=False, ignore_eos=False, max_reasoning=0, priority=0):
+                 max_tokens=0, timeout=None, stop=None, one_call=False, ignore_eos=False, max_reasoning=0, priority=0, grammar=None):
         if (prompt is None) == (raw is None):
             raise TypeError("give a prompt (a text or a Transcript) or raw=, not both")
         self._own_transcript = isinstance(prompt, str)
@@ -219,16 +219,21 @@ class Request:
             self._rows = rows
         if stop:
             self._req.stop = (C.c_char_p * (len(stop) + 1))(*[cstr(s) for s in stop], None)
+        self._grammar = grammar
         sampled = sampling_struct(sampling)
         if sampled:
             self._req.sampling = sampled
 
     def __enter__(self):
+        if self._grammar is not None:
+            self._req.grammar = self._grammar._enter()
         if self._transcript is not None:
             self._req.transcript = self._transcript._enter()
         return C.byref(self._req)
 
     def __exit__(self, *_):
+        if self._grammar is not None:
+            self._grammar._leave()
         if self._transcript is not None:
             self._transcript._leave()
             if self._own_transcript:
@@ -308,7 +313,7 @@ class Session(Handle):
         """Starts a turn and returns its events as an iterator; a turn that runs still is cancelled.
 
         prompt: a text or a Transcript, or raw=text. Options: tools (dicts of name, description, schema), tool_choice ("auto",
-        "required", "none"), tool_name, schema, sampling (a dict), max_tokens, timeout (seconds), stop (texts), one_call.
+        "required", "none"), tool_name, schema, grammar (a Grammar), sampling (a dict), max_tokens, timeout (seconds), stop (texts), one_call.
         """
         with Request(self.model.context, prompt, **options) as req, self._pin() as s:
             if self._running:

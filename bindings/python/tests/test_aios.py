@@ -174,6 +174,14 @@ class Sessions(Base):
         self.assertEqual("".join(session.stream(TEXT)), TEXT)
         self.assertRaises(UnicodeEncodeError, session.complete, "\ud800")
 
+    def test_a_grammar_binds_the_reply(self):
+        model = self.model("say abc")
+        with aios.Grammar(model.context, "[a-c]+", "regex") as g:
+            self.assertEqual([g.matches(t) for t in ("abc", "", "d")], [True, False, None])
+            self.assertEqual(model.session().complete("hi", grammar=g).text, "abc")
+        with aios.Grammar(model.context, "[d-f]+", "regex") as g, self.assertRaises(aios.Error):
+            model.session().complete("hi", grammar=g)
+
     def test_a_schema_binds_the_reply(self):
         schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
         reply = self.model("say no json").session().complete("hi", schema=schema)

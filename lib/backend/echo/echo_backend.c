@@ -95,7 +95,7 @@ static int echo_info(void *model, aios_model_info *out)
     out->n_ctx = out->n_ctx_train = m->n_ctx;
     out->n_embd = N_EMBD;
     out->privacy = AIOS_PRIVACY_LOCAL;
-    out->flags = AIOS_MODEL_CAN_TOOLS | AIOS_MODEL_CAN_SCHEMA | AIOS_MODEL_CAN_FORK | AIOS_MODEL_CAN_EMBED | AIOS_MODEL_HAS_TEMPLATE;
+    out->flags = AIOS_MODEL_CAN_TOOLS | AIOS_MODEL_CAN_SCHEMA | AIOS_MODEL_CAN_GRAMMAR | AIOS_MODEL_CAN_FORK | AIOS_MODEL_CAN_EMBED | AIOS_MODEL_HAS_TEMPLATE;
     out->n_threads = 1;
     out->n_bytes = m->n_bytes;
     return AIOS_OK;

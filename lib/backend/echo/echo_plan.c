@@ -161,6 +161,20 @@ static int force_schema(aios_ctx *ctx, aios__echo_plan *p, const aios_request *r
     return rc;
 }
 
+/* What the script says must be a sentence of the grammar. */
+static int check_sentence(const aios__echo_plan *p, aios_grammar *g, aios_error *err)
+{
+    aios_walk *w = NULL;
+    int rc = aios_walk_new(g, &w, err);
+    for (uint32_t i = 0; !rc && i < p->n; i++)
+        if (p->items[i].verb == ECHO_SAY)
+            rc = aios_walk_accept(w, p->bytes.p + p->items[i].text, p->items[i].n_text, err);
+    if (!rc && !aios_walk_complete(w))
+        rc = aios__fail(err, AIOS_ESCHEMA, "what the echo model would say is only the beginning of a sentence of the grammar: script a whole one");
+    aios_walk_free(w);
+    return rc;
+}
+
 /* Cuts the text at the first stop text, wherever items end. */
 static void cut_at_stops(aios__echo_plan *p, const aios_request *req)
 {
@@ -196,6 +210,8 @@ static int apply_request(aios_ctx *ctx, aios__echo_plan *p, const aios_request *
         rc = force_schema(ctx, p, req, err);
     else if (!rc && !p->n)
         rc = say_last(p, req, false, err);
+    if (!rc && req->grammar && !count_items(p, ECHO_CALL))
+        rc = check_sentence(p, req->grammar, err);
     cut_at_stops(p, req);
     if (count_items(p, ECHO_CALL) && !strcmp(p->reason, "stop"))
         memcpy(p->reason, "tool_calls", 11);

@@ -14,6 +14,8 @@ uint32_t aios__session_reuse(aios__gguf_session *s, const int32_t *ids, uint32_t
 static int start_schema(aios__gguf_session *s, const aios_request *req, aios_error *err)
 {
     aios_grammar *g = NULL;
+    if (req->grammar)
+        return aios_walk_new(req->grammar, &s->turn.walks[0], err);
     if (!req->schema_json)
         return AIOS_OK;
     int rc = aios_grammar_compile(s->model->ctx, AIOS_GRAMMAR_SCHEMA, req->schema_json, strlen(req->schema_json), &g, err);
@@ -55,11 +57,11 @@ static int start_reply(aios__gguf_session *s, const aios_request *req, bool thin
     const aios__gguf_model *m = s->model;
     int rc = AIOS_OK;
     t->reply.state = thinks ? AIOS__REPLY_THINK : AIOS__REPLY_TEXT;
-    t->reply.may_think = req->transcript && m->tmpl && !req->schema_json;
-    t->reply.trim = req->transcript && !m->tmpl;
+    t->reply.may_think = req->transcript && m->tmpl && !req->schema_json && !req->grammar;
+    t->reply.trim = req->transcript && !m->tmpl && !req->grammar;
     for (uint32_t i = 0; !rc && req->stop && req->stop[i]; i++)
         rc = aios__reply_add_stop(&t->reply, req->stop[i], err);
-    if (!rc && req->transcript && !m->tmpl)
+    if (!rc && req->transcript && !m->tmpl && !req->grammar)
         rc = aios__reply_add_stop(&t->reply, "\nUser:", err);
     rc = rc ? rc : start_schema(s, req, err);
     rc = rc ? rc : start_calls(s, req, err);

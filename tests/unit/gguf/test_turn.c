@@ -269,6 +269,31 @@ static void a_schema_holds_for_every_reply(void **state)
     }
 }
 
+static void a_grammar_holds_for_every_reply(void **state)
+{
+    (void)state;
+    aios_error err = AIOS_INIT(aios_error);
+    aios_sampling sampling = AIOS_INIT(aios_sampling);
+    aios_grammar *g = NULL;
+    must(aios_grammar_compile(ctx, AIOS_GRAMMAR_REGEX, "(no|yes): [0-9]{2,5}", AIOS_CSTR, &g, &err), &err);
+    say(AIOS_ROLE_USER, "give me numbers");
+    aios_request r = request(0);
+    r.grammar = g;
+    r.sampling = &sampling;
+    for (uint64_t seed = 0; seed < 6; seed++) {
+        sampling.temperature = seed ? 3.0f : 0;
+        sampling.seed = seed;
+        outcome o = run(session, &r);
+        aios_walk *w = NULL;
+        assert_string_equal(o.reason, "stop");
+        must(aios_walk_new(g, &w, &err), &err);
+        must(aios_walk_accept(w, o.text, AIOS_CSTR, &err), &err);
+        assert_true(aios_walk_complete(w));
+        aios_walk_free(w);
+    }
+    aios_grammar_free(g);
+}
+
 static aios_request with_tools(uint32_t max_tokens, int32_t choice)
 {
     aios_request r = request(max_tokens);
@@ -709,6 +734,7 @@ int main(void)
         TURN(what_a_user_writes_never_becomes_a_control_token),
         TURN(special_texts_are_guarded_wherever_they_come_from),
         TURN(a_schema_holds_for_every_reply),
+        TURN(a_grammar_holds_for_every_reply),
         TURN(a_required_call_comes_and_its_arguments_fit),
         TURN(no_call_comes_where_none_is_allowed),
         TURN(a_schema_and_tools_leave_the_choice_to_the_model),

@@ -287,9 +287,11 @@ static void wrong_requests_are_refused_by_name(void **state)
     aios_tool_def schema = AIOS_INIT(aios_tool_def);
     schema.name = "s";
     schema.schema_json = "{\"type\":7}";
-    aios_request q[12];
-    int want[12];
-    for (int i = 0; i < 12; i++) {
+    aios_request q[13];
+    int want[13];
+    aios_grammar *g = NULL;
+    assert_int_equal(aios_grammar_compile(r.ctx, AIOS_GRAMMAR_REGEX, "[a-z]+", AIOS_CSTR, &g, NULL), 0);
+    for (int i = 0; i < 13; i++) {
         q[i] = r.req;
         want[i] = AIOS_EINVAL;
     }
@@ -305,7 +307,8 @@ static void wrong_requests_are_refused_by_name(void **state)
     q[9].schema_json = "[]", want[9] = AIOS_ESCHEMA;
     q[10].flags = 1u << 20;
     q[11].transcript = NULL, q[11].raw = "\xff", q[11].n_raw = 1;
-    for (int i = 0; i < 12; i++) {
+    q[12].schema_json = "{}", q[12].grammar = g;
+    for (int i = 0; i < 13; i++) {
         aios_error err = AIOS_INIT(aios_error);
         int rc = aios_session_start(r.s, &q[i], &err);
         if (rc != want[i] || !err.msg[0])
@@ -318,7 +321,33 @@ static void wrong_requests_are_refused_by_name(void **state)
     assert_int_equal(aios_session_cancel(NULL), AIOS_EINVAL);
     assert_int_equal(aios_session_fd(NULL), -1);
     aios_session_free(NULL);
+    aios_grammar_free(g);
     rig_close(&r);
+}
+
+static void what_the_script_says_must_be_in_the_grammar(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *script, *grammar;
+        int code;
+    } rows[] = {{"echo:say hello", "[a-z]+", 0}, {"echo:say hello", "[0-9]+", AIOS_ESCHEMA}, {"echo:say hello", "hello!", AIOS_ESCHEMA}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        rig r;
+        char text[100];
+        int code = 0;
+        aios_grammar *g = NULL;
+        rig_open(&r, rows[i].script, 0);
+        assert_int_equal(aios_grammar_compile(r.ctx, AIOS_GRAMMAR_REGEX, rows[i].grammar, AIOS_CSTR, &g, NULL), 0);
+        r.req.grammar = g;
+        assert_int_equal(aios_session_start(r.s, &r.req, NULL), rows[i].code);
+        aios_grammar_free(g);
+        if (!rows[i].code) {
+            read_turn(r.s, text, sizeof text, &code, NULL);
+            assert_string_equal(text, "hello");
+        }
+        rig_close(&r);
+    }
 }
 
 static void stops_and_raw_text_are_honoured(void **state)
@@ -358,6 +387,7 @@ int main(void)
         cmocka_unit_test(many_threads_share_one_model),
         cmocka_unit_test(wrong_requests_are_refused_by_name),
         cmocka_unit_test(stops_and_raw_text_are_honoured),
+        cmocka_unit_test(what_the_script_says_must_be_in_the_grammar),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
