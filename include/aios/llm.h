@@ -41,7 +41,7 @@ enum { AIOS_PRIVACY_LOCAL = 0, AIOS_PRIVACY_LAN = 1, AIOS_PRIVACY_REMOTE = 2 };
 
 enum {
     AIOS_MODEL_CAN_TOOLS = 1,
-    AIOS_MODEL_CAN_SCHEMA = 2,
+    AIOS_MODEL_CAN_SCHEMA = 2,    /**< replies under a schema hold to it as they are written; of other models they are checked at the end */
     AIOS_MODEL_CAN_TOKENIZE = 4,
     AIOS_MODEL_CAN_FORK = 8,
     AIOS_MODEL_CAN_EMBED = 16,
@@ -148,7 +148,15 @@ typedef struct aios_request {
     uint32_t max_reasoning;            /**< tokens; 0: no bound of its own */
     const char *const *stop;           /**< NULL-terminated list of stop texts, or NULL */
     aios_grammar *grammar;             /**< the reply is one of its sentences; NULL: free. Not with schema_json; kept alive by the turn */
+    /**
+     * How often a reply is asked for again that does not hold to schema_json, of a model without AIOS_MODEL_CAN_SCHEMA; 0: twice.
+     * Each is an attempt of its own (aios_event.attempt): what came in earlier ones is void. After the last the turn fails with ESCHEMA,
+     * its text kept in the event. A reply that ended for "length" is not checked.
+     */
+    uint32_t max_repairs;
+    uint32_t reserved0;
 } aios_request;
+#define AIOS_NO_REPAIRS UINT32_MAX /**< max_repairs: the first reply that does not hold is the end */
 enum { AIOS_REQUEST_IGNORE_EOS = 1, AIOS_REQUEST_ONE_CALL = 2 /**< at most one tool call */ };
 
 typedef struct aios_session_config {

@@ -140,6 +140,7 @@ struct aios_run {
     enum aios__run_state state;
     uint64_t number;
     uint32_t step, attempt;
+    uint32_t session_attempt; /* of the session's turn: what came in earlier ones is void */
     aios__events events;
     aios_tool_def *defs;
     int64_t deadline;

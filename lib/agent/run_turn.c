@@ -54,6 +54,7 @@ int aios__turn_start(aios_run *r, aios_error *err)
     r->choice = tools ? choose(r) : AIOS_TOOLS_NONE;
     r->constrained = r->agent->schema_json && r->choice == AIOS_TOOLS_NONE;
     r->held = r->agent->schema_json && !r->constrained;
+    r->session_attempt = 0;
     aios__buf_clear(&r->text);
     aios__buf_clear(&r->reasoning);
     r->mark = aios_transcript_count(r->t);
@@ -344,6 +345,14 @@ static int end_with_text(aios_run *r, aios_error *err)
     return AIOS_DONE;
 }
 
+static void begin_attempt(aios_run *r, uint32_t number)
+{
+    r->session_attempt = number;
+    r->attempt++;
+    aios__buf_clear(&r->text);
+    aios__buf_clear(&r->reasoning);
+}
+
 int aios__turn_step(aios_run *r, int32_t timeout_ms, aios_error *err)
 {
     const aios_event *ev;
@@ -352,6 +361,8 @@ int aios__turn_step(aios_run *r, int32_t timeout_ms, aios_error *err)
         return aios__fail(err, AIOS_EINTERNAL, "the model's turn ended without a last event");
     if (rc)
         return rc;
+    if (ev->attempt != r->session_attempt)
+        begin_attempt(r, ev->attempt);
     switch (ev->type) {
     case AIOS_EVENT_TEXT:
         rc = aios__buf_add(&r->text, ev->text, ev->n_text, err);

@@ -97,6 +97,8 @@ int aios_model_open(aios_ctx *ctx, const char *uri, const aios_model_config *src
         return rc < 0 ? rc : aios__fail(err, AIOS_EINTERNAL, "backend %s: open gave %d", b->name, rc);
     }
     m->ctx = aios__ctx_ref(ctx);
+    aios_model_info info = AIOS_INIT(aios_model_info);
+    m->enforces = !aios_model_info_get(m, &info) && info.flags & AIOS_MODEL_CAN_SCHEMA;
     *out = m;
     return AIOS_OK;
 }

@@ -49,7 +49,8 @@ static int check_sampling(const aios_sampling *s, aios_error *err)
     return AIOS_OK;
 }
 
-static int check_schema(aios_ctx *ctx, const char *s, const char *what, const char *name, aios_error *err)
+/* Compiles a schema, for the caller if out is not NULL. */
+static int check_schema(aios_ctx *ctx, const char *s, const char *what, const char *name, aios__schema **out, aios_error *err)
 {
     aios__schema *compiled;
     aios_error why = AIOS_INIT(aios_error);
@@ -59,7 +60,10 @@ static int check_schema(aios_ctx *ctx, const char *s, const char *what, const ch
     int rc = aios__schema_new(ctx, s, n, &compiled, &why);
     if (rc)
         return aios__fail_need(err, rc, why.have, why.need, "%s%s: %s", what, name, why.msg);
-    aios__schema_free(compiled);
+    if (out)
+        *out = compiled;
+    else
+        aios__schema_free(compiled);
     return AIOS_OK;
 }
 
@@ -73,7 +77,7 @@ static int check_tool(aios_ctx *ctx, const aios__request *r, uint32_t i, aios_er
             return aios__fail(err, AIOS_EINVAL, "tools[%u] and tools[%u] are both named %s", k, i, t->name);
     if (t->description && !aios__utf8_valid(t->description, strlen(t->description)))
         return aios__fail(err, AIOS_EINVAL, "tools[%u] (%s): the description is not valid UTF-8", i, t->name);
-    return t->schema_json ? check_schema(ctx, t->schema_json, "schema of the tool ", t->name, err) : AIOS_OK;
+    return t->schema_json ? check_schema(ctx, t->schema_json, "schema of the tool ", t->name, NULL, err) : AIOS_OK;
 }
 
 static int tools_in(aios_ctx *ctx, aios__request *r, aios_error *err)
@@ -176,7 +180,7 @@ int aios__request_in(aios_ctx *ctx, const aios_request *src, aios__request *out,
     if (!rc)
         rc = check_stops(q, err);
     if (!rc && q->schema_json)
-        rc = check_schema(ctx, q->schema_json, "schema of the reply", "", err);
+        rc = check_schema(ctx, q->schema_json, "schema of the reply", "", &out->schema, err);
     if (rc)
         aios__request_free(out);
     return rc;
@@ -186,4 +190,6 @@ void aios__request_free(aios__request *r)
 {
     aios__free(r->heap, r->tools);
     r->tools = NULL;
+    aios__schema_free(r->schema);
+    r->schema = NULL;
 }

@@ -68,7 +68,9 @@ static void drain_fd(aios_session *s)
 static int push(aios_session *s, const aios_event *ev)
 {
     aios__event_node *node;
-    int rc = aios__event_new(s->heap, ev, &node, &s->sink_error);
+    aios_event up = *ev;
+    up.attempt = s->attempt;
+    int rc = aios__event_new(s->heap, &up, &node, &s->sink_error);
     if (rc)
         return rc;
     pthread_mutex_lock(&s->lock);
@@ -85,6 +87,7 @@ static void finish(aios_session *s, const aios_error *failure)
     aios_event ev = AIOS_INIT(aios_event);
     ev.type = failure ? AIOS_EVENT_ERROR : AIOS_EVENT_DONE;
     ev.error = failure;
+    ev.attempt = s->attempt;
     ev.text = s->text.p ? s->text.p : "";
     ev.n_text = s->text.n;
     ev.name = failure ? aios_code_name(failure->code) : s->reason;
@@ -225,6 +228,51 @@ static void fail_turn(aios_session *s, int code, aios_error *err)
     finish(s, err);
 }
 
+/* What was sent so far is void; another attempt begins. */
+static void next_attempt(aios_session *s)
+{
+    s->attempt++;
+    aios__buf_clear(&s->text);
+    memcpy(s->reason, "stop", 5);
+}
+
+/* The JSON of a reply that holds more than JSON, as an attempt of its own. */
+static int send_cut(aios_session *s, size_t from, size_t n, aios_error *err)
+{
+    aios__buf json;
+    aios__buf_init(&json, s->heap, AIOS_MEM_TEXT, 0);
+    int rc = aios__buf_add(&json, s->text.p + from, n, err);
+    if (!rc) {
+        next_attempt(s);
+        rc = sink_text(s, json.p, json.n);
+    }
+    aios__buf_free(&json);
+    return rc ? rc : AIOS_DONE;
+}
+
+/* The backend has ended a turn: AIOS_DONE if its reply is what was promised, AIOS_AGAIN if another attempt has begun. */
+static int settle(aios_session *s, aios_error *err)
+{
+    aios_error why = AIOS_INIT(aios_error);
+    const aios_request *req;
+    size_t from, n;
+    if (!s->promise || s->n_calls || !strcmp(s->reason, "length"))
+        return AIOS_DONE;
+    int rc = aios__promise_check(s->promise, s->text.p ? s->text.p : "", s->text.n, &from, &n, &why);
+    if (!rc)
+        return n == s->text.n ? AIOS_DONE : send_cut(s, from, n, err);
+    if (rc != AIOS_ESCHEMA && rc != AIOS_EFORMAT)
+        return aios__error_copy(err, &why);
+    rc = aios__promise_repair(s->promise, s->text.p ? s->text.p : "", s->text.n, why.msg, &req, err);
+    if (!rc && !req)
+        rc = aios__fail(err, AIOS_ESCHEMA, "the reply of backend %s does not hold to the schema, asked %u times: %s", s->ops->name, s->attempt + 1, why.msg);
+    if (rc)
+        return rc;
+    next_attempt(s);
+    rc = s->ops->start(s->self, req, err);
+    return rc ? rc : AIOS_AGAIN;
+}
+
 void aios__session_step(aios_session *s)
 {
     aios_error err = AIOS_INIT(aios_error);
@@ -245,6 +293,8 @@ void aios__session_step(aios_session *s)
         rc = s->sink_failed;
         stop_backend(s);
     }
+    if (rc == AIOS_DONE)
+        rc = settle(s, &err);
     if (rc < 0 && atomic_load(&s->cancel)) {
         rc = AIOS_ECANCELED;
         aios__fail(&err, rc, "the turn was cancelled");
@@ -313,6 +363,7 @@ static void shell_free(aios_session *s)
 {
     aios_model *m = s->model, *draft = s->draft;
     aios__events_clear(&s->events);
+    aios__promise_free(s->promise);
     aios__buf_free(&s->text);
     if (atomic_load(&s->fd) >= 0)
         close(atomic_load(&s->fd));
@@ -471,8 +522,9 @@ static int check_grammar(const aios_session *s, const aios_request *q, aios_erro
     return rc;
 }
 
-static int begin(aios_session *s, const aios_request *q, aios_error *err)
+static int begin(aios_session *s, aios__request *r, aios_error *err)
 {
+    const aios_request *q = &r->req;
     if (s->threaded) {
         int rc = aios__driver_start(&s->model->driver, err);
         if (rc)
@@ -488,6 +540,14 @@ static int begin(aios_session *s, const aios_request *q, aios_error *err)
     s->sink_failed = 0;
     s->sink_error = (aios_error)AIOS_INIT(aios_error);
     s->n_calls = 0;
+    s->attempt = 0;
+    aios__promise_free(s->promise);
+    s->promise = NULL;
+    if (r->schema && !s->model->enforces) {
+        int rc = aios__promise_new(s->heap, r, &s->promise, err);
+        if (rc)
+            return rc;
+    }
     s->one_call = q->flags & AIOS_REQUEST_ONE_CALL;
     uint64_t id = first_call_id(q->transcript);
     if (id > s->next_call)
@@ -515,7 +575,7 @@ int aios_session_start(aios_session *s, const aios_request *req, aios_error *err
     rc = check_grammar(s, &r.req, err);
     rc = rc ? rc : enter_idle(s, err);
     if (!rc)
-        rc = leave(s, begin(s, &r.req, err));
+        rc = leave(s, begin(s, &r, err));
     aios__request_free(&r);
     return rc;
 }

@@ -19,11 +19,14 @@ typedef struct aios__driver {
     aios_session *stepping;
 } aios__driver;
 
+typedef struct aios__promise aios__promise;
+
 struct aios_model {
     _Atomic uint32_t refs;
     aios_ctx *ctx;
     const aios_backend_ops *ops;
     void *self;
+    bool enforces;            /**< AIOS_MODEL_CAN_SCHEMA */
     aios__driver driver;
 };
 
@@ -48,6 +51,8 @@ struct aios_session {
     uint64_t next_call;       /**< number of the next call id that is made here */
     uint32_t n_calls;         /**< of this turn */
     bool one_call;
+    uint32_t attempt;         /**< of this turn */
+    aios__promise *promise;   /**< what the reply must hold to; NULL: nothing, or the backend sees to it */
     int sink_failed;
     aios_error sink_error;
     aios__buf text;           /**< the whole reply */
@@ -62,10 +67,21 @@ typedef struct aios__request {
     aios_request req;
     aios_sampling sampling;
     aios_tool_def *tools;
+    aios__schema *schema; /**< of schema_json, or NULL */
     aios__heap *heap;
 } aios__request;
 int aios__request_in(aios_ctx *ctx, const aios_request *src, aios__request *out, aios_error *err);
 void aios__request_free(aios__request *r);
+
+/* ---- promise.c: a schema that the backend cannot enforce while it writes ------------------------------------------ */
+
+/** Takes r's schema, and copies of all that another attempt needs. */
+int aios__promise_new(aios__heap *h, aios__request *r, aios__promise **out, aios_error *err);
+void aios__promise_free(aios__promise *p);
+/** ESCHEMA or EFORMAT: the reply is wrong. Else valid JSON is at s + *from, *len bytes. */
+int aios__promise_check(const aios__promise *p, const char *s, size_t n, size_t *from, size_t *len, aios_error *err);
+/** The request of another attempt, borrowed; *req NULL: there have been enough. */
+int aios__promise_repair(aios__promise *p, const char *s, size_t n, const char *why, const aios_request **req, aios_error *err);
 
 int aios__driver_init(aios__driver *d, aios_error *err);
 int aios__driver_start(aios__driver *d, aios_error *err);

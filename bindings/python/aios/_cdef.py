@@ -654,6 +654,8 @@ aios_request._fields_ = [
     ('max_reasoning', C.c_uint32),
     ('stop', C.POINTER(C.c_char_p)),
     ('grammar', C.c_void_p),
+    ('max_repairs', C.c_uint32),
+    ('reserved0', C.c_uint32),
 ]
 aios_session_config._fields_ = [
     ('struct_size', C.c_size_t),
