@@ -175,7 +175,7 @@ static int retry(aios__gguf_session *s, aios_error *err)
         return aios__fail(err, AIOS_EINTERNAL, "a reply that begins anew at token %u of %u", t->text_at, s->kv->n);
     int rc = AIOS_OK;
     for (uint32_t i = t->prompt.n; !rc && i < t->text_at; i++) /* reasoning: from here on a part of the prompt */
-        rc = aios__ids_add(&t->prompt, s->kv->ids[i], err);
+        rc = aios__ids_add(&t->prompt, *aios__kv_id(s->kv, i), err);
     if (rc)
         return rc;
     aios__kv_truncate(s->kv, t->text_at - 1); /* the last one is computed again for its logits */

@@ -5,15 +5,15 @@
 /* Tokens that must be the same; how far back they are looked for; first length; longest rest. */
 enum { GRAM = 3, REACH = 16384, LENGTH = 3, REST_MAX = 64 };
 
-/* Where the last GRAM of n ids stood before, behind them; 0: nowhere. */
-static uint32_t find_before(const int32_t *ids, uint32_t n)
+/* Where the last GRAM of n tokens stood before, behind them; 0: nowhere. */
+static uint32_t find_before(const aios__kv *kv, uint32_t n)
 {
     if (n <= GRAM)
         return 0;
-    const int32_t *end = ids + n - GRAM;
+    const int32_t end[GRAM] = {*aios__kv_id(kv, n - 3), *aios__kv_id(kv, n - 2), *aios__kv_id(kv, n - 1)};
     uint32_t first = n > REACH ? n - REACH : 0;
     for (uint32_t i = n - GRAM; i-- > first;)
-        if (ids[i] == end[0] && ids[i + 1] == end[1] && ids[i + 2] == end[2])
+        if (*aios__kv_id(kv, i) == end[0] && *aios__kv_id(kv, i + 1) == end[1] && *aios__kv_id(kv, i + 2) == end[2])
             return i + GRAM;
     return 0;
 }
@@ -28,11 +28,11 @@ uint32_t aios__draft_length(aios__draft *d, uint32_t max)
     return max < d->length ? max : d->length;
 }
 
-uint32_t aios__draft_lookup(int32_t *ids, uint32_t n, uint32_t max)
+uint32_t aios__draft_lookup(const aios__kv *kv, uint32_t n, uint32_t max)
 {
-    uint32_t from = max ? find_before(ids, n) : 0;
+    uint32_t from = max ? find_before(kv, n) : 0;
     for (uint32_t i = 0; from && i < max; i++)
-        ids[n + i] = ids[from + i]; /* runs into its own guesses where the text goes round */
+        *aios__kv_id(kv, n + i) = *aios__kv_id(kv, from + i); /* runs into its own guesses where the text goes round */
     return from ? max : 0;
 }
 

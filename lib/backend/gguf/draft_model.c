@@ -52,13 +52,13 @@ void aios__draft_model_free(aios__draft_model *d)
 }
 
 /* Reads ids that it has not, looks for a cancel between chunks, and says what follows. False if it cannot. */
-static bool read_on(aios__draft_model *d, const aios__guess_args *args, int32_t *id)
+static bool read_on(aios__draft_model *d, const aios__guess_args *args, const int32_t *ids, int32_t *id)
 {
     while (d->kv->n < args->n) {
         uint32_t at = d->kv->n, m = args->n - at < AIOS__CHUNK ? args->n - at : AIOS__CHUNK;
         if (atomic_load(args->cancel))
             return false;
-        if (at + m < args->n ? aios__kv_eval(d->kv, args->ids + at, m, NULL, 0, NULL) : aios__kv_largest(d->kv, args->ids + at, m, args->bans, id, NULL))
+        if (at + m < args->n ? aios__kv_eval(d->kv, ids + at, m, NULL, 0, NULL) : aios__kv_largest(d->kv, ids + at, m, args->bans, id, NULL))
             return false;
     }
     return true;
@@ -69,8 +69,14 @@ uint32_t aios__draft_model_guess(aios__draft_model *d, const aios__guess_args *a
     uint32_t i = 0;
     if (!args->n || !args->max || args->n + args->max > d->kv->n_ctx)
         return 0;
-    aios__kv_resume(d->kv, args->ids, args->n - 1);
-    for (bool ok = read_on(d, args, &out[0]); ok; ok = i < args->max && !aios__kv_largest(d->kv, &out[i - 1], 1, args->bans, &out[i], NULL))
+    int32_t *ids = aios__alloc_array(d->model->heap, AIOS_MEM_SCRATCH, args->n, sizeof *ids, NULL);
+    if (!ids)
+        return 0;
+    for (uint32_t j = 0; j < args->n; j++)
+        ids[j] = *aios__kv_id(args->kv, j);
+    aios__kv_resume(d->kv, ids, args->n - 1);
+    for (bool ok = read_on(d, args, ids, &out[0]); ok; ok = i < args->max && !aios__kv_largest(d->kv, &out[i - 1], 1, args->bans, &out[i], NULL))
         i++;
+    aios__free(d->model->heap, ids);
     return i;
 }

@@ -262,7 +262,7 @@ static int eval_chunks(aios__kv *kv, const int32_t *ids, uint32_t n, outputs to,
             rows[i].best = to.last && rows[i].want ? to.last->best : NULL;
             rows[i].bans = to.last ? to.last->bans : NULL;
             n_want += rows[i].want;
-            kv->ids[kv->n + i] = ids[done + i];
+            *aios__kv_id(kv, kv->n + i) = ids[done + i];
         }
         rc = aios__net_eval(kv->net, rows, m, to.logits, to.hidden, err);
         if (rc)

@@ -128,8 +128,8 @@ typedef struct aios__draft {
 
 /** How many to make now, at most max. */
 uint32_t aios__draft_length(aios__draft *d, uint32_t max);
-/** Guesses up to max tokens behind ids by what stood there before, into the same array; gives their number. */
-uint32_t aios__draft_lookup(int32_t *ids, uint32_t n, uint32_t max);
+/** Guesses up to max tokens behind the first n of a cache by what stood there before, into its reserved room; gives their number. */
+uint32_t aios__draft_lookup(const aios__kv *kv, uint32_t n, uint32_t max);
 /** n of the last ones came true. */
 void aios__draft_score(aios__draft *d, uint32_t n);
 
@@ -146,12 +146,12 @@ int aios__draft_model_fork(const aios__draft_model *d, aios__draft_model **out, 
 void aios__draft_model_free(aios__draft_model *d);
 /** What is guessed behind, and what stops or restrains it. */
 typedef struct aios__guess_args {
-    const int32_t *ids;
+    const aios__kv *kv; /**< holds the tokens */
     uint32_t n, max;
     const aios__bans *bans;
     const _Atomic int *cancel;
 } aios__guess_args;
-/** Guesses up to max tokens behind n ids; 0 if it cannot, or *cancel is set. */
+/** Guesses up to max tokens behind n tokens; 0 if it cannot, or *cancel is set. */
 uint32_t aios__draft_model_guess(aios__draft_model *d, const aios__guess_args *args, int32_t *out);
 
 /* ---- turn.c, choice.c --------------------------------------------------------------------------------------------- */

@@ -258,7 +258,7 @@ static int eval_group(aios__gguf_session *const *s, const int32_t *ids, uint32_t
         int rc = aios__kv_reserve(s[i]->kv, 1, err);
         if (rc)
             return rc;
-        s[i]->kv->ids[s[i]->kv->n] = ids[i];
+        *aios__kv_id(s[i]->kv, s[i]->kv->n) = ids[i];
         rows[i] = (aios__row){.kv = s[i]->kv, .pos = s[i]->kv->n, .id = ids[i], .want = logits != NULL};
     }
     int rc = aios__net_eval(net, rows, n, logits, NULL, err);

@@ -20,26 +20,7 @@ void aios__kv_free(aios__kv *kv)
     aios__kv_settle(kv);
     aios__kv_truncate(kv, 0);
     aios__free(kv->net->heap, kv->blocks);
-    aios__free(kv->net->heap, kv->ids);
     aios__free(kv->net->heap, kv);
-}
-
-/* Grows an array to hold n elements. */
-static int grow(aios__heap *h, void **p, uint32_t *cap, uint32_t n, size_t size, aios_error *err)
-{
-    if (n <= *cap)
-        return AIOS_OK;
-    uint32_t want = *cap < 16 ? 16 : *cap + *cap / 2;
-    want = want < n ? n : want;
-    size_t bytes;
-    if (!aios__mul_size(want, size, &bytes))
-        return aios__fail(err, AIOS_ELIMIT, "a cache of %u entries is too large", n);
-    void *q = aios__realloc(h, AIOS_MEM_KV, *p, bytes, err);
-    if (!q)
-        return aios__no_memory(err);
-    *p = q;
-    *cap = want;
-    return AIOS_OK;
 }
 
 static uint32_t blocks_of(uint32_t n)
@@ -47,10 +28,19 @@ static uint32_t blocks_of(uint32_t n)
     return n / AIOS__KV_PAGE + (n % AIOS__KV_PAGE > 0);
 }
 
+/* Makes the list of blocks long enough for n positions. */
 static int grow_to(aios__kv *kv, uint32_t n, aios_error *err)
 {
-    int rc = grow(kv->net->heap, (void **)&kv->ids, &kv->ids_cap, n, sizeof *kv->ids, err);
-    return rc ? rc : grow(kv->net->heap, (void **)&kv->blocks, &kv->cap, blocks_of(n), sizeof(void *), err);
+    uint32_t need = blocks_of(n), want = kv->cap < 16 ? 16 : kv->cap + kv->cap / 2;
+    if (need <= kv->cap)
+        return AIOS_OK;
+    want = want < need ? need : want;
+    aios__kv_block **p = aios__realloc(kv->net->heap, AIOS_MEM_KV, kv->blocks, want * sizeof(aios__kv_block *), err);
+    if (!p)
+        return aios__no_memory(err);
+    kv->blocks = p;
+    kv->cap = want;
+    return AIOS_OK;
 }
 
 /* ---- under the lock of the store ---------------------------------------------------------------------------------- */
@@ -93,7 +83,7 @@ static void settle(aios__kv *kv)
     for (uint32_t i = kv->settled / AIOS__KV_PAGE; kv->settled < kv->n; i++) {
         uint32_t at = i * AIOS__KV_PAGE, n = kv->n - at < AIOS__KV_PAGE ? kv->n - at : AIOS__KV_PAGE;
         if (kv->blocks[i]->n_ids < n) /* else it is shared, and has them */
-            kv->blocks[i] = aios__kv_list(&kv->net->kv, kv->blocks[i], i ? kv->blocks[i - 1]->serial : 0, kv->ids + at, n);
+            kv->blocks[i] = aios__kv_list(&kv->net->kv, kv->blocks[i], i ? kv->blocks[i - 1]->serial : 0, n);
         kv->settled = at + n;
     }
 }
@@ -107,11 +97,11 @@ typedef struct plan {
     aios__kv_block *copy;  /* begins with those behind the last whole block; NULL: they are the cache's own, or none */
 } plan;
 
-/* A whole block behind `parent`. */
-static aios__kv_block *find_whole(const aios__kv *kv, uint64_t parent, const int32_t *ids, uint32_t n)
+/* A whole block behind `parent` of the ids from `at` on, of n. */
+static aios__kv_block *find_whole(const aios__kv *kv, uint64_t parent, const int32_t *ids, uint32_t at, uint32_t n)
 {
     uint32_t same;
-    aios__kv_block *b = n < AIOS__KV_PAGE ? NULL : aios__kv_find(&kv->net->kv, parent, ids, AIOS__KV_PAGE, &same);
+    aios__kv_block *b = n - at < AIOS__KV_PAGE ? NULL : aios__kv_find(&kv->net->kv, parent, ids + at, AIOS__KV_PAGE, &same);
     return b && same == AIOS__KV_PAGE ? b : NULL;
 }
 
@@ -124,7 +114,7 @@ static uint32_t first_held(const aios__kv_store *st, uint32_t n, uint32_t ready)
 
 /*
  * Looks for the longest beginning of ids, at most n: `same` positions are the cache's own, then come blocks of the store. Only those
- * count whose window parts are all there that the next token sees.
+ * count whose window parts are all there that the next token sees. With same = n and no copy the ids are not read.
  */
 static plan find_beginning(const aios__kv *kv, const int32_t *ids, uint32_t n, uint32_t same, bool may_copy)
 {
@@ -134,7 +124,7 @@ static plan find_beginning(const aios__kv *kv, const int32_t *ids, uint32_t n, u
     uint32_t i = 0, at = 0, ready = 0, k = 0; /* window parts are there from block `ready` on */
     for (aios__kv_block *b;; i++) {
         at = i * AIOS__KV_PAGE;
-        b = i < same / AIOS__KV_PAGE ? kv->blocks[i] : find_whole(kv, parent, ids + at, n - at);
+        b = i < same / AIOS__KV_PAGE ? kv->blocks[i] : find_whole(kv, parent, ids, at, n);
         if (!b)
             break;
         ready = aios__kv_has_window(st, b) ? ready : i + 1;
@@ -153,16 +143,23 @@ static plan find_beginning(const aios__kv *kv, const int32_t *ids, uint32_t n, u
     return p;
 }
 
+static void copy_ids(aios__kv_block *to, const aios__kv_block *from, uint32_t n)
+{
+    memcpy(to->ids, from->ids, n * sizeof *to->ids);
+}
+
 /* Makes it so; the copy is still to be filled. Room is there. */
 static void follow(aios__kv *kv, const plan *p, const int32_t *ids, aios__kv_block *copy)
 {
     aios__kv_store *st = &kv->net->kv;
     for (uint32_t c = 0; p->copy && c < AIOS__KV_CLASSES; c++)
         aios__kv_hold(st, p->copy, c);
+    if (p->copy)
+        copy_ids(copy, p->copy, p->n % AIOS__KV_PAGE);
     cut(kv, p->own);
     aios__kv_hold_windows(kv, kv->n_blocks < p->first ? kv->n_blocks : p->first);
     for (uint32_t i = kv->n_blocks; (i + 1) * AIOS__KV_PAGE <= p->n; i++) {
-        aios__kv_block *b = find_whole(kv, i ? kv->blocks[i - 1]->serial : 0, ids + i * AIOS__KV_PAGE, AIOS__KV_PAGE);
+        aios__kv_block *b = find_whole(kv, i ? kv->blocks[i - 1]->serial : 0, ids, i * AIOS__KV_PAGE, p->n);
         for (uint32_t c = 0; c < AIOS__KV_CLASSES; c++)
             aios__kv_hold(st, b, c);
         kv->blocks[kv->n_blocks++] = b;
@@ -170,8 +167,6 @@ static void follow(aios__kv *kv, const plan *p, const int32_t *ids, aios__kv_blo
     if (p->copy)
         kv->blocks[kv->n_blocks++] = copy;
     aios__kv_hold_windows(kv, p->first);
-    if (p->n > kv->n)
-        memcpy(kv->ids + kv->n, ids + kv->n, (p->n - kv->n) * sizeof *ids);
     kv->n = p->n;
 }
 
@@ -187,7 +182,7 @@ uint32_t aios__kv_resume(aios__kv *kv, const int32_t *ids, uint32_t n)
     aios__net *net = kv->net;
     aios__kv_store *st = &net->kv;
     uint32_t same = 0;
-    while (same < n && same < kv->n && kv->ids[same] == ids[same])
+    while (same < n && same < kv->n && *aios__kv_id(kv, same) == ids[same])
         same++;
     n = n < kv->n_ctx ? n : kv->n_ctx;
     if (grow_to(kv, n, NULL))
@@ -246,6 +241,7 @@ static int make_own(aios__kv *kv, aios_error *err)
     if (!b)
         return aios__no_memory(err);
     copy_block(st, b, old);
+    copy_ids(b, old, kv->n % AIOS__KV_PAGE);
     aios__kv_lock(st);
     for (uint32_t c = AIOS__KV_CLASSES; c-- > 0;)
         aios__kv_drop(st, old, c);
@@ -294,8 +290,8 @@ void aios__kv_truncate(aios__kv *kv, uint32_t n)
     aios__kv_lock(st);
     plan p = {.n = n, .own = n, .first = kv->first};
     if (aios__kv_first_seen(st, n) < kv->first)
-        p = find_beginning(kv, kv->ids, n, n, false);
-    follow(kv, &p, kv->ids, NULL);
+        p = find_beginning(kv, NULL, n, n, false);
+    follow(kv, &p, NULL, NULL);
     aios__kv_unlock(st);
 }
 
@@ -314,8 +310,6 @@ int aios__kv_fork(aios__kv *kv, aios__kv **out, aios_error *err)
         return rc;
     }
     aios__kv_settle(kv);
-    if (kv->n)
-        memcpy(copy->ids, kv->ids, kv->n * sizeof *kv->ids);
     aios__kv_lock(st);
     for (uint32_t i = 0; i < blocks_of(kv->n); i++) {
         aios__kv_hold(st, kv->blocks[i], AIOS__KV_GLOBAL);

@@ -33,8 +33,8 @@ typedef struct aios__kv_part {
 struct aios__kv_block {
     uint64_t serial, parent;     /**< 0: none, this is the beginning */
     aios__kv_block *next;        /**< of its bucket */
-    uint32_t n_ids;              /**< > 0: it can be found by them */
-    int32_t ids[AIOS__KV_PAGE];
+    uint32_t n_ids;              /**< > 0: it can be found by so many of ids */
+    int32_t ids[AIOS__KV_PAGE];  /**< those behind n_ids are of the cache that holds it alone */
     aios__kv_part part[AIOS__KV_CLASSES];
 };
 
@@ -64,8 +64,8 @@ void aios__kv_unlock(aios__kv_store *st);
 /* Under the lock: */
 void aios__kv_hold(aios__kv_store *st, aios__kv_block *b, uint32_t class);
 void aios__kv_drop(aios__kv_store *st, aios__kv_block *b, uint32_t class);
-/** Sets the first n ids of a block behind `parent`, so that it can be found; gives an equal whole block instead if there is one. */
-aios__kv_block *aios__kv_list(aios__kv_store *st, aios__kv_block *b, uint64_t parent, const int32_t *ids, uint32_t n);
+/** Lets a block behind `parent` be found by the first n of its ids; gives an equal whole block instead if there is one. */
+aios__kv_block *aios__kv_list(aios__kv_store *st, aios__kv_block *b, uint64_t parent, uint32_t n);
 /** Of the blocks behind `parent` the one that begins with the most of n ids; *same: how many, 0 without one. */
 aios__kv_block *aios__kv_find(const aios__kv_store *st, uint64_t parent, const int32_t *ids, uint32_t n, uint32_t *same);
 /** The window part is there, or not needed. */
@@ -82,12 +82,16 @@ typedef struct aios__kv {
     uint32_t n_blocks, cap;
     uint32_t first;  /**< block whose window part is the first that is held */
     uint32_t settled; /**< positions that others can find */
-    int32_t *ids;    /**< tokens in the cache */
     uint32_t n;      /**< positions computed */
     uint32_t n_ctx;
-    uint32_t ids_cap;
     bool unshared;   /**< others do not find what is computed here */
 } aios__kv;
+
+/** Token of position i: one that was computed, or that room was reserved for. Tokens stand in the blocks and nowhere else. */
+static inline int32_t *aios__kv_id(const aios__kv *kv, uint32_t i)
+{
+    return &kv->blocks[i / AIOS__KV_PAGE]->ids[i % AIOS__KV_PAGE];
+}
 
 int aios__kv_new(struct aios__net *net, uint32_t n_ctx, aios__kv **out, aios_error *err);
 /** What it has computed stays in the store as long as memory allows. */

@@ -62,6 +62,22 @@ static int pass(stream *s, void *p, size_t n, aios_error *err)
     return AIOS_OK;
 }
 
+/* The tokens, which stand in the blocks, in one piece. */
+static int pass_ids(stream *s, aios__kv *kv, uint32_t n, aios_error *err)
+{
+    aios__heap *heap = kv->net->heap;
+    int32_t *ids = aios__alloc_array(heap, AIOS_MEM_SCRATCH, n, sizeof *ids, err);
+    if (!ids)
+        return aios__no_memory(err);
+    for (uint32_t i = 0; s->writing && i < n; i++)
+        ids[i] = *aios__kv_id(kv, i);
+    int rc = pass(s, ids, n * sizeof *ids, err);
+    for (uint32_t i = 0; !s->writing && i < n; i++)
+        *aios__kv_id(kv, i) = ids[i];
+    aios__free(heap, ids);
+    return rc;
+}
+
 /* Everything behind the header. */
 static int pass_body(stream *s, aios__kv *kv, const header *h, aios_error *err)
 {
@@ -70,7 +86,7 @@ static int pass_body(stream *s, aios__kv *kv, const header *h, aios_error *err)
     s->at = sizeof *h;
     s->sum = h->model;
     if (h->n)
-        rc = pass(s, kv->ids, h->n * sizeof *kv->ids, err);
+        rc = pass_ids(s, kv, h->n, err);
     for (uint32_t c = 0; c < AIOS__KV_CLASSES; c++)
         for (uint32_t i = c == AIOS__KV_WINDOW ? h->first : 0; !rc && i < n_blocks && h->part_bytes[c]; i++)
             rc = pass(s, kv->blocks[i]->part[c].data, (size_t)h->part_bytes[c], err);
@@ -211,9 +227,11 @@ static int read_body(stream *s, aios__kv *kv, const header *h, aios_error *err)
     rc = pass_body(s, kv, h, err);
     if (!rc && s->sum != h->body_sum)
         rc = aios__fail(err, AIOS_EFORMAT, "%.300s: damaged: its bytes are not those that were written", s->path);
-    for (uint32_t i = 0; !rc && i < h->n; i++)
-        if (kv->ids[i] < 0 || (uint32_t)kv->ids[i] >= kv->net->hp.n_vocab)
-            rc = aios__fail(err, AIOS_EFORMAT, "%.300s: damaged: token %d at %u is not one of the %u of the vocabulary", s->path, kv->ids[i], i, kv->net->hp.n_vocab);
+    for (uint32_t i = 0; !rc && i < h->n; i++) {
+        int32_t id = *aios__kv_id(kv, i);
+        if (id < 0 || (uint32_t)id >= kv->net->hp.n_vocab)
+            rc = aios__fail(err, AIOS_EFORMAT, "%.300s: damaged: token %d at %u is not one of the %u of the vocabulary", s->path, id, i, kv->net->hp.n_vocab);
+    }
     return rc;
 }
 

@@ -118,11 +118,10 @@ static aios__kv_block *use_equal(aios__kv_store *st, aios__kv_block *b)
     return b;
 }
 
-aios__kv_block *aios__kv_list(aios__kv_store *st, aios__kv_block *b, uint64_t parent, const int32_t *ids, uint32_t n)
+aios__kv_block *aios__kv_list(aios__kv_store *st, aios__kv_block *b, uint64_t parent, uint32_t n)
 {
-    memcpy(b->ids + b->n_ids, ids + b->n_ids, (n - b->n_ids) * sizeof *ids);
     if (!b->n_ids) {
-        aios__kv_block **bucket = &st->buckets[bucket_of(parent, ids[0])];
+        aios__kv_block **bucket = &st->buckets[bucket_of(parent, b->ids[0])];
         b->parent = parent;
         b->next = *bucket;
         *bucket = b;

@@ -256,7 +256,7 @@ static void write_ids(aios__gguf_session *s, uint32_t n)
     const aios__turn *t = &s->turn;
     uint32_t n_prompt = t->prompt.n - t->at;
     for (uint32_t i = 0; i < n; i++)
-        s->kv->ids[s->kv->n + i] = i < n_prompt ? t->prompt.p[t->at + i] : t->todo[i - n_prompt];
+        *aios__kv_id(s->kv, s->kv->n + i) = i < n_prompt ? t->prompt.p[t->at + i] : t->todo[i - n_prompt];
 }
 
 /* Guesses behind n sure rows, as many as there is room for and the reply may still take. */
@@ -277,7 +277,7 @@ void aios__turn_guess(aios__gguf_session *s, uint32_t max)
         return;
     uint32_t n = count_rows(t);
     write_ids(s, n);
-    const aios__guess_args args = {.ids = s->kv->ids, .n = s->kv->n + n, .max = count_drafts(s, n, max), .bans = &t->bans, .cancel = &s->cancel};
+    const aios__guess_args args = {.kv = s->kv, .n = s->kv->n + n, .max = count_drafts(s, n, max), .bans = &t->bans, .cancel = &s->cancel};
     t->draft.n_ids = aios__draft_model_guess(s->guesser, &args, t->draft.ids);
 }
 
@@ -285,11 +285,11 @@ void aios__turn_guess(aios__gguf_session *s, uint32_t max)
 static uint32_t add_drafts(aios__gguf_session *s, uint32_t n, uint32_t max)
 {
     aios__draft *d = &s->turn.draft;
-    int32_t *ids = s->kv->ids;
     if (!s->guesser)
-        return aios__draft_lookup(ids, s->kv->n + n, count_drafts(s, n, max));
+        return aios__draft_lookup(s->kv, s->kv->n + n, count_drafts(s, n, max));
     max = d->n_ids < max ? d->n_ids : max;
-    memcpy(ids + s->kv->n + n, d->ids, max * sizeof *ids);
+    for (uint32_t i = 0; i < max; i++)
+        *aios__kv_id(s->kv, s->kv->n + n + i) = d->ids[i];
     return max;
 }
 
@@ -304,7 +304,7 @@ uint32_t aios__turn_rows(aios__gguf_session *s, aios__row *rows, uint32_t max, u
     t->draft.n = replies && n_drafts ? add_drafts(s, n, n_drafts) : 0;
     n += t->draft.n;
     for (uint32_t i = 0; i < n; i++)
-        rows[i] = (aios__row){.kv = kv, .pos = kv->n + i, .id = kv->ids[kv->n + i], .want = replies && i + 1 >= all};
+        rows[i] = (aios__row){.kv = kv, .pos = kv->n + i, .id = *aios__kv_id(kv, kv->n + i), .want = replies && i + 1 >= all};
     t->largest = replies && aios__turn_wants_largest(s);
     for (uint32_t i = all - 1; t->largest && i < n; i++) {
         rows[i].best = &t->best[i + 1 - all];
@@ -334,7 +334,7 @@ static uint32_t count_true(const aios__gguf_session *s, uint32_t n_left)
 {
     const aios__turn *t = &s->turn;
     uint32_t n = 0;
-    while (!t->rewound && n < t->n_todo && n < n_left && t->todo[n] == s->kv->ids[s->kv->n + n])
+    while (!t->rewound && n < t->n_todo && n < n_left && t->todo[n] == *aios__kv_id(s->kv, s->kv->n + n))
         n++;
     return n;
 }
@@ -359,7 +359,7 @@ static int reply(aios__gguf_session *s, float *logits, aios__candidate *room, ai
         memmove(t->todo, t->todo + n, t->n_todo * sizeof *t->todo);
     } while (n && !t->n_todo && (!t->largest || aios__turn_wants_largest(s)));
     if (n && !t->n_todo) /* a grammar has begun meanwhile: the last row is computed again, for all its logits */
-        t->todo[t->n_todo++] = s->kv->ids[--s->kv->n];
+        t->todo[t->n_todo++] = *aios__kv_id(s->kv, --s->kv->n);
     aios__draft_score(&t->draft, n_true);
     return rc;
 }

@@ -84,6 +84,12 @@ static void fill(int32_t *ids, uint32_t n, uint32_t seed)
         ids[i] = (int32_t)((seed * 131 + i * 37 + i / 7) % 256);
 }
 
+static void read_ids(const aios__kv *kv, int32_t *ids)
+{
+    for (uint32_t i = 0; i < kv->n; i++)
+        ids[i] = *aios__kv_id(kv, i);
+}
+
 static uint32_t count_windows(const aios__kv *kv)
 {
     uint32_t n = 0;
@@ -171,9 +177,10 @@ static void live(rig *r, uint32_t seed, uint32_t n_steps)
             break;
         case 2: { /* back, and forth again */
             uint32_t back = kv->n - (n / 2 < kv->n ? n / 2 : kv->n);
+            read_ids(kv, ids);
             aios__kv_truncate(kv, back);
             if (kv->n < back)
-                eval(kv, kv->ids + kv->n, back - kv->n, NULL);
+                eval(kv, ids + kv->n, back - kv->n, NULL);
             break;
         }
         case 3:
@@ -190,8 +197,7 @@ static void live(rig *r, uint32_t seed, uint32_t n_steps)
         }
         if (kv->n == MOST)
             aios__kv_truncate(kv, (uint32_t)(x >> 50) % 64);
-        if (kv->n)
-            memcpy(ids, kv->ids, kv->n * sizeof *ids);
+        read_ids(kv, ids);
         ids[kv->n] = (int32_t)(x >> 59);
         uint32_t len = kv->n + 1;
         eval(kv, ids + kv->n, 1, got);

@@ -337,12 +337,16 @@ static void guesses_follow_the_last_place_that_looked_the_same(void **state)
 {
     (void)state;
     aios__draft d = {0};
-    int32_t ids[40] = {7, 1, 2, 3, 8, 9, 1, 2, 3, 4, 5, 6, 1, 2, 3};
-    assert_int_equal(aios__draft_lookup(ids, 15, 7), 7);
-    assert_int_equal(ids[15], 4);
-    assert_int_equal(ids[21], 4); /* it went round: 4 5 6 1 2 3 4 */
-    assert_int_equal(aios__draft_lookup(ids, 5, 7), 0);
-    assert_int_equal(aios__draft_lookup(ids, 0, 7), 0);
+    static const int32_t text[] = {7, 1, 2, 3, 8, 9, 1, 2, 3, 4, 5, 6, 1, 2, 3};
+    aios__kv_block first = {0}, second = {0}, *blocks[] = {&first, &second};
+    const aios__kv kv = {.blocks = blocks, .n_blocks = 2};
+    for (uint32_t i = 0; i < 60 + 15; i++) /* over the border of two blocks */
+        *aios__kv_id(&kv, i) = i < 60 ? 100 + (int32_t)i : text[i - 60];
+    assert_int_equal(aios__draft_lookup(&kv, 60 + 15, 7), 7);
+    assert_int_equal(*aios__kv_id(&kv, 60 + 15), 4);
+    assert_int_equal(*aios__kv_id(&kv, 60 + 21), 4); /* it went round: 4 5 6 1 2 3 4 */
+    assert_int_equal(aios__draft_lookup(&kv, 60 + 5, 7), 0);
+    assert_int_equal(aios__draft_lookup(&kv, 0, 7), 0);
     d.n = aios__draft_length(&d, 15);
     assert_int_equal(d.n, 3);
     aios__draft_score(&d, 3);
