@@ -115,6 +115,7 @@ static int build(calls *c, uint32_t max_calls, bool skip_open, aios_error *err)
     aios__gnode *n = &c->g->nodes[c->g->root];
     n->a = first;
     n->b = more;
+    n->min = 1;
     n->max = max_calls ? max_calls : UINT64_MAX;
     return aios__grammar_finish(c->g, err);
 }

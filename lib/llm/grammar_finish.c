@@ -84,7 +84,7 @@ static uint16_t height(const aios_grammar *g, const aios__gnode *n)
     case AIOS__G_SET:
         return height_set(g, n);
     case AIOS__G_REP:
-        return of(g, n->a);
+        return n->min ? of(g, n->a) : 0;
     case AIOS__G_STR:
         return n->min > n->max ? AIOS__G_ENDLESS : 0; /* expressions without texts were refused */
     default:

@@ -26,7 +26,7 @@ enum aios__gkind {
     AIOS__G_ARR,  /**< JSON array: b prefix nodes at words[a], then nodes c; min .. max items */
     AIOS__G_ALT,  /**< one of b nodes at words[a] */
     AIOS__G_SEQ,  /**< b nodes at words[a], one after the other */
-    AIOS__G_REP,  /**< node a, then at most max - 1 times node b */
+    AIOS__G_REP,  /**< node a, then node b again and again: min .. max of them in all, UINT64_MAX: no end; neither has the empty text */
     AIOS__G_RX    /**< text of expression a of rx */
 };
 

@@ -80,9 +80,11 @@ static void enter(aios__step *s, uint32_t node, uint32_t up)
             aios__step_plan(s, s->g->words[n->a + i], up);
         return;
     case AIOS__G_SEQ:
-        aios__step_plan(s, s->g->words[n->a], aios__step_frame(s, &f));
+        aios__step_plan(s, s->g->words[n->a], n->b > 1 ? aios__step_frame(s, &f) : up);
         return;
     case AIOS__G_REP:
+        if (!n->min)
+            aios__step_done(s, up);
         aios__step_plan(s, n->a, aios__step_frame(s, &f));
         return;
     case AIOS__G_LIT:
@@ -110,6 +112,18 @@ static void enter(aios__step *s, uint32_t node, uint32_t up)
     }
 }
 
+/* One more is there. What has no end is counted as far as min, so that readings stay equal. */
+static void leave_rep(aios__step *s, const aios__gnode *n, aios__frame f, uint32_t at)
+{
+    if (f.v + 1 >= n->min)
+        aios__step_done(s, f.up);
+    if (f.v + 1 >= n->max)
+        return;
+    bool counts = n->max != UINT64_MAX || f.v + 1 < n->min;
+    f.v += counts;
+    aios__step_plan(s, n->b, counts ? aios__step_frame(s, &f) : at);
+}
+
 /* What stands on `up` is finished. */
 static void leave(aios__step *s, uint32_t up)
 {
@@ -120,16 +134,11 @@ static void leave(aios__step *s, uint32_t up)
         aios__leave_arr(s, f);
         return;
     case AIOS__G_SEQ:
-        if (++f.a == n->b)
-            aios__step_done(s, f.up);
-        else
-            aios__step_plan(s, s->g->words[n->a + f.a], aios__step_frame(s, &f));
+        f.a++; /* nothing waits for the last one, so recursion at the end takes no frames */
+        aios__step_plan(s, s->g->words[n->a + f.a], f.a + 1 < n->b ? aios__step_frame(s, &f) : f.up);
         return;
     case AIOS__G_REP:
-        aios__step_done(s, f.up);
-        f.v++;
-        if (f.v < n->max)
-            aios__step_plan(s, n->b, aios__step_frame(s, &f));
+        leave_rep(s, n, f, up);
         return;
     default: /* an object waits in the state it was left in; the end is the end */
         aios__step_emit(s, up);
