@@ -48,6 +48,22 @@ AIOS_API size_t aios_walk_forced(const aios_walk *w, char *out, size_t n_max);
 /** Checks a whole JSON text against a schema; ESCHEMA with the path of the first violation. */
 AIOS_API int aios_schema_check(aios_ctx *ctx, const char *schema, size_t n_schema, const char *json, size_t n_json,
                                aios_error *err);
+/** One place where a value breaks its schema. Texts last as long as the call that tells of it. */
+typedef struct aios_violation {
+    size_t struct_size;
+    const char *path;        /**< JSON pointer of the value, "" for the whole; long ones are cut */
+    const char *schema_path; /**< of the subschema, as messages write it: "#/properties/a" */
+    const char *keyword;     /**< of the subschema */
+    const char *message;
+} aios_violation;
+/** Nonzero ends the check, and is what it returns. */
+typedef int aios_violation_fn(void *user, const aios_violation *v);
+/**
+ * As aios_schema_check, but tells fn of every violation (NULL: none). Alternatives (anyOf, oneOf, not, contains) count as one.
+ * ESCHEMA: there were err->have of them; have is 0 if the schema itself is wrong.
+ */
+AIOS_API int aios_schema_violations(aios_ctx *ctx, const char *schema, size_t n_schema, const char *json, size_t n_json, aios_violation_fn *fn, void *user,
+                                    aios_error *err);
 
 #ifdef __cplusplus
 }

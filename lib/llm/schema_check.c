@@ -33,6 +33,9 @@ typedef struct checker {
     uint32_t n, cap;
     int part;
     uint64_t steps;
+    uint64_t n_told; /* violations */
+    aios_violation_fn *tell; /* NULL: the first one ends the check */
+    void *user;
     int rc;
     aios_error *err;
 } checker;
@@ -61,15 +64,63 @@ static void value_path(const checker *c, char *out, size_t n)
     out[at < n ? at : n - 1] = 0;
 }
 
+/* A step of a JSON pointer, "~" and "/" escaped; nothing of it is cut in two. */
+static void put_step(char *out, size_t n, size_t *at, const char *s)
+{
+    static const char *const escapes[] = {"~0", "~1"};
+    if (*at + 1 < n)
+        out[(*at)++] = '/';
+    for (; *s && *at + 2 < n; s++) {
+        bool escaped = *s == '~' || *s == '/';
+        memcpy(out + *at, escaped ? escapes[*s == '/'] : s, escaped ? 2 : 1);
+        *at += escaped ? 2 : 1;
+    }
+}
+
+/* A JSON pointer to the value. */
+static void value_pointer(const checker *c, char *out, size_t n)
+{
+    size_t at = 0;
+    for (uint32_t i = 0; i < c->n; i++) {
+        const frame *f = &c->frames[i];
+        char number[16];
+        const char *step = f->key;
+        if (!step && f->index == AIOS__NONE)
+            continue;
+        if (!step) {
+            snprintf(number, sizeof number, "%u", f->index);
+            step = number;
+        }
+        put_step(out, n, &at, step);
+    }
+    out[at] = 0;
+}
+
+/* Tells of a violation; PASS: the check goes on behind it. */
+static int tell(checker *c, const char *why, const char *what, const char *keyword, const char *schema_path)
+{
+    char path[1024], message[512];
+    value_pointer(c, path, sizeof path);
+    snprintf(message, sizeof message, "%s%.300s", why, what ? what : "");
+    const aios_violation v = {.struct_size = sizeof v, .path = path, .schema_path = schema_path, .keyword = keyword, .message = message};
+    c->n_told++;
+    int rc = c->tell(c->user, &v);
+    if (rc)
+        c->rc = aios__fail(c->err, rc, "the receiver of violations ended the check");
+    return rc ? FAIL : PASS;
+}
+
 static int violation(checker *c, const char *why, const char *what)
 {
     frame *f = &c->frames[c->n - 1];
     if (f->quiet || c->rc)
         return FAIL;
     char vp[160], sp[160];
-    value_path(c, vp, sizeof vp);
     const aios__sub *sub = &c->s->subs[f->sub];
     const char *kw = sub->n ? aios__kw_name(c->s->kws[sub->first + f->k].kw) : "false";
+    if (c->tell)
+        return tell(c, why, what, kw, aios__schema_path(c->s, f->sub, sp, sizeof sp));
+    value_path(c, vp, sizeof vp);
     c->rc = aios__fail(c->err, AIOS_ESCHEMA, "%s: %s%.120s (\"%s\" of schema %s)", vp, why, what ? what : "", kw,
                        aios__schema_path(c->s, f->sub, sp, sizeof sp));
     return FAIL;
@@ -244,8 +295,8 @@ static int has_all(checker *c, const aios__json *v, const aios__json *names)
 {
     for (size_t i = 0; i < aios__json_count(names); i++) {
         const char *name = aios__json_str(aios__json_at(names, i), NULL);
-        if (!aios__json_get(v, name))
-            return violation(c, "a property is missing: ", name);
+        if (!aios__json_get(v, name) && violation(c, "a property is missing: ", name) == FAIL)
+            return FAIL;
     }
     return PASS;
 }
@@ -392,9 +443,10 @@ static int check_additional(checker *c, frame *f, const aios__json *kv, struct c
     while ((f->it = aios__json_iter(f->v, f->it, &ch->key, &v))) {
         if ((known && aios__json_get(known, ch->key)) || by_pattern(c, patterns, ch->key, 0))
             continue;
-        if (aios__json_type(kv) == AIOS__JSON_FALSE)
-            return violation(c, "a property is not allowed: ", ch->key);
-        return child(c, ch, kv, v);
+        if (aios__json_type(kv) != AIOS__JSON_FALSE)
+            return child(c, ch, kv, v);
+        if (violation(c, "a property is not allowed: ", ch->key) == FAIL)
+            return FAIL;
     }
     return PASS;
 }
@@ -579,12 +631,28 @@ int aios__schema_check(const aios__schema *s, const aios__json *v, aios_error *e
     return aios__schema_check_at(s, 0, AIOS__PART_ALL, v, err);
 }
 
+static int check_all_of(const aios__schema *s, const aios__json *v, aios_violation_fn *fn, void *user, aios_error *err)
+{
+    checker c = {.s = s, .err = err, .tell = fn, .user = user};
+    int rc = run(&c, 0, v);
+    aios__free(s->heap, c.frames);
+    if (!rc && c.n_told)
+        rc = aios__fail_need(err, AIOS_ESCHEMA, c.n_told, 0, "the value breaks its schema in %llu places", (unsigned long long)c.n_told);
+    return rc;
+}
+
 int aios_schema_check(aios_ctx *ctx, const char *schema, size_t n_schema, const char *json, size_t n_json, aios_error *err)
+{
+    return aios_schema_violations(ctx, schema, n_schema, json, n_json, NULL, NULL, err);
+}
+
+int aios_schema_violations(aios_ctx *ctx, const char *schema, size_t n_schema, const char *json, size_t n_json, aios_violation_fn *fn, void *user,
+                           aios_error *err)
 {
     aios__schema *s = NULL;
     aios__json_doc *doc = NULL;
     if (!ctx || !schema || !json)
-        return aios__fail(err, AIOS_EINVAL, "aios_schema_check: ctx, schema and json must not be NULL");
+        return aios__fail(err, AIOS_EINVAL, "checking a value: ctx, schema and json must not be NULL");
     int rc = aios__text_in(schema, n_schema, &n_schema, "schema", err);
     if (!rc)
         rc = aios__text_in(json, n_json, &n_json, "json", err);
@@ -593,7 +661,7 @@ int aios_schema_check(aios_ctx *ctx, const char *schema, size_t n_schema, const 
     if (!rc)
         rc = aios__json_parse(aios__ctx_heap(ctx), json, n_json, &doc, err);
     if (!rc)
-        rc = aios__schema_check(s, aios__json_root(doc), err);
+        rc = fn ? check_all_of(s, aios__json_root(doc), fn, user, err) : aios__schema_check(s, aios__json_root(doc), err);
     aios__json_free(doc);
     aios__schema_free(s);
     return rc;

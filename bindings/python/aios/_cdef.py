@@ -295,6 +295,10 @@ class aios_event(C.Structure):
     pass
 
 
+class aios_violation(C.Structure):
+    pass
+
+
 class aios_model_config(C.Structure):
     pass
 
@@ -401,6 +405,7 @@ aios_release_fn = C.CFUNCTYPE(None, C.c_void_p, C.c_void_p)
 aios_pressure_fn = C.CFUNCTYPE(C.c_int, C.c_void_p, C.c_uint64, C.c_uint64, C.c_uint64)
 aios_task_fn = C.CFUNCTYPE(None, C.c_void_p, C.c_uint32, C.c_uint32)
 aios_event_fn = C.CFUNCTYPE(C.c_int, C.c_void_p, C.POINTER(aios_event))
+aios_violation_fn = C.CFUNCTYPE(C.c_int, C.c_void_p, C.POINTER(aios_violation))
 aios_tool_fn = C.CFUNCTYPE(C.c_int, C.c_void_p, C.c_void_p)
 
 aios_limits._fields_ = [
@@ -579,6 +584,13 @@ aios_event._fields_ = [
     ('usage', C.POINTER(aios_usage)),
     ('error', C.POINTER(aios_error)),
     ('label', aios_label),
+]
+aios_violation._fields_ = [
+    ('struct_size', C.c_size_t),
+    ('path', C.c_char_p),
+    ('schema_path', C.c_char_p),
+    ('keyword', C.c_char_p),
+    ('message', C.c_char_p),
 ]
 aios_model_config._fields_ = [
     ('struct_size', C.c_size_t),
@@ -859,6 +871,7 @@ STRUCTS = (
     aios_label,
     aios_usage,
     aios_event,
+    aios_violation,
     aios_model_config,
     aios_model_status,
     aios_model_info,
@@ -926,6 +939,7 @@ FUNCTIONS = {
     'aios_walk_next_bytes': (C.c_int, (C.c_void_p, C.POINTER(C.c_uint8))),
     'aios_walk_forced': (C.c_size_t, (C.c_void_p, C.POINTER(C.c_char), C.c_size_t)),
     'aios_schema_check': (C.c_int, (C.c_void_p, C.c_char_p, C.c_size_t, C.c_char_p, C.c_size_t, C.POINTER(aios_error))),
+    'aios_schema_violations': (C.c_int, (C.c_void_p, C.c_char_p, C.c_size_t, C.c_char_p, C.c_size_t, aios_violation_fn, C.c_void_p, C.POINTER(aios_error))),
     'aios_model_open': (C.c_int, (C.c_void_p, C.c_char_p, C.POINTER(aios_model_config), C.POINTER(C.c_void_p), C.POINTER(aios_error))),
     'aios_model_close': (None, (C.c_void_p,)),
     'aios_model_status_get': (C.c_int, (C.c_void_p, C.POINTER(aios_model_status))),

@@ -83,6 +83,67 @@ static void a_violation_says_where_and_why(void **state)
     assert_string_equal(err.msg, "$.a[1]: the number is too large (\"maximum\" of schema #/properties/a/items)");
 }
 
+typedef struct told {
+    char text[1024];
+    int n, stop_at;
+} told;
+
+static int note(void *user, const aios_violation *v)
+{
+    told *t = user;
+    size_t at = strlen(t->text);
+    snprintf(t->text + at, sizeof t->text - at, "%s %s %s %s\n", v->path, v->schema_path, v->keyword, v->message);
+    return ++t->n == t->stop_at ? AIOS_ECANCELED : 0;
+}
+
+static void every_violation_is_told_with_its_path(void **state)
+{
+    (void)state;
+    static const char schema[] = "{\"properties\":{\"a\":{\"items\":{\"maximum\":3}},\"b~/c\":{\"anyOf\":[{\"type\":\"null\"},{\"minLength\":9}]}},"
+                                 "\"required\":[\"x\",\"a\",\"y\"],\"additionalProperties\":false}";
+    static const char value[] = "{\"p\":1,\"a\":[1,5,2,4],\"b~/c\":\"short\",\"q\":2}";
+    aios_error err = AIOS_INIT(aios_error);
+    told all = {.stop_at = 0}, some = {.stop_at = 2};
+    assert_int_equal(aios_schema_violations(ctx, schema, AIOS_CSTR, value, AIOS_CSTR, note, &all, &err), AIOS_ESCHEMA);
+    assert_string_equal(all.text, "/a/1 #/properties/a/items maximum the number is too large\n"
+                                  "/a/3 #/properties/a/items maximum the number is too large\n"
+                                  "/b~0~1c #/properties/b~/c anyOf the value fits no alternative\n"
+                                  " # required a property is missing: x\n"
+                                  " # required a property is missing: y\n"
+                                  " # additionalProperties a property is not allowed: p\n"
+                                  " # additionalProperties a property is not allowed: q\n");
+    assert_int_equal(err.have, 7);
+    assert_int_equal(aios_schema_violations(ctx, schema, AIOS_CSTR, value, AIOS_CSTR, note, &some, &err), AIOS_ECANCELED);
+    assert_int_equal(some.n, 2);
+    assert_int_equal(aios_schema_violations(ctx, schema, AIOS_CSTR, "{\"x\":1,\"a\":[],\"y\":2}", AIOS_CSTR, note, &some, &err), AIOS_ESCHEMA);
+    assert_int_equal(err.have, 2); /* x and y are not allowed */
+    assert_int_equal(aios_schema_violations(ctx, "{\"required\":[\"a\"]}", AIOS_CSTR, "{\"a\":null}", AIOS_CSTR, note, &some, &err), AIOS_OK);
+    assert_int_equal(aios_schema_violations(ctx, "{\"required\":1}", AIOS_CSTR, "{}", AIOS_CSTR, note, &some, &err), AIOS_ESCHEMA);
+    assert_int_equal(err.have, 0);
+}
+
+static int count_only(void *user, const aios_violation *v)
+{
+    assert_true(strlen(v->path) < 1100);
+    ++*(int *)user;
+    return 0;
+}
+
+static void paths_of_deep_values_are_cut_and_stay_whole_steps(void **state)
+{
+    (void)state;
+    char json[4000] = "";
+    aios_error err = AIOS_INIT(aios_error);
+    int n = 0;
+    for (int i = 0; i < 100; i++)
+        strcat(json, "{\"~/~/~/~/\":");
+    strcat(json, "1");
+    memset(json + strlen(json), '}', 100);
+    assert_int_equal(aios_schema_violations(ctx, "{\"type\":\"object\",\"additionalProperties\":{\"$ref\":\"#\"}}", AIOS_CSTR, json, AIOS_CSTR, count_only, &n, &err),
+                     AIOS_ESCHEMA);
+    assert_int_equal(n, 1);
+}
+
 /* Each is refused when compiled, with the keyword in the message. */
 static const struct {
     const char *schema, *word;
@@ -163,6 +224,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(values_are_judged_as_the_table_says),
         cmocka_unit_test(a_violation_says_where_and_why),
+        cmocka_unit_test(every_violation_is_told_with_its_path),
+        cmocka_unit_test(paths_of_deep_values_are_cut_and_stay_whole_steps),
         cmocka_unit_test(schemas_that_cannot_be_enforced_are_refused_by_name),
         cmocka_unit_test(null_arguments_are_refused),
         cmocka_unit_test(a_tower_of_references_ends_with_a_limit),
