@@ -420,7 +420,7 @@ static int check_patterns(checker *c, frame *f, const aios__json *kv, struct chi
         return PASS;
     void *it = f->it ? f->it : aios__json_iter(f->v, NULL, &ch->key, &v);
     if (f->it) /* again the member under way */
-        aios__json_member(it, &ch->key, &v);
+        aios__json_member_at(it, &ch->key, &v);
     for (; it; it = aios__json_iter(f->v, it, &ch->key, &v), f->n_ok = 0) {
         schema = by_pattern(c, kv, ch->key, f->n_ok);
         if (!schema)
