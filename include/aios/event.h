@@ -45,6 +45,9 @@ typedef struct aios_usage {
     int64_t decode_ns;
     uint32_t drafted;   /**< tokens that were guessed and computed with the reply */
     uint32_t accepted;  /**< of these, those that came: each spared a pass */
+    uint32_t forced;    /**< tokens of the reply that came without a choice, because a grammar left only one way to go on */
+    uint32_t passes;    /**< of the network for the reply, that of the end of the prompt included */
+    int64_t grammar_ns; /**< time in masks and walks of a grammar, part of the times above */
 } aios_usage;
 
 /** One event. Everything it points to lives until the next call of the same _next. */

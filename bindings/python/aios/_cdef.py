@@ -568,6 +568,9 @@ aios_usage._fields_ = [
     ('decode_ns', C.c_int64),
     ('drafted', C.c_uint32),
     ('accepted', C.c_uint32),
+    ('forced', C.c_uint32),
+    ('passes', C.c_uint32),
+    ('grammar_ns', C.c_int64),
 ]
 aios_event._fields_ = [
     ('struct_size', C.c_size_t),

@@ -243,6 +243,7 @@ static int take_forced(aios__gguf_session *s, bool *any, aios_error *err)
             break;
         at += len;
         *any = true;
+        t->n_forced++;
         rc = aios__turn_take(s, ids.p[i], err);
         rc = rc == AIOS_AGAIN ? AIOS_OK : rc;
     }
@@ -263,11 +264,17 @@ static int close_think(aios__gguf_session *s, aios_error *err)
     return rc ? rc : AIOS_AGAIN;
 }
 
-int aios__turn_look_ahead(aios__gguf_session *s, aios_error *err)
+/* A complete reply may go on or end. */
+static void allow_ends(aios__gguf_session *s)
+{
+    const aios__vocab *v = s->model->vocab;
+    for (uint32_t i = 0; !s->turn.ignore_end && i < v->n_ends; i++)
+        s->bits[(uint32_t)v->ends[i] / 32] |= 1u << ((uint32_t)v->ends[i] % 32);
+}
+
+static int follow_grammar(aios__gguf_session *s, aios_error *err)
 {
     aios__turn *t = &s->turn;
-    if (t->reply.state == AIOS__REPLY_THINK && t->max_think && t->n_think >= t->max_think)
-        return close_think(s, err);
     while (aios__turn_constrained(t)) {
         uint32_t n_allowed;
         int32_t only;
@@ -284,13 +291,30 @@ int aios__turn_look_ahead(aios__gguf_session *s, aios_error *err)
             return aios__turn_finish(s, "stop", err);
         if (!n_allowed)
             return aios__fail(err, AIOS_EINTERNAL, "no token of the vocabulary continues the grammar");
+        if (complete(t))
+            allow_ends(s);
         if (complete(t) || only < 0 || !has_room(t))
             return AIOS_AGAIN;
+        t->n_forced++;
         rc = aios__turn_take(s, only, err);
         if (rc != AIOS_AGAIN)
             return rc;
     }
     return AIOS_AGAIN;
+}
+
+int aios__turn_look_ahead(aios__gguf_session *s, aios_error *err)
+{
+    aios__turn *t = &s->turn;
+    if (t->reply.state == AIOS__REPLY_THINK && t->max_think && t->n_think >= t->max_think)
+        return close_think(s, err);
+    if (!aios__turn_constrained(t))
+        return AIOS_AGAIN;
+    const aios_env *env = aios__ctx_env(s->model->ctx);
+    int64_t begin = aios__now_ns(env);
+    int rc = follow_grammar(s, err);
+    t->grammar_ns += aios__now_ns(env) - begin;
+    return rc;
 }
 
 static void ban(aios__gguf_session *s, int32_t id)
@@ -313,16 +337,12 @@ void aios__turn_set_bans(aios__gguf_session *s)
 
 bool aios__turn_wants_largest(const aios__gguf_session *s)
 {
-    return aios__sampler_is_plain(s->turn.sampler) && !aios__turn_constrained(&s->turn);
+    return aios__sampler_is_plain(s->turn.sampler) && (!aios__turn_constrained(&s->turn) || !s->turn.draft.n);
 }
 
 int aios__turn_choose(aios__gguf_session *s, float *logits, aios__candidate *room, int32_t *id, aios_error *err)
 {
     aios__turn *t = &s->turn;
-    const aios__vocab *v = s->model->vocab;
-    bool may_end = !t->ignore_end && aios__turn_constrained(t) && complete(t);
-    for (uint32_t i = 0; may_end && i < v->n_ends; i++)
-        s->bits[(uint32_t)v->ends[i] / 32] |= 1u << ((uint32_t)v->ends[i] % 32);
     for (uint32_t i = 0; i < t->bans.n; i++)
         logits[t->bans.ids[i]] = -INFINITY;
     return aios__sampler_pick(t->sampler, logits, aios__turn_constrained(t) ? s->bits : NULL, room, id, err);

@@ -163,7 +163,7 @@ typedef struct aios__turn {
     bool mute;                    /**< only the prompt is computed */
     aios__ids prompt;
     uint32_t at;                  /**< tokens of the prompt that are in the cache */
-    uint32_t n_input, n_cached, n_max, n_out, n_think, max_think;
+    uint32_t n_input, n_cached, n_max, n_out, n_think, max_think, n_forced, n_passes;
     uint32_t text_at;             /**< position in the cache where the text begins */
     bool ignore_end;
     aios__bans bans;              /**< whatever is chosen, not these */
@@ -182,7 +182,7 @@ typedef struct aios__turn {
     int rc;                       /**< AIOS_AGAIN, or how the turn ended */
     aios_error err;
     int64_t since;                /**< time is counted from here on */
-    int64_t prefill_ns, decode_ns;
+    int64_t prefill_ns, decode_ns, grammar_ns;
 } aios__turn;
 
 typedef struct aios__gguf_session {
@@ -226,12 +226,13 @@ bool aios__turn_constrained(const aios__turn *t);
 int aios__turn_take(aios__gguf_session *s, int32_t id, aios_error *err);
 /**
  * What follows without a choice is taken at once, so that it is computed together: text that the grammar forces, tokens that
- * are the only ones allowed, the end of a complete reply that cannot go on. Leaves the mask of the next choice.
+ * are the only ones allowed, the end of a complete reply that cannot go on. Leaves the mask of the next choice, ends of a complete
+ * reply included.
  */
 int aios__turn_look_ahead(aios__gguf_session *s, aios_error *err);
 /** Sets turn.bans. */
 void aios__turn_set_bans(aios__gguf_session *s);
-/** Only the largest logit matters, save of what is banned: nothing is drawn or weighed, and no grammar holds. */
+/** Only the largest logit matters, save of what is banned or not allowed: nothing is drawn or weighed. */
 bool aios__turn_wants_largest(const aios__gguf_session *s);
 /** Chooses the next token; logits are changed. */
 int aios__turn_choose(aios__gguf_session *s, float *logits, aios__candidate *room, int32_t *id, aios_error *err);

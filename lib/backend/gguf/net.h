@@ -99,6 +99,7 @@ typedef struct aios__row {
     bool want;
     int32_t *best; /**< wanted, and this set: only the token of the largest logit, here; its row of logits is left as it is */
     const aios__bans *bans; /**< of that token; NULL: none */
+    const uint32_t *allowed; /**< bit set of the tokens that may come, 32 a word: logits of others are left as they are; NULL: all */
 } aios__row;
 
 /** One forward pass over at most AIOS__CHUNK rows; room was reserved. Rows of one cache stand together and in order. */
@@ -106,7 +107,7 @@ typedef struct aios__batch {
     const aios__row *rows;
     uint32_t n;
     uint32_t n_want;          /**< counted by the pass */
-    float *logits;            /**< of the rows that want them, one behind the other, n_vocab each */
+    float *logits;            /**< of the rows that want them, not only the largest, one behind the other, n_vocab each */
     float *hidden;            /**< or, if set, their final normed states, n_embd each */
     bool (*stop)(void *user); /**< asked between layers; true gives the pass up: ECANCELED. NULL: never */
     void *user;

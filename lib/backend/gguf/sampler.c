@@ -174,11 +174,16 @@ static bool seen_before(const aios__sampler *s, uint32_t i)
     return false;
 }
 
+static bool allowed(const uint32_t *bits, uint32_t i)
+{
+    return !bits || (bits[i / 32] >> i % 32 & 1);
+}
+
 /* As llama.cpp: a positive logit is divided, a negative one multiplied; then the two additive ones. */
-static void penalize(const aios__sampler *s, float *logits)
+static void penalize(const aios__sampler *s, float *logits, const uint32_t *bits)
 {
     for (uint32_t i = 0; i < s->n_window; i++) {
-        if (seen_before(s, i))
+        if (seen_before(s, i) || !allowed(bits, (uint32_t)s->window[i]))
             continue;
         float *l = &logits[s->window[i]];
         *l = *l <= 0 ? *l * s->p.repeat_penalty : *l / s->p.repeat_penalty;
@@ -187,11 +192,6 @@ static void penalize(const aios__sampler *s, float *logits)
 }
 
 /* ---- candidates ------------------------------------------------------------------------------------------------- */
-
-static bool allowed(const uint32_t *bits, uint32_t i)
-{
-    return !bits || (bits[i / 32] >> i % 32 & 1);
-}
 
 int32_t aios__largest_logit(const aios__kernels *k, const float *logits, uint32_t n)
 {
@@ -264,9 +264,12 @@ static void select_first(candidate *c, size_t n, size_t k)
 static size_t gather(aios__sampler *s, const float *logits, const uint32_t *bits)
 {
     size_t n = 0;
-    for (uint32_t i = 0; i < s->n_vocab; i++)
-        if (allowed(bits, i) && isfinite(logits[i]))
+    for (uint32_t i = 0; i < s->n_vocab; i++) {
+        if (bits && !(bits[i / 32] >> i % 32))
+            i |= 31; /* none of the rest of this word */
+        else if (allowed(bits, i) && isfinite(logits[i]))
             s->cand[n++] = (candidate){logits[i], 0, (int32_t)i};
+    }
     return n;
 }
 
@@ -345,7 +348,7 @@ bool aios__sampler_is_plain(const aios__sampler *s)
 int aios__sampler_pick(aios__sampler *s, float *logits, const uint32_t *bits, aios__candidate *room, int32_t *id, aios_error *err)
 {
     s->cand = room;
-    penalize(s, logits);
+    penalize(s, logits, bits);
     if (s->p.temperature == 0)
         return pick_greedy(s, logits, bits, id, err);
     size_t n = gather(s, logits, bits);

@@ -29,7 +29,8 @@ bool aios__sampler_draws(const aios__sampler *s);
 /** It takes the largest logit as it is. */
 bool aios__sampler_is_plain(const aios__sampler *s);
 /**
- * Picks from logits (may be changed); room: n_vocab candidates, NULL if it does not draw; bits: bit set of allowed ids (n_vocab bits, 32 a word), NULL: all. Order: penalties,
+ * Picks from logits (may be changed); room: n_vocab candidates, NULL if it does not draw; bits: bit set of allowed ids (n_vocab bits, 32 a word), NULL: all;
+ * logits of others are not looked at. Order: penalties,
  * top-k, softmax at temperature, top-p, min-p, draw - as llama.cpp's defaults. EINTERNAL if nothing is allowed; non-finite
  * logits never win. The result is always in range.
  */

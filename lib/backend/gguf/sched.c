@@ -28,7 +28,7 @@ struct aios__sched {
     /* of the one who leads */
     aios__gguf_session *picks[AIOS__CHUNK];
     aios__row rows[AIOS__CHUNK];
-    uint32_t n_picks, n_rows, n_wants;
+    uint32_t n_picks, n_rows, n_wants; /**< rows whose logits are wanted */
     int64_t since;           /**< the pass began */
     float *logits;
     uint32_t n_logits;       /**< rows that fit */
@@ -257,7 +257,7 @@ static void give(aios__sched *d, aios__gguf_session *s, uint32_t max, uint32_t n
     j->row = d->n_rows;
     j->logit = d->n_wants;
     d->n_rows += aios__turn_rows(s, d->rows + d->n_rows, max, least(n_drafts, d->max_wants - d->n_wants - 1));
-    d->n_wants += j->n_wants;
+    d->n_wants += j->n_logits;
     j->state = AIOS__JOB_RUNNING;
     j->last = d->n_passes + 1;
     j->n_served += j->prompt ? j->n_rows : 0;
@@ -350,7 +350,7 @@ static int make_logits(aios__sched *d, uint32_t n, aios_error *err)
 static int eval(aios__sched *d, uint32_t from, uint32_t to, aios_error *err)
 {
     const aios__job *a = &d->picks[from]->job, *z = &d->picks[to - 1]->job;
-    uint32_t n_wants = z->logit + z->n_wants;
+    uint32_t n_wants = z->logit + z->n_logits;
     int rc = make_logits(d, n_wants, err);
     aios__batch b = {.rows = d->rows + a->row, .n = z->row + z->n_rows - a->row, .stop = is_cancelled, .user = d};
     b.logits = d->logits ? d->logits + (size_t)a->logit * d->net->hp.n_vocab : NULL;

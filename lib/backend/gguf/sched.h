@@ -20,13 +20,14 @@ enum aios__job_state {
     AIOS__JOB_DONE     /**< its own thread looks next */
 };
 
-/** The scheduler's side of a turn; guarded by its lock, n_waiting, n_rows and n_wants by the turn's owner of the moment. */
+/** The scheduler's side of a turn; guarded by its lock, n_waiting, n_rows, n_wants and n_logits by the turn's owner of the moment. */
 typedef struct aios__job {
     enum aios__job_state state;
     int32_t priority;
     uint32_t n_waiting;       /**< rows that could be computed */
     bool prompt;              /**< most of them are of a prompt */
     uint32_t n_rows, n_wants; /**< in this pass */
+    uint32_t n_logits;        /**< of those wanted, rows that do so for more than the largest */
     uint32_t n_sure;          /**< of the rows, those that are no guesses */
     uint32_t row, logit;      /**< where they begin */
     int rc;                   /**< 0: they were computed; ECANCELED: the pass was given up */

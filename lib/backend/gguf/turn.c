@@ -203,6 +203,9 @@ int aios__turn_finish(aios__gguf_session *s, const char *reason, aios_error *err
     usage.decode_ns = t->decode_ns;
     usage.drafted = t->draft.n_drafted;
     usage.accepted = t->draft.n_accepted;
+    usage.forced = t->n_forced;
+    usage.passes = t->n_passes;
+    usage.grammar_ns = t->grammar_ns;
     rc = sink->usage(sink->user, &usage);
     rc = rc ? rc : sink->stop(sink->user, n_calls && !strcmp(reason, "stop") ? "tool_calls" : reason);
     return rc ? rc : AIOS_DONE;
@@ -310,8 +313,11 @@ uint32_t aios__turn_rows(aios__gguf_session *s, aios__row *rows, uint32_t max, u
         rows[i].best = &t->best[i + 1 - all];
         rows[i].bans = &t->bans;
     }
+    if (replies && n == all && aios__turn_constrained(t))
+        rows[n - 1].allowed = s->bits;
     s->job.n_rows = n;
     s->job.n_wants = replies ? 1 + n - all : 0;
+    s->job.n_logits = t->largest ? 0 : s->job.n_wants;
     return n;
 }
 
@@ -357,7 +363,7 @@ static int reply(aios__gguf_session *s, float *logits, aios__candidate *room, ai
         n_true += n;
         t->n_todo -= n;
         memmove(t->todo, t->todo + n, t->n_todo * sizeof *t->todo);
-    } while (n && !t->n_todo && (!t->largest || aios__turn_wants_largest(s)));
+    } while (n && !t->n_todo && (!t->largest || !aios__turn_constrained(t)));
     if (n && !t->n_todo) /* a grammar has begun meanwhile: the last row is computed again, for all its logits */
         t->todo[t->n_todo++] = *aios__kv_id(s->kv, --s->kv->n);
     aios__draft_score(&t->draft, n_true);
@@ -378,6 +384,7 @@ void aios__turn_computed(aios__gguf_session *s, int64_t since, float *logits, ai
     aios__turn *t = &s->turn;
     t->since = since;
     t->replies = t->at == t->prompt.n;
+    t->n_passes += s->job.n_wants > 0;
     t->rc = proceed(s, logits, room, &t->err);
     count_time(s);
 }

@@ -248,6 +248,69 @@ static void compare_bans(loaded *l, aios__row *rows, uint32_t n, float *all)
     }
 }
 
+static bool is_in(const uint32_t *bits, uint32_t id)
+{
+    return bits[id / 32] >> id % 32 & 1;
+}
+
+/* The largest of those allowed; the first of them if that is not finite. */
+static int32_t largest_of(const float *row, const uint32_t *bits, uint32_t n)
+{
+    int32_t best = -1, any = -1;
+    for (uint32_t id = n; id--;) {
+        any = is_in(bits, id) ? (int32_t)id : any;
+        if (is_in(bits, id) && isfinite(row[id]) && (best < 0 || row[id] >= row[best]))
+            best = (int32_t)id;
+    }
+    return best < 0 ? any : best;
+}
+
+/* The last token and one of `every` are allowed, others for each row. */
+static void make_mask(uint32_t *bits, uint32_t n_vocab, uint32_t every, uint32_t i)
+{
+    memset(bits, 0, (n_vocab + 31) / 32 * sizeof *bits);
+    for (uint32_t id = 0; id < n_vocab; id++)
+        if (id + 1 == n_vocab || (every && (id * 2654435761u >> 8) % every == i % every))
+            bits[id / 32] |= 1u << id % 32;
+}
+
+/* Of what each row allows, the largest or all logits, by few panels, by many and by bounds. */
+static void compare_masks(loaded *l, aios__row *rows, uint32_t n, const float *all)
+{
+    static const uint32_t some[] = {0, 4001, 97, 3, 1};
+    aios_error err = AIOS_INIT(aios_error);
+    uint32_t n_vocab = l->net->hp.n_vocab, n_words = (n_vocab + 31) / 32;
+    uint32_t *bits = calloc((size_t)n * n_words, sizeof *bits);
+    float *out = calloc((size_t)n * n_vocab, sizeof *out);
+    int32_t best[24];
+    for (uint32_t turn = 0; turn < 3 * AIOS__ARRAY_LEN(some); turn++) {
+        uint32_t n_out = 0;
+        for (uint32_t i = 0; i < n; i++) {
+            uint32_t *own = bits + (size_t)i * n_words;
+            make_mask(own, n_vocab, some[turn / 3], i);
+            if (some[turn / 3] == 1)
+                own[(uint32_t)l->net->k->argmax(all + (size_t)i * n_vocab, n_vocab) / 32] = 0;
+            rows[i].allowed = own;
+            rows[i].best = turn % 3 == 0 || (turn % 3 == 1 && i % 2) ? &best[i] : NULL;
+            best[i] = -1;
+        }
+        must(aios__net_eval(l->net, rows, n, out, NULL, &err), &err);
+        for (uint32_t i = 0; i < n; i++) {
+            const float *row = all + (size_t)i * n_vocab, *got = out + (size_t)n_out * n_vocab;
+            if (rows[i].best)
+                assert_int_equal(best[i], largest_of(row, rows[i].allowed, n_vocab));
+            for (uint32_t id = 0; !rows[i].best && id < n_vocab; id++)
+                if (is_in(rows[i].allowed, id) && memcmp(&got[id], &row[id], sizeof *row))
+                    fail_msg("logit %u of row %u is %g, not %g", id, i, (double)got[id], (double)row[id]);
+            n_out += !rows[i].best;
+        }
+    }
+    for (uint32_t i = 0; i < n; i++)
+        rows[i].allowed = NULL;
+    free(bits);
+    free(out);
+}
+
 /* The largest of each row, beside rows that want all logits or none. */
 static void compare_best(loaded *l, uint32_t n, uint32_t each)
 {
@@ -267,13 +330,16 @@ static void compare_best(loaded *l, uint32_t n, uint32_t each)
         rows[i].best = i % each ? NULL : &best[i];
     }
     must(aios__net_eval(l->net, rows, n, some, NULL, &err), &err);
+    const float *next = some;
     for (uint32_t i = 0; i < n; i++) {
         const float *row = all + (size_t)i * n_vocab;
         if (rows[i].best)
             assert_int_equal(best[i], l->net->k->argmax(row, n_vocab));
         else
-            assert_memory_equal(some + (size_t)i * n_vocab, row, n_vocab * sizeof *row);
+            assert_memory_equal(next, row, n_vocab * sizeof *row);
+        next += rows[i].best ? 0 : n_vocab;
     }
+    compare_masks(l, rows, n, all);
     compare_bans(l, rows, n, all);
     aios__kv_free(kv);
     free(all);
