@@ -14,9 +14,13 @@ static int put(void *user, uint32_t kind, const void *a, size_t n_a, const void 
     if (n_a + n_b > UINT32_MAX)
         return AIOS_ELIMIT;
     head h = {kind, (uint32_t)(n_a + n_b)};
+    size_t before = o->buf.n;
     int rc = aios__buf_add(&o->buf, &h, sizeof h, NULL);
     rc = rc ? rc : aios__buf_add(&o->buf, a, n_a, NULL);
-    return rc || !n_b ? rc : aios__buf_add(&o->buf, b, n_b, NULL);
+    rc = rc || !n_b ? rc : aios__buf_add(&o->buf, b, n_b, NULL);
+    if (rc)
+        o->buf.n = before; /* nothing goes out in part */
+    return rc;
 }
 
 static int put_text(void *user, const char *s, size_t n)
