@@ -12,15 +12,16 @@
 enum { EXIT_OK = 0, EXIT_FAIL = 1, EXIT_USAGE = 2, EXIT_MODEL = 3, EXIT_NETWORK = 4, EXIT_INTERRUPT = 130 };
 
 #define CLI_MAX_LIST 32
+#define CLI_MAX_ARGS 4096
 
 /** Every option of every command; each command names the ones it takes. */
 typedef struct cli {
-    const char *model, *cache, *cache_size, *cpu, *budget, *schema, *tools, *system, *root, *file, *load_session, *save_session;
+    const char *model, *cache, *cache_size, *cpu, *budget, *schema, *regex, *gbnf, *grammar, *tools, *system, *root, *file, *load_session, *save_session;
     const char *allow[CLI_MAX_LIST + 1];
     const char *prompts; /**< bench -p */
-    const char *args[CLI_MAX_LIST + 1];
+    const char *args[CLI_MAX_ARGS + 1];
     int n_args, n_allow;
-    long threads, n_ctx, kv_bits, n_predict, top, repeat, batch, depth, top_k, max_turns, chunk;
+    long threads, n_ctx, kv_bits, n_predict, top, repeat, batch, depth, top_k, max_turns, chunk, count, max_bytes;
     long long seed;
     double temp, top_p, min_p, repeat_penalty;
     bool json, quiet, raw, no_special, bos, require, probe, mmap, verbose, no_builtin, ignore_eos;
@@ -47,9 +48,21 @@ char *cli_read_file(const char *path, size_t *n);      /**< as above; prints wha
 char *cli_prompt(const cli *c, size_t *n);             /**< arguments joined; standard input if there are none or in place of a last - */
 /* model.c */
 int cli_ctx(const cli *c, aios_ctx **ctx);
-int cli_model(const cli *c, aios_ctx **ctx, aios_model **m);
+int cli_model(const cli *c, aios_ctx **ctx, aios_model **m); /**< makes *ctx if it is NULL */
 const char *cli_model_path(const cli *c);              /**< -m, AIOS_MODEL, or the default model in the cache */
 void cli_sampling(const cli *c, aios_sampling *s);
+/* grammar.c */
+typedef struct cli_source {
+    int32_t kind;     /**< AIOS_GRAMMAR_x */
+    char *text;
+    size_t n;
+    const char *name; /**< in messages */
+} cli_source;
+int cli_source_read(const cli *c, const char *file, cli_source *src); /**< of --schema, --regex, --gbnf or the file; prints what is wrong */
+void cli_source_free(cli_source *src);
+int cli_source_compile(const cli_source *src, aios_ctx *ctx, aios_grammar **g, aios_error *err);
+int cli_source_fail(const cli_source *src, const aios_error *err); /**< prints, returns an exit code */
+const char *cli_grammar_kind(int32_t kind);
 /* messages.c */
 int cli_messages(aios_ctx *ctx, const char *s, size_t n, aios_transcript **t, json_t **doc, aios_tool_def **tools, uint32_t *n_tools);
 /* cmd_token.c */
@@ -85,6 +98,8 @@ int cmd_detokenize(cli *c);
 int cmd_template(cli *c);
 int cmd_run(cli *c);
 int cmd_chat(cli *c);
+int cmd_grammar(cli *c);
+int cmd_validate(cli *c);
 int cmd_agent(cli *c);
 int cmd_logits(cli *c);
 int cmd_bench(cli *c);

@@ -46,7 +46,7 @@ static void fill_request(const cli *c, aios_request *req, aios_sampling *smp)
     req->flags = c->ignore_eos ? AIOS_REQUEST_IGNORE_EOS : 0;
 }
 
-static int run_once(const cli *c, aios_ctx *ctx, aios_model *m, const char *prompt, size_t n_prompt, const char *schema)
+static int run_once(const cli *c, aios_ctx *ctx, aios_model *m, const char *prompt, size_t n_prompt, aios_grammar *grammar, const char *schema)
 {
     aios_error err = AIOS_INIT(aios_error);
     aios_model_info info = AIOS_INIT(aios_model_info);
@@ -55,6 +55,7 @@ static int run_once(const cli *c, aios_ctx *ctx, aios_model *m, const char *prom
     aios_session *s = NULL;
     aios_transcript *t = NULL;
     fill_request(c, &req, &smp);
+    req.grammar = grammar;
     req.schema_json = schema;
     aios_model_info_get(m, &info);
     int rc = aios_session_new(m, NULL, &s, &err);
@@ -87,20 +88,35 @@ static int run_once(const cli *c, aios_ctx *ctx, aios_model *m, const char *prom
     return rc;
 }
 
+/* What the reply is bound to: a schema as text, which other backends take too, everything else compiled. */
+static int read_bound(const cli *c, aios_ctx **ctx, cli_source *src, aios_grammar **g)
+{
+    aios_error err = AIOS_INIT(aios_error);
+    if (!c->schema && !c->regex && !c->grammar)
+        return 0;
+    int rc = cli_source_read(c, c->grammar, src);
+    rc = rc ? rc : cli_ctx(c, ctx);
+    if (!rc && src->kind != AIOS_GRAMMAR_SCHEMA && cli_source_compile(src, *ctx, g, &err))
+        rc = cli_source_fail(src, &err);
+    return rc;
+}
+
 int cmd_run(cli *c)
 {
     aios_ctx *ctx = NULL;
     aios_model *m = NULL;
-    size_t n = 0, n_schema;
-    char *schema = c->schema ? cli_read_file(c->schema, &n_schema) : NULL;
-    if (c->schema && !schema)
-        return EXIT_USAGE;
-    char *prompt = cli_prompt(c, &n);
-    int rc = !prompt ? EXIT_FAIL : !n ? cli_usage("a prompt is needed: aios run 'Hello'") : cli_model(c, &ctx, &m);
+    aios_grammar *g = NULL;
+    cli_source src = {0};
+    size_t n = 0;
+    char *prompt = NULL;
+    int rc = read_bound(c, &ctx, &src, &g);
     if (!rc)
-        rc = run_once(c, ctx, m, prompt, n, schema);
+        rc = !(prompt = cli_prompt(c, &n)) ? EXIT_FAIL : !n ? cli_usage("a prompt is needed: aios run 'Hello'") : cli_model(c, &ctx, &m);
+    if (!rc)
+        rc = run_once(c, ctx, m, prompt, n, g, src.kind == AIOS_GRAMMAR_SCHEMA ? src.text : NULL);
     free(prompt);
-    free(schema);
+    cli_source_free(&src);
+    aios_grammar_free(g);
     aios_model_close(m);
     aios_ctx_free(ctx);
     return rc;

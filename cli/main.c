@@ -17,10 +17,19 @@ static const command commands[] = {
      "  echo '[1,2,3]' | aios detokenize\n"},
     {"template", "[FILE]", "chat messages (JSON, file or standard input) to the prompt text", MODEL_OPTS, cmd_template,
      "  echo '[{\"role\":\"user\",\"content\":\"Hi\"}]' | aios template\n"},
-    {"run", "PROMPT", "one reply; without PROMPT, or for a last -, standard input", MODEL_OPTS SAMPLE_OPTS "schema system load-session save-session raw ignore-eos", cmd_run,
+    {"run", "PROMPT", "one reply; without PROMPT, or for a last -, standard input", MODEL_OPTS SAMPLE_OPTS "schema regex grammar system load-session save-session raw ignore-eos", cmd_run,
      "  aios run 'Why is the sky blue?'\n  cat notes.txt | aios run -n 100 'Summarise:' -\n"
      "  aios run 'A person as JSON' --schema person.json\n"
+     "  aios run 'Capital of France, one word' --regex '[A-Z][a-z]{2,12}'\n"
      "  aios run --save-session notes.kv \"$(cat notes.txt) Summarise.\"; aios run --load-session notes.kv \"$(cat notes.txt) Translate.\"\n"},
+    {"grammar", "check|sample|mask [FILE] [TEXT]", "tries a grammar: schema (.json), expression (.re) or .gbnf; - is standard input",
+     "schema regex gbnf count seed max-bytes top model budget threads quiet json verbose", cmd_grammar,
+     "  aios grammar check person.json            does it compile, how large is it\n"
+     "  aios grammar sample person.json -n 5      random sentences, without a model\n"
+     "  aios grammar mask person.json '{\"age\":1'   what may follow this text\n"
+     "  aios grammar mask --regex '(ab)+' ab -m model.gguf --top 20\n"},
+    {"validate", "SCHEMA [JSON...]", "checks values against a JSON schema and tells of every violation; exit code 1 if there is one", "quiet json budget verbose",
+     cmd_validate, "  aios validate schema.json a.json b.json\n  aios run 'A person' --schema person.json | aios validate person.json -\n"},
     {"chat", "", "a conversation", MODEL_OPTS SAMPLE_OPTS "system", cmd_chat, "  aios chat --temp 0.7\n"},
     {"agent", "PROMPT", "a run with tools: time, calculator, system_facts, read_file and your own commands",
      MODEL_OPTS SAMPLE_OPTS "system tools require allow root max-turns no-builtin schema", cmd_agent,

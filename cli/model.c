@@ -107,7 +107,7 @@ int cli_model(const cli *c, aios_ctx **ctx, aios_model **m)
     const char *path = cli_model_path(c);
     int shown = -1;
     int rc = c->cache_size ? parse_bytes("cache-size", c->cache_size, &cfg.cache_bytes) : 0;
-    rc = rc ? rc : cli_ctx(c, ctx);
+    rc = rc || *ctx ? rc : cli_ctx(c, ctx);
     if (rc)
         return rc;
     cfg.n_ctx = (uint32_t)c->n_ctx;

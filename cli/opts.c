@@ -36,7 +36,12 @@ static const struct option_row {
     {"top-p", 0, REAL, offsetof(cli, top_p), 0, 1, "P", "sample among the likeliest that sum to P"},
     {"min-p", 0, REAL, offsetof(cli, min_p), 0, 1, "P", "drop tokens below P times the likeliest"},
     {"repeat-penalty", 0, REAL, offsetof(cli, repeat_penalty), 0, 10, "R", "penalty on recent tokens; 1: none"},
-    {"schema", 0, TEXT, offsetof(cli, schema), 0, 0, "FILE", "the reply is JSON under this JSON schema"},
+    {"schema", 0, TEXT, offsetof(cli, schema), 0, 0, "FILE", "JSON under this JSON schema"},
+    {"regex", 0, TEXT, offsetof(cli, regex), 0, 0, "RE", "the text matches this regular expression"},
+    {"gbnf", 0, TEXT, offsetof(cli, gbnf), 0, 0, "FILE", "a GBNF grammar, whatever its name"},
+    {"grammar", 0, TEXT, offsetof(cli, grammar), 0, 0, "FILE", "the reply is a sentence of this grammar: .json (schema), .re, .gbnf"},
+    {"count", 'n', LONG, offsetof(cli, count), 1, 1e9, "N", "sentences (default 1)"},
+    {"max-bytes", 0, LONG, offsetof(cli, max_bytes), 1, 1e8, "N", "of a sentence (default 2000)"},
     {"system", 0, TEXT, offsetof(cli, system), 0, 0, "TEXT", "system message"},
     {"load-session", 0, TEXT, offsetof(cli, load_session), 0, 0, "FILE", "begin with what such a file holds of the prompt"},
     {"save-session", 0, TEXT, offsetof(cli, save_session), 0, 0, "FILE", "keep what was computed, prompt and reply, in a file"},
@@ -50,7 +55,7 @@ static const struct option_row {
     {"root", 0, TEXT, offsetof(cli, root), 0, 0, "DIR", "read_file reads below this folder (default: the current one)"},
     {"max-turns", 0, LONG, offsetof(cli, max_turns), 1, 100000, "N", "model turns at most"},
     {"no-builtin", 0, FLAG, offsetof(cli, no_builtin), 0, 0, NULL, "without the built-in tools"},
-    {"top", 0, LONG, offsetof(cli, top), 0, 100000, "K", "how many of the likeliest tokens a position (default 0)"},
+    {"top", 0, LONG, offsetof(cli, top), 0, 100000, "K", "how many tokens to list (logits: the likeliest of each position, default 0; mask: default all)"},
     {"chunk", 0, LONG, offsetof(cli, chunk), 1, 65536, "N", "tokens evaluated together (default: many)"},
     {"prompts", 'p', TEXT, offsetof(cli, prompts), 0, 0, "N,N", "prompt lengths (default 16,64,512)"},
     {"repeat", 'r', LONG, offsetof(cli, repeat), 1, 10000, "R", "repetitions (default 5)"},
@@ -139,8 +144,8 @@ int cli_parse(const command *cmd, int argc, char **argv, cli *c)
     for (int i = 0; i < argc; i++) {
         const char *a = argv[i];
         if (only_args || a[0] != '-' || !a[1]) {
-            if (c->n_args == CLI_MAX_LIST)
-                return cli_usage("more than %d arguments: quote the prompt", CLI_MAX_LIST);
+            if (c->n_args == CLI_MAX_ARGS)
+                return cli_usage("more than %d arguments: quote the prompt", CLI_MAX_ARGS);
             c->args[c->n_args++] = a;
             continue;
         }

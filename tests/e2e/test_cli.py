@@ -28,12 +28,15 @@ class Command(unittest.TestCase):
     def test_help_names_every_command_and_exit_code(self):
         code, out, _ = aios("--help")
         self.assertEqual(code, 0)
-        for word in ("devices", "inspect", "tokenize", "detokenize", "template", "run", "chat", "agent", "logits", "bench", "130"):
+        for word in ("devices", "inspect", "tokenize", "detokenize", "template", "run", "chat", "agent", "grammar", "validate", "logits", "bench", "130"):
             self.assertIn(word, out)
         self.assertIn("--schema", aios("run", "--help")[1])
 
     def test_wrong_usage_exits_2_and_says_what_to_do(self):
-        for args in (["nonsense"], ["run", "--no-such"], ["run", "-n", "x", "hi"], ["run", "--temp", "nan", "hi"], ["bench", "-p"], []):
+        for args in (["nonsense"], ["run", "--no-such"], ["run", "-n", "x", "hi"], ["run", "--temp", "nan", "hi"], ["bench", "-p"], [],
+                     ["grammar"], ["grammar", "chek", "x.json"], ["grammar", "check"], ["grammar", "check", "x.unknown"], ["grammar", "check", "/nonexistent/x.json"],
+                     ["grammar", "check", "--regex", "a", "--schema", "x.json"], ["grammar", "sample", "--regex", "a", "more"], ["validate"],
+                     ["validate", "/nonexistent/s.json", "-"], ["run", "--regex", "a", "--grammar", "x.gbnf", "hi"]):
             code, out, err = aios(*args)
             self.assertEqual((code, out), (2, ""), args)
             self.assertTrue(err)
@@ -61,6 +64,111 @@ class Command(unittest.TestCase):
                 code, _, err = aios("run", "-m", f.name, "hi")
                 self.assertEqual(code, 3, err)
                 self.assertIn(f.name, err)
+
+
+PERSON = {"type": "object", "properties": {"name": {"type": "string", "maxLength": 20}, "age": {"type": "integer", "minimum": 0, "maximum": 150},
+          "role": {"enum": ["admin", "user"]}}, "required": ["name", "age", "role"], "additionalProperties": False}
+
+
+def written(folder, name, content):
+    path = os.path.join(folder, name)
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(content if isinstance(content, str) else json.dumps(content))
+    return path
+
+
+class Grammar(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+        self.person = written(self.folder.name, "person.json", PERSON)
+
+    def test_check_tells_sizes_and_time(self):
+        code, out, err = aios("grammar", "check", self.person)
+        self.assertEqual((code, err), (0, ""))
+        self.assertRegex(out, r"^ok: .*person.json, schema of \d+ bytes, compiled in [0-9.]+ ms to [0-9.]+ KiB")
+        code, out, err = aios("grammar", "check", "--schema", "-", "--json", stdin=json.dumps(PERSON))
+        doc = json.loads(out)
+        self.assertEqual((code, err, doc["ok"], doc["kind"], doc["bytes"]), (0, "", True, "schema", len(json.dumps(PERSON))))
+        self.assertTrue(0 < doc["memory"] <= doc["peak"])
+
+    def test_check_tells_what_is_wrong_and_where(self):
+        for args, stdin, words in ((("--regex", "(ab"), "", ("byte 3", "ESCHEMA")),
+                                   (("--schema", "-"), '{"properties":{"a":{"pattern":"(^a"}}}', ("#/properties/a", "pattern", "standard input"))):
+            code, out, err = aios("grammar", "check", *args, stdin=stdin)
+            self.assertEqual((code, out), (1, ""))
+            for word in words:
+                self.assertIn(word, err)
+            code, out, err = aios("grammar", "check", *args, "--json", stdin=stdin)
+            self.assertEqual((code, err), (1, ""))
+            self.assertFalse(json.loads(out)["ok"])
+            self.assertIn(words[0], json.loads(out)["error"]["message"])
+
+    def test_samples_satisfy_their_schema_and_repeat_by_seed(self):
+        args = ("grammar", "sample", self.person, "-n", "40", "--seed", "5")
+        code, out, err = aios(*args)
+        self.assertEqual((code, err), (0, ""))
+        values = [json.loads(line) for line in out.splitlines()]
+        self.assertEqual(len(values), 40)
+        for v in values:
+            self.assertTrue(set(v) == set(PERSON["required"]) and 0 <= v["age"] <= 150 and v["role"] in ("admin", "user") and len(v["name"]) <= 20, v)
+        self.assertGreater(len({json.dumps(v) for v in values}), 30)
+        self.assertEqual(aios(*args)[1], out)
+        self.assertNotEqual(aios(*args[:-1], "6")[1], out)
+        for line in aios("grammar", "sample", "--regex", r"\d{3}-[A-Z]{2}", "-n", "10")[1].splitlines():
+            self.assertRegex(line, r"^\d{3}-[A-Z]{2}$")
+
+    def test_samples_without_an_end_in_their_bound_are_told(self):
+        code, out, err = aios("grammar", "sample", "--regex", "a{50}", "--max-bytes", "10", "-n", "3")
+        self.assertEqual((code, out), (1, ""))
+        self.assertIn("--max-bytes 100", err)
+        self.assertEqual([e["complete"] for e in events(aios("grammar", "sample", "--regex", "a{50}", "--max-bytes", "10", "-n", "2", "--json")[1])], [False, False])
+
+    def test_mask_tells_what_may_follow(self):
+        code, out, err = aios("grammar", "mask", self.person, '{"name":"x","age":1', "--json")
+        self.assertEqual((code, err), (0, ""))
+        self.assertEqual(json.loads(out), {"complete": False, "forced": "", "bytes": [ord(c) for c in ",0123456789"]})
+        self.assertEqual(json.loads(aios("grammar", "mask", "--regex", "(ab)+", "ab", "--json")[1]), {"complete": True, "forced": "", "bytes": [ord("a")]})
+        self.assertRegex(aios("grammar", "mask", self.person, '{"name":"x","age":1')[1], r"complete +no\nforced +\"\"\nbytes +',' '0'-'9'\n")
+        self.assertRegex(aios("grammar", "mask", self.person, '{"na')[1], r'forced +"me\\":\\""')
+
+    def test_mask_tells_where_a_text_leaves_the_grammar(self):
+        code, out, err = aios("grammar", "mask", self.person, '{"nome')
+        self.assertEqual((code, out), (1, ""))
+        self.assertIn("byte 3", err)
+        self.assertIn("may come: 'a'", err)
+
+    def test_colours_are_for_terminals(self):
+        for force in ("0", "1"):
+            out = aios("grammar", "check", self.person, env={"CLICOLOR_FORCE": force})[1]
+            self.assertEqual("\x1b[" in out, force == "1")
+
+    def test_validate_tells_every_violation(self):
+        good = written(self.folder.name, "good.json", {"name": "A", "age": 3, "role": "user"})
+        bad = written(self.folder.name, "bad.json", {"name": 1, "age": 200, "extra": True})
+        torn = written(self.folder.name, "torn.json", '{"name":')
+        self.assertEqual(aios("validate", self.person, good)[:2], (0, good + ": valid\n"))
+        self.assertEqual(aios("validate", self.person, good, "-q")[:2], (0, ""))
+        self.assertEqual(aios("validate", self.person, stdin='{"name":"A","age":3,"role":"user"}')[0], 0)
+        code, out, err = aios("validate", self.person, good, bad)
+        self.assertEqual((code, err), (1, ""))
+        self.assertEqual(out.splitlines(), [good + ": valid", bad + ": /name: the type is not the one asked for (type of #/properties/name)",
+                                            bad + ": /age: the number is too large (maximum of #/properties/age)",
+                                            bad + ": the value: a property is missing: role (required of #)",
+                                            bad + ": the value: a property is not allowed: extra (additionalProperties of #)"])
+        code, out, err = aios("validate", self.person, "--json", good, bad, torn)
+        self.assertEqual((code, err), (1, ""))
+        docs = events(out)
+        self.assertEqual([d["valid"] for d in docs], [True, False, False])
+        self.assertEqual([v["path"] for v in docs[1]["violations"]], ["/name", "/age", "", ""])
+        self.assertIsNone(docs[1]["error"])
+        self.assertTrue(docs[2]["error"]["message"])
+
+    def test_validate_tells_of_a_wrong_schema_once(self):
+        wrong = written(self.folder.name, "wrong.json", '{"type":"strnig"}')
+        code, out, err = aios("validate", wrong, self.person, self.person)
+        self.assertEqual((code, out), (2, ""))
+        self.assertEqual(err.count("\"type\""), 1)
 
 
 class Scripted(unittest.TestCase):
@@ -201,6 +309,32 @@ class RealModel(unittest.TestCase):
                 v = json.loads(out)
                 self.assertEqual(set(v), {"name", "age", "role"})
                 self.assertTrue(0 <= v["age"] <= 150 and v["role"] in ("admin", "user") and len(v["name"]) <= 20)
+
+    def test_an_expression_and_a_grammar_file_are_kept(self):
+        with tempfile.TemporaryDirectory() as d:
+            path = written(d, "when.re", "(Mon|Tues|Fri)day at \\d{1,2}:\\d{2}\n")
+            for seed in range(1, 4):
+                args = ("-m", MODEL, "--temp", "1.5", "--seed", str(seed), "-n", "60", "When do we meet?")
+                self.assertRegex(aios("run", "--regex", "(yes|no), [a-z]{1,8}", *args)[1], r"^(yes|no), [a-z]{1,8}\n$")
+                code, out, err = aios("run", "--grammar", path, *args)
+                self.assertEqual(code, 0, err)
+                self.assertRegex(out, r"^(Mon|Tues|Fri)day at \d{1,2}:\d{2}\n$")
+
+    def test_masks_list_the_tokens_of_a_model(self):
+        args = ("grammar", "mask", "--regex", "[a-z]{3} ok", "-m", MODEL)
+        doc = json.loads(aios(*args, "abc", "--json")[1])
+        self.assertEqual((doc["forced"], doc["n_tokens"], sorted(t[1] for t in doc["tokens"])), (" ok", 3, [" ", " o", " ok"]))
+        for token, text in doc["tokens"]:
+            self.assertEqual(aios("detokenize", "-m", MODEL, stdin=f"[{token}]")[1], text)
+        self.assertIn("tokens    3\n", aios(*args, "abc", "--top", "1")[1])
+        inside = json.loads(aios("grammar", "mask", self.any_string(), '"', "-m", MODEL, "--json")[1])
+        self.assertNotIn("<|im_end|>", [t[1] for t in inside["tokens"]])
+        self.assertGreater(inside["n_tokens"], 40000)
+
+    def any_string(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        return written(folder.name, "string.json", {"type": "string"})
 
     def test_the_agent_calls_a_tool_and_uses_its_result(self):
         code, out, err = aios("agent", "-m", MODEL, "--require", "--json", "What is 12.5 percent of 840? Calculate 840 * 0.125")

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Which grammar the options name: --schema, --regex, --gbnf, --grammar, or a file by its extension. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+
+static const struct {
+    int32_t kind;
+    const char *name, *extensions; /**< a word each */
+} kinds[] = {
+    {AIOS_GRAMMAR_SCHEMA, "schema", ".json .schema"},
+    {AIOS_GRAMMAR_REGEX, "regex", ".re .regex"},
+    {AIOS_GRAMMAR_GBNF, "gbnf", ".gbnf"},
+};
+
+static int32_t kind_by_extension(const char *path)
+{
+    const char *dot = strrchr(path, '.');
+    size_t n = dot ? strlen(dot) : 0;
+    for (size_t i = 0; n && i < sizeof kinds / sizeof *kinds; i++)
+        for (const char *e = kinds[i].extensions; e; e = strchr(e, ' ') ? strchr(e, ' ') + 1 : NULL)
+            if (!strncmp(e, dot, n) && (e[n] == ' ' || !e[n]))
+                return kinds[i].kind;
+    return 0;
+}
+
+const char *cli_grammar_kind(int32_t kind)
+{
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (kinds[i].kind == kind)
+            return kinds[i].name;
+    return "?";
+}
+
+static int read_source(const char *path, cli_source *src)
+{
+    src->name = strcmp(path, "-") ? path : "standard input";
+    src->text = strcmp(path, "-") ? cli_read_file(path, &src->n) : cli_read_all(stdin, &src->n);
+    if (!src->text)
+        return EXIT_USAGE;
+    while (src->kind == AIOS_GRAMMAR_REGEX && src->n && (src->text[src->n - 1] == '\n' || src->text[src->n - 1] == '\r'))
+        src->n--; /* the end of the line is not part of the expression */
+    return 0;
+}
+
+int cli_source_read(const cli *c, const char *file, cli_source *src)
+{
+    memset(src, 0, sizeof *src);
+    if (!!c->schema + !!c->regex + !!c->gbnf + !!file > 1)
+        return cli_usage("one grammar at a time: --schema, --regex, --gbnf or a file");
+    if (c->regex) {
+        src->name = "the expression";
+        src->kind = AIOS_GRAMMAR_REGEX;
+        src->text = strdup(c->regex);
+        src->n = strlen(c->regex);
+        return src->text ? 0 : EXIT_FAIL;
+    }
+    src->kind = c->schema ? AIOS_GRAMMAR_SCHEMA : c->gbnf ? AIOS_GRAMMAR_GBNF : file ? kind_by_extension(file) : 0;
+    file = c->schema ? c->schema : c->gbnf ? c->gbnf : file;
+    if (!file)
+        return cli_usage("a grammar is needed: a file, --schema FILE, --regex RE or --gbnf FILE");
+    if (!src->kind)
+        return cli_usage("%s: its name does not tell what it is: say --schema %s, --gbnf %s or --regex RE", file, file, file);
+    return read_source(file, src);
+}
+
+void cli_source_free(cli_source *src)
+{
+    free(src->text);
+    src->text = NULL;
+}
+
+int cli_source_compile(const cli_source *src, aios_ctx *ctx, aios_grammar **g, aios_error *err)
+{
+    return aios_grammar_compile(ctx, src->kind, src->text, src->n, g, err);
+}
+
+int cli_source_fail(const cli_source *src, const aios_error *err)
+{
+    int rc = cli_fail(src->name, err);
+    return rc == EXIT_MODEL ? EXIT_FAIL : rc; /* no model was asked for */
+}
