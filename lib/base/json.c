@@ -1,145 +1,238 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Values of a JSON document: reading them, their equality, and their text. */
-#include <float.h>
-#include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
+/* The only file that includes jansson.h. Its allocator hooks are process-global, so they stay untouched: inputs are bounded
+   and the estimated size of a document is charged instead. */
+#include "base/json.h"
 
-#include "base/json_priv.h"
+#include <jansson.h>
+
+#define MAX_TEXT ((size_t)64 << 20)
+#define MAX_DEPTH 256
+
+struct aios__json_doc {
+    aios__heap *heap;
+    json_t *root;
+    size_t charged;
+};
+
+static json_t *of(const aios__json *v)
+{
+    return (json_t *)(uintptr_t)v;
+}
+static const aios__json *from(const json_t *v)
+{
+    return (const aios__json *)v;
+}
+
+/*
+ * One pass before jansson's: it recurses by nesting, so that is bounded here; and it allocates by malloc, so what it can
+ * take at most is estimated from the marks outside of strings. The weights are sizes of its nodes and of their
+ * tables at the worst moment of growth (jansson 2.14, 64 bit).
+ */
+static int scan(const char *s, size_t n, size_t *n_bytes, aios_error *err)
+{
+    enum { VALUE = 112, CONTAINER = 240, MEMBER = 128 };
+    size_t depth = 0, bytes = 1024 + VALUE + 3 * n; /* n <= MAX_TEXT: no overflow */
+    bool in_string = false;
+    for (size_t i = 0; i < n; i++) {
+        char c = s[i];
+        if (in_string) {
+            if (c == '\\')
+                i++;
+            else if (c == '"')
+                in_string = false;
+        } else if (c == '"') {
+            in_string = true;
+        } else if (c == ',' || c == ':') {
+            bytes += c == ',' ? VALUE : MEMBER;
+        } else if (c == '[' || c == '{') {
+            bytes += CONTAINER;
+            if (++depth > MAX_DEPTH)
+                return aios__fail_need(err, AIOS_EFORMAT, MAX_DEPTH, depth, "JSON is nested deeper than %d at byte %zu", MAX_DEPTH, i);
+        } else if ((c == ']' || c == '}') && depth) {
+            depth--;
+        }
+    }
+    *n_bytes = bytes;
+    return AIOS_OK;
+}
+
+static json_t *load(const char *s, size_t n, bool exact, int *rc, aios_error *err)
+{
+    json_error_t je;
+    size_t flags = JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | (exact ? JSON_ALLOW_NUL : 0);
+    json_t *root = json_loadb(s, n, flags, &je);
+    if (!root && exact && json_error_code(&je) == json_error_numeric_overflow)
+        root = json_loadb(s, n, flags | JSON_DECODE_INT_AS_REAL, &je);
+    if (root)
+        return root;
+    *rc = json_error_code(&je) == json_error_out_of_memory
+              ? aios__fail(err, AIOS_ENOMEM, "the system has no memory for a JSON text of %zu bytes", n)
+              : aios__fail(err, AIOS_EFORMAT, "JSON, line %d column %d: %s", je.line, je.column, je.text);
+    return NULL;
+}
+
+static int parse(aios__heap *h, const char *s, size_t n, bool exact, aios__json_doc **doc, aios_error *err)
+{
+    size_t charge = 0;
+    *doc = NULL;
+    if (n > MAX_TEXT)
+        return aios__fail_need(err, AIOS_ELIMIT, MAX_TEXT, n, "a JSON text of %zu bytes is larger than the %zu allowed", n, MAX_TEXT);
+    if (!n)
+        return aios__fail(err, AIOS_EFORMAT, "an empty text is no JSON");
+    int rc = scan(s, n, &charge, err);
+    if (rc)
+        return rc;
+    aios__json_doc *d = aios__alloc(h, AIOS_MEM_TEXT, sizeof *d, err);
+    if (!d)
+        return aios__error_code(err, AIOS_ENOMEM);
+    d->heap = h;
+    rc = aios__charge(h, AIOS_MEM_TEXT, charge, err);
+    if (!rc) {
+        d->charged = charge;
+        d->root = load(s, n, exact, &rc, err);
+    }
+    if (rc) {
+        aios__json_free(d);
+        return rc;
+    }
+    *doc = d;
+    return AIOS_OK;
+}
+
+int aios__json_parse(aios__heap *h, const char *s, size_t n, aios__json_doc **doc, aios_error *err)
+{
+    return parse(h, s, n, false, doc, err);
+}
+
+int aios__json_parse_exact(aios__heap *h, const char *s, size_t n, aios__json_doc **doc, aios_error *err)
+{
+    return parse(h, s, n, true, doc, err);
+}
+
+void aios__json_free(aios__json_doc *doc)
+{
+    if (!doc)
+        return;
+    json_decref(doc->root);
+    aios__uncharge(doc->heap, AIOS_MEM_TEXT, doc->charged);
+    aios__free(doc->heap, doc);
+}
 
 const aios__json *aios__json_root(const aios__json_doc *doc)
 {
-    return &doc->root;
+    return from(doc->root);
 }
 
 enum aios__json_type aios__json_type(const aios__json *v)
 {
-    return v ? (enum aios__json_type)v->type : AIOS__JSON_NULL;
+    static const enum aios__json_type map[] = {
+        [JSON_OBJECT] = AIOS__JSON_OBJECT, [JSON_ARRAY] = AIOS__JSON_ARRAY, [JSON_STRING] = AIOS__JSON_STRING,
+        [JSON_INTEGER] = AIOS__JSON_INT,   [JSON_REAL] = AIOS__JSON_REAL,   [JSON_TRUE] = AIOS__JSON_TRUE,
+        [JSON_FALSE] = AIOS__JSON_FALSE,   [JSON_NULL] = AIOS__JSON_NULL,
+    };
+    return v ? map[json_typeof(of(v))] : AIOS__JSON_NULL;
 }
 
 size_t aios__json_count(const aios__json *v)
 {
-    return v && (v->type == AIOS__JSON_ARRAY || v->type == AIOS__JSON_OBJECT) ? v->n : 0;
+    return json_is_object(of(v)) ? json_object_size(of(v)) : json_array_size(of(v));
 }
 
 const aios__json *aios__json_at(const aios__json *arr, size_t i)
 {
-    return arr && arr->type == AIOS__JSON_ARRAY && i < arr->n ? &arr->items[i] : NULL;
-}
-
-const aios__json *aios__json_find(const aios__json *obj, const char *key, size_t n, size_t *index)
-{
-    size_t lo = 0, hi = obj && obj->type == AIOS__JSON_OBJECT ? obj->n : 0;
-    while (lo < hi) {
-        size_t mid = (lo + hi) / 2;
-        const aios__json_member *m = &obj->members[obj->order[mid]];
-        int c = aios__json_key_compare(m, key, n);
-        if (!c) {
-            if (index)
-                *index = obj->order[mid];
-            return &m->v;
-        }
-        lo = c < 0 ? mid + 1 : lo;
-        hi = c < 0 ? hi : mid;
-    }
-    return NULL;
+    return from(json_array_get(of(arr), i));
 }
 
 const aios__json *aios__json_get(const aios__json *obj, const char *key)
 {
-    return aios__json_find(obj, key, strlen(key), NULL);
+    return from(json_object_get(of(obj), key));
+}
+
+const aios__json *aios__json_find(const aios__json *obj, const char *key, size_t n)
+{
+    return from(json_object_getn(of(obj), key, n));
 }
 
 void *aios__json_iter(const aios__json *obj, void *it, const char **key, const aios__json **v)
 {
-    if (!obj || obj->type != AIOS__JSON_OBJECT)
-        return NULL;
-    size_t i = it ? (size_t)((const aios__json_member *)it - obj->members) + 1 : 0;
-    if (i >= obj->n)
-        return NULL;
-    it = (void *)(uintptr_t)&obj->members[i];
-    aios__json_member_at(it, key, v);
+    it = it ? json_object_iter_next(of(obj), it) : json_object_iter(of(obj));
+    if (it)
+        aios__json_member_at(it, key, v);
     return it;
 }
 
 void aios__json_member_at(void *it, const char **key, const aios__json **v)
 {
-    const aios__json_member *m = it;
-    *key = m->key;
-    *v = &m->v;
+    *key = json_object_iter_key(it);
+    *v = from(json_object_iter_value(it));
 }
 
 const char *aios__json_str(const aios__json *v, size_t *n)
 {
-    if (!v || v->type != AIOS__JSON_STRING)
+    if (!json_is_string(of(v)))
         return NULL;
     if (n)
-        *n = v->n;
-    return v->s;
+        *n = json_string_length(of(v));
+    return json_string_value(of(v));
 }
 
 int64_t aios__json_int(const aios__json *v, int64_t dflt)
 {
-    return v && v->type == AIOS__JSON_INT ? v->i : dflt;
+    return json_is_integer(of(v)) ? (int64_t)json_integer_value(of(v)) : dflt;
 }
 
 double aios__json_real(const aios__json *v, double dflt)
 {
-    return !aios__json_is_number(v) ? dflt : v->type == AIOS__JSON_INT ? (double)v->i : v->d;
+    return json_is_number(of(v)) ? json_number_value(of(v)) : dflt;
 }
 
 bool aios__json_is_number(const aios__json *v)
 {
-    return v && (v->type == AIOS__JSON_INT || v->type == AIOS__JSON_REAL);
+    return json_is_number(of(v));
 }
 
-static bool equal_members(const aios__json *a, const aios__json *b)
+static bool equal_members(const json_t *a, const json_t *b)
 {
-    for (uint32_t i = 0; i < a->n; i++) {
-        const aios__json_member *m = &a->members[a->order[i]], *w = &b->members[b->order[i]];
-        if (aios__json_key_compare(m, w->key, w->n_key) || !aios__json_equal(&m->v, &w->v))
+    const char *key;
+    json_t *v;
+    json_object_foreach((json_t *)(uintptr_t)a, key, v) {
+        const json_t *w = json_object_get(b, key);
+        if (!w || !aios__json_equal(from(v), from(w)))
             return false;
     }
     return true;
 }
 
-/* Recursion is bounded by the depth that the parser enforced. */
-bool aios__json_equal(const aios__json *a, const aios__json *b)
+/* Recursion is bounded by MAX_DEPTH, which the parser enforced. */
+bool aios__json_equal(const aios__json *va, const aios__json *vb)
 {
+    const json_t *a = of(va), *b = of(vb);
     if (!a || !b)
         return a == b;
-    if (aios__json_is_number(a) && aios__json_is_number(b))
-        return aios__json_compare(a, b) == 0;
-    if (a->type != b->type || a->n != b->n)
+    if (json_is_number(a) && json_is_number(b))
+        return !aios__json_compare(va, vb);
+    if (json_typeof(a) != json_typeof(b))
         return false;
-    if (a->type == AIOS__JSON_STRING)
-        return !memcmp(a->s, b->s, a->n);
-    if (a->type == AIOS__JSON_OBJECT)
-        return equal_members(a, b);
-    for (uint32_t i = 0; a->type == AIOS__JSON_ARRAY && i < a->n; i++)
-        if (!aios__json_equal(&a->items[i], &b->items[i]))
+    if (json_is_string(a))
+        return json_string_length(a) == json_string_length(b) &&
+               !memcmp(json_string_value(a), json_string_value(b), json_string_length(a));
+    if (json_is_array(a)) {
+        if (json_array_size(a) != json_array_size(b))
             return false;
-    return true;
+        for (size_t i = 0; i < json_array_size(a); i++)
+            if (!aios__json_equal(from(json_array_get(a, i)), from(json_array_get(b, i))))
+                return false;
+        return true;
+    }
+    if (json_is_object(a))
+        return json_object_size(a) == json_object_size(b) && equal_members(a, b);
+    return true; /* true, false, null: equal types are equal values */
 }
 
-/*
- * The shortest that reads back the same: 15 digits are exact for every short one, but for subnormal numbers. An integer beyond 64 bits keeps
- * its digits.
- */
-static int write_real(const aios__json *v, aios__buf *out, aios_error *err)
+static int write_number(const aios__json *v, aios__buf *out, aios_error *err)
 {
-    char s[40];
-    double x = v->d;
-    if (!memchr(v->s, '.', v->n) && !memchr(v->s, 'e', v->n) && !memchr(v->s, 'E', v->n))
-        return aios__buf_add(out, v->s, v->n, err);
-    for (int digits = fabs(x) < DBL_MIN ? 1 : 15; digits <= 17; digits++) {
-        snprintf(s, sizeof s, "%.*g", digits, x);
-        if (strtod(s, NULL) == x)
-            break;
-    }
-    aios__real_point(s);
-    if (!strpbrk(s, ".eE"))
-        strcat(s, ".0");
+    char s[AIOS__JSON_NUMBER];
+    aios__json_digits(v, s);
     return aios__buf_adds(out, s, err);
 }
 
@@ -178,11 +271,10 @@ int aios__json_write(const aios__json *v, aios__buf *out, aios_error *err)
     case AIOS__JSON_TRUE:
         return aios__buf_adds(out, "true", err);
     case AIOS__JSON_INT:
-        return aios__buf_addf(out, err, "%lld", (long long)aios__json_int(v, 0));
     case AIOS__JSON_REAL:
-        return write_real(v, out, err);
+        return write_number(v, out, err);
     case AIOS__JSON_STRING:
-        return aios__buf_add_json(out, v->s, v->n, err);
+        return aios__buf_add_json(out, json_string_value(of(v)), json_string_length(of(v)), err);
     case AIOS__JSON_ARRAY:
         return write_array(v, out, err);
     case AIOS__JSON_OBJECT:

@@ -1,16 +1,42 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Numbers of JSON as what they say, in decimals of any length: order, wholeness and multiples without a rounding. */
-#include "base/json_priv.h"
+/* Numbers of JSON as what they say in decimals: order, wholeness and multiples without a rounding. */
+#include <float.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
 
-enum { LIMB = 1000000000, MAX_LIMBS = AIOS__JSON_MAX_DIVISOR / 9 + 3, FAR = 1000000000 };
+#include "base/json.h"
 
-/* 0.DDD * 10^exp with n digits, the first and the last not 0; n = 0: zero. The digits may have a point among them. */
+enum { LIMB = 1000000000, MAX_LIMBS = AIOS__JSON_NUMBER / 9 + 3, FAR = 1000000000 };
+
+/* A magnitude 0.DDD * 10^exp with n digits, the first and the last not 0; n = 0: zero. The digits may have a point among them. */
 typedef struct decimal {
-    bool negative;
     const char *d;
     size_t n;
     int64_t exp;
+    char text[AIOS__JSON_NUMBER];
 } decimal;
+
+/* 15 digits are exact for every short number, but for subnormal ones. */
+static void print_real(double x, char s[AIOS__JSON_NUMBER])
+{
+    for (int digits = fabs(x) < DBL_MIN ? 1 : 15; digits <= 17; digits++) {
+        snprintf(s, AIOS__JSON_NUMBER, "%.*g", digits, x);
+        if (strtod(s, NULL) == x)
+            break;
+    }
+    aios__real_point(s);
+    if (!strpbrk(s, ".eE"))
+        strcat(s, ".0");
+}
+
+void aios__json_digits(const aios__json *v, char out[AIOS__JSON_NUMBER])
+{
+    if (aios__json_type(v) == AIOS__JSON_REAL)
+        print_real(aios__json_real(v, 0), out);
+    else
+        snprintf(out, AIOS__JSON_NUMBER, "%lld", (long long)aios__json_int(v, 0));
+}
 
 static int64_t read_exponent(const char *s, const char *end)
 {
@@ -21,13 +47,14 @@ static int64_t read_exponent(const char *s, const char *end)
     return minus ? -e : e;
 }
 
-static decimal read_decimal(const aios__json *v)
+static void read_decimal(const aios__json *v, decimal *x)
 {
-    const char *s = v->s, *end = s + v->n, *first = NULL, *last = NULL;
-    decimal x = {.negative = *s == '-'};
+    *x = (decimal){.n = 0};
+    aios__json_digits(v, x->text);
+    const char *s = x->text, *end = s + strlen(s), *first = NULL, *last = NULL;
     int64_t whole = 0, at = 0; /* digits before the point; digits seen since the first that is not 0 */
     bool point = false;
-    for (s += x.negative; s < end && (*s | 32) != 'e'; s++) {
+    for (s += *s == '-'; s < end && (*s | 32) != 'e'; s++) {
         if (*s == '.') {
             point = true;
             continue;
@@ -39,13 +66,12 @@ static decimal read_decimal(const aios__json *v)
         whole += first ? !point : point ? -1 : 0;
         at += first != NULL;
         if (last == s)
-            x.n = (size_t)at;
+            x->n = (size_t)at;
     }
     if (!first)
-        return (decimal){.negative = false};
-    x.d = first;
-    x.exp = whole + (s < end ? read_exponent(s + 1, end) : 0);
-    return x;
+        return;
+    x->d = first;
+    x->exp = whole + (s < end ? read_exponent(s + 1, end) : 0);
 }
 
 static int next_digit(const char **d)
@@ -54,52 +80,33 @@ static int next_digit(const char **d)
     return *(*d)++ - '0';
 }
 
-static int compare_size(const decimal *a, const decimal *b)
+static bool is_int(const aios__json *v)
 {
-    if (!a->n || !b->n)
-        return (a->n > 0) - (b->n > 0);
-    if (a->exp != b->exp)
-        return a->exp < b->exp ? -1 : 1;
-    const char *p = a->d, *q = b->d;
-    for (size_t i = 0, n = a->n < b->n ? a->n : b->n; i < n; i++) {
-        int x = next_digit(&p), y = next_digit(&q);
-        if (x != y)
-            return x < y ? -1 : 1;
-    }
-    return (a->n > b->n) - (a->n < b->n);
+    return aios__json_type(v) == AIOS__JSON_INT;
 }
 
-const char *aios__json_digits(const aios__json *v, size_t *n)
+/* Exact also where a double cannot hold the integer. */
+static int compare_int_real(int64_t i, double d)
 {
-    if (!aios__json_is_number(v))
-        return NULL;
-    *n = v->n;
-    return v->s;
+    if (d < -0x1p63 || d >= 0x1p63)
+        return d < 0 ? 1 : -1;
+    int64_t k = (int64_t)floor(d);
+    return i != k ? (i > k) - (i < k) : -(d > floor(d));
 }
 
 int aios__json_compare(const aios__json *a, const aios__json *b)
 {
-    if (a->type == AIOS__JSON_INT && b->type == AIOS__JSON_INT)
-        return (a->i > b->i) - (a->i < b->i);
-    decimal x = read_decimal(a), y = read_decimal(b);
-    if (x.negative != y.negative)
-        return x.negative ? -1 : 1;
-    return x.negative ? compare_size(&y, &x) : compare_size(&x, &y);
+    int64_t i = aios__json_int(a, 0), k = aios__json_int(b, 0);
+    double d = aios__json_real(a, 0), e = aios__json_real(b, 0);
+    if (is_int(a))
+        return is_int(b) ? (i > k) - (i < k) : compare_int_real(i, e);
+    return is_int(b) ? -compare_int_real(k, d) : (d > e) - (d < e);
 }
 
 bool aios__json_integral(const aios__json *v)
 {
-    if (!v || v->type == AIOS__JSON_INT)
-        return v != NULL;
-    if (v->type != AIOS__JSON_REAL)
-        return false;
-    decimal x = read_decimal(v);
-    return x.exp >= (int64_t)x.n;
-}
-
-size_t aios__json_n_digits(const aios__json *v)
-{
-    return read_decimal(v).n;
+    double d = aios__json_real(v, 0.5);
+    return is_int(v) || d == floor(d);
 }
 
 /* r = r * 10 + d, then less b as often as it goes; both have n limbs, the lowest first, and r < b before and after. */
@@ -153,9 +160,11 @@ static bool divides(const decimal *a, int64_t zeros, const decimal *b)
 
 bool aios__json_multiple(const aios__json *a, const aios__json *b)
 {
-    if (a->type == AIOS__JSON_INT && b->type == AIOS__JSON_INT)
-        return b->i && a->i % b->i == 0;
-    decimal x = read_decimal(a), y = read_decimal(b);
+    decimal x, y;
+    if (is_int(a) && is_int(b))
+        return aios__json_int(b, 1) && aios__json_int(a, 0) % aios__json_int(b, 1) == 0;
+    read_decimal(a, &x);
+    read_decimal(b, &y);
     int64_t zeros = x.exp - (int64_t)x.n - (y.exp - (int64_t)y.n), enough = 4 * (int64_t)y.n; /* 10^enough has all 2s and 5s of y's digits */
     if (!x.n || !y.n)
         return !x.n && y.n;
