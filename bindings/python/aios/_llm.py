@@ -10,6 +10,7 @@ from ._lib import (SLICE_MS, Box, Error, Handle, as_dict, box_call, call, cstr, 
 from ._transcript import Transcript
 
 LEVELS = {"error": c.AIOS_LOG_ERROR, "warn": c.AIOS_LOG_WARN, "info": c.AIOS_LOG_INFO, "debug": c.AIOS_LOG_DEBUG}
+NO_REPAIRS = 0xFFFFFFFF  # AIOS_NO_REPAIRS
 CHOICES = {"auto": c.AIOS_TOOLS_AUTO, "required": c.AIOS_TOOLS_REQUIRED, "none": c.AIOS_TOOLS_NONE, "named": c.AIOS_TOOLS_NAMED}
 
 
@@ -197,7 +198,8 @@ class Request:
     """aios_request of Python values; holds what it points to while it is entered."""
 
     def __init__(self, context, prompt=None, *, raw=None, tools=None, tool_choice="auto", tool_name=None, schema=None, sampling=None,
-                 max_tokens=0, timeout=None, stop=None, one_call=False, ignore_eos=False, max_reasoning=0, priority=0, grammar=None):
+                 max_tokens=0, timeout=None, stop=None, one_call=False, ignore_eos=False, max_reasoning=0, priority=0, grammar=None,
+                 max_repairs=None):
         if (prompt is None) == (raw is None):
             raise TypeError("give a prompt (a text or a Transcript) or raw=, not both")
         self._own_transcript = isinstance(prompt, str)
@@ -207,7 +209,8 @@ class Request:
         flags = (c.AIOS_REQUEST_ONE_CALL if one_call else 0) | (c.AIOS_REQUEST_IGNORE_EOS if ignore_eos else 0)
         self._req = new(c.aios_request, tool_choice=CHOICES[tool_choice], tool_name=cstr(tool_name), schema_json=schema_text(schema),
                         max_tokens=max_tokens, max_reasoning=max_reasoning, priority=priority, flags=flags,
-                        timeout_ns=seconds_ns(timeout or 0))
+                        timeout_ns=seconds_ns(timeout or 0),
+                        max_repairs=0 if max_repairs is None else max_repairs or NO_REPAIRS)
         if raw is not None:
             data = raw if isinstance(raw, bytes) else raw.encode("utf-8")
             self._req.raw, self._req.n_raw = data, len(data)
@@ -313,7 +316,8 @@ class Session(Handle):
         """Starts a turn and returns its events as an iterator; a turn that runs still is cancelled.
 
         prompt: a text or a Transcript, or raw=text. Options: tools (dicts of name, description, schema), tool_choice ("auto",
-        "required", "none"), tool_name, schema, grammar (a Grammar), sampling (a dict), max_tokens, timeout (seconds), stop (texts), one_call.
+        "required", "none"), tool_name, schema, grammar (a Grammar), sampling (a dict), max_tokens, timeout (seconds), stop (texts), one_call,
+        max_repairs (attempts after a reply that breaks its schema, of a model that cannot enforce one; None: two).
         """
         with Request(self.model.context, prompt, **options) as req, self._pin() as s:
             if self._running:
@@ -324,7 +328,7 @@ class Session(Handle):
             return Turn(self, self._number)
 
     def stream(self, prompt=None, **options):
-        """Pieces of the reply's text as they come."""
+        """Pieces of the reply's text as they come, of all its attempts: start() tells them apart where a schema may be broken."""
         return self.start(prompt, **options).text()
 
     def complete(self, prompt=None, **options):

@@ -184,8 +184,9 @@ class Sessions(Base):
 
     def test_a_schema_binds_the_reply(self):
         schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
-        reply = self.model("say no json").session().complete("hi", schema=schema)
-        self.assertIsInstance(reply.json["n"], int)
+        for repairs in (None, 0, 3):
+            reply = self.model("say no json").session().complete("hi", schema=schema, max_repairs=repairs)
+            self.assertIsInstance(reply.json["n"], int)
 
     def test_tools_of_a_request_are_called_by_name(self):
         tools = [{"name": "add", "description": "Adds.", "schema": ADD}]
