@@ -24,8 +24,7 @@ enum { AIOS_GRAMMAR_SCHEMA = 1, AIOS_GRAMMAR_REGEX = 2, AIOS_GRAMMAR_GBNF = 3 };
  *
  * What is generated is a subset of what the schema allows: other properties than those listed come only where
  * additionalProperties says so, or where no properties are listed at all; numbers have at most 17 digits, bounded ones no
- * exponent; strings under a pattern have no \u escapes. oneOf is walked as anyOf: write alternatives that exclude each other
- * (aios_schema_check counts them).
+ * exponent; strings under a pattern have no \u escapes.
  */
 AIOS_API int aios_grammar_compile(aios_ctx *ctx, int32_t kind, const char *s, size_t n, aios_grammar **g, aios_error *err);
 /** Drops the caller's reference; walks keep it alive. NULL is fine. */

@@ -33,6 +33,7 @@ void aios_grammar_free(aios_grammar *g)
     aios__free(g->heap, g->ints);
     aios__free(g->heap, g->nums);
     aios__free(g->heap, g->objs);
+    aios__free(g->heap, g->arrs);
     aios__rx_free(g->rx);
     aios__free(g->heap, g);
     aios_ctx_free(ctx);

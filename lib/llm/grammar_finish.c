@@ -12,29 +12,66 @@ static uint16_t deeper(uint16_t h)
     return h >= AIOS__G_DEPTH ? AIOS__G_ENDLESS : (uint16_t)(h + 1);
 }
 
+static uint16_t deepest(uint16_t a, uint16_t b)
+{
+    return a == AIOS__G_ENDLESS ? b : b == AIOS__G_ENDLESS || a > b ? a : b;
+}
+
+/* Members with names of no listed property: what is needed must be there; *room counts names. */
+static bool frees_end(const aios_grammar *g, const aios__gobj *o, uint64_t *room, uint16_t *h)
+{
+    uint32_t met = 0;
+    *room = 0;
+    *h = 0;
+    for (uint32_t i = 0; i < o->n_frees; i++) {
+        const uint32_t *p = g->words + o->frees + 3 * (size_t)i;
+        if (of(g, p[0]) == AIOS__G_ENDLESS)
+            continue;
+        met |= p[2];
+        *room = o->room;
+        *h = deepest(*h, of(g, p[0]));
+    }
+    return (o->needs & ~met) == 0;
+}
+
 static uint16_t height_obj(const aios_grammar *g, const aios__gobj *o)
 {
-    uint16_t h = 0;
-    uint64_t n_required = 0, n_possible = 0;
+    uint16_t h = 0, others = 0, free_h;
+    uint64_t n_required = 0, n_possible = 0, n_needs = (uint64_t)__builtin_popcount(o->needs), room;
     for (uint32_t i = 0; i < o->n; i++) {
         const uint32_t *p = g->words + o->props + 4 * (size_t)i;
         n_required += p[1];
         n_possible += of(g, p[0]) != AIOS__G_ENDLESS;
         if (p[1] && of(g, p[0]) > h)
             h = of(g, p[0]);
+        others = deepest(others, of(g, p[0]));
     }
-    if (o->min > o->max || n_required > o->max)
+    if (!frees_end(g, o, &room, &free_h) || o->min > o->max || n_required + n_needs > o->max || n_possible + room < o->min)
         return AIOS__G_ENDLESS;
-    if (n_required < o->min) { /* some of the others are needed: allow for the deepest of them */
-        for (uint32_t i = 0; i < o->n; i++) {
-            uint16_t p = of(g, g->words[o->props + 4 * (size_t)i]);
-            h = p != AIOS__G_ENDLESS && p > h ? p : h;
-        }
-        uint16_t extra = of(g, o->extra);
-        if (n_possible < o->min && extra == AIOS__G_ENDLESS)
-            return AIOS__G_ENDLESS;
-        if (n_possible < o->min && extra > h)
-            h = extra;
+    if (n_needs)
+        h = h > free_h ? h : free_h;
+    if (n_required + n_needs < o->min) { /* some of the others are needed: allow for the deepest of them */
+        h = h > others ? h : others;
+        h = n_possible + n_needs < o->min && free_h > h ? free_h : h;
+    }
+    return deeper(h);
+}
+
+/* The deepest node of an array's items that may have to be there. */
+static uint16_t height_groups(const aios_grammar *g, const aios__gnode *n)
+{
+    const aios__garr *r = &g->arrs[n->c - 1];
+    const uint32_t none[AIOS__G_GROUPS] = {0};
+    uint32_t counted = 0, ways;
+    uint16_t h = 0;
+    if (n->min > n->max || !aios__grammar_arr_ends(g, n, 0, none))
+        return AIOS__G_ENDLESS;
+    for (uint32_t k = 0; k < r->n; k++)
+        counted |= r->lo[k] || r->hi[k] != UINT32_MAX;
+    for (uint64_t i = 0; i <= n->b && (counted || i < n->min); i++) {
+        const uint32_t *nodes = aios__grammar_item(g, n, i, &ways);
+        for (uint32_t k = 0; k < (counted ? ways : 1); k++)
+            h = deepest(h, of(g, nodes[k]));
     }
     return deeper(h);
 }
@@ -42,10 +79,10 @@ static uint16_t height_obj(const aios_grammar *g, const aios__gobj *o)
 static uint16_t height_arr(const aios_grammar *g, const aios__gnode *n)
 {
     uint16_t h = 0;
-    for (uint64_t i = 0; i < n->min && i < n->b; i++)
+    if (n->c)
+        return height_groups(g, n);
+    for (uint64_t i = 0; i < n->min && i <= n->b; i++)
         h = of(g, g->words[n->a + i]) > h ? of(g, g->words[n->a + i]) : h;
-    if (n->min > n->b && of(g, n->c) > h)
-        h = of(g, n->c);
     return n->min > n->max ? AIOS__G_ENDLESS : deeper(h);
 }
 
@@ -133,33 +170,41 @@ static void prune_set(aios_grammar *g, aios__gnode *n)
 
 static void prune_arr(aios_grammar *g, aios__gnode *n)
 {
-    if (of(g, n->c) == AIOS__G_ENDLESS && n->max > n->b)
-        n->max = n->b;
-    for (uint32_t i = 0; i < n->b; i++)
-        if (of(g, g->words[n->a + i]) == AIOS__G_ENDLESS && n->max > i)
+    for (uint32_t i = 0; i <= n->b; i++) {
+        uint32_t ways, some = 0;
+        const uint32_t *nodes = aios__grammar_item(g, n, i, &ways);
+        for (uint32_t k = 0; k < ways; k++)
+            some += of(g, nodes[k]) != AIOS__G_ENDLESS;
+        if (!some && n->max > i)
             n->max = i;
+    }
 }
 
-/* Leaves out properties without values, then counts what is required from each place on. */
+static void prune_frees(aios_grammar *g, aios__gobj *o)
+{
+    uint32_t *p = g->words + o->frees, kept = 0;
+    for (uint32_t i = 0; i < o->n_frees; i++)
+        if (of(g, p[3 * (size_t)i]) != AIOS__G_ENDLESS)
+            memmove(p + 3 * (size_t)kept++, p + 3 * (size_t)i, 3 * sizeof *p);
+    o->n_frees = kept;
+    o->room = kept ? o->room : 0;
+}
+
+/* Leaves out properties without values, whose names stay taken, then counts what is required from each place on. */
 static void prune_obj(aios_grammar *g, aios__gobj *o)
 {
-    uint32_t *p = g->words + o->props, *k = g->words + o->keys, kept = 0, required = 0, n = 0;
+    uint32_t *p = g->words + o->props, *k = g->words + o->keys, required = 0, n = 0;
     for (uint32_t i = 0; i < o->n; i++)
         p[4 * (size_t)i + 3] = n += of(g, p[4 * (size_t)i]) != AIOS__G_ENDLESS; /* new index + 1 */
     for (uint32_t i = 0; i < o->n_keys; i++) {
         const uint32_t *of_key = p + 4 * (size_t)k[3 * (size_t)i + 2];
-        if (of(g, of_key[0]) == AIOS__G_ENDLESS)
-            continue;
-        memmove(k + 3 * (size_t)kept, k + 3 * (size_t)i, 3 * sizeof *k);
-        k[3 * (size_t)kept++ + 2] = of_key[3] - 1;
+        k[3 * (size_t)i + 2] = of(g, of_key[0]) == AIOS__G_ENDLESS ? AIOS__G_NONE : of_key[3] - 1;
     }
-    o->n_keys = kept;
     for (uint32_t i = 0; i < o->n; i++)
         if (of(g, p[4 * (size_t)i]) != AIOS__G_ENDLESS)
             memmove(p + 4 * (size_t)(p[4 * (size_t)i + 3] - 1), p + 4 * (size_t)i, 4 * sizeof *p);
     o->n = n;
-    if (of(g, o->extra) == AIOS__G_ENDLESS)
-        o->extra = AIOS__G_NONE;
+    prune_frees(g, o);
     uint32_t next = UINT32_MAX;
     for (uint32_t i = o->n; i--;) {
         next = p[4 * (size_t)i + 1] ? i : next;

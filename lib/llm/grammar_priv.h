@@ -23,7 +23,7 @@ enum aios__gkind {
     AIOS__G_INT,  /**< JSON integer: ints[a] */
     AIOS__G_NUM,  /**< JSON number: nums[a], or a NONE: any */
     AIOS__G_OBJ,  /**< JSON object: objs[a] */
-    AIOS__G_ARR,  /**< JSON array: b prefix nodes at words[a], then nodes c; min .. max items */
+    AIOS__G_ARR,  /**< JSON array of min .. max items: nodes of b prefix items, then of all others, at words[a]; arrs[c - 1] unless c is 0 */
     AIOS__G_ALT,  /**< one of b nodes at words[a] */
     AIOS__G_SEQ,  /**< b nodes at words[a], one after the other */
     AIOS__G_REP,  /**< node a, then node b again and again: min .. max of them in all, UINT64_MAX: no end; neither has the empty text */
@@ -63,13 +63,30 @@ typedef struct aios__gnum {
     aios__gside side[2]; /**< of positive and of negative numbers, by magnitude */
 } aios__gnum;
 
-/** Properties come in order. props: 4 words each (node, required, next required at or after, required from here on). */
+/**
+ * Members of an object. Properties come in order, then those with other names, and of these first one of each kind that is needed. loose:
+ * in any order, and keys are sorted by what they mean, not by how they are written.
+ */
 typedef struct aios__gobj {
-    uint32_t props, n;
-    uint32_t keys, n_keys; /**< sorted: 3 words each (offset, length of `"name":`, property) */
-    uint32_t extra;        /**< node of other properties, or NONE */
+    uint32_t props, n;      /**< 4 words each (node, required, next required at or after, required from here on) */
+    uint32_t keys, n_keys;  /**< sorted: 3 words each (offset, length of `"name":`, property or NONE: never) */
+    uint32_t frees, n_frees; /**< 3 words each (node, expression of names or NOTHING: any but those of keys, bits of needs that it meets) */
+    uint32_t needs;         /**< bits of what some other member must meet */
+    bool loose;
+    uint64_t room;          /**< names that the frees have together */
     uint64_t min, max;
 } aios__gobj;
+
+#define AIOS__G_GROUPS 3u
+
+/**
+ * Counted items of an array: of every item there are 2^n nodes, bit i of their index says that the item counts in group i, of which
+ * there are lo .. hi.
+ */
+typedef struct aios__garr {
+    uint32_t n;
+    uint32_t lo[AIOS__G_GROUPS], hi[AIOS__G_GROUPS];
+} aios__garr;
 
 struct aios_grammar {
     aios_ctx *ctx;
@@ -88,6 +105,8 @@ struct aios_grammar {
     uint32_t n_nums, cap_nums;
     aios__gobj *objs;
     uint32_t n_objs, cap_objs;
+    aios__garr *arrs;
+    uint32_t n_arrs, cap_arrs;
     aios__rx *rx;      /**< NULL: no pattern and no regular expression */
     uint32_t any_text; /**< what is left of a pattern behind which everything may follow */
 };
@@ -101,6 +120,10 @@ int aios__grammar_words(aios_grammar *g, const uint32_t *w, size_t n, uint32_t *
 int aios__grammar_bytes(aios_grammar *g, const void *p, size_t n, uint32_t *at, aios_error *err);
 int aios__grammar_lit(aios_grammar *g, const void *p, size_t n, uint32_t *id, aios_error *err);
 int aios__grammar_list(aios_grammar *g, uint8_t kind, const uint32_t *nodes, size_t n, uint32_t *id, aios_error *err);
+/** From item i on, of which counts are in each group, an array can be ended. */
+bool aios__grammar_arr_ends(const aios_grammar *g, const aios__gnode *n, uint64_t i, const uint32_t counts[AIOS__G_GROUPS]);
+/** The nodes of item i, one for each way that it may count. */
+const uint32_t *aios__grammar_item(const aios_grammar *g, const aios__gnode *n, uint64_t i, uint32_t *n_ways);
 /** Sorts the n entries of 3 words at words[at] by their bytes. */
 int aios__grammar_sort(aios_grammar *g, uint32_t at, uint32_t n, aios_error *err);
 /** Computes heights, drops what has no sentence; ESCHEMA if the root has none. Once, when all nodes are there. */

@@ -48,6 +48,8 @@ int aios__rx_row(aios__rx *x, uint32_t state, const uint32_t **row, aios_error *
 bool aios__rx_ends(const aios__rx *x, uint32_t state);
 /** True if some text is in e. */
 int aios__rx_exists(aios__rx *x, uint32_t e, bool *exists, aios_error *err);
+/** Texts in e, at most `limit`; that too if they are too long or too various to be counted (rx_count.c). */
+int aios__rx_count(aios__rx *x, uint32_t e, uint32_t limit, uint32_t *n, aios_error *err);
 int aios__rx_match(aios__rx *x, uint32_t e, const char *s, size_t n, bool *matches, aios_error *err);
 
 #endif

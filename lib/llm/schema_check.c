@@ -20,7 +20,7 @@ typedef struct frame {
     uint32_t n_ok;
     int got;        /* FAIL, PASS of the last child, or GOT_NONE */
     bool quiet;     /* a failure here is no violation yet */
-    bool part;      /* the first frame: `part` of the checker filters its keywords */
+    bool part;      /* the first frame: one keyword of it counts */
     void *it;
     const aios__json *v;
     const char *key; /* how v is reached from the frame below: member, element, or neither */
@@ -31,7 +31,7 @@ typedef struct checker {
     const aios__schema *s;
     frame *frames;
     uint32_t n, cap;
-    int part;
+    enum aios__kw only;
     uint64_t steps;
     uint64_t n_told; /* violations */
     aios_violation_fn *tell; /* NULL: the first one ends the check */
@@ -552,21 +552,6 @@ static keyword_fn *const checks[AIOS__KW_COUNT] = {
 
 /* ---- the machine ------------------------------------------------------------------------------------------------ */
 
-static bool in_part(int part, enum aios__kw kw)
-{
-    bool joins = kw == AIOS__KW_REF || kw == AIOS__KW_ALL_OF || kw == AIOS__KW_ANY_OF || kw == AIOS__KW_ONE_OF;
-    switch (part) {
-    case AIOS__PART_OWN:
-        return !joins;
-    case AIOS__PART_ANY_OF:
-        return kw == AIOS__KW_ANY_OF;
-    case AIOS__PART_ONE_OF:
-        return kw == AIOS__KW_ONE_OF;
-    default:
-        return true;
-    }
-}
-
 static int push(checker *c, const struct child *ch, bool quiet)
 {
     c->rc = aios__grow(c->s->heap, &c->frames, &c->cap, (size_t)c->n + 1, MAX_FRAMES, sizeof *c->frames, "levels of schema and value",
@@ -584,7 +569,7 @@ static int advance(checker *c, frame *f, struct child *ch)
         return violation(c, "nothing is allowed here", NULL);
     while (f->k < sub->n) {
         const aios__kwval *kv = &c->s->kws[sub->first + f->k];
-        keyword_fn *fn = f->part && !in_part(c->part, kv->kw) ? NULL : checks[kv->kw];
+        keyword_fn *fn = f->part && kv->kw != c->only ? NULL : checks[kv->kw];
         *ch = (struct child){.index = AIOS__NONE};
         int r = fn ? fn(c, f, kv->v, ch) : PASS;
         if (r != PASS)
@@ -603,7 +588,7 @@ static int run(checker *c, uint32_t sub, const aios__json *v)
     int r = PASS;
     if (push(c, &ch, false))
         return c->rc;
-    c->frames[0].part = true;
+    c->frames[0].part = c->only != AIOS__KW_COUNT;
     while (c->n && !spend(c, 1)) {
         frame *f = &c->frames[c->n - 1];
         r = advance(c, f, &ch);
@@ -618,9 +603,9 @@ static int run(checker *c, uint32_t sub, const aios__json *v)
     return c->rc;
 }
 
-int aios__schema_check_at(const aios__schema *s, uint32_t sub, int part, const aios__json *v, aios_error *err)
+int aios__schema_check_at(const aios__schema *s, uint32_t sub, enum aios__kw only, const aios__json *v, aios_error *err)
 {
-    checker c = {.s = s, .part = part, .err = err};
+    checker c = {.s = s, .only = only, .err = err};
     int rc = run(&c, sub, v);
     aios__free(s->heap, c.frames);
     return rc;
@@ -628,12 +613,12 @@ int aios__schema_check_at(const aios__schema *s, uint32_t sub, int part, const a
 
 int aios__schema_check(const aios__schema *s, const aios__json *v, aios_error *err)
 {
-    return aios__schema_check_at(s, 0, AIOS__PART_ALL, v, err);
+    return aios__schema_check_at(s, 0, AIOS__KW_COUNT, v, err);
 }
 
 static int check_all_of(const aios__schema *s, const aios__json *v, aios_violation_fn *fn, void *user, aios_error *err)
 {
-    checker c = {.s = s, .err = err, .tell = fn, .user = user};
+    checker c = {.s = s, .only = AIOS__KW_COUNT, .err = err, .tell = fn, .user = user};
     int rc = run(&c, 0, v);
     aios__free(s->heap, c.frames);
     if (!rc && c.n_told)

@@ -138,8 +138,7 @@ const char *aios__schema_path(const aios__schema *s, uint32_t i, char *out, size
 uint32_t aios__schema_types(const aios__json *type);
 /** Bits of a value. */
 uint32_t aios__value_types(const aios__json *v);
-/** Which keywords of the first subschema count. */
-enum { AIOS__PART_ALL, AIOS__PART_OWN /**< not $ref, allOf, anyOf, oneOf */, AIOS__PART_ANY_OF, AIOS__PART_ONE_OF };
-int aios__schema_check_at(const aios__schema *s, uint32_t sub, int part, const aios__json *v, aios_error *err);
+/** Checks v against a subschema, or with `only` not AIOS__KW_COUNT against one keyword of it. */
+int aios__schema_check_at(const aios__schema *s, uint32_t sub, enum aios__kw only, const aios__json *v, aios_error *err);
 
 #endif

@@ -1,21 +1,104 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The walker in JSON arrays. */
+/* The walker in JSON arrays. A frame's v counts items; a, b and c those of each group. */
 #include "llm/walk_priv.h"
 
 enum { ARR_OPEN, ARR_FIRST, ARR_ITEM, ARR_AFTER };
 
-static uint32_t item_node(const aios__step *s, const aios__gnode *n, const aios__frame *f)
+const uint32_t *aios__grammar_item(const aios_grammar *g, const aios__gnode *n, uint64_t i, uint32_t *n_ways)
 {
-    uint32_t node = f->v < n->b ? s->g->words[n->a + f->v] : n->c;
-    return f->v < n->max && aios__step_fits(s, node, f->depth) ? node : AIOS__G_NONE;
+    *n_ways = n->c ? 1u << g->arrs[n->c - 1].n : 1;
+    return g->words + n->a + (i < n->b ? i : n->b) * *n_ways;
 }
 
-static void begin_item(aios__step *s, const aios__gnode *n, aios__frame f)
+static bool possible(const aios_grammar *g, uint32_t node)
 {
-    uint32_t node = item_node(s, n, &f);
+    return g->nodes[node].height != AIOS__G_ENDLESS;
+}
+
+/* With one group the sums of what may count and of what must are exact. */
+static bool one_group_ends(const aios_grammar *g, const aios__gnode *n, uint64_t i, uint64_t count)
+{
+    const aios__garr *r = &g->arrs[n->c - 1];
+    uint64_t most = count, least = count;
+    for (;; i++) {
+        uint32_t ways;
+        const uint32_t *nodes = aios__grammar_item(g, n, i, &ways);
+        bool out = possible(g, nodes[0]), in = possible(g, nodes[1]);
+        if (least > r->hi[0])
+            return false;
+        if (i >= n->min && most >= r->lo[0])
+            return true;
+        if (i >= n->max || (!out && !in))
+            return false;
+        if (i < n->b) {
+            most += in;
+            least += !out;
+            continue;
+        }
+        uint64_t more = n->min > i ? n->min - i : 0, lacking = most < r->lo[0] ? r->lo[0] - most : 0;
+        if (!in)
+            return !lacking && more <= n->max - i;
+        more = lacking > more ? lacking : more;
+        return more <= n->max - i && (out || least + more <= r->hi[0]);
+    }
+}
+
+/* With more than one, what is lacking comes after the prefix, an item for each. */
+static bool groups_end(const aios_grammar *g, const aios__gnode *n, uint64_t i, const uint32_t *counts)
+{
+    const aios__garr *r = &g->arrs[n->c - 1];
+    uint64_t lacking = 0, from = i > n->b ? i : n->b, last = from;
+    uint32_t ways;
+    const uint32_t *rest = aios__grammar_item(g, n, n->b, &ways);
+    for (uint32_t k = 0; k < r->n; k++) {
+        uint64_t some = counts[k] < r->lo[k] ? r->lo[k] - counts[k] : 0;
+        if (counts[k] > r->hi[k] || (some && !possible(g, rest[1u << k])))
+            return false;
+        lacking += some;
+    }
+    last = lacking ? from + lacking : i;
+    if (last > n->max)
+        return false;
+    for (; i < n->b && (lacking || i < n->min); i++)
+        if (!possible(g, *aios__grammar_item(g, n, i, &ways)))
+            return false;
+    return last >= n->min || (possible(g, rest[0]) && n->min <= n->max);
+}
+
+bool aios__grammar_arr_ends(const aios_grammar *g, const aios__gnode *n, uint64_t i, const uint32_t counts[AIOS__G_GROUPS])
+{
+    return g->arrs[n->c - 1].n == 1 ? one_group_ends(g, n, i, counts[0]) : groups_end(g, n, i, counts);
+}
+
+static bool groups_ok(const aios__step *s, const aios__gnode *n, const aios__frame *f)
+{
+    const aios__garr *r = n->c ? &s->g->arrs[n->c - 1] : NULL;
+    const uint32_t counts[AIOS__G_GROUPS] = {f->a, f->b, f->c};
+    for (uint32_t k = 0; r && k < r->n; k++)
+        if (counts[k] < r->lo[k] || counts[k] > r->hi[k])
+            return false;
+    return true;
+}
+
+/* The item, counted in the groups of bits `way`. */
+static void begin_way(aios__step *s, const aios__gnode *n, aios__frame f, uint32_t node, uint32_t way)
+{
+    uint32_t counts[AIOS__G_GROUPS] = {f.a + (way & 1), f.b + (way >> 1 & 1), f.c + (way >> 2)};
+    if (!aios__step_fits(s, node, f.depth) || (n->c && !aios__grammar_arr_ends(s->g, n, f.v + 1, counts)))
+        return;
     f.st = ARR_ITEM;
-    if (node != AIOS__G_NONE)
-        aios__step_plan(s, node, aios__step_frame(s, &f));
+    f.a = counts[0];
+    f.b = counts[1];
+    f.c = counts[2];
+    aios__step_plan(s, node, aios__step_frame(s, &f));
+}
+
+static void begin_item(aios__step *s, const aios__gnode *n, const aios__frame *f)
+{
+    uint32_t ways;
+    const uint32_t *nodes = aios__grammar_item(s->g, n, f->v, &ways);
+    for (uint32_t i = 0; i < ways && f->v < n->max; i++)
+        begin_way(s, n, *f, nodes[i], i);
 }
 
 void aios__step_arr(aios__step *s, const aios__frame *f, uint8_t c)
@@ -24,12 +107,12 @@ void aios__step_arr(aios__step *s, const aios__frame *f, uint8_t c)
     if (f->st == ARR_OPEN && c == '[') {
         aios__frame to = *f;
         to.st = ARR_FIRST;
-        if (!n->min)
+        if (!n->min && groups_ok(s, n, f))
             aios__step_emit_frame(s, &to);
-        begin_item(s, n, to);
+        begin_item(s, n, &to);
     } else if (f->st == ARR_AFTER && c == ',') {
-        begin_item(s, n, *f);
-    } else if ((f->st == ARR_FIRST || f->st == ARR_AFTER) && c == ']' && f->v >= n->min) {
+        begin_item(s, n, f);
+    } else if ((f->st == ARR_FIRST || f->st == ARR_AFTER) && c == ']' && f->v >= n->min && groups_ok(s, n, f)) {
         aios__step_done(s, f->up);
     }
 }

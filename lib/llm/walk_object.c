@@ -2,28 +2,52 @@
 /* The walker in JSON objects and their keys. */
 #include "llm/walk_priv.h"
 
+/*
+ * Object frame: a next property, or in a loose object how many required ones are there; v members; x needs that are met; c the last of
+ * the keys said already. Key frame of a listed name: a .. b those that begin so, c bytes read. Key frame of another name: v the
+ * frame of the byte before, what a character still lacks, and which of the frees; c bytes, x the last of them; a and b as above, or a the
+ * state of the frees' expression.
+ */
+#define KEY_CLASS 52u
+#define KEY_MORE 48u
+
 static const uint32_t *prop(const aios__step *s, const aios__gobj *o, uint32_t i)
 {
     return s->g->words + o->props + 4 * (size_t)i;
 }
 
+static const uint32_t *free_at(const aios__step *s, const aios__gobj *o, uint32_t i)
+{
+    return s->g->words + o->frees + 3 * (size_t)i;
+}
+
+/* Members that must still come to meet needs. */
+static uint32_t lacking(const aios__gobj *o, uint8_t met)
+{
+    return (uint32_t)__builtin_popcount(o->needs & ~(uint32_t)met);
+}
+
 /* May property j come next in the object's frame f? Those left out may not be required, and the counts must work out. */
 static bool prop_ok(const aios__step *s, const aios__gobj *o, const aios__frame *f, uint32_t j)
 {
-    if (j < f->a)
+    if (j == AIOS__G_NONE || j < f->a)
         return false;
     const uint32_t *from = prop(s, o, f->a), *p = prop(s, o, j);
     if (j > from[2] || !aios__step_fits(s, p[0], f->depth))
         return false;
-    if (!p[1] && f->v + 1 + from[3] > o->max)
+    if (!p[1] && f->v + 1 + from[3] + lacking(o, f->x) > o->max)
         return false;
-    return o->extra != AIOS__G_NONE || f->v + (o->n - j) >= o->min;
+    return f->v + (o->n - j) + o->room >= o->min;
 }
 
-static bool extra_ok(const aios__step *s, const aios__gobj *o, const aios__frame *f)
+static bool free_ok(const aios__step *s, const aios__gobj *o, const aios__frame *f, uint32_t i)
 {
-    bool required = f->a < o->n && prop(s, o, f->a)[3];
-    return !required && f->v < o->max && aios__step_fits(s, o->extra, f->depth);
+    const uint32_t *p = free_at(s, o, i);
+    uint32_t needed = o->needs & ~(uint32_t)f->x;
+    bool required = !o->loose && f->a < o->n && prop(s, o, f->a)[3];
+    if (required || !aios__step_fits(s, p[0], f->depth) || (!o->loose && needed && !(p[2] & needed)))
+        return false;
+    return f->v + 1 + lacking(o, f->x | (uint8_t)p[2]) <= o->max && f->v + o->room >= o->min;
 }
 
 static bool any_prop_ok(const aios__step *s, const aios__gobj *o, const aios__frame *f, uint32_t lo, uint32_t hi)
@@ -35,9 +59,87 @@ static bool any_prop_ok(const aios__step *s, const aios__gobj *o, const aios__fr
     return false;
 }
 
+static uint32_t all_required(const aios__step *s, const aios__gobj *o)
+{
+    return o->n ? prop(s, o, 0)[3] : 0;
+}
+
 static bool close_ok(const aios__step *s, const aios__gobj *o, const aios__frame *f)
 {
-    return f->v >= o->min && !(f->a < o->n && prop(s, o, f->a)[3]);
+    if (f->v < o->min || f->v > o->max || lacking(o, f->x))
+        return false;
+    return o->loose ? f->a == all_required(s, o) : !(f->a < o->n && prop(s, o, f->a)[3]);
+}
+
+/* ---- keys said already -------------------------------------------------------------------------------------------- */
+
+static bool same_key(const aios__frame *fr, uint32_t a, uint32_t b)
+{
+    while (a && b && a != b && fr[a].c == fr[b].c && fr[a].x == fr[b].x) {
+        a = (uint32_t)fr[a].v;
+        b = (uint32_t)fr[b].v;
+    }
+    return a == b;
+}
+
+/* Bytes of a free key hang together by v; its length is c. Is it one that the object had before? */
+static bool key_seen(const aios__step *s, uint32_t list, uint32_t key)
+{
+    const aios__frame *fr = s->w->frames;
+    for (; list; list = fr[list].up)
+        if (same_key(fr, (uint32_t)fr[list].v, key))
+            return true;
+    return false;
+}
+
+/* Frees i and k may have names in common. */
+static bool may_share(const aios__step *s, const aios__gobj *o, uint32_t i, uint32_t k)
+{
+    return i == k || free_at(s, o, i)[2] || free_at(s, o, k)[2];
+}
+
+/* How many keys of the list that frees i may have begin with the text of `key`, a frame of n bytes (n 0: any). */
+static uint32_t seen_with(const aios__step *s, uint32_t i, uint32_t list, uint32_t key, uint32_t n)
+{
+    const aios__frame *fr = s->w->frames;
+    uint32_t found = 0;
+    for (; list; list = fr[list].up) {
+        if (!may_share(s, &s->g->objs[s->g->nodes[fr[list].node].a], i, fr[list].b))
+            continue;
+        uint32_t a = (uint32_t)fr[list].v;
+        while (a && fr[a].c > n)
+            a = (uint32_t)fr[a].v;
+        found += !n || (a && same_key(fr, a, key));
+    }
+    return found;
+}
+
+/* Some name of frees i, in its expression's state behind `key`, is not in the list. */
+static bool name_left(aios__step *s, uint32_t i, uint32_t list, uint32_t state, uint32_t key, uint32_t n)
+{
+    uint32_t seen = seen_with(s, i, list, key, n);
+    uint32_t texts = seen + 1;
+    if (seen && !s->rc)
+        s->rc = aios__rx_count(s->g->rx, state, seen + 1, &texts, s->err);
+    return texts > seen;
+}
+
+/* ---- objects ------------------------------------------------------------------------------------------------------ */
+
+static void begin_free(aios__step *s, const aios__gobj *o, const aios__frame *f, aios__frame key, uint32_t i)
+{
+    const uint32_t *p = free_at(s, o, i);
+    key.st = KEY_FREE;
+    key.c = 0;
+    key.v = (uint64_t)i << KEY_CLASS;
+    if (p[1] != AIOS__RX_NOTHING) {
+        key.a = p[1];
+        key.b = 0;
+        if (!name_left(s, i, f->c, p[1], 0, 0))
+            return;
+    }
+    if (free_ok(s, o, f, i) && !s->rc)
+        aios__step_emit_frame(s, &key);
 }
 
 /* The key's opening quote, in the object's frame f at index i. */
@@ -46,9 +148,20 @@ static void begin_key(aios__step *s, const aios__gobj *o, const aios__frame *f, 
     aios__frame key = {.node = f->node, .up = i, .b = o->n_keys, .c = 1, .depth = f->depth, .st = KEY_NAME};
     if (any_prop_ok(s, o, f, 0, o->n_keys))
         aios__step_emit_frame(s, &key);
-    key.st = KEY_FREE;
-    if (extra_ok(s, o, f))
-        aios__step_emit_frame(s, &key);
+    for (uint32_t k = 0; k < o->n_frees; k++)
+        begin_free(s, o, f, key, k);
+}
+
+static bool some_key(aios__step *s, const aios__gobj *o, const aios__frame *f)
+{
+    if (any_prop_ok(s, o, f, 0, o->n_keys))
+        return true;
+    for (uint32_t i = 0; i < o->n_frees; i++) {
+        uint32_t rx = free_at(s, o, i)[1];
+        if (free_ok(s, o, f, i) && (rx == AIOS__RX_NOTHING || name_left(s, i, f->c, rx, 0, 0)))
+            return true;
+    }
+    return false;
 }
 
 static void step_obj(aios__step *s, const aios__frame *f, uint32_t i, uint8_t c)
@@ -64,12 +177,14 @@ static void step_obj(aios__step *s, const aios__frame *f, uint32_t i, uint8_t c)
             aios__step_done(s, f->up);
     } else if (f->st == OBJ_AFTER && c == ',') {
         to.st = OBJ_NEXT;
-        if (extra_ok(s, o, f) || any_prop_ok(s, o, f, 0, o->n_keys))
+        if (some_key(s, o, f))
             aios__step_emit_frame(s, &to);
     } else if ((first || f->st == OBJ_NEXT) && c == '"') {
         begin_key(s, o, f, i);
     }
 }
+
+/* ---- listed names ------------------------------------------------------------------------------------------------- */
 
 static void step_key_name(aios__step *s, const aios__frame *f, uint8_t c)
 {
@@ -91,53 +206,69 @@ static void step_key_name(aios__step *s, const aios__frame *f, uint8_t c)
     aios__step_plan(s, prop(s, o, j)[0], aios__step_frame(s, &obj));
 }
 
-/* Bytes of a free key hang together by v; its length is c. Is it one that the object had before? */
-static bool key_seen(const aios__step *s, uint32_t list, uint32_t key)
-{
-    const aios__frame *fr = s->w->frames;
-    for (; list; list = fr[list].up) {
-        uint32_t a = (uint32_t)fr[list].v, b = key;
-        while (a && b && a != b && fr[a].c == fr[b].c && fr[a].x == fr[b].x) {
-            a = (uint32_t)fr[a].v;
-            b = (uint32_t)fr[b].v;
-        }
-        if (a == b)
-            return true;
-    }
-    return false;
-}
+/* ---- other names -------------------------------------------------------------------------------------------------- */
 
 static void end_free_key(aios__step *s, const aios__gobj *o, const aios__frame *f, uint32_t i)
 {
     const uint32_t *keys = s->g->words + o->keys;
-    uint32_t lo = f->a, hi = f->b;
-    aios__walk_narrow(s->g, keys, &lo, &hi, f->c, '"');
-    if (lo < hi || key_seen(s, s->w->frames[f->up].c, i))
+    uint32_t class = (uint32_t)(f->v >> KEY_CLASS), rx = free_at(s, o, class)[1], lo = f->a, hi = f->b;
+    if (rx == AIOS__RX_NOTHING)
+        aios__walk_narrow(s->g, keys, &lo, &hi, f->c + 1, '"');
+    else if (!aios__rx_ends(s->g->rx, f->a))
+        return;
+    if ((rx == AIOS__RX_NOTHING && lo < hi) || key_seen(s, s->w->frames[f->up].c, i))
         return; /* a property with a schema of its own, or one said already */
-    aios__frame to = {.node = f->node, .up = f->up, .depth = f->depth, .st = KEY_COLON, .v = i};
+    aios__frame to = {.node = f->node, .up = f->up, .b = class, .depth = f->depth, .st = KEY_COLON, .v = i};
     aios__step_emit_frame(s, &to);
+}
+
+/* One more byte of the name, of a character that has `more` to come. */
+static void add_byte(aios__step *s, const aios__gobj *o, const aios__frame *f, uint32_t i, uint8_t c, uint8_t more, uint32_t range)
+{
+    aios__frame to = *f;
+    uint32_t class = (uint32_t)(f->v >> KEY_CLASS), rx = free_at(s, o, class)[1];
+    const uint32_t *row;
+    to.c++;
+    to.x = c;
+    to.v = i | (uint64_t)(more ? range : 0) << 32 | (uint64_t)more << KEY_MORE | (uint64_t)class << KEY_CLASS;
+    if (rx == AIOS__RX_NOTHING) {
+        aios__walk_narrow(s->g, s->g->words + o->keys, &to.a, &to.b, to.c, c);
+    } else {
+        s->rc = s->rc ? s->rc : aios__rx_row(s->g->rx, f->a, &row, s->err);
+        if (s->rc || row[c] == AIOS__RX_NOTHING)
+            return;
+        to.a = row[c];
+        uint32_t list = s->w->frames[f->up].c;
+        if (list) { /* a finite rest of names may be used up */
+            uint32_t at = aios__step_frame(s, &to);
+            if (s->rc || !name_left(s, class, list, to.a, at, to.c))
+                return;
+        }
+    }
+    aios__step_emit_frame(s, &to);
+}
+
+bool aios__walk_key_plain(const aios_walk *w, const aios__frame *f)
+{
+    const aios__gobj *o = &w->g->objs[w->g->nodes[f->node].a];
+    return !(f->v >> KEY_MORE & 15) && !o->loose && w->g->words[o->frees + 3 * (f->v >> KEY_CLASS) + 1] == AIOS__RX_NOTHING;
 }
 
 static void step_key_free(aios__step *s, const aios__frame *f, uint32_t i, uint8_t c)
 {
     const aios__gobj *o = &s->g->objs[s->g->nodes[f->node].a];
-    aios__frame to = *f;
-    uint32_t high = (uint32_t)(f->v >> 32), range = high & 0xffff;
-    uint8_t more = (uint8_t)(high >> 16);
+    uint32_t range = f->v >> 32 & 0xffff;
+    uint8_t more = f->v >> KEY_MORE & 15;
     if (more) {
         if (!aios__walk_utf8_more(c, &more, &range))
             return;
     } else if (c == '"') {
-        end_free_key(s, o, f, i);
+        end_free_key(s, o, f, f->c ? i : 0);
         return;
     } else if (c < 0x20 || c == '\\' || (c >= 0x80 && !aios__walk_utf8_lead(c, &more, &range))) {
         return;
     }
-    aios__walk_narrow(s->g, s->g->words + o->keys, &to.a, &to.b, to.c, c);
-    to.c++;
-    to.x = c;
-    to.v = i | (uint64_t)(more ? range | (uint32_t)more << 16 : 0) << 32;
-    aios__step_emit_frame(s, &to);
+    add_byte(s, o, f, f->c ? i : 0, c, more, range);
 }
 
 static void step_key_colon(aios__step *s, const aios__frame *f, uint8_t c)
@@ -146,12 +277,14 @@ static void step_key_colon(aios__step *s, const aios__frame *f, uint8_t c)
     aios__frame obj = s->w->frames[f->up];
     if (c != ':')
         return;
-    aios__frame list = {.node = f->node, .up = obj.c, .st = KEY_LIST, .v = f->v};
+    const uint32_t *p = free_at(s, o, f->b);
+    aios__frame list = {.node = f->node, .up = obj.c, .b = f->b, .st = KEY_LIST, .v = f->v};
     obj.c = aios__step_frame(s, &list);
     obj.a = o->n;
     obj.v++;
+    obj.x |= (uint8_t)p[2];
     obj.st = OBJ_AFTER;
-    aios__step_plan(s, o->extra, aios__step_frame(s, &obj));
+    aios__step_plan(s, p[0], aios__step_frame(s, &obj));
 }
 
 void aios__step_object(aios__step *s, const aios__frame *f, uint32_t i, uint8_t c)

@@ -39,6 +39,8 @@ void aios__step_arr(aios__step *s, const aios__frame *f, uint8_t c);
 /** i: the frame's number. */
 void aios__step_object(aios__step *s, const aios__frame *f, uint32_t i, uint8_t c);
 
+/** A free key is between two characters, and any may follow. */
+bool aios__walk_key_plain(const aios_walk *w, const aios__frame *f);
 /** An item of an array has ended: its frame goes on. */
 void aios__leave_arr(aios__step *s, aios__frame f);
 /** Narrows lo .. hi of sorted entries, equal in their first `pos` bytes and all longer, to those with c next. */

@@ -143,7 +143,7 @@ bool aios__walk_plain(const aios_walk *w, uint32_t i, uint64_t *room)
 {
     const aios__frame *f = &w->frames[i];
     const aios__gnode *n = &w->g->nodes[f->node];
-    if (n->kind == AIOS__G_OBJ && f->st == KEY_FREE && !(f->v >> 48)) {
+    if (n->kind == AIOS__G_OBJ && f->st == KEY_FREE && aios__walk_key_plain(w, f)) {
         *room = UINT64_MAX; /* what a free key may not be shows at its end only */
         return true;
     }
