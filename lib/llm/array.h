@@ -21,7 +21,7 @@ static inline int aios__grow(aios__heap *h, void *pp, uint32_t *cap, size_t need
     if (need <= *cap)
         return AIOS_OK;
     if (need > max)
-        return aios__fail_need(err, AIOS_ELIMIT, max, need, "more than %zu %s: simplify the schema", max, what);
+        return aios__fail_need(err, AIOS_ELIMIT, max, need, "more than %zu %s: make it simpler", max, what);
     size_t n = *cap ? (size_t)*cap * 2 : 16;
     n = n < need ? need : n > max ? max : n;
     void *p;

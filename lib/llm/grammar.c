@@ -144,10 +144,20 @@ static int regex(aios_grammar *g, const char *s, size_t n, aios_error *err)
     if (!rc && !exists)
         rc = aios__fail(err, AIOS_ESCHEMA, "no text matches the regular expression");
     rc = rc ? rc : aios__grammar_node(g, AIOS__G_RX, &g->root, err);
-    if (!rc)
-        g->nodes[g->root].a = e;
-    return rc;
+    if (rc)
+        return rc;
+    g->nodes[g->root].a = e;
+    return aios__grammar_finish(g, err);
 }
+
+static int schema(aios_grammar *g, const char *s, size_t n, aios_error *err)
+{
+    int rc = aios__grammar_schema(g, s, n, false, &g->root, err);
+    return rc ? rc : aios__grammar_finish(g, err);
+}
+
+static int (*const compilers[])(aios_grammar *g, const char *s, size_t n, aios_error *err) = {
+    [AIOS_GRAMMAR_SCHEMA] = schema, [AIOS_GRAMMAR_REGEX] = regex, [AIOS_GRAMMAR_GBNF] = aios__grammar_gbnf};
 
 /* ---- public: grammar -------------------------------------------------------------------------------------------- */
 
@@ -156,9 +166,7 @@ int aios_grammar_compile(aios_ctx *ctx, int32_t kind, const char *s, size_t n, a
     if (!ctx || !s || !out)
         return aios__fail(err, AIOS_EINVAL, "aios_grammar_compile: ctx, s and g must not be NULL");
     *out = NULL;
-    if (kind == AIOS_GRAMMAR_GBNF)
-        return aios__fail(err, AIOS_ENOTSUP, "GBNF is not built yet: use a JSON schema or a regular expression");
-    if (kind != AIOS_GRAMMAR_SCHEMA && kind != AIOS_GRAMMAR_REGEX)
+    if (kind < AIOS_GRAMMAR_SCHEMA || kind > AIOS_GRAMMAR_GBNF)
         return aios__fail(err, AIOS_EINVAL, "aios_grammar_compile: kind %d is none of AIOS_GRAMMAR_x", (int)kind);
     aios_error local = AIOS_INIT(aios_error);
     err = err ? err : &local;
@@ -168,9 +176,7 @@ int aios_grammar_compile(aios_ctx *ctx, int32_t kind, const char *s, size_t n, a
     aios_grammar *g = aios__grammar_new(ctx, err);
     if (!g)
         return aios__oom(err);
-    rc = kind == AIOS_GRAMMAR_REGEX ? regex(g, s, n, err) : aios__grammar_schema(g, s, n, false, &g->root, err);
-    if (!rc)
-        rc = aios__grammar_finish(g, err);
+    rc = compilers[kind](g, s, n, err);
     if (rc) {
         aios_grammar_free(g);
         return rc;

@@ -28,6 +28,8 @@ void aios__rx_free(aios__rx *x); /**< NULL is fine */
 int aios__rx_bytes(aios__rx *x, const uint32_t set[8], uint32_t *out, aios_error *err); /**< one byte of a set of 256 bits */
 /** One code point of n ranges (first, last), in any order. */
 int aios__rx_chars(aios__rx *x, const uint32_t *ranges, size_t n, uint32_t *out, aios_error *err);
+/** Sorts and joins n ranges (first, last), for `negated` to what they are not, which may be one more; returns how many there are then. */
+uint32_t aios__rx_ranges(uint32_t *ranges, uint32_t n, bool negated);
 int aios__rx_cat(aios__rx *x, uint32_t a, uint32_t b, uint32_t *out, aios_error *err);
 int aios__rx_or(aios__rx *x, const uint32_t *e, size_t n, uint32_t *out, aios_error *err);
 int aios__rx_and(aios__rx *x, const uint32_t *e, size_t n, uint32_t *out, aios_error *err);

@@ -4,6 +4,63 @@
 
 enum { SURROGATES = 0xd800, SURROGATES_END = 0xdfff, LAST = 0x10ffff };
 
+/* Lets range `at` sink in a heap of n, by first. */
+static void sink(uint32_t *p, uint32_t n, uint32_t at)
+{
+    for (uint32_t big; (big = 2 * at + 1) < n; at = big) {
+        big += big + 1 < n && p[2 * big + 2] > p[2 * big];
+        if (p[2 * at] >= p[2 * big])
+            return;
+        for (uint32_t k = 0; k < 2; k++) {
+            uint32_t t = p[2 * at + k];
+            p[2 * at + k] = p[2 * big + k];
+            p[2 * big + k] = t;
+        }
+    }
+}
+
+static void sort(uint32_t *p, uint32_t n)
+{
+    for (uint32_t i = n / 2; i-- > 0;)
+        sink(p, n, i);
+    while (n-- > 1) {
+        for (uint32_t k = 0; k < 2; k++) {
+            uint32_t t = p[k];
+            p[k] = p[2 * n + k];
+            p[2 * n + k] = t;
+        }
+        sink(p, n, 0);
+    }
+}
+
+uint32_t aios__rx_ranges(uint32_t *p, uint32_t n, bool negated)
+{
+    uint32_t kept = 0, gaps = 0, at = 0;
+    sort(p, n);
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t lo = p[2 * i], hi = p[2 * i + 1] < LAST ? p[2 * i + 1] : LAST;
+        if (lo > hi)
+            continue;
+        if (kept && lo <= p[2 * kept - 1] + 1) {
+            p[2 * kept - 1] = hi > p[2 * kept - 1] ? hi : p[2 * kept - 1];
+        } else {
+            p[2 * kept] = lo;
+            p[2 * kept++ + 1] = hi;
+        }
+    }
+    if (!negated)
+        return kept;
+    for (uint32_t i = 0; i <= kept; i++) { /* the gap before each, and behind the last */
+        uint32_t lo = at, end = i < kept ? p[2 * i] : LAST + 1;
+        at = i < kept ? p[2 * i + 1] + 1 : at;
+        if (end > lo) {
+            p[2 * gaps] = lo;
+            p[2 * gaps++ + 1] = end - 1;
+        }
+    }
+    return gaps;
+}
+
 static void set_bytes(uint32_t set[8], uint32_t lo, uint32_t hi)
 {
     for (uint32_t c = lo; c <= hi; c++)

@@ -75,27 +75,9 @@ static int add_range(parser *p, uint32_t lo, uint32_t hi)
 /* Ranges from `from` on become all that they are not. */
 static int negate(parser *p, uint32_t from)
 {
-    uint32_t end = p->n_ranges, at = 0;
-    for (uint32_t i = from; i < end; i += 2) { /* insertion sort by first */
-        uint32_t lo = p->ranges[i], hi = p->ranges[i + 1], j = i;
-        for (; j > from && p->ranges[j - 2] > lo; j -= 2) {
-            p->ranges[j] = p->ranges[j - 2];
-            p->ranges[j + 1] = p->ranges[j - 1];
-        }
-        p->ranges[j] = lo;
-        p->ranges[j + 1] = hi;
-    }
-    int rc = AIOS_OK;
-    for (uint32_t i = from; !rc && i < end; i += 2) {
-        uint32_t lo = p->ranges[i], hi = p->ranges[i + 1];
-        if (lo > at)
-            rc = add_range(p, at, lo - 1);
-        at = hi + 1 > at ? hi + 1 : at;
-    }
-    if (!rc && at <= LAST_CHAR)
-        rc = add_range(p, at, LAST_CHAR);
-    memmove(p->ranges + from, p->ranges + end, (p->n_ranges - end) * sizeof *p->ranges);
-    p->n_ranges -= end - from;
+    int rc = add_range(p, 1, 0); /* room for one more */
+    if (!rc)
+        p->n_ranges = from + 2 * aios__rx_ranges(p->ranges + from, (p->n_ranges - from) / 2 - 1, true);
     return rc;
 }
 
