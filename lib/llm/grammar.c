@@ -32,6 +32,7 @@ void aios_grammar_free(aios_grammar *g)
     aios__free(g->heap, g->bytes);
     aios__free(g->heap, g->ints);
     aios__free(g->heap, g->nums);
+    aios__free(g->heap, g->vals);
     aios__free(g->heap, g->objs);
     aios__free(g->heap, g->arrs);
     aios__rx_free(g->rx);

@@ -37,10 +37,15 @@ typedef struct aios__gnode {
     uint64_t min, max;
 } aios__gnode;
 
-/** lo .. hi, multiples of mul. */
+/**
+ * lo .. hi, multiples of mul, all at 10^-frac: a number with `frac` digits behind the point, the point left out. But for the values at
+ * vals[outs], and the multiples of those at vals[nots].
+ */
 typedef struct aios__gint {
     int64_t lo, hi;
     uint64_t mul;
+    uint32_t outs, n_outs, nots, n_nots;
+    uint8_t frac;
 } aios__gint;
 
 #define AIOS__G_FRAC 24
@@ -61,6 +66,8 @@ typedef struct aios__gside {
 
 typedef struct aios__gnum {
     aios__gside side[2]; /**< of positive and of negative numbers, by magnitude */
+    uint32_t outs, n_outs, nots, n_nots; /**< as aios__gint has them, if frac is not 0 */
+    uint8_t frac;
 } aios__gnum;
 
 /**
@@ -101,6 +108,8 @@ struct aios_grammar {
     uint32_t n_bytes, cap_bytes;
     aios__gint *ints;
     uint32_t n_ints, cap_ints;
+    int64_t *vals;
+    uint32_t n_vals, cap_vals;
     aios__gnum *nums;
     uint32_t n_nums, cap_nums;
     aios__gobj *objs;
@@ -124,6 +133,8 @@ int aios__grammar_list(aios_grammar *g, uint8_t kind, const uint32_t *nodes, siz
 bool aios__grammar_arr_ends(const aios_grammar *g, const aios__gnode *n, uint64_t i, const uint32_t counts[AIOS__G_GROUPS]);
 /** The nodes of item i, one for each way that it may count. */
 const uint32_t *aios__grammar_item(const aios_grammar *g, const aios__gnode *n, uint64_t i, uint32_t *n_ways);
+/** Some number is within t's bounds and not excluded. */
+bool aios__gint_exists(const aios_grammar *g, const aios__gint *t);
 /** Sorts the n entries of 3 words at words[at] by their bytes. */
 int aios__grammar_sort(aios_grammar *g, uint32_t at, uint32_t n, aios_error *err);
 /** Computes heights, drops what has no sentence; ESCHEMA if the root has none. Once, when all nodes are there. */
@@ -132,7 +143,7 @@ int aios__grammar_finish(aios_grammar *g, aios_error *err);
 int aios__grammar_schema(aios_grammar *g, const char *s, size_t n, bool closed, uint32_t *root, aios_error *err);
 /** grammar_gbnf.c: the whole program of a grammar in GBNF. */
 int aios__grammar_gbnf(aios_grammar *g, const char *s, size_t n, aios_error *err);
-/** grammar_number.c: bounds (NaN-free doubles, infinite: none) to an automaton; false: cannot be decided while decoding. */
+/** walk_number.c: bounds (NaN-free doubles, infinite: none) to an automaton; false: cannot be decided while decoding. */
 bool aios__gnum_make(double lo, bool lo_open, double hi, bool hi_open, aios__gnum *out);
 
 /* ---- walk.c ----------------------------------------------------------------------------------------------------- */

@@ -150,7 +150,7 @@ int aios__comp_listed(comp *c, const conj *k, bool *is, uint32_t *node, aios_err
 int aios__comp_words(comp *c, const conj *k, uint32_t types, uint32_t *node, aios_error *err);
 /** Every part holds for v. */
 int aios__comp_holds(const comp *c, const conj *k, const aios__json *v, bool *holds, aios_error *err);
-/** grammar_scalar.c */
+/** grammar_string.c, grammar_number.c */
 int aios__comp_string(comp *c, const conj *k, uint32_t *node, aios_error *err);
 int aios__comp_number(comp *c, const conj *k, uint32_t types, uint32_t *node, aios_error *err);
 /** grammar_object.c, grammar_array.c */

@@ -6,79 +6,9 @@
 
 #include "llm/walk_priv.h"
 
-enum { START, MINUS, DIGITS, ZERO, POINT, FRACTION, E, E_SIGN, EXPONENT };
-enum { NO, GOES_ON, MAY_END, ENDS };
 #define MAX_SIGNIFICANT 17u
 #define MAX_EXPONENT 2u /* digits: 17 digits and e99 stay far from overflow */
 enum { TIGHT_LO = 1, TIGHT_HI = 2, NEGATIVE = 4 };
-
-static bool is_digit(uint8_t c)
-{
-    return c >= '0' && c <= '9';
-}
-
-/* Is a multiple of mul within lo .. hi among the numbers that begin with v (v > 0)? */
-static bool reachable(uint64_t v, uint64_t lo, uint64_t hi, uint64_t mul)
-{
-    for (uint64_t span = 1, first = v; first <= hi; first *= 10, span *= 10) {
-        uint64_t a = first > lo ? first : lo;
-        uint64_t b = span - 1 > hi - first ? hi : first + (span - 1);
-        if (a <= b && b / mul * mul >= a)
-            return true;
-        if (first > hi / 10)
-            return false;
-    }
-    return false;
-}
-
-/* ---- integers --------------------------------------------------------------------------------------------------- */
-
-/* Range of magnitudes of a sign; false if there are none. */
-static bool int_side(const aios__gint *r, bool negative, uint64_t *lo, uint64_t *hi)
-{
-    if (negative) {
-        *lo = r->hi < 0 ? (uint64_t)0 - (uint64_t)r->hi : 1;
-        *hi = (uint64_t)0 - (uint64_t)r->lo;
-        return r->lo < 0;
-    }
-    *lo = r->lo > 0 ? (uint64_t)r->lo : 0;
-    *hi = (uint64_t)r->hi;
-    return r->hi >= 0;
-}
-
-static int int_digit(const aios__gint *r, aios__frame *f, uint8_t c)
-{
-    uint64_t lo, hi, digit = c - '0';
-    if (!is_digit(c) || !int_side(r, f->x, &lo, &hi) || f->v > hi / 10 || digit > hi - f->v * 10)
-        return NO;
-    f->v = f->v * 10 + digit;
-    if (!f->v)
-        return f->st == START && !lo ? ENDS : NO; /* no -0, no 00 */
-    f->st = DIGITS;
-    if (!reachable(f->v, lo, hi, r->mul))
-        return NO;
-    bool end = f->v >= lo && f->v % r->mul == 0;
-    bool more = f->v <= hi / 10 && reachable(f->v * 10, lo, hi, r->mul);
-    for (uint64_t d = 1; !more && d < 10 && f->v <= hi / 10 && d <= hi - f->v * 10; d++)
-        more = reachable(f->v * 10 + d, lo, hi, r->mul);
-    return more ? (end ? MAY_END : GOES_ON) : ENDS;
-}
-
-static int walk_int(const aios_grammar *g, aios__frame *f, uint8_t c)
-{
-    const aios__gint *r = &g->ints[g->nodes[f->node].a];
-    uint64_t lo, hi;
-    if (c == '-' && f->st == START) {
-        f->st = MINUS;
-        f->x = 1;
-        bool any = false;
-        if (int_side(r, true, &lo, &hi))
-            for (uint64_t d = 1; !any && d < 10; d++)
-                any = reachable(d, lo, hi, r->mul);
-        return any ? GOES_ON : NO;
-    }
-    return int_digit(r, f, c);
-}
 
 /* ---- numbers without bounds ------------------------------------------------------------------------------------- */
 
@@ -88,7 +18,7 @@ static int exponent(aios__frame *f, uint8_t c)
         f->st = E_SIGN;
         return GOES_ON;
     }
-    if (!is_digit(c))
+    if (!aios__is_digit(c))
         return NO;
     f->st = EXPONENT;
     return ++f->b == MAX_EXPONENT ? ENDS : MAY_END;
@@ -112,7 +42,7 @@ static int free_num(aios__frame *f, uint8_t c)
         f->b = 0;
         return GOES_ON;
     }
-    if (!is_digit(c) || f->st == ZERO || f->a == MAX_SIGNIFICANT)
+    if (!aios__is_digit(c) || f->st == ZERO || f->a == MAX_SIGNIFICANT)
         return NO;
     f->a++;
     if (f->st == START || f->st == MINUS)
@@ -153,25 +83,51 @@ static uint64_t max_whole(const aios__gside *s)
     return s->hi.whole - (s->hi.open && !s->hi.n ? 1 : 0);
 }
 
-static int whole_result(const aios__gside *s, aios__frame *f)
+/* Is one of lo .. hi among the numbers that begin with v (v > 0)? */
+static bool reachable(uint64_t v, uint64_t lo, uint64_t hi)
+{
+    for (uint64_t span = 1, first = v; first <= hi; first *= 10, span *= 10) {
+        if (first + (span - 1) >= lo)
+            return true;
+        if (first > hi / 10)
+            return false;
+    }
+    return false;
+}
+
+/* The digits so far are a number that is excluded. */
+static bool is_out(const aios_grammar *g, const aios__gnum *r, const aios__frame *f)
+{
+    uint64_t v = f->v * 10;
+    if (!r->frac)
+        return false;
+    for (unsigned i = 1; i < r->frac; i++)
+        v *= 10;
+    uint64_t behind = f->b | (uint64_t)f->c << 32;
+    for (unsigned i = f->a; i < r->frac; i++)
+        behind *= 10;
+    return aios__gint_out(g, r->outs, r->n_outs, r->nots, r->n_nots, v + behind, f->x & NEGATIVE);
+}
+
+static int whole_result(const aios_grammar *g, const aios__gnum *r, const aios__gside *s, aios__frame *f)
 {
     f->x = (uint8_t)(f->x & NEGATIVE);
     if (!whole_fits(s, f->v))
         return GOES_ON;
     f->x = (uint8_t)(f->x | (f->v == s->lo.whole ? TIGHT_LO : 0) | (f->v == s->hi.whole ? TIGHT_HI : 0));
-    return may_end(s, f) ? MAY_END : GOES_ON;
+    return may_end(s, f) && !is_out(g, r, f) ? MAY_END : GOES_ON;
 }
 
-static int whole_digit(const aios__gside *s, aios__frame *f, uint8_t c)
+static int whole_digit(const aios_grammar *g, const aios__gnum *r, const aios__gside *s, aios__frame *f, uint8_t c)
 {
     uint64_t top = max_whole(s), digit = c - '0';
     if (f->st == ZERO || f->v > top / 10 || digit > top - f->v * 10)
         return NO;
     f->v = f->v * 10 + digit;
     f->st = f->v ? DIGITS : ZERO;
-    if (f->v ? !reachable(f->v, s->lo.whole, top, 1) : s->lo.whole > 0)
+    if (f->v ? !reachable(f->v, s->lo.whole, top) : s->lo.whole > 0)
         return NO;
-    return whole_result(s, f);
+    return whole_result(g, r, s, f);
 }
 
 static int point(const aios__gside *s, aios__frame *f)
@@ -184,7 +140,7 @@ static int point(const aios__gside *s, aios__frame *f)
     return s->max_frac ? GOES_ON : NO;
 }
 
-static int fraction_digit(const aios__gside *s, aios__frame *f, uint8_t c)
+static int fraction_digit(const aios_grammar *g, const aios__gnum *r, const aios__gside *s, aios__frame *f, uint8_t c)
 {
     unsigned d = c - '0', lo = frac_digit(&s->lo, f->a), hi = frac_digit(&s->hi, f->a);
     if (f->a == s->max_frac || ((f->x & TIGHT_LO) && d < lo) || ((f->x & TIGHT_HI) && d > hi))
@@ -193,16 +149,24 @@ static int fraction_digit(const aios__gside *s, aios__frame *f, uint8_t c)
         f->x &= (uint8_t)~TIGHT_LO;
     if (d < hi)
         f->x &= (uint8_t)~TIGHT_HI;
+    if (r->frac) {
+        uint64_t behind = (f->b | (uint64_t)f->c << 32) * 10 + d;
+        f->b = (uint32_t)behind;
+        f->c = (uint32_t)(behind >> 32);
+    }
     f->a++;
     f->st = FRACTION;
     if ((f->x & TIGHT_HI) && s->hi.open && f->a >= s->hi.n)
         return NO;
     if ((f->x & TIGHT_LO) && s->lo.open && f->a == s->max_frac)
         return NO;
-    return !may_end(s, f) ? GOES_ON : f->a == s->max_frac ? ENDS : MAY_END;
+    bool end = may_end(s, f) && !is_out(g, r, f);
+    if (f->a == s->max_frac)
+        return end ? ENDS : NO;
+    return end ? MAY_END : GOES_ON;
 }
 
-static int bounded(const aios__gnum *r, aios__frame *f, uint8_t c)
+static int bounded(const aios_grammar *g, const aios__gnum *r, aios__frame *f, uint8_t c)
 {
     const aios__gside *s = &r->side[(f->x & NEGATIVE) ? 1 : 0];
     if (c == '-' && f->st == START && r->side[1].any) {
@@ -214,15 +178,15 @@ static int bounded(const aios__gnum *r, aios__frame *f, uint8_t c)
         return NO;
     if (c == '.')
         return f->st == DIGITS || f->st == ZERO ? point(s, f) : NO;
-    if (!is_digit(c))
+    if (!aios__is_digit(c))
         return NO;
-    return f->st >= POINT ? fraction_digit(s, f, c) : whole_digit(s, f, c);
+    return f->st >= POINT ? fraction_digit(g, r, s, f, c) : whole_digit(g, r, s, f, c);
 }
 
 static int walk_num(const aios_grammar *g, aios__frame *f, uint8_t c)
 {
     uint32_t i = g->nodes[f->node].a;
-    return i == AIOS__G_NONE ? free_num(f, c) : bounded(&g->nums[i], f, c);
+    return i == AIOS__G_NONE ? free_num(f, c) : bounded(g, &g->nums[i], f, c);
 }
 
 /* ---- bounds ----------------------------------------------------------------------------------------------------- */
@@ -317,7 +281,7 @@ bool aios__gnum_make(double lo, bool lo_open, double hi, bool hi_open, aios__gnu
 void aios__step_num(aios__step *s, const aios__frame *f, uint8_t c)
 {
     aios__frame to = *f;
-    int r = s->g->nodes[f->node].kind == AIOS__G_INT ? walk_int(s->g, &to, c) : walk_num(s->g, &to, c);
+    int r = s->g->nodes[f->node].kind == AIOS__G_INT ? aios__walk_int(s->g, &to, c) : walk_num(s->g, &to, c);
     if (r == 1 || r == 2)
         aios__step_emit_frame(s, &to);
     if (r >= 2)

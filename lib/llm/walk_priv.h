@@ -17,6 +17,10 @@ typedef struct aios__step {
 /* States of an object's frame; those from KEY_NAME on are frames of their own above it. */
 enum { OBJ_OPEN, OBJ_FIRST, OBJ_AFTER, OBJ_NEXT, KEY_NAME, KEY_FREE, KEY_COLON, KEY_LIST };
 
+/* States of a number's frame, and what a byte makes of it. */
+enum { START, MINUS, DIGITS, ZERO, POINT, FRACTION, E, E_SIGN, EXPONENT };
+enum { NO, GOES_ON, MAY_END, ENDS };
+
 /** A frame's number; equal frames of one step share it. */
 uint32_t aios__step_frame(aios__step *s, const aios__frame *f);
 /** Adds a reading with that frame on top. */
@@ -36,6 +40,14 @@ void aios__step_rx(aios__step *s, const aios__frame *f, uint8_t c);
 void aios__step_str(aios__step *s, const aios__frame *f, uint8_t c);
 void aios__step_num(aios__step *s, const aios__frame *f, uint8_t c);
 void aios__step_arr(aios__step *s, const aios__frame *f, uint8_t c);
+/** walk_int.c: a byte of a number that is some integer at 10^-frac. */
+int aios__walk_int(const aios_grammar *g, aios__frame *f, uint8_t c);
+/** The integer is one of the values, or a multiple of one of the nots. */
+bool aios__gint_out(const aios_grammar *g, uint32_t outs, uint32_t n_outs, uint32_t nots, uint32_t n_nots, uint64_t v, bool neg);
+static inline bool aios__is_digit(uint8_t c)
+{
+    return c >= '0' && c <= '9';
+}
 /** i: the frame's number. */
 void aios__step_object(aios__step *s, const aios__frame *f, uint32_t i, uint8_t c);
 

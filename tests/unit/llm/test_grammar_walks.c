@@ -19,6 +19,11 @@ static uint32_t roll(uint32_t n)
 
 static const char *const schemas[] = {
     "true",
+    "{\"type\":\"number\",\"not\":{\"type\":\"integer\"},\"minimum\":-3,\"maximum\":12}",
+    "{\"type\":\"number\",\"multipleOf\":0.01,\"minimum\":-2,\"exclusiveMaximum\":3.5}",
+    "{\"type\":\"number\",\"multipleOf\":0.25,\"not\":{\"multipleOf\":0.5}}",
+    "{\"type\":\"integer\",\"not\":{\"anyOf\":[{\"multipleOf\":2},{\"enum\":[1,3,5,-7]}]},\"minimum\":-9,\"maximum\":12}",
+    "{\"type\":\"number\",\"not\":{\"enum\":[0,1,2.5]},\"minimum\":0,\"maximum\":2.5}",
     "{\"type\":\"object\",\"properties\":{\"kind\":{\"enum\":[\"a\",\"b\"]},\"x\":{\"type\":\"integer\"},\"y\":{\"type\":\"string\"}},\"required\":[\"kind\"],\"if\":{\"properties\":{\"kind\":{\"const\":\"a\"}}},\"then\":{\"required\":[\"x\"]},\"else\":{\"required\":[\"y\"]}}",
     "{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"string\"},\"b\":{\"type\":\"integer\"}},\"not\":{\"required\":[\"a\",\"b\"]},\"minProperties\":1}",
     "{\"type\":\"string\",\"not\":{\"anyOf\":[{\"enum\":[\"a\",\"b\"]},{\"pattern\":\"^x\"},{\"minLength\":6}]}}",
