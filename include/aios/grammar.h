@@ -64,6 +64,11 @@ typedef int aios_violation_fn(void *user, const aios_violation *v);
  */
 AIOS_API int aios_schema_violations(aios_ctx *ctx, const char *schema, size_t n_schema, const char *json, size_t n_json, aios_violation_fn *fn, void *user,
                                     aios_error *err);
+/** Formats are notes, as JSON Schema has them by default: a value of another format is no violation. */
+enum { AIOS_SCHEMA_FORMAT_NOTE = 1 };
+/** As aios_schema_violations, with flags; fn NULL: as aios_schema_check. */
+AIOS_API int aios_schema_check_as(aios_ctx *ctx, uint32_t flags, const char *schema, size_t n_schema, const char *json, size_t n_json, aios_violation_fn *fn,
+                                  void *user, aios_error *err);
 
 #ifdef __cplusplus
 }

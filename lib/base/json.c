@@ -5,6 +5,8 @@
 
 #include <jansson.h>
 
+#include "base/cachefile.h"
+
 #define MAX_TEXT ((size_t)64 << 20)
 #define MAX_DEPTH 256
 
@@ -91,6 +93,27 @@ static int parse(aios__heap *h, const char *s, size_t n, bool exact, aios__json_
         d->charged = charge;
         d->root = load(s, n, exact, &rc, err);
     }
+    if (rc) {
+        aios__json_free(d);
+        return rc;
+    }
+    *doc = d;
+    return AIOS_OK;
+}
+
+int aios__json_text(aios__heap *h, const char *s, aios__json_doc **doc, aios_error *err)
+{
+    size_t charge = 256 + strlen(s);
+    aios__json_doc *d = aios__alloc(h, AIOS_MEM_TEXT, sizeof *d, err);
+    *doc = NULL;
+    if (!d)
+        return aios__error_code(err, AIOS_ENOMEM);
+    d->heap = h;
+    int rc = aios__charge(h, AIOS_MEM_TEXT, charge, err);
+    d->charged = rc ? 0 : charge;
+    d->root = rc ? NULL : json_string(s);
+    if (!rc && !d->root)
+        rc = aios__fail(err, AIOS_ENOMEM, "the system has no memory for a string of %zu bytes", strlen(s));
     if (rc) {
         aios__json_free(d);
         return rc;
@@ -227,6 +250,36 @@ bool aios__json_equal(const aios__json *va, const aios__json *vb)
     if (json_is_object(a))
         return json_object_size(a) == json_object_size(b) && equal_members(a, b);
     return true; /* true, false, null: equal types are equal values */
+}
+
+static uint64_t mix(uint64_t h, uint64_t x)
+{
+    h = (h ^ x) * UINT64_C(0x9e3779b97f4a7c15);
+    return h ^ h >> 29;
+}
+
+/* Recursion is bounded by MAX_DEPTH, which the parser enforced. */
+uint64_t aios__json_hash(const aios__json *v, uint64_t seed)
+{
+    enum aios__json_type type = aios__json_type(v);
+    double d = aios__json_real(v, 0) + 0.0; /* -0 becomes 0; integers that share a double share a hash */
+    uint64_t h = mix(seed, type == AIOS__JSON_INT ? AIOS__JSON_REAL : type), bits, sum = 0;
+    const char *key;
+    const aios__json *m;
+    size_t n = 0;
+    if (aios__json_is_number(v)) {
+        memcpy(&bits, &d, sizeof bits);
+        return mix(h, bits);
+    }
+    if (type == AIOS__JSON_STRING) {
+        const char *s = aios__json_str(v, &n);
+        return mix(h, aios__sum64(seed, s, n));
+    }
+    for (size_t i = 0; type == AIOS__JSON_ARRAY && i < aios__json_count(v); i++)
+        h = mix(h, aios__json_hash(aios__json_at(v, i), seed));
+    for (void *it = aios__json_iter(v, NULL, &key, &m); it; it = aios__json_iter(v, it, &key, &m))
+        sum += mix(aios__sum64(seed, key, strlen(key)), aios__json_hash(m, seed)); /* in any order */
+    return mix(h, sum);
 }
 
 static int write_number(const aios__json *v, aios__buf *out, aios_error *err)

@@ -37,6 +37,10 @@ int64_t aios__json_int(const aios__json *v, int64_t dflt);
 double aios__json_real(const aios__json *v, double dflt); /**< of an int too */
 bool aios__json_is_number(const aios__json *v);
 bool aios__json_equal(const aios__json *a, const aios__json *b); /**< 1 equals 1.0, as JSON Schema has it */
+/** Equal values have equal ones; the seed, if nobody knows it, keeps others from meeting. */
+uint64_t aios__json_hash(const aios__json *v, uint64_t seed);
+/** A document that is one string, without NUL. */
+int aios__json_text(aios__heap *h, const char *s, aios__json_doc **doc, aios_error *err);
 /* json_number.c: of what a number's shortest text says, without a rounding of its own. v is a number. */
 #define AIOS__JSON_NUMBER 40
 /** The shortest text that reads back the same, a point or an exponent in that of a REAL. */

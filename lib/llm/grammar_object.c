@@ -134,11 +134,6 @@ static bool listed(const object *x, uint32_t n, const char *name)
 
 /* ---- patterns of names -------------------------------------------------------------------------------------------- */
 
-static uint32_t pattern_of(const comp *c, const aios__json *member)
-{
-    return c->s->subs[aios__schema_sub(c->s, member)].rx;
-}
-
 static uint32_t pattern_bit(const keys *k, uint32_t rx)
 {
     uint32_t i = 0;
@@ -165,7 +160,7 @@ static int read_patterns(object *x, aios_error *err)
         const aios__json *map = kw(x, i, AIOS__KW_PATTERN_PROPERTIES), *in = kw(x, i, AIOS__KW_PROPERTY_NAMES);
         last = map ? i : last;
         for (void *it = map ? aios__json_iter(map, NULL, &key, &v) : NULL; it; it = aios__json_iter(map, it, &key, &v)) {
-            rx = pattern_of(x->c, v);
+            rx = aios__schema_names(x->c->s, key);
             if (pattern_bit(&x->keys, rx) < x->keys.n_pat)
                 continue;
             if (x->keys.n_pat == AIOS__KLASSES)
@@ -203,7 +198,7 @@ static int add_says(object *x, uint32_t i, const char *name, aios_error *err)
     if (!rc && denied && !strcmp(key, name))
         rc = aios__comp_add(x->c, denied, true, err);
     for (void *it = map ? aios__json_iter(map, NULL, &key, &v) : NULL; it && !rc; it = aios__json_iter(map, it, &key, &v)) {
-        rc = matches(x, pattern_of(x->c, v), name, &is, err);
+        rc = matches(x, aios__schema_names(x->c->s, key), name, &is, err);
         if (rc || !is)
             continue;
         known = true;
@@ -291,7 +286,7 @@ static int add_class_says(object *x, uint32_t i, const klass *k, aios_error *err
     int rc = AIOS_OK;
     bool known = false;
     for (void *it = map ? aios__json_iter(map, NULL, &key, &v) : NULL; it && !rc; it = aios__json_iter(map, it, &key, &v)) {
-        if (!(k->in >> pattern_bit(&x->keys, pattern_of(x->c, v)) & 1))
+        if (!(k->in >> pattern_bit(&x->keys, aios__schema_names(x->c->s, key)) & 1))
             continue;
         known = true;
         rc = aios__comp_add(x->c, v, false, err);
@@ -405,7 +400,7 @@ static int other_names(object *x, uint32_t sub, uint32_t *rx, aios_error *err)
     int rc = aios__comp_pool(x->c, err);
     for (int patterns = 0; patterns < 2; patterns++) {
         for (void *it = map ? aios__json_iter(map, NULL, &key, &v) : NULL; it && !rc; it = aios__json_iter(map, it, &key, &v)) {
-            one = patterns ? pattern_of(x->c, v) : 0;
+            one = patterns ? aios__schema_names(x->c->s, key) : 0;
             rc = patterns ? AIOS_OK : aios__comp_exact(x->c, key, strlen(key), &one, err);
             uint32_t either[2] = {known, one};
             rc = rc ? rc : aios__rx_or(x->c->g->rx, either, 2, &known, err);
@@ -430,7 +425,7 @@ static int read_needs(object *x, aios_error *err)
         *n = (need){.sub = sub, .kw = (enum aios__kw)what, .schema = aios__schema_kw(x->c->s, sub, (enum aios__kw)what)};
         if (what == AIOS__KW_PATTERN_PROPERTIES) {
             n->schema = aios__comp_member(n->schema, part_index(p), &key);
-            n->rx = pattern_of(x->c, n->schema);
+            n->rx = aios__schema_names(x->c->s, key);
         } else if (what == AIOS__KW_ADDITIONAL) {
             rc = other_names(x, sub, &n->rx, err);
         } else {

@@ -1,54 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Checks a value against a compiled schema with a stack of its own: one frame per (subschema, value) under way. */
-#include <aios/grammar.h>
-#include <math.h>
 #include <stdio.h>
 
-#include "llm/schema_priv.h"
 #include "llm/array.h"
+#include "llm/schema_rules.h"
 
 #define MAX_FRAMES 100000u
 #define MAX_STEPS 20000000u
+#define MAX_BITS 4000000u /* of 64 each */
+#define MAX_MEMO 500000u
+#define MEMO_FROM 500u /* steps after which results are kept */
 
-enum { FAIL, PASS, CHILD }; /* what a keyword says */
-enum { GOT_NONE = -1 };
+enum { FAIL = AIOS__FAIL, PASS = AIOS__PASS, CHILD = AIOS__CHILD };
 
-typedef struct frame {
-    uint32_t sub;
-    uint32_t k;     /* keyword under way, from sub.first */
-    uint32_t i;     /* children of the keyword begun */
-    uint32_t n_ok;
-    int got;        /* FAIL, PASS of the last child, or GOT_NONE */
-    bool quiet;     /* a failure here is no violation yet */
-    bool part;      /* the first frame: one keyword of it counts */
-    void *it;
-    const aios__json *v;
-    const char *key; /* how v is reached from the frame below: member, element, or neither */
-    uint32_t index;
-} frame;
-
-typedef struct checker {
-    const aios__schema *s;
-    frame *frames;
-    uint32_t n, cap;
-    enum aios__kw only;
-    uint64_t steps;
-    uint64_t n_told; /* violations */
-    aios_violation_fn *tell; /* NULL: the first one ends the check */
-    void *user;
-    int rc;
-    aios_error *err;
-} checker;
-
-struct child {
-    uint32_t sub;
-    const aios__json *v;
-    const char *key;
-    uint32_t index;
-    bool quiet;
-};
-
-typedef int keyword_fn(checker *c, frame *f, const aios__json *kv, struct child *ch);
+typedef aios__frame frame;
+typedef aios__checker checker;
+typedef aios__child child;
 
 static void value_path(const checker *c, char *out, size_t n)
 {
@@ -110,7 +77,7 @@ static int tell(checker *c, const char *why, const char *what, const char *keywo
     return rc ? FAIL : PASS;
 }
 
-static int violation(checker *c, const char *why, const char *what)
+int aios__violation(checker *c, const char *why, const char *what)
 {
     frame *f = &c->frames[c->n - 1];
     if (f->quiet || c->rc)
@@ -126,12 +93,7 @@ static int violation(checker *c, const char *why, const char *what)
     return FAIL;
 }
 
-static int must(checker *c, bool ok, const char *why)
-{
-    return ok ? PASS : violation(c, why, NULL);
-}
-
-static int spend(checker *c, uint64_t n)
+int aios__spend(checker *c, uint64_t n)
 {
     c->steps += n;
     if (c->steps > MAX_STEPS && !c->rc)
@@ -140,474 +102,196 @@ static int spend(checker *c, uint64_t n)
     return c->rc;
 }
 
-/* ---- keywords without subschemas -------------------------------------------------------------------------------- */
+/* ---- what was evaluated ------------------------------------------------------------------------------------------- */
 
-static int check_type(checker *c, frame *f, const aios__json *kv, struct child *ch)
+static size_t n_words(const frame *f)
 {
-    AIOS__UNUSED(ch);
-    return must(c, aios__value_types(f->v) & aios__schema_types(kv), "the type is not the one asked for");
+    return (aios__json_count(f->v) + 63) / 64;
 }
 
-static int check_enum(checker *c, frame *f, const aios__json *kv, struct child *ch)
+void aios__evaluated(checker *c, const frame *f, size_t i)
 {
-    AIOS__UNUSED(ch);
-    for (size_t i = 0; i < aios__json_count(kv); i++)
-        if (aios__json_equal(aios__json_at(kv, i), f->v))
-            return PASS;
-    spend(c, aios__json_count(kv));
-    return violation(c, "the value is none of those listed", NULL);
+    if (f->want)
+        c->bits[f->bits + i / 64] |= UINT64_C(1) << i % 64;
 }
 
-static int check_const(checker *c, frame *f, const aios__json *kv, struct child *ch)
+bool aios__is_evaluated(const checker *c, const frame *f, size_t i)
 {
-    AIOS__UNUSED(ch);
-    return must(c, aios__json_equal(kv, f->v), "the value is not the constant");
+    return c->bits[f->bits + i / 64] >> i % 64 & 1;
 }
 
-static int compare(const aios__json *a, const aios__json *b)
+static int begin_bits(checker *c, frame *f)
 {
-    if (aios__json_type(a) == AIOS__JSON_INT && aios__json_type(b) == AIOS__JSON_INT) {
-        int64_t x = aios__json_int(a, 0), y = aios__json_int(b, 0);
-        return (x > y) - (x < y);
+    size_t n = n_words(f);
+    if (!f->want || aios__spend(c, n))
+        return c->rc;
+    c->rc = aios__grow(c->s->heap, &c->bits, &c->cap_bits, c->n_bits + n + 1, MAX_BITS, sizeof *c->bits, "members and items to keep account of", c->err);
+    if (c->rc)
+        return c->rc;
+    f->bits = c->n_bits;
+    memset(c->bits + c->n_bits, 0, n * sizeof *c->bits);
+    c->n_bits += (uint32_t)n;
+    return AIOS_OK;
+}
+
+/* The top frame is done: what it evaluated counts for the one below if it applies to the same value. */
+static void end_bits(checker *c, int result)
+{
+    const frame *f = &c->frames[c->n - 1];
+    if (!f->want)
+        return;
+    if (f->join && result == PASS)
+        for (size_t i = 0, n = n_words(f); i < n; i++)
+            c->bits[f[-1].bits + i] |= c->bits[f->bits + i];
+    c->n_bits = (uint32_t)f->bits;
+}
+
+/* ---- results that are kept: without them, references beside references take exponential time ---------------------- */
+
+static aios__memo *memo_slot(const checker *c, uint32_t sub, const aios__json *v)
+{
+    uint64_t x = ((uint64_t)(uintptr_t)v ^ (uint64_t)sub << 40) * UINT64_C(0x9e3779b97f4a7c15);
+    for (uint32_t i = (uint32_t)(x >> 32) & (c->memo_size - 1);; i = (i + 1) & (c->memo_size - 1))
+        if (!c->memo[i].v || (c->memo[i].v == v && c->memo[i].sub == sub))
+            return &c->memo[i];
+}
+
+static int grow_memo(checker *c)
+{
+    uint32_t size = c->memo_size ? c->memo_size * 2 : 256, old_size = c->memo_size;
+    aios__memo *old = c->memo, *memo = aios__alloc_array(c->s->heap, AIOS_MEM_OTHER, size, sizeof *memo, c->err);
+    if (!memo)
+        return c->rc = aios__oom(c->err);
+    c->memo = memo;
+    c->memo_size = size;
+    for (uint32_t i = 0; i < old_size; i++)
+        if (old[i].v)
+            *memo_slot(c, old[i].sub, old[i].v) = old[i];
+    aios__free(c->s->heap, old);
+    return AIOS_OK;
+}
+
+static void keep_result(checker *c, const frame *f, int result)
+{
+    if (!f->memo || c->rc || (c->tell && !f->quiet) || c->n_memo >= MAX_MEMO)
+        return;
+    if ((c->n_memo + 1) * 2 >= c->memo_size && grow_memo(c))
+        return;
+    aios__memo *m = memo_slot(c, f->sub, f->v);
+    c->n_memo += !m->v;
+    *m = (aios__memo){f->v, f->sub, result};
+}
+
+/* A failure that is to be told is found again. */
+static bool is_known(const checker *c, const child *ch, bool quiet, int *result)
+{
+    const aios__memo *m = c->memo_size ? memo_slot(c, ch->sub, ch->v) : NULL;
+    if (!m || !m->v || (m->result == FAIL && !quiet))
+        return false;
+    *result = m->result;
+    return true;
+}
+
+/* ---- the machine -------------------------------------------------------------------------------------------------- */
+
+static bool has_unevaluated(const checker *c, uint32_t i)
+{
+    const aios__sub *sub = &c->s->subs[i]; /* they come last */
+    enum aios__kw last = sub->n ? c->s->kws[sub->first + sub->n - 1].kw : AIOS__KW_COUNT;
+    return last == AIOS__KW_UNEVALUATED_ITEMS || last == AIOS__KW_UNEVALUATED_PROPERTIES;
+}
+
+/* Begins a child, or finds its result among those kept. */
+static int push(checker *c, const child *ch, int *result)
+{
+    frame *below = c->n ? &c->frames[c->n - 1] : NULL;
+    bool quiet = (below && below->quiet) || ch->quiet, join = below && below->want && ch->join;
+    bool passing = ch->owned || (below && below->passing);
+    bool memo = c->s->subs[ch->sub].shared && !join && !passing && !c->s->dynamic && c->steps > MEMO_FROM;
+    if (memo && is_known(c, ch, quiet, result))
+        return AIOS_OK;
+    c->rc = aios__grow(c->s->heap, &c->frames, &c->cap, (size_t)c->n + 1, MAX_FRAMES, sizeof *c->frames, "levels of schema and value", c->err);
+    if (c->rc) {
+        aios__json_free(ch->owned);
+        return c->rc;
     }
-    double x = aios__json_real(a, 0), y = aios__json_real(b, 0);
-    return (x > y) - (x < y);
-}
-
-static int check_minimum(checker *c, frame *f, const aios__json *kv, struct child *ch)
-{
-    AIOS__UNUSED(ch);
-    return must(c, !aios__json_is_number(f->v) || compare(f->v, kv) >= 0, "the number is too small");
-}
-static int check_maximum(checker *c, frame *f, const aios__json *kv, struct child *ch)
-{
-    AIOS__UNUSED(ch);
-    return must(c, !aios__json_is_number(f->v) || compare(f->v, kv) <= 0, "the number is too large");
-}
-static int check_above(checker *c, frame *f, const aios__json *kv, struct child *ch)
-{
-    AIOS__UNUSED(ch);
-    return must(c, !aios__json_is_number(f->v) || compare(f->v, kv) > 0, "the number is too small");
-}
-static int check_below(checker *c, frame *f, const aios__json *kv, struct child *ch)
-{
-    AIOS__UNUSED(ch);
-    return must(c, !aios__json_is_number(f->v) || compare(f->v, kv) < 0, "the number is too large");
-}
-
-static int check_multiple(checker *c, frame *f, const aios__json *kv, struct child *ch)
-{
-    AIOS__UNUSED(ch);
-    if (!aios__json_is_number(f->v))
-        return PASS;
-    if (aios__json_type(f->v) == AIOS__JSON_INT && aios__json_type(kv) == AIOS__JSON_INT)
-        return must(c, aios__json_int(f->v, 0) % aios__json_int(kv, 1) == 0, "the number is no multiple");
-    /* Decimal fractions have no exact double: the quotient may be off by the rounding of all three. */
-    double q = fabs(aios__json_real(f->v, 0)) / aios__json_real(kv, 1);
-    return must(c, isfinite(q) && fabs(q - nearbyint(q)) <= q * 4 * 0x1p-53, "the number is no multiple");
-}
-
-static double length(const char *s, size_t n)
-{
-    size_t len = 0;
-    for (size_t i = 0; i < n; i++)
-        len += ((unsigned char)s[i] & 0xc0) != 0x80;
-    return (double)len;
-}
-
-static int check_min_length(checker *c, frame *f, const aios__json *kv, struct child *ch)
-{
-    AIOS__UNUSED(ch);
-    size_t n;
-    const char *s = aios__json_str(f->v, &n);
-    return must(c, !s || length(s, n) >= aios__json_real(kv, 0), "the string is too short");
-}
-static int check_max_length(checker *c, frame *f, const aios__json *kv, struct child *ch)
-{
-    AIOS__UNUSED(ch);
-    size_t n;
-    const char *s = aios__json_str(f->v, &n);
-    return must(c, !s || length(s, n) <= aios__json_real(kv, 0), "the string is too long");
-}
-
-static bool matches(checker *c, uint32_t rx, const char *s, size_t n)
-{
-    bool is = false;
-    if (!c->rc)
-        c->rc = spend(c, n) ? c->rc : aios__rx_match(*c->s->pool, rx, s, n, &is, c->err);
-    return is;
-}
-
-static int check_pattern(checker *c, frame *f, const aios__json *kv, struct child *ch)
-{
-    AIOS__UNUSED(ch);
-    size_t n;
-    const char *s = aios__json_str(f->v, &n);
-    if (!s || matches(c, aios__schema_pattern(c->s, f->sub), s, n))
-        return PASS;
-    return violation(c, "the string does not match ", aios__json_str(kv, NULL));
-}
-
-/* Members or elements if v has the type, else `other`. */
-static double count(const aios__json *v, enum aios__json_type type, double other)
-{
-    return aios__json_type(v) == type ? (double)aios__json_count(v) : other;
-}
-
-static int check_min_items(checker *c, frame *f, const aios__json *kv, struct child *ch)
-{
-    AIOS__UNUSED(ch);
-    return must(c, count(f->v, AIOS__JSON_ARRAY, INFINITY) >= aios__json_real(kv, 0), "the array has too few items");
-}
-static int check_max_items(checker *c, frame *f, const aios__json *kv, struct child *ch)
-{
-    AIOS__UNUSED(ch);
-    return must(c, count(f->v, AIOS__JSON_ARRAY, 0) <= aios__json_real(kv, 0), "the array has too many items");
-}
-static int check_min_properties(checker *c, frame *f, const aios__json *kv, struct child *ch)
-{
-    AIOS__UNUSED(ch);
-    return must(c, count(f->v, AIOS__JSON_OBJECT, INFINITY) >= aios__json_real(kv, 0), "the object has too few properties");
-}
-static int check_max_properties(checker *c, frame *f, const aios__json *kv, struct child *ch)
-{
-    AIOS__UNUSED(ch);
-    return must(c, count(f->v, AIOS__JSON_OBJECT, 0) <= aios__json_real(kv, 0), "the object has too many properties");
-}
-
-static int check_unique(checker *c, frame *f, const aios__json *kv, struct child *ch)
-{
-    AIOS__UNUSED(ch);
-    if (aios__json_type(kv) != AIOS__JSON_TRUE || aios__json_type(f->v) != AIOS__JSON_ARRAY)
-        return PASS;
-    size_t n = aios__json_count(f->v);
-    for (size_t i = 1; i < n; i++) {
-        if (spend(c, i))
-            return FAIL;
-        for (size_t j = 0; j < i; j++)
-            if (aios__json_equal(aios__json_at(f->v, i), aios__json_at(f->v, j)))
-                return violation(c, "two items are equal", NULL);
-    }
-    return PASS;
-}
-
-static int has_all(checker *c, const aios__json *v, const aios__json *names)
-{
-    for (size_t i = 0; i < aios__json_count(names); i++) {
-        const char *name = aios__json_str(aios__json_at(names, i), NULL);
-        if (!aios__json_get(v, name) && violation(c, "a property is missing: ", name) == FAIL)
-            return FAIL;
-    }
-    return PASS;
-}
-
-static int check_required(checker *c, frame *f, const aios__json *kv, struct child *ch)
-{
-    AIOS__UNUSED(ch);
-    return aios__json_type(f->v) == AIOS__JSON_OBJECT ? has_all(c, f->v, kv) : PASS;
-}
-
-static int check_dependent(checker *c, frame *f, const aios__json *kv, struct child *ch)
-{
-    AIOS__UNUSED(ch);
-    const char *key;
-    const aios__json *names;
-    if (aios__json_type(f->v) != AIOS__JSON_OBJECT)
-        return PASS;
-    for (void *it = aios__json_iter(kv, NULL, &key, &names); it; it = aios__json_iter(kv, it, &key, &names))
-        if (aios__json_get(f->v, key) && has_all(c, f->v, names) == FAIL)
-            return FAIL;
-    return PASS;
-}
-
-/* ---- keywords with subschemas: called again after each child ---------------------------------------------------- */
-
-static int child(checker *c, struct child *ch, const aios__json *schema, const aios__json *v)
-{
-    ch->sub = aios__schema_sub(c->s, schema);
-    ch->v = v;
-    return CHILD;
-}
-
-static int check_ref(checker *c, frame *f, const aios__json *kv, struct child *ch)
-{
-    AIOS__UNUSED(kv);
-    if (f->i)
-        return f->got;
-    ch->sub = c->s->subs[f->sub].ref;
-    ch->v = f->v;
-    return CHILD;
-}
-
-static int check_all(checker *c, frame *f, const aios__json *kv, struct child *ch)
-{
-    if (f->got == FAIL)
-        return FAIL;
-    return f->i < aios__json_count(kv) ? child(c, ch, aios__json_at(kv, f->i), f->v) : PASS;
-}
-
-static int check_any(checker *c, frame *f, const aios__json *kv, struct child *ch)
-{
-    if (f->got == PASS)
-        return PASS;
-    ch->quiet = true;
-    return f->i < aios__json_count(kv) ? child(c, ch, aios__json_at(kv, f->i), f->v) : violation(c, "the value fits no alternative", NULL);
-}
-
-static int check_one(checker *c, frame *f, const aios__json *kv, struct child *ch)
-{
-    f->n_ok += f->got == PASS;
-    if (f->n_ok > 1)
-        return violation(c, "the value fits more than one alternative", NULL);
-    ch->quiet = true;
-    if (f->i < aios__json_count(kv))
-        return child(c, ch, aios__json_at(kv, f->i), f->v);
-    return must(c, f->n_ok == 1, "the value fits no alternative");
-}
-
-static int check_not(checker *c, frame *f, const aios__json *kv, struct child *ch)
-{
-    if (f->i)
-        return must(c, f->got == FAIL, "the value is of the excluded kind");
-    ch->quiet = true;
-    return child(c, ch, kv, f->v);
-}
-
-static int check_if(checker *c, frame *f, const aios__json *kv, struct child *ch)
-{
-    ch->quiet = !f->i;
-    if (!f->i)
-        return child(c, ch, kv, f->v);
-    if (f->i > 1)
-        return f->got;
-    const aios__json *next = aios__schema_kw(c->s, f->sub, f->got == PASS ? AIOS__KW_THEN : AIOS__KW_ELSE);
-    return next ? child(c, ch, next, f->v) : PASS;
-}
-
-static int check_properties(checker *c, frame *f, const aios__json *kv, struct child *ch)
-{
-    const aios__json *schema;
-    if (f->got == FAIL)
-        return FAIL;
-    if (aios__json_type(f->v) != AIOS__JSON_OBJECT || (f->i && !f->it))
-        return PASS;
-    while ((f->it = aios__json_iter(kv, f->it, &ch->key, &schema))) {
-        const aios__json *v = aios__json_get(f->v, ch->key);
-        if (v)
-            return child(c, ch, schema, v);
-    }
-    return PASS;
-}
-
-/* The at-th subschema of patternProperties that speaks of the name; NULL: no more. */
-static const aios__json *by_pattern(checker *c, const aios__json *kv, const char *name, uint32_t at)
-{
-    const char *key;
-    const aios__json *schema;
-    for (void *it = kv ? aios__json_iter(kv, NULL, &key, &schema) : NULL; it; it = aios__json_iter(kv, it, &key, &schema))
-        if (matches(c, c->s->subs[aios__schema_sub(c->s, schema)].rx, name, strlen(name)) && !at--)
-            return schema;
-    return NULL;
-}
-
-/* Members in their order, and of each all patterns that match: n_ok of them are done. */
-static int check_patterns(checker *c, frame *f, const aios__json *kv, struct child *ch)
-{
-    const aios__json *v, *schema;
-    if (f->got == FAIL)
-        return FAIL;
-    if (aios__json_type(f->v) != AIOS__JSON_OBJECT || (f->i && !f->it))
-        return PASS;
-    void *it = f->it ? f->it : aios__json_iter(f->v, NULL, &ch->key, &v);
-    if (f->it) /* again the member under way */
-        aios__json_member_at(it, &ch->key, &v);
-    for (; it; it = aios__json_iter(f->v, it, &ch->key, &v), f->n_ok = 0) {
-        schema = by_pattern(c, kv, ch->key, f->n_ok);
-        if (!schema)
-            continue;
-        f->it = it;
-        f->n_ok++;
-        return child(c, ch, schema, v);
-    }
-    return PASS;
-}
-
-static int check_additional(checker *c, frame *f, const aios__json *kv, struct child *ch)
-{
-    const aios__json *v, *known = aios__schema_kw(c->s, f->sub, AIOS__KW_PROPERTIES);
-    const aios__json *patterns = aios__schema_kw(c->s, f->sub, AIOS__KW_PATTERN_PROPERTIES);
-    if (f->got == FAIL)
-        return FAIL;
-    if (aios__json_type(f->v) != AIOS__JSON_OBJECT || (f->i && !f->it))
-        return PASS;
-    while ((f->it = aios__json_iter(f->v, f->it, &ch->key, &v))) {
-        if ((known && aios__json_get(known, ch->key)) || by_pattern(c, patterns, ch->key, 0))
-            continue;
-        if (aios__json_type(kv) != AIOS__JSON_FALSE)
-            return child(c, ch, kv, v);
-        if (violation(c, "a property is not allowed: ", ch->key) == FAIL)
-            return FAIL;
-    }
-    return PASS;
-}
-
-static int check_dependents(checker *c, frame *f, const aios__json *kv, struct child *ch)
-{
-    const char *key;
-    const aios__json *schema;
-    if (f->got == FAIL)
-        return FAIL;
-    if (aios__json_type(f->v) != AIOS__JSON_OBJECT || (f->i && !f->it))
-        return PASS;
-    while ((f->it = aios__json_iter(kv, f->it, &key, &schema)))
-        if (aios__json_get(f->v, key))
-            return child(c, ch, schema, f->v);
-    return PASS;
-}
-
-static int next_item(checker *c, frame *f, struct child *ch, const aios__json *schema, size_t at)
-{
-    ch->index = (uint32_t)at;
-    return child(c, ch, schema, aios__json_at(f->v, at));
-}
-
-static int check_prefix(checker *c, frame *f, const aios__json *kv, struct child *ch)
-{
-    if (f->got == FAIL)
-        return FAIL;
-    if (aios__json_type(f->v) != AIOS__JSON_ARRAY || f->i >= aios__json_count(kv) || f->i >= aios__json_count(f->v))
-        return PASS;
-    return next_item(c, f, ch, aios__json_at(kv, f->i), f->i);
-}
-
-static int items_from(checker *c, frame *f, const aios__json *kv, struct child *ch, size_t first)
-{
-    if (f->got == FAIL)
-        return FAIL;
-    if (aios__json_type(f->v) != AIOS__JSON_ARRAY || first + f->i >= aios__json_count(f->v))
-        return PASS;
-    return next_item(c, f, ch, kv, first + f->i);
-}
-
-static int check_items(checker *c, frame *f, const aios__json *kv, struct child *ch)
-{
-    if (aios__json_type(kv) == AIOS__JSON_ARRAY) /* as older drafts have it */
-        return check_prefix(c, f, kv, ch);
-    return items_from(c, f, kv, ch, aios__json_count(aios__schema_kw(c->s, f->sub, AIOS__KW_PREFIX_ITEMS)));
-}
-
-static int check_more_items(checker *c, frame *f, const aios__json *kv, struct child *ch)
-{
-    const aios__json *items = aios__schema_kw(c->s, f->sub, AIOS__KW_ITEMS);
-    return aios__json_type(items) == AIOS__JSON_ARRAY ? items_from(c, f, kv, ch, aios__json_count(items)) : PASS;
-}
-
-static int check_contains(checker *c, frame *f, const aios__json *kv, struct child *ch)
-{
-    f->n_ok += f->got == PASS;
-    if (aios__json_type(f->v) != AIOS__JSON_ARRAY)
-        return PASS;
-    ch->quiet = true;
-    if (f->i < aios__json_count(f->v))
-        return next_item(c, f, ch, kv, f->i);
-    double min = aios__json_real(aios__schema_kw(c->s, f->sub, AIOS__KW_MIN_CONTAINS), 1);
-    double max = aios__json_real(aios__schema_kw(c->s, f->sub, AIOS__KW_MAX_CONTAINS), INFINITY);
-    return must(c, f->n_ok >= min && f->n_ok <= max, "too few or too many items are of the kind that must be contained");
-}
-
-static keyword_fn *const checks[AIOS__KW_COUNT] = {
-    [AIOS__KW_REF] = check_ref,
-    [AIOS__KW_TYPE] = check_type,
-    [AIOS__KW_ENUM] = check_enum,
-    [AIOS__KW_CONST] = check_const,
-    [AIOS__KW_MINIMUM] = check_minimum,
-    [AIOS__KW_MAXIMUM] = check_maximum,
-    [AIOS__KW_EXCLUSIVE_MINIMUM] = check_above,
-    [AIOS__KW_EXCLUSIVE_MAXIMUM] = check_below,
-    [AIOS__KW_MULTIPLE_OF] = check_multiple,
-    [AIOS__KW_MIN_LENGTH] = check_min_length,
-    [AIOS__KW_MAX_LENGTH] = check_max_length,
-    [AIOS__KW_PATTERN] = check_pattern,
-    [AIOS__KW_MIN_ITEMS] = check_min_items,
-    [AIOS__KW_MAX_ITEMS] = check_max_items,
-    [AIOS__KW_MIN_PROPERTIES] = check_min_properties,
-    [AIOS__KW_MAX_PROPERTIES] = check_max_properties,
-    [AIOS__KW_UNIQUE_ITEMS] = check_unique,
-    [AIOS__KW_REQUIRED] = check_required,
-    [AIOS__KW_DEPENDENT_REQUIRED] = check_dependent,
-    [AIOS__KW_DEPENDENT_SCHEMAS] = check_dependents,
-    [AIOS__KW_ALL_OF] = check_all,
-    [AIOS__KW_ANY_OF] = check_any,
-    [AIOS__KW_ONE_OF] = check_one,
-    [AIOS__KW_NOT] = check_not,
-    [AIOS__KW_IF] = check_if,
-    [AIOS__KW_PROPERTIES] = check_properties,
-    [AIOS__KW_PATTERN_PROPERTIES] = check_patterns,
-    [AIOS__KW_ADDITIONAL] = check_additional,
-    [AIOS__KW_PREFIX_ITEMS] = check_prefix,
-    [AIOS__KW_ITEMS] = check_items,
-    [AIOS__KW_ADDITIONAL_ITEMS] = check_more_items,
-    [AIOS__KW_CONTAINS] = check_contains,
-};
-
-/* ---- the machine ------------------------------------------------------------------------------------------------ */
-
-static int push(checker *c, const struct child *ch, bool quiet)
-{
-    c->rc = aios__grow(c->s->heap, &c->frames, &c->cap, (size_t)c->n + 1, MAX_FRAMES, sizeof *c->frames, "levels of schema and value",
-                       c->err);
-    if (!c->rc)
-        c->frames[c->n++] = (frame){.sub = ch->sub, .v = ch->v, .key = ch->key, .index = ch->index, .got = GOT_NONE, .quiet = quiet};
-    return c->rc;
+    c->frames[c->n++] = (frame){.sub = ch->sub,
+                                .v = ch->v,
+                                .key = ch->key,
+                                .index = ch->index,
+                                .got = AIOS__GOT_NONE,
+                                .quiet = quiet,
+                                .join = join,
+                                .want = join || has_unevaluated(c, ch->sub),
+                                .memo = memo,
+                                .passing = passing,
+                                .owned = ch->owned};
+    return begin_bits(c, &c->frames[c->n - 1]);
 }
 
 /* One keyword of the top frame, or one child of it. CHILD: ch is to be checked next. */
-static int advance(checker *c, frame *f, struct child *ch)
+static int advance(checker *c, frame *f, child *ch)
 {
     const aios__sub *sub = &c->s->subs[f->sub];
     if (aios__json_type(sub->json) == AIOS__JSON_FALSE)
-        return violation(c, "nothing is allowed here", NULL);
+        return aios__violation(c, "nothing is allowed here", NULL);
     while (f->k < sub->n) {
         const aios__kwval *kv = &c->s->kws[sub->first + f->k];
-        keyword_fn *fn = f->part && kv->kw != c->only ? NULL : checks[kv->kw];
-        *ch = (struct child){.index = AIOS__NONE};
-        int r = fn ? fn(c, f, kv->v, ch) : PASS;
+        aios__rule *rule = f->part && kv->kw != c->only ? NULL : aios__schema_rule(kv->kw);
+        *ch = (child){.index = AIOS__NONE};
+        int r = rule ? rule(c, f, kv, ch) : PASS;
         if (r != PASS)
             return r;
         f->k++;
         f->i = f->n_ok = 0;
-        f->got = GOT_NONE;
+        f->at = 0;
         f->it = NULL;
+        f->done = false;
+        f->got = AIOS__GOT_NONE;
     }
     return PASS;
 }
 
 static int run(checker *c, uint32_t sub, const aios__json *v)
 {
-    struct child ch = {.sub = sub, .v = v, .index = AIOS__NONE};
+    child ch = {.sub = sub, .v = v, .index = AIOS__NONE};
     int r = PASS;
-    if (push(c, &ch, false))
+    if (push(c, &ch, &r))
         return c->rc;
     c->frames[0].part = c->only != AIOS__KW_COUNT;
-    while (c->n && !spend(c, 1)) {
+    while (c->n && !aios__spend(c, 1)) {
         frame *f = &c->frames[c->n - 1];
         r = advance(c, f, &ch);
         if (r == CHILD) {
+            uint32_t n = c->n;
             f->i++;
-            push(c, &ch, f->quiet || ch.quiet);
+            if (!push(c, &ch, &r) && c->n == n)
+                f->got = r;
             continue;
         }
+        end_bits(c, r);
+        keep_result(c, f, r);
+        aios__json_free(f->owned);
         if (--c->n)
             c->frames[c->n - 1].got = r;
     }
     return c->rc;
 }
 
+static void end(checker *c)
+{
+    while (c->n)
+        aios__json_free(c->frames[--c->n].owned);
+    aios__free(c->s->heap, c->frames);
+    aios__free(c->s->heap, c->bits);
+    aios__free(c->s->heap, c->memo);
+}
+
 int aios__schema_check_at(const aios__schema *s, uint32_t sub, enum aios__kw only, const aios__json *v, aios_error *err)
 {
     checker c = {.s = s, .only = only, .err = err};
     int rc = run(&c, sub, v);
-    aios__free(s->heap, c.frames);
+    end(&c);
     return rc;
 }
 
@@ -620,7 +304,7 @@ static int check_all_of(const aios__schema *s, const aios__json *v, aios_violati
 {
     checker c = {.s = s, .only = AIOS__KW_COUNT, .err = err, .tell = fn, .user = user};
     int rc = run(&c, 0, v);
-    aios__free(s->heap, c.frames);
+    end(&c);
     if (!rc && c.n_told)
         rc = aios__fail_need(err, AIOS_ESCHEMA, c.n_told, 0, "the value breaks its schema in %llu places", (unsigned long long)c.n_told);
     return rc;
@@ -628,23 +312,31 @@ static int check_all_of(const aios__schema *s, const aios__json *v, aios_violati
 
 int aios_schema_check(aios_ctx *ctx, const char *schema, size_t n_schema, const char *json, size_t n_json, aios_error *err)
 {
-    return aios_schema_violations(ctx, schema, n_schema, json, n_json, NULL, NULL, err);
+    return aios_schema_check_as(ctx, 0, schema, n_schema, json, n_json, NULL, NULL, err);
 }
 
 int aios_schema_violations(aios_ctx *ctx, const char *schema, size_t n_schema, const char *json, size_t n_json, aios_violation_fn *fn, void *user,
                            aios_error *err)
 {
+    return aios_schema_check_as(ctx, 0, schema, n_schema, json, n_json, fn, user, err);
+}
+
+int aios_schema_check_as(aios_ctx *ctx, uint32_t flags, const char *schema, size_t n_schema, const char *json, size_t n_json, aios_violation_fn *fn,
+                         void *user, aios_error *err)
+{
     aios__schema *s = NULL;
     aios__json_doc *doc = NULL;
     if (!ctx || !schema || !json)
         return aios__fail(err, AIOS_EINVAL, "checking a value: ctx, schema and json must not be NULL");
+    if (flags & ~(uint32_t)AIOS_SCHEMA_FORMAT_NOTE)
+        return aios__fail(err, AIOS_EINVAL, "checking a value: flags %#x are not known", (unsigned)flags);
     int rc = aios__text_in(schema, n_schema, &n_schema, "schema", err);
     if (!rc)
         rc = aios__text_in(json, n_json, &n_json, "json", err);
     if (!rc)
-        rc = aios__schema_new(ctx, schema, n_schema, &s, err);
+        rc = aios__schema_new_as(ctx, flags, schema, n_schema, &s, err);
     if (!rc)
-        rc = aios__json_parse(aios__ctx_heap(ctx), json, n_json, &doc, err);
+        rc = aios__json_parse_exact(aios__ctx_heap(ctx), json, n_json, &doc, err);
     if (!rc)
         rc = fn ? check_all_of(s, aios__json_root(doc), fn, user, err) : aios__schema_check(s, aios__json_root(doc), err);
     aios__json_free(doc);

@@ -82,6 +82,7 @@ AIOS_EVENT_ERROR = 9
 AIOS_GRAMMAR_SCHEMA = 1
 AIOS_GRAMMAR_REGEX = 2
 AIOS_GRAMMAR_GBNF = 3
+AIOS_SCHEMA_FORMAT_NOTE = 1
 AIOS_MODEL_READY = 0
 AIOS_MODEL_LOADING = 1
 AIOS_MODEL_NO_FILE = 2
@@ -943,6 +944,7 @@ FUNCTIONS = {
     'aios_walk_forced': (C.c_size_t, (C.c_void_p, C.POINTER(C.c_char), C.c_size_t)),
     'aios_schema_check': (C.c_int, (C.c_void_p, C.c_char_p, C.c_size_t, C.c_char_p, C.c_size_t, C.POINTER(aios_error))),
     'aios_schema_violations': (C.c_int, (C.c_void_p, C.c_char_p, C.c_size_t, C.c_char_p, C.c_size_t, aios_violation_fn, C.c_void_p, C.POINTER(aios_error))),
+    'aios_schema_check_as': (C.c_int, (C.c_void_p, C.c_uint32, C.c_char_p, C.c_size_t, C.c_char_p, C.c_size_t, aios_violation_fn, C.c_void_p, C.POINTER(aios_error))),
     'aios_model_open': (C.c_int, (C.c_void_p, C.c_char_p, C.POINTER(aios_model_config), C.POINTER(C.c_void_p), C.POINTER(aios_error))),
     'aios_model_close': (None, (C.c_void_p,)),
     'aios_model_status_get': (C.c_int, (C.c_void_p, C.POINTER(aios_model_status))),
