@@ -4,7 +4,7 @@
 
 #include "cli.h"
 
-static const char *const types[] = {"?", "text", "reasoning", "call", "ask", "result", "usage", "state", "done", "error"};
+static const char *const types[] = {"?", "text", "reasoning", "call", "ask", "result", "usage", "state", "done", "error", "choice"};
 
 static void put(json_t *o, const char *key, const char *s, size_t n)
 {
@@ -21,14 +21,14 @@ static void put_usage(json_t *o, const aios_usage *u)
                                       (double)u->prefill_ns / 1e9, "decode_s", (double)u->decode_ns / 1e9));
 }
 
-/* Arguments travel as JSON, not as a string of JSON. */
-static void put_args(json_t *o, const char *s, size_t n)
+/* What is JSON travels as JSON, not as a string of it. */
+static void put_json(json_t *o, const char *key, const char *s, size_t n)
 {
     json_t *v = s ? json_loadb(s, n, JSON_DECODE_ANY, NULL) : NULL;
     if (v)
-        json_object_set_new(o, "arguments", v);
+        json_object_set_new(o, key, v);
     else
-        put(o, "arguments", s, n);
+        put(o, key, s, n);
 }
 
 void cli_event_json(const aios_event *ev)
@@ -43,7 +43,9 @@ void cli_event_json(const aios_event *ev)
     if (ev->call_id)
         put(o, "call_id", ev->call_id, strlen(ev->call_id));
     if (ev->type == AIOS_EVENT_CALL || ev->type == AIOS_EVENT_ASK)
-        put_args(o, ev->text, ev->n_text);
+        put_json(o, "arguments", ev->text, ev->n_text);
+    else if (ev->type == AIOS_EVENT_CHOICE)
+        put_json(o, "scores", ev->text, ev->n_text);
     else
         put(o, "text", ev->text, ev->n_text);
     if (ev->type == AIOS_EVENT_RESULT)

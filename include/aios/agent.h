@@ -47,9 +47,12 @@ typedef struct aios_agent_config {
     int32_t tool_choice;
     uint32_t flags;                /**< AIOS_AGENT_x */
     uint32_t driver;               /**< AIOS_DRIVER_x */
-    uint32_t reserved0;
+    float min_margin;              /**< of a choice among tools: aios_request.min_margin; a run that ends so says "unsure" in its DONE */
 } aios_agent_config;
-enum { AIOS_AGENT_ONE_CALL = 1 /**< one tool call a turn */ };
+enum {
+    AIOS_AGENT_ONE_CALL = 1,    /**< one tool call a turn */
+    AIOS_AGENT_PLAIN_CHOICE = 2 /**< AIOS_REQUEST_PLAIN_CHOICE in every turn */
+};
 
 /** Makes an agent. EINVAL, ESCHEMA. Thread-safety of the object: safe; its runs are independent. */
 AIOS_API int aios_agent_new(aios_ctx *ctx, const aios_agent_config *cfg, aios_agent **a, aios_error *err);

@@ -31,7 +31,12 @@ enum {
     AIOS_EVENT_USAGE = 6,     /**< tokens of one model turn */
     AIOS_EVENT_STATE = 7,     /**< the run changed state; text names it */
     AIOS_EVENT_DONE = 8,      /**< the end; text = the whole final reply, name = why it stopped */
-    AIOS_EVENT_ERROR = 9      /**< the end by failure; error is set */
+    AIOS_EVENT_ERROR = 9,     /**< the end by failure; error is set */
+    /**
+     * The model chose among tools by calibrated scores: name = the best; text = {"margin": its lead, "kept": false if that is under
+     * min_margin, "candidates": [{"name", "score", "model", "prior", "words"}, ...]}, where score is made of the other three.
+     */
+    AIOS_EVENT_CHOICE = 10
 };
 
 /** Tokens and times of one model turn. */

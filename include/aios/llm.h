@@ -154,10 +154,18 @@ typedef struct aios_request {
      * its text kept in the event. A reply that ended for "length" is not checked.
      */
     uint32_t max_repairs;
-    uint32_t reserved0;
+    /**
+     * A choice among tools whose best candidate is ahead by less (AIOS_EVENT_CHOICE) ends the turn without a call, for the reason "unsure", so
+     * that the host can ask back or turn to a larger model; 0: never. docs/small-models.md has the curve of margins.
+     */
+    float min_margin;
 } aios_request;
 #define AIOS_NO_REPAIRS UINT32_MAX /**< max_repairs: the first reply that does not hold is the end */
-enum { AIOS_REQUEST_IGNORE_EOS = 1, AIOS_REQUEST_ONE_CALL = 2 /**< at most one tool call */ };
+enum {
+    AIOS_REQUEST_IGNORE_EOS = 1,
+    AIOS_REQUEST_ONE_CALL = 2,    /**< at most one tool call */
+    AIOS_REQUEST_PLAIN_CHOICE = 4 /**< names of tools are chosen token by token, without calibration */
+};
 
 typedef struct aios_session_config {
     size_t struct_size;

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <float.h>
+
 #include "agent/agent_priv.h"
 
 static int limits_in(const aios_limits *src, aios_limits *l, aios_error *err)
@@ -36,8 +38,10 @@ static int check_config(aios_ctx *ctx, const aios_agent_config *c, aios_error *e
         return aios__fail(err, AIOS_EINVAL, "a call is required but the agent has no tools: add them to the toolset first");
     if (c->tool_choice == AIOS_TOOLS_NAMED && (!c->tool_name || !aios__toolset_find(c->toolset, c->tool_name)))
         return aios__fail(err, AIOS_EINVAL, "tool_name \"%.64s\" is none of the toolset's", c->tool_name ? c->tool_name : "");
-    if (c->flags & ~(uint32_t)AIOS_AGENT_ONE_CALL)
+    if (c->flags & ~(uint32_t)(AIOS_AGENT_ONE_CALL | AIOS_AGENT_PLAIN_CHOICE))
         return aios__fail(err, AIOS_EINVAL, "flags 0x%x has bits that are no AIOS_AGENT_x", c->flags);
+    if (!(c->min_margin >= 0 && c->min_margin <= FLT_MAX))
+        return aios__fail(err, AIOS_EINVAL, "min_margin is %g: it must be 0 or more", (double)c->min_margin);
     if (c->driver > AIOS_DRIVER_THREAD)
         return aios__fail(err, AIOS_EINVAL, "driver %u is none of AIOS_DRIVER_x", c->driver);
     if (c->instructions && !aios__utf8_valid(c->instructions, strlen(c->instructions)))
@@ -76,6 +80,7 @@ static int copy_config(aios_agent *a, const aios_agent_config *c, aios_error *er
     a->has_sampling = c->sampling != NULL;
     a->tool_choice = c->tool_choice;
     a->flags = c->flags;
+    a->min_margin = c->min_margin;
     a->driver = c->driver;
     return rc;
 }

@@ -107,6 +107,7 @@ struct aios_agent {
     char *instructions, *schema_json, *tool_name;
     int32_t tool_choice;
     uint32_t flags, driver;
+    float min_margin;
     aios__workers workers;
     pthread_mutex_t lock;
     aios_session *idle; /**< session of the last run: its cache makes the next one quick */

@@ -41,6 +41,8 @@ static void fill_request(aios_run *r, aios_request *q)
     /* a turn that must call makes one call: small models do not stop by themselves */
     bool must = r->choice == AIOS_TOOLS_REQUIRED || r->choice == AIOS_TOOLS_NAMED;
     q->flags = must || a->flags & AIOS_AGENT_ONE_CALL ? AIOS_REQUEST_ONE_CALL : 0;
+    q->flags |= a->flags & AIOS_AGENT_PLAIN_CHOICE ? AIOS_REQUEST_PLAIN_CHOICE : 0;
+    q->min_margin = a->min_margin;
     q->timeout_ns = time > 0 ? time : 1;
 }
 
@@ -372,6 +374,8 @@ int aios__turn_step(aios_run *r, int32_t timeout_ms, aios_error *err)
         return rc ? rc : pass_on(r, ev, err);
     case AIOS_EVENT_CALL:
         return add_call(r, ev, err);
+    case AIOS_EVENT_CHOICE:
+        return pass_on(r, ev, err);
     case AIOS_EVENT_USAGE:
         r->n_tokens += ev->usage->output;
         return pass_on(r, ev, err);

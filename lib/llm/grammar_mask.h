@@ -38,4 +38,15 @@ typedef struct aios__call_format {
 int aios__grammar_calls(aios_ctx *ctx, const aios_tool_def *tools, size_t stride, uint32_t n_tools, const char *only_name,
                         const aios__call_format *f, uint32_t max_calls, bool skip_open, aios_grammar **g, aios_error *err);
 
+/** The literals one of which has to come; borrowed from the walk's grammar. */
+typedef struct aios__literals {
+    const char *bytes;
+    const uint32_t *words;
+    uint32_t n; /**< 0: the text may go on in another way */
+} aios__literals;
+/** Whether w stands in front of a set of literals, with nothing but text that is forced between, which is added to `forced`. */
+int aios__walk_literals(const aios_walk *w, aios__buf *forced, aios__literals *out, aios_error *err);
+/** *goes_on: something of its own follows this literal, as arguments do a tool's name. */
+const char *aios__literal_at(const aios__literals *l, uint32_t i, size_t *n, bool *goes_on);
+
 #endif

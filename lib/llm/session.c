@@ -168,6 +168,22 @@ static int sink_call(void *user, const char *name, const char *args, size_t n_ar
     return sink_failed(s, push(s, &ev));
 }
 
+static int sink_choice(void *user, const char *name, const char *scores, size_t n)
+{
+    aios_session *s = user;
+    int rc = sink_dead(s);
+    if (rc)
+        return rc;
+    if (!name || !scores || !aios__utf8_valid(name, strlen(name)) || memchr(scores, 0, n) || !aios__utf8_valid(scores, n))
+        return sink_failed(s, AIOS_EPROTO);
+    aios_event ev = AIOS_INIT(aios_event);
+    ev.type = AIOS_EVENT_CHOICE;
+    ev.name = name;
+    ev.text = scores;
+    ev.n_text = n;
+    return sink_failed(s, push(s, &ev));
+}
+
 static int sink_usage(void *user, const aios_usage *usage)
 {
     aios_session *s = user;
@@ -201,6 +217,7 @@ static int step_once(aios_session *s, aios_error *err)
     sink.call = sink_call;
     sink.usage = sink_usage;
     sink.stop = sink_stop;
+    sink.choice = sink_choice;
     return s->ops->step(s->self, &sink, err);
 }
 

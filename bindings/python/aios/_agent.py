@@ -178,11 +178,13 @@ class Agent(Handle):
     _destroy = "aios_agent_free"
 
     def __init__(self, model, toolset=None, instructions=None, schema=None, policy=None, limits=None, sampling=None,
-                 tool_choice="auto", tool_name=None, one_call=False, threaded=False):
+                 tool_choice="auto", tool_name=None, one_call=False, threaded=False,
+                 calibrate=True, min_margin=0):
         if tool_name is not None:
             tool_choice = "named"
         cfg = new(c.aios_agent_config, instructions=cstr(instructions), schema_json=schema_text(schema), tool_name=cstr(tool_name),
-                  tool_choice=CHOICES[tool_choice], flags=c.AIOS_AGENT_ONE_CALL if one_call else 0,
+                  tool_choice=CHOICES[tool_choice], min_margin=min_margin,
+                  flags=(c.AIOS_AGENT_ONE_CALL if one_call else 0) | (0 if calibrate else c.AIOS_AGENT_PLAIN_CHOICE),
                   driver=c.AIOS_DRIVER_THREAD if threaded else c.AIOS_DRIVER_CALLER)
         if limits:
             cfg.limits = C.pointer(_limits(limits))

@@ -13,6 +13,7 @@ AIOS_VERSION = AIOS_VERSION_MAJOR << 16 | AIOS_VERSION_MINOR << 8 | AIOS_VERSION
 AIOS_CSTR = C.c_size_t(-1).value
 
 AIOS_AGENT_ONE_CALL = 1
+AIOS_AGENT_PLAIN_CHOICE = 2
 AIOS_OK = 0
 AIOS_DONE = 1
 AIOS_AGAIN = 2
@@ -79,6 +80,7 @@ AIOS_EVENT_USAGE = 6
 AIOS_EVENT_STATE = 7
 AIOS_EVENT_DONE = 8
 AIOS_EVENT_ERROR = 9
+AIOS_EVENT_CHOICE = 10
 AIOS_GRAMMAR_SCHEMA = 1
 AIOS_GRAMMAR_REGEX = 2
 AIOS_GRAMMAR_GBNF = 3
@@ -108,6 +110,7 @@ AIOS_TOOLS_NONE = 2
 AIOS_TOOLS_NAMED = 3
 AIOS_REQUEST_IGNORE_EOS = 1
 AIOS_REQUEST_ONE_CALL = 2
+AIOS_REQUEST_PLAIN_CHOICE = 4
 AIOS_DRIVER_CALLER = 0
 AIOS_DRIVER_THREAD = 1
 AIOS_SPECULATION_AUTO = 0
@@ -432,7 +435,7 @@ aios_agent_config._fields_ = [
     ('tool_choice', C.c_int32),
     ('flags', C.c_uint32),
     ('driver', C.c_uint32),
-    ('reserved0', C.c_uint32),
+    ('min_margin', C.c_float),
 ]
 aios_error._fields_ = [
     ('struct_size', C.c_size_t),
@@ -671,7 +674,7 @@ aios_request._fields_ = [
     ('stop', C.POINTER(C.c_char_p)),
     ('grammar', C.c_void_p),
     ('max_repairs', C.c_uint32),
-    ('reserved0', C.c_uint32),
+    ('min_margin', C.c_float),
 ]
 aios_session_config._fields_ = [
     ('struct_size', C.c_size_t),
@@ -767,6 +770,7 @@ aios_sink._fields_ = [
     ('call', C.CFUNCTYPE(C.c_int, C.c_void_p, C.c_char_p, C.c_char_p, C.c_size_t, C.c_char_p)),
     ('usage', C.CFUNCTYPE(C.c_int, C.c_void_p, C.POINTER(aios_usage))),
     ('stop', C.CFUNCTYPE(C.c_int, C.c_void_p, C.c_char_p)),
+    ('choice', C.CFUNCTYPE(C.c_int, C.c_void_p, C.c_char_p, C.c_char_p, C.c_size_t)),
 ]
 aios_backend_open_args._fields_ = [
     ('struct_size', C.c_size_t),

@@ -40,7 +40,7 @@ class Reply:
 
     def __init__(self):
         self.text = self.reasoning = ""
-        self.reason, self.usage, self.calls, self.transcript = None, [], [], None
+        self.reason, self.usage, self.calls, self.choices, self.transcript = None, [], [], [], None
 
     def add(self, ev):
         if ev.kind == "reasoning":
@@ -49,6 +49,8 @@ class Reply:
             self.usage.append(ev.usage)
         elif ev.kind == "call":
             self.calls.append(ev)
+        elif ev.kind == "choice":
+            self.choices.append(ev)
         elif ev.kind == "done":
             self.text, self.reason = ev.text, ev.name
 

@@ -199,7 +199,7 @@ class Request:
 
     def __init__(self, context, prompt=None, *, raw=None, tools=None, tool_choice="auto", tool_name=None, schema=None, sampling=None,
                  max_tokens=0, timeout=None, stop=None, one_call=False, ignore_eos=False, max_reasoning=0, priority=0, grammar=None,
-                 max_repairs=None):
+                 max_repairs=None, calibrate=True, min_margin=0):
         if (prompt is None) == (raw is None):
             raise TypeError("give a prompt (a text or a Transcript) or raw=, not both")
         self._own_transcript = isinstance(prompt, str)
@@ -207,8 +207,9 @@ class Request:
         if tool_name is not None:
             tool_choice = "named"
         flags = (c.AIOS_REQUEST_ONE_CALL if one_call else 0) | (c.AIOS_REQUEST_IGNORE_EOS if ignore_eos else 0)
+        flags |= 0 if calibrate else c.AIOS_REQUEST_PLAIN_CHOICE
         self._req = new(c.aios_request, tool_choice=CHOICES[tool_choice], tool_name=cstr(tool_name), schema_json=schema_text(schema),
-                        max_tokens=max_tokens, max_reasoning=max_reasoning, priority=priority, flags=flags,
+                        max_tokens=max_tokens, max_reasoning=max_reasoning, priority=priority, flags=flags, min_margin=min_margin,
                         timeout_ns=seconds_ns(timeout or 0),
                         max_repairs=0 if max_repairs is None else max_repairs or NO_REPAIRS)
         if raw is not None:

@@ -22,7 +22,9 @@ typedef struct aios_sink {
     int (*reasoning)(void *user, const char *s, size_t n);
     int (*call)(void *user, const char *name, const char *args_json, size_t n_args, const char *call_id /**< NULL: the wrapper makes one */);
     int (*usage)(void *user, const aios_usage *usage);
-    int (*stop)(void *user, const char *reason);           /**< "stop", "length", "tool_calls" */
+    int (*stop)(void *user, const char *reason);           /**< "stop", "length", "tool_calls", "unsure" */
+    /** A choice was scored: what was chosen, and the text of an AIOS_EVENT_CHOICE. NULL: the wrapper is older. */
+    int (*choice)(void *user, const char *name, const char *scores_json, size_t n);
 } aios_sink;
 
 typedef struct aios_backend_open_args {

@@ -278,8 +278,13 @@ static int follow_grammar(aios__gguf_session *s, aios_error *err)
     while (aios__turn_constrained(t)) {
         uint32_t n_allowed;
         int32_t only;
-        bool any;
-        int rc = take_forced(s, &any, err);
+        bool any, waits;
+        int rc = aios__calibrate_look(s, &waits, err);
+        if (rc == AIOS_AGAIN && waits)
+            rc = mask(s, &n_allowed, &only, err);
+        if (rc != AIOS_AGAIN)
+            return rc ? rc : AIOS_AGAIN;
+        rc = take_forced(s, &any, err);
         if (rc != AIOS_AGAIN)
             return rc;
         if (any && has_room(t))
@@ -337,7 +342,7 @@ void aios__turn_set_bans(aios__gguf_session *s)
 
 bool aios__turn_wants_largest(const aios__gguf_session *s)
 {
-    return aios__sampler_is_plain(s->turn.sampler) && (!aios__turn_constrained(&s->turn) || !s->turn.draft.n);
+    return aios__sampler_is_plain(s->turn.sampler) && !aios__calibrate_waits(s) && (!aios__turn_constrained(&s->turn) || !s->turn.draft.n);
 }
 
 int aios__turn_choose(aios__gguf_session *s, float *logits, aios__candidate *room, int32_t *id, aios_error *err)

@@ -3,6 +3,7 @@
 #ifndef AIOS_LIB_GGUF_GGUF_H
 #define AIOS_LIB_GGUF_GGUF_H
 
+#include "backend/gguf/calibrate.h"
 #include "backend/gguf/net.h"
 #include "backend/gguf/sampler.h"
 #include "backend/gguf/sched.h"
@@ -31,9 +32,10 @@ typedef struct aios__gguf_model {
     int32_t tags[4];           /**< tokens that are the opener, its close, "<think>", "</think>"; -1: none */
     uint32_t n_ctx;
     char *name;
-    pthread_mutex_t lock;      /**< guards trie and sum */
+    pthread_mutex_t lock;      /**< guards trie, priors and sum */
     bool has_lock;
     aios__trie *trie;          /**< made when a grammar is first used */
+    aios__priors priors;       /**< of toolsets, for calibrated choice */
     uint64_t sum;              /**< made when a session is first saved or loaded */
     bool has_sum;
 } aios__gguf_model;
@@ -173,6 +175,7 @@ typedef struct aios__turn {
     int32_t best[AIOS__DRAFT_MAX + 1];
     aios__sampler *sampler;
     aios_grammar *call_grammar;
+    aios__calibrate *calibrate;   /**< NULL: tokens of names are chosen like all others */
     aios_walk *walks[AIOS__WALKS]; /**< [0] schema, [1] calls; those still alive */
     aios__reply reply;
     int32_t todo[AIOS__TODO];     /**< tokens chosen but not computed */

@@ -105,6 +105,7 @@ void aios__gguf_model_free(aios__gguf_model *m)
 {
     if (!m)
         return;
+    aios__priors_free(m);
     aios__trie_free(m->trie);
     aios__sched_free(m->sched);
     aios__net_free(m->net);

@@ -48,7 +48,7 @@ static int start_calls(aios__gguf_session *s, const aios_request *req, aios_erro
         t->reply.state = AIOS__REPLY_CALLS;
     }
     t->reply.may_call = !forced && m->dialect->calls.open[0];
-    return rc;
+    return rc ? rc : aios__calibrate_start(s, req, err);
 }
 
 static int start_reply(aios__gguf_session *s, const aios_request *req, bool thinks, aios_error *err)
@@ -163,6 +163,7 @@ void aios__gguf_turn_end(aios__gguf_session *s)
     for (int i = 0; i < AIOS__WALKS; i++)
         aios_walk_free(t->walks[i]);
     aios_grammar_free(t->call_grammar);
+    aios__calibrate_free(s);
     aios__reply_free(&t->reply);
     aios__outbox_free(&t->out);
     aios__free(s->model->heap, s->bits);
@@ -226,9 +227,22 @@ void aios__turn_prepare(aios__gguf_session *s)
     count_time(s);
 }
 
+/* The choice that stands between two passes; false: the turn is over. */
+static bool score_choice(aios__gguf_session *s)
+{
+    aios__turn *t = &s->turn;
+    t->since = aios__now_ns(aios__ctx_env(s->model->ctx));
+    t->rc = aios__calibrate_finish(s, &t->err);
+    if (t->rc == AIOS_AGAIN)
+        count_time(s);
+    return t->rc == AIOS_AGAIN;
+}
+
 void aios__turn_plan(aios__gguf_session *s)
 {
     aios__turn *t = &s->turn;
+    if (aios__calibrate_is_due(s) && !score_choice(s))
+        return;
     if (t->at < t->prompt.n) {
         uint32_t had = t->at;
         t->at = aios__session_reuse(s, t->prompt.p, t->prompt.n);
@@ -304,7 +318,7 @@ uint32_t aios__turn_rows(aios__gguf_session *s, aios__row *rows, uint32_t max, u
     bool replies = n == all && !t->mute;
     write_ids(s, n);
     s->job.n_sure = n;
-    t->draft.n = replies && n_drafts ? add_drafts(s, n, n_drafts) : 0;
+    t->draft.n = replies && n_drafts && !aios__calibrate_waits(s) ? add_drafts(s, n, n_drafts) : 0;
     n += t->draft.n;
     for (uint32_t i = 0; i < n; i++)
         rows[i] = (aios__row){.kv = kv, .pos = kv->n + i, .id = *aios__kv_id(kv, kv->n + i), .want = replies && i + 1 >= all};
@@ -354,6 +368,10 @@ static int reply(aios__gguf_session *s, float *logits, aios__candidate *room, ai
     int rc;
     t->rewound = false;
     do {
+        if (aios__calibrate_waits(s)) {
+            aios__draft_score(&t->draft, n_true);
+            return aios__calibrate_root(s, logits + (size_t)n_true * s->model->net->hp.n_vocab);
+        }
         id = t->largest ? t->best[n_true] : -1;
         rc = t->largest ? AIOS_OK : aios__turn_choose(s, logits + (size_t)n_true * s->model->net->hp.n_vocab, room, &id, err);
         rc = rc ? rc : aios__turn_take(s, id, err);
