@@ -130,6 +130,7 @@ static int keyword(comp *c, uint32_t sub, const aios__kwval *kv, unsigned depth,
             rc = add_text(c, aios__json_at(kv->v, i), &e, err);
         break;
     case AIOS__KW_PATTERN:
+    case AIOS__KW_FORMAT:
         e = kv->rx;
         rc = AIOS_OK;
         break;
@@ -141,6 +142,12 @@ static int keyword(comp *c, uint32_t sub, const aios__kwval *kv, unsigned depth,
         break;
     case AIOS__KW_REF:
         rc = strings(c, c->s->subs[sub].ref, depth + 1, &e, err);
+        break;
+    case AIOS__KW_DYNAMIC_REF:
+    case AIOS__KW_RECURSIVE_REF:
+        if (c->s->subs[sub].anchor)
+            return aios__comp_fail(c, sub, kv->kw, "leads to a schema that depends on the way to it, which cannot be enforced on names of properties", err);
+        rc = strings(c, c->s->subs[sub].dynamic, depth + 1, &e, err);
         break;
     case AIOS__KW_ALL_OF:
     case AIOS__KW_ANY_OF:

@@ -101,6 +101,14 @@ static int each_member(comp *c, uint32_t sub, const aios__kwval *kv, aios_error 
     return rc;
 }
 
+/* As $ref, where the target is known. */
+static int queue_dynamic(comp *c, uint32_t sub, enum aios__kw kw, bool neg, aios_error *err)
+{
+    if (c->s->subs[sub].anchor)
+        return aios__comp_fail(c, sub, kw, "leads to a schema that depends on the way to it, which cannot be enforced while decoding: use $ref", err);
+    return queue(c, c->s->subs[sub].dynamic, neg, err);
+}
+
 static int add_keyword(comp *c, uint32_t sub, const aios__kwval *kv, aios_error *err)
 {
     switch (kv->kw) {
@@ -111,6 +119,9 @@ static int add_keyword(comp *c, uint32_t sub, const aios__kwval *kv, aios_error 
         return AIOS_OK;
     case AIOS__KW_REF:
         return queue(c, c->s->subs[sub].ref, false, err);
+    case AIOS__KW_DYNAMIC_REF:
+    case AIOS__KW_RECURSIVE_REF:
+        return queue_dynamic(c, sub, kv->kw, false, err);
     case AIOS__KW_ALL_OF:
         return queue_all(c, kv->v, false, err);
     case AIOS__KW_ANY_OF:
@@ -160,6 +171,9 @@ static int deny_keyword(comp *c, uint32_t sub, const aios__kwval *kv, aios_error
     switch (kv->kw) {
     case AIOS__KW_REF:
         return queue(c, c->s->subs[sub].ref, true, err);
+    case AIOS__KW_DYNAMIC_REF:
+    case AIOS__KW_RECURSIVE_REF:
+        return queue_dynamic(c, sub, kv->kw, true, err);
     case AIOS__KW_NOT:
         return queue_schema(c, kv->v, false, err);
     case AIOS__KW_ANY_OF:

@@ -152,7 +152,7 @@ static int refuse(comp *c, part p, uint32_t types, aios_error *err)
     uint32_t what = part_what(p);
     for (size_t i = 0; i < AIOS__ARRAY_LEN(rows); i++) {
         const aios__json *v = rows[i].neg ? NULL : what == PART_OWN ? aios__schema_kw(c->s, part_sub(p), rows[i].kw) : NULL;
-        bool says = rows[i].neg ? part_neg(p) && what == rows[i].kw : v && aios__json_type(v) != AIOS__JSON_FALSE;
+        bool says = rows[i].neg ? part_neg(p) && what == rows[i].kw : v && aios__json_type(v) != (rows[i].kw == AIOS__KW_UNIQUE_ITEMS ? AIOS__JSON_FALSE : AIOS__JSON_TRUE);
         if (says && rows[i].neg && (what == AIOS__KW_CONST || what == AIOS__KW_ENUM))
             says = lists_types(c, p, types & rows[i].types);
         if (says && (types & rows[i].types))

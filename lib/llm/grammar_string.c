@@ -64,11 +64,14 @@ static int text_rule(comp *c, part p, bool *says, uint32_t *rx, aios_error *err)
     if (part_neg(p) && (what == AIOS__KW_CONST || what == AIOS__KW_ENUM)) {
         rc = none_of(c, p, rx, err);
         *says = *rx != AIOS__RX_NOTHING;
-    } else if ((what == PART_OWN || (part_neg(p) && what == AIOS__KW_PATTERN)) && aios__schema_kw(c->s, sub, AIOS__KW_PATTERN)) {
-        *rx = aios__schema_pattern(c->s, sub);
+    } else if (part_neg(p) && (what == AIOS__KW_PATTERN || what == AIOS__KW_FORMAT)) {
         *says = true;
-        if (part_neg(p))
-            rc = aios__rx_not(c->g->rx, *rx, rx, err);
+        rc = aios__rx_not(c->g->rx, aios__schema_kwval(c->s, sub, (enum aios__kw)what)->rx, rx, err);
+    } else if (what == PART_OWN) {
+        const aios__kwval *pattern = aios__schema_kwval(c->s, sub, AIOS__KW_PATTERN), *format = aios__schema_kwval(c->s, sub, AIOS__KW_FORMAT);
+        uint32_t both[2] = {pattern ? pattern->rx : AIOS__RX_ALL, format ? format->rx : AIOS__RX_ALL};
+        *says = pattern || format;
+        rc = *says ? aios__rx_and(c->g->rx, both, 2, rx, err) : AIOS_OK;
     }
     return rc;
 }
