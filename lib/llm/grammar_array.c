@@ -19,6 +19,7 @@ typedef struct array {
     group groups[AIOS__G_GROUPS];
     uint32_t n_groups;
     uint64_t min, max;
+    bool unique;
     uint32_t *nodes, n_nodes, cap_nodes;
 } array;
 
@@ -41,7 +42,7 @@ static uint32_t small_count(const aios__json *v, uint32_t dflt)
 
 static int add_group(array *x, uint32_t sub, enum aios__kw kw, group g, aios_error *err)
 {
-    if (x->n_groups == AIOS__G_GROUPS)
+    if (x->n_groups + 1u == AIOS__G_GROUPS)
         return aios__comp_fail(x->c, sub, kw, "and others like it count more kinds of items than can be enforced while decoding", err);
     x->groups[x->n_groups++] = g;
     return AIOS_OK;
@@ -82,6 +83,7 @@ static int read_parts(array *x, aios_error *err)
         uint32_t what = part_what(p);
         bool listed = part_neg(p) && (what == AIOS__KW_PREFIX_ITEMS || what == AIOS__KW_ITEMS) && part_index(p) != AIOS__NONE;
         const aios__json *prefix = NULL, *other;
+        x->unique = x->unique || aios__json_type(aios__comp_kw(x->c, x->k, j, AIOS__KW_UNIQUE_ITEMS)) == AIOS__JSON_TRUE;
         if (what == PART_OWN)
             items_of(x->c, part_sub(p), &prefix, &other);
         x->n = aios__json_count(prefix) > x->n ? aios__json_count(prefix) : x->n;
@@ -138,12 +140,12 @@ static int add_groups(array *x, uint32_t *id, aios_error *err)
 {
     aios_grammar *g = x->c->g;
     *id = 0;
-    if (!x->n_groups)
+    if (!x->n_groups && !x->unique)
         return AIOS_OK;
     int rc = aios__grow(g->heap, &g->arrs, &g->cap_arrs, (size_t)g->n_arrs + 1, AIOS__G_NODES, sizeof *g->arrs, "arrays", err);
     if (rc)
         return rc;
-    aios__garr a = {.n = x->n_groups};
+    aios__garr a = {.n = x->n_groups, .unique = x->unique};
     for (uint32_t i = 0; i < x->n_groups; i++) {
         a.lo[i] = x->groups[i].lo;
         a.hi[i] = x->groups[i].hi;

@@ -197,6 +197,8 @@ static void prune_obj(aios_grammar *g, aios__gobj *o)
     for (uint32_t i = 0; i < o->n; i++)
         p[4 * (size_t)i + 3] = n += of(g, p[4 * (size_t)i]) != AIOS__G_ENDLESS; /* new index + 1 */
     for (uint32_t i = 0; i < o->n_keys; i++) {
+        if (k[3 * (size_t)i + 2] == AIOS__G_NONE)
+            continue;
         const uint32_t *of_key = p + 4 * (size_t)k[3 * (size_t)i + 2];
         k[3 * (size_t)i + 2] = of(g, of_key[0]) == AIOS__G_ENDLESS ? AIOS__G_NONE : of_key[3] - 1;
     }
@@ -320,7 +322,7 @@ static int flatten_all(aios_grammar *g, aios_error *err)
     return rc;
 }
 
-int aios__grammar_finish(aios_grammar *g, aios_error *err)
+static int prune(aios_grammar *g, aios_error *err)
 {
     int rc = heights(g, err);
     if (rc)
@@ -337,5 +339,14 @@ int aios__grammar_finish(aios_grammar *g, aios_error *err)
         else if (n->kind == AIOS__G_OBJ)
             prune_obj(g, &g->objs[n->a]);
     }
-    return flatten_all(g, err);
+    return AIOS_OK;
+}
+
+int aios__grammar_finish(aios_grammar *g, aios_error *err)
+{
+    bool bounded = false;
+    int rc = prune(g, err);
+    rc = rc ? rc : flatten_all(g, err);
+    rc = rc ? rc : aios__grammar_few(g, &bounded, err);
+    return rc || !bounded ? rc : prune(g, err);
 }

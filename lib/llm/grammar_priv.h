@@ -34,6 +34,7 @@ typedef struct aios__gnode {
     uint8_t kind;
     uint16_t height; /**< containers that its shallowest sentence nests */
     uint32_t a, b, c;
+    uint32_t few; /**< sentences, at least and up to AIOS__G_MANY; only if some array's items must differ */
     uint64_t min, max;
 } aios__gnode;
 
@@ -85,6 +86,7 @@ typedef struct aios__gobj {
 } aios__gobj;
 
 #define AIOS__G_GROUPS 3u
+#define AIOS__G_MANY (1u << 20)
 
 /**
  * Counted items of an array: of every item there are 2^n nodes, bit i of their index says that the item counts in group i, of which
@@ -93,6 +95,7 @@ typedef struct aios__gobj {
 typedef struct aios__garr {
     uint32_t n;
     uint32_t lo[AIOS__G_GROUPS], hi[AIOS__G_GROUPS];
+    bool unique; /**< items differ; then there are two groups at most */
 } aios__garr;
 
 struct aios_grammar {
@@ -133,6 +136,18 @@ int aios__grammar_list(aios_grammar *g, uint8_t kind, const uint32_t *nodes, siz
 bool aios__grammar_arr_ends(const aios_grammar *g, const aios__gnode *n, uint64_t i, const uint32_t counts[AIOS__G_GROUPS]);
 /** The nodes of item i, one for each way that it may count. */
 const uint32_t *aios__grammar_item(const aios_grammar *g, const aios__gnode *n, uint64_t i, uint32_t *n_ways);
+/* ---- grammar_few.c ------------------------------------------------------------------------------------------------ */
+
+uint32_t aios__few_times(uint32_t a, uint32_t b);
+/** Ends of an object from property `from` on, with some members there; of an array from item i on. */
+uint32_t aios__few_obj(const aios_grammar *g, const aios__gobj *o, uint32_t from, uint64_t members);
+uint32_t aios__few_arr(const aios_grammar *g, const aios__gnode *a, uint64_t i);
+bool aios__grammar_unique(const aios_grammar *g, const aios__gnode *n);
+/** Counts sentences and bounds arrays whose items differ by them; *bounded: some array's bound has changed. */
+int aios__grammar_few(aios_grammar *g, bool *bounded, aios_error *err);
+
+/** The only number between the bounds is one of them. */
+bool aios__gnum_single(const aios__gnum *n);
 /** Some number is within t's bounds and not excluded. */
 bool aios__gint_exists(const aios_grammar *g, const aios__gint *t);
 /** Sorts the n entries of 3 words at words[at] by their bytes. */
@@ -145,6 +160,10 @@ int aios__grammar_schema(aios_grammar *g, const char *s, size_t n, bool closed, 
 int aios__grammar_gbnf(aios_grammar *g, const char *s, size_t n, aios_error *err);
 /** walk_number.c: bounds (NaN-free doubles, infinite: none) to an automaton; false: cannot be decided while decoding. */
 bool aios__gnum_make(double lo, bool lo_open, double hi, bool hi_open, aios__gnum *out);
+
+struct aios__frame;
+/** walk_int.c: numbers that go on from the frame (NULL: all), counted up to a limit, at least. */
+uint32_t aios__gint_count(const aios_grammar *g, const aios__gint *r, const struct aios__frame *f, uint32_t limit);
 
 /* ---- walk.c ----------------------------------------------------------------------------------------------------- */
 

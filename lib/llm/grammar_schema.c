@@ -140,7 +140,6 @@ static int refuse(comp *c, part p, uint32_t types, aios_error *err)
         bool neg;
         uint32_t types;
     } rows[] = {
-        {AIOS__KW_UNIQUE_ITEMS, false, AIOS__T_ARRAY},
         {AIOS__KW_UNEVALUATED_ITEMS, false, AIOS__T_ARRAY},
         {AIOS__KW_UNEVALUATED_PROPERTIES, false, AIOS__T_OBJECT},
         {AIOS__KW_CONST, true, AIOS__T_ARRAY | AIOS__T_OBJECT},

@@ -5,6 +5,7 @@
 
 typedef struct aios__todo {
     uint32_t node, up; /* node NONE: what stands on `up` is done */
+    uint32_t wrap;
 } todo;
 
 uint32_t aios__step_frame(aios__step *s, const aios__frame *f)
@@ -25,6 +26,8 @@ uint32_t aios__step_frame(aios__step *s, const aios__frame *f)
 void aios__step_emit(aios__step *s, uint32_t frame)
 {
     aios_walk *w = s->w;
+    if (s->wrap && !(frame = aios__unique_wrap(s, frame)))
+        return;
     for (uint32_t i = 0; i < s->n; i++)
         if (w->threads[s->to + i] == frame)
             return;
@@ -52,7 +55,7 @@ void aios__step_plan(aios__step *s, uint32_t node, uint32_t up)
     if (w->n_todo == w->cap_todo && !s->rc)
         s->rc = aios__grow(s->g->heap, &w->todo, &w->cap_todo, (size_t)w->n_todo + 1, AIOS__G_WORDS, sizeof *w->todo, "alternatives", s->err);
     if (!s->rc)
-        w->todo[w->n_todo++] = (todo){node, up};
+        w->todo[w->n_todo++] = (todo){node, up, s->wrap};
 }
 
 void aios__step_done(aios__step *s, uint32_t up)
@@ -150,17 +153,19 @@ static void settle(aios__step *s)
     aios_walk *w = s->w;
     while (w->n_todo && !s->rc) {
         todo t = w->todo[--w->n_todo];
+        s->wrap = t.wrap;
         if (t.node == AIOS__G_NONE)
             leave(s, t.up);
         else
             enter(s, t.node, t.up);
     }
     w->n_todo = 0;
+    s->wrap = 0;
 }
 
 /* ---- one byte --------------------------------------------------------------------------------------------------- */
 
-static void step_one(aios__step *s, uint32_t i, uint8_t c)
+void aios__step_one(aios__step *s, uint32_t i, uint8_t c)
 {
     aios__frame f = s->w->frames[i];
     switch (s->g->nodes[f.node].kind) {
@@ -196,7 +201,7 @@ int aios__walk_step(aios_walk *w, uint32_t at, uint32_t n, uint8_t c, uint32_t t
     aios__step s = {.w = w, .g = w->g, .to = to, .err = err};
     w->floor = w->n_frames;
     for (uint32_t i = 0; i < n && !s.rc; i++) {
-        step_one(&s, w->threads[at + i], c);
+        aios__step_one(&s, w->threads[at + i], c);
         settle(&s);
     }
     *n_out = s.n;
@@ -229,12 +234,22 @@ static void relink(const aios_grammar *g, aios__frame *f, const uint32_t *map)
 {
     uint32_t link = second_link(g, f);
     f->up = map[f->up];
+    if (g->nodes[f->node].kind == AIOS__G_ARR)
+        aios__array_relink(g, f, map);
     if (!link)
         return;
     if (f->st >= KEY_FREE)
         f->v = (f->v & ~(uint64_t)UINT32_MAX) | map[link];
     else
         f->c = map[link];
+}
+
+static void mark_links(const aios_grammar *g, const aios__frame *f, uint32_t *map)
+{
+    uint32_t links[2] = {second_link(g, f), 0};
+    if (g->nodes[f->node].kind == AIOS__G_ARR)
+        aios__array_links(g, f, links);
+    map[f->up] = map[links[0]] = map[links[1]] = 1;
 }
 
 void aios__walk_compact(aios_walk *w)
@@ -249,7 +264,7 @@ void aios__walk_compact(aios_walk *w)
             map[w->threads[i]] = 1;
         for (uint32_t i = w->n_frames; i-- > 1;)
             if (map[i])
-                map[w->frames[i].up] = map[second_link(w->g, &w->frames[i])] = 1;
+                mark_links(w->g, &w->frames[i], map);
         for (uint32_t i = 0; i < w->n_frames; i++) {
             if (!map[i])
                 continue;

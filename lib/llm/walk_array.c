@@ -2,8 +2,6 @@
 /* The walker in JSON arrays. A frame's v counts items; a, b and c those of each group. */
 #include "llm/walk_priv.h"
 
-enum { ARR_OPEN, ARR_FIRST, ARR_ITEM, ARR_AFTER };
-
 const uint32_t *aios__grammar_item(const aios_grammar *g, const aios__gnode *n, uint64_t i, uint32_t *n_ways)
 {
     *n_ways = n->c ? 1u << g->arrs[n->c - 1].n : 1;
@@ -62,7 +60,7 @@ static bool groups_end(const aios_grammar *g, const aios__gnode *n, uint64_t i, 
     for (; i < n->b && (lacking || i < n->min); i++)
         if (!possible(g, *aios__grammar_item(g, n, i, &ways)))
             return false;
-    return last >= n->min || (possible(g, rest[0]) && n->min <= n->max);
+    return n->min <= n->max && (n->min <= last || n->min <= n->b || possible(g, rest[0]));
 }
 
 bool aios__grammar_arr_ends(const aios_grammar *g, const aios__gnode *n, uint64_t i, const uint32_t counts[AIOS__G_GROUPS])
@@ -83,14 +81,19 @@ static bool groups_ok(const aios__step *s, const aios__gnode *n, const aios__fra
 /* The item, counted in the groups of bits `way`. */
 static void begin_way(aios__step *s, const aios__gnode *n, aios__frame f, uint32_t node, uint32_t way)
 {
-    uint32_t counts[AIOS__G_GROUPS] = {f.a + (way & 1), f.b + (way >> 1 & 1), f.c + (way >> 2)};
+    bool unique = aios__grammar_unique(s->g, n);
+    uint32_t counts[AIOS__G_GROUPS] = {f.a + (way & 1), f.b + (way >> 1 & 1), unique ? 0 : f.c + (way >> 2)};
     if (!aios__step_fits(s, node, f.depth) || (n->c && !aios__grammar_arr_ends(s->g, n, f.v + 1, counts)))
         return;
     f.st = ARR_ITEM;
     f.a = counts[0];
     f.b = counts[1];
-    f.c = counts[2];
-    aios__step_plan(s, node, aios__step_frame(s, &f));
+    if (!unique) {
+        f.c = counts[2];
+        aios__step_plan(s, node, aios__step_frame(s, &f));
+    } else if (s->g->nodes[node].few > f.v) {
+        aios__unique_begin(s, node, aios__step_frame(s, &f));
+    }
 }
 
 static void begin_item(aios__step *s, const aios__gnode *n, const aios__frame *f)
@@ -104,6 +107,10 @@ static void begin_item(aios__step *s, const aios__gnode *n, const aios__frame *f
 void aios__step_arr(aios__step *s, const aios__frame *f, uint8_t c)
 {
     const aios__gnode *n = &s->g->nodes[f->node];
+    if (f->st == ARR_WRAP) {
+        aios__unique_step(s, f, c);
+        return;
+    }
     if (f->st == ARR_OPEN && c == '[') {
         aios__frame to = *f;
         to.st = ARR_FIRST;
@@ -121,5 +128,25 @@ void aios__leave_arr(aios__step *s, aios__frame f)
 {
     f.st = ARR_AFTER;
     f.v++;
-    aios__step_emit_frame(s, &f);
+    if (!aios__grammar_unique(s->g, &s->g->nodes[f.node]) || aios__unique_end(s, &f))
+        aios__step_emit_frame(s, &f);
+}
+
+void aios__array_links(const aios_grammar *g, const aios__frame *f, uint32_t links[2])
+{
+    bool has_text = f->st == ARR_WRAP || f->st == ARR_TEXT || f->st == ARR_LIST;
+    links[0] = has_text ? (uint32_t)f->v : 0;
+    links[1] = f->st == ARR_WRAP ? f->a : !has_text && aios__grammar_unique(g, &g->nodes[f->node]) ? f->c : 0;
+}
+
+void aios__array_relink(const aios_grammar *g, aios__frame *f, const uint32_t *map)
+{
+    uint32_t links[2];
+    aios__array_links(g, f, links);
+    if (links[0])
+        f->v = map[links[0]];
+    if (links[1] && f->st == ARR_WRAP)
+        f->a = map[links[1]];
+    else if (links[1])
+        f->c = map[links[1]];
 }

@@ -62,6 +62,18 @@ bool aios__gint_exists(const aios_grammar *g, const aios__gint *t)
     return exists(g, t, false, 0, UINT64_MAX) || exists(g, t, true, 0, UINT64_MAX);
 }
 
+/* How many of the magnitudes a .. b are numbers of the sign, at least. */
+static uint64_t count(const aios_grammar *g, const aios__gint *r, bool neg, uint64_t a, uint64_t b)
+{
+    uint64_t lo, hi;
+    if (!exists(g, r, neg, a, b) || !side(r, neg, &lo, &hi))
+        return 0;
+    a = a > lo ? a : lo;
+    b = b < hi ? b : hi;
+    uint64_t n = b / r->mul - (a ? (a - 1) / r->mul : 0) + !a;
+    return r->n_nots || n <= r->n_outs ? 1 : n - r->n_outs;
+}
+
 static uint64_t power(unsigned n)
 {
     uint64_t p = 1;
@@ -83,6 +95,25 @@ static bool reachable(const aios_grammar *g, const aios__gint *r, const aios__fr
             return false;
     }
     return false;
+}
+
+uint32_t aios__gint_count(const aios_grammar *g, const aios__gint *r, const aios__frame *f, uint32_t limit)
+{
+    uint64_t n = 0, lo, hi;
+    if (!f || f->st == START) {
+        n = count(g, r, false, 0, UINT64_MAX) + count(g, r, true, 0, UINT64_MAX);
+    } else if (f->st == MINUS) {
+        n = count(g, r, true, 0, UINT64_MAX);
+    } else if (side(r, f->x, &lo, &hi)) {
+        bool point = f->st >= POINT;
+        uint64_t span = power(r->frac - (point ? f->a : 0u));
+        for (uint64_t first = f->v <= hi / span ? f->v * span : UINT64_MAX; first <= hi && n < limit; first *= 10, span *= 10) {
+            n += count(g, r, f->x, first, span - 1 > hi - first ? hi : first + (span - 1));
+            if (point || !f->v || first > hi / 10)
+                break;
+        }
+    }
+    return n < limit ? (uint32_t)n : limit;
 }
 
 static bool digit_may_follow(const aios_grammar *g, const aios__gint *r, aios__frame f)

@@ -278,6 +278,13 @@ bool aios__gnum_make(double lo, bool lo_open, double hi, bool hi_open, aios__gnu
     return ok;
 }
 
+bool aios__gnum_single(const aios__gnum *n)
+{
+    const aios__gside *p = &n->side[0], *m = &n->side[1];
+    const aios__gside *s = p->any ? p : m;
+    return !(p->any && m->any) && !below(&s->lo, &s->hi);
+}
+
 void aios__step_num(aios__step *s, const aios__frame *f, uint8_t c)
 {
     aios__frame to = *f;

@@ -10,6 +10,7 @@ typedef struct aios__step {
     aios_walk *w;
     const aios_grammar *g;
     uint32_t to, n;
+    uint32_t wrap; /**< what new readings stand in (walk_unique.c); 0: nothing */
     int rc;
     aios_error *err;
 } aios__step;
@@ -20,6 +21,9 @@ enum { OBJ_OPEN, OBJ_FIRST, OBJ_AFTER, OBJ_NEXT, KEY_NAME, KEY_FREE, KEY_COLON, 
 /* States of a number's frame, and what a byte makes of it. */
 enum { START, MINUS, DIGITS, ZERO, POINT, FRACTION, E, E_SIGN, EXPONENT };
 enum { NO, GOES_ON, MAY_END, ENDS };
+
+/* States of an array's frame; WRAP to LIST are frames of their own: see walk_unique.c. */
+enum { ARR_OPEN, ARR_FIRST, ARR_ITEM, ARR_AFTER, ARR_WRAP, ARR_TEXT, ARR_LIST };
 
 /** A frame's number; equal frames of one step share it. */
 uint32_t aios__step_frame(aios__step *s, const aios__frame *f);
@@ -53,6 +57,16 @@ void aios__step_object(aios__step *s, const aios__frame *f, uint32_t i, uint8_t 
 
 /** A free key is between two characters, and any may follow. */
 bool aios__walk_key_plain(const aios_walk *w, const aios__frame *f);
+/** Reads byte c in frame i. */
+void aios__step_one(aios__step *s, uint32_t i, uint8_t c);
+/** walk_unique.c: the frame in all that it stands in; 0: it must not be. */
+uint32_t aios__unique_wrap(aios__step *s, uint32_t frame);
+void aios__unique_begin(aios__step *s, uint32_t node, uint32_t array);
+void aios__unique_step(aios__step *s, const aios__frame *f, uint8_t c);
+bool aios__unique_end(aios__step *s, aios__frame *f);
+/** Frames that an array's frame refers to beside up; 0: none. */
+void aios__array_links(const aios_grammar *g, const aios__frame *f, uint32_t links[2]);
+void aios__array_relink(const aios_grammar *g, aios__frame *f, const uint32_t *map);
 /** An item of an array has ended: its frame goes on. */
 void aios__leave_arr(aios__step *s, aios__frame f);
 /** Narrows lo .. hi of sorted entries, equal in their first `pos` bytes and all longer, to those with c next. */

@@ -142,6 +142,9 @@ void aios__step_str(aios__step *s, const aios__frame *f, uint8_t c)
 bool aios__walk_plain(const aios_walk *w, uint32_t i, uint64_t *room)
 {
     const aios__frame *f = &w->frames[i];
+    bool apart = true;
+    for (; w->g->nodes[f->node].kind == AIOS__G_ARR && f->st == ARR_WRAP; f = &w->frames[f->a])
+        apart = apart && !f->x;
     const aios__gnode *n = &w->g->nodes[f->node];
     if (n->kind == AIOS__G_OBJ && f->st == KEY_FREE && aios__walk_key_plain(w, f)) {
         *room = UINT64_MAX; /* what a free key may not be shows at its end only */
@@ -150,5 +153,5 @@ bool aios__walk_plain(const aios_walk *w, uint32_t i, uint64_t *room)
     if (n->kind != AIOS__G_STR || f->st != STR_PLAIN || (n->a != AIOS__RX_NOTHING && f->a != w->g->any_text))
         return false;
     *room = n->max - f->v;
-    return true;
+    return apart || *room > UINT16_MAX; /* an item must not run into its end as one that is there already */
 }

@@ -19,6 +19,12 @@ static uint32_t roll(uint32_t n)
 
 static const char *const schemas[] = {
     "true",
+    "{\"type\":\"array\",\"items\":{\"type\":[\"boolean\",\"null\"]},\"uniqueItems\":true,\"minItems\":3}",
+    "{\"type\":\"array\",\"items\":{\"type\":\"integer\",\"minimum\":7,\"maximum\":12},\"uniqueItems\":true,\"minItems\":4}",
+    "{\"type\":\"array\",\"items\":{\"anyOf\":[{\"type\":\"boolean\"},{\"type\":\"string\",\"maxLength\":1,\"pattern\":\"^[ab]?$\"}]},\"uniqueItems\":true,\"maxItems\":3}",
+    "{\"type\":\"array\",\"items\":{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"boolean\"},\"b\":{\"enum\":[1,2]}},\"required\":[\"a\",\"b\"],\"additionalProperties\":false},\"uniqueItems\":true,\"minItems\":3}",
+    "{\"type\":\"array\",\"items\":{\"type\":\"array\",\"items\":{\"type\":\"boolean\"},\"uniqueItems\":true,\"minItems\":1},\"uniqueItems\":true,\"minItems\":2}",
+    "{\"type\":\"array\",\"items\":{\"type\":\"number\"},\"uniqueItems\":true,\"contains\":{\"minimum\":5},\"minItems\":2}",
     "{\"type\":\"number\",\"not\":{\"type\":\"integer\"},\"minimum\":-3,\"maximum\":12}",
     "{\"type\":\"number\",\"multipleOf\":0.01,\"minimum\":-2,\"exclusiveMaximum\":3.5}",
     "{\"type\":\"number\",\"multipleOf\":0.25,\"not\":{\"multipleOf\":0.5}}",
@@ -174,7 +180,7 @@ static void every_failed_allocation_is_reported_and_leaks_nothing(void **state)
         int rc = aios_grammar_compile(c, AIOS_GRAMMAR_SCHEMA,
                                       "{\"type\":\"object\",\"properties\":{\"x\":{\"anyOf\":[{\"enum\":[\"y\",1]},{\"type\":\"number\",\"minimum\":1.5}]},"
                                       "\"q\":{\"type\":\"array\",\"prefixItems\":[{\"type\":\"integer\",\"maximum\":3}]}},\"required\":[\"x\"],"
-                                      "\"additionalProperties\":true}",
+                                      "\"patternProperties\":{\"^z\":{\"uniqueItems\":true}},\"not\":{\"const\":1},\"additionalProperties\":true}",
                                       AIOS_CSTR, &g, &err);
         if (!rc)
             rc = aios_walk_new(g, &w, &err);
@@ -251,6 +257,7 @@ static void hostile_schemas_end_with_a_code_in_bounded_time(void **state)
     ends_quickly(strdup("{\"enum\":[1,2],\"type\":\"string\"}"), AIOS_ESCHEMA, "contradiction of enum and type");
     ends_quickly(strdup("{\"type\":\"string\",\"minLength\":3,\"maxLength\":2}"), AIOS_ESCHEMA, "contradiction of lengths");
     ends_quickly(strdup("{\"type\":\"array\",\"items\":false,\"minItems\":1}"), AIOS_ESCHEMA, "items that cannot be");
+    ends_quickly(strdup("{\"type\":\"array\",\"items\":{\"type\":\"boolean\"},\"uniqueItems\":true,\"minItems\":3}"), AIOS_ESCHEMA, "three different booleans");
     ends_quickly(strdup("{\"type\":\"string\",\"maxLength\":1000000000,\"minLength\":999999999}"), AIOS_OK, "a long string");
     ends_quickly(repeated("{\"anyOf\":[", "{\"const\":\"value%\"}", 10000, "]}"), AIOS_OK, "10000 constants");
     ends_quickly(repeated("{\"enum\":[", "%", 20000, "]}"), AIOS_OK, "20000 numbers");
@@ -288,6 +295,28 @@ static void hostile_schemas_end_with_a_code_in_bounded_time(void **state)
     ends_quickly(deep, AIOS_OK, "100 arrays inside each other");
 }
 
+static void items_that_must_differ_are_remembered_however_long_the_text(void **state)
+{
+    (void)state;
+    aios_error err = AIOS_INIT(aios_error);
+    aios_grammar *g = NULL;
+    aios_walk *w = NULL;
+    char item[32];
+    assert_int_equal(aios_grammar_compile(ctx, AIOS_GRAMMAR_SCHEMA, "{\"type\":\"array\",\"items\":{\"type\":[\"string\",\"number\"]},\"uniqueItems\":true}", AIOS_CSTR, &g, &err), 0);
+    assert_int_equal(aios_walk_new(g, &w, &err), 0);
+    assert_int_equal(aios_walk_accept(w, "[\"x\",17", 7, &err), 0);
+    for (int i = 0; i < 400; i++)
+        assert_int_equal(aios_walk_accept(w, item, (size_t)sprintf(item, ",\"some text %d\"", i), &err), 0);
+    assert_int_equal(aios_walk_accept(w, ",\"x\"", 4, &err), AIOS_ESCHEMA);
+    assert_int_equal(aios_walk_accept(w, ",17,", 4, &err), AIOS_ESCHEMA);
+    assert_int_equal(aios_walk_accept(w, ",17.0,", 6, &err), AIOS_ESCHEMA);
+    assert_int_equal(aios_walk_accept(w, ",\"some text 399\"", AIOS_CSTR, &err), AIOS_ESCHEMA);
+    assert_int_equal(aios_walk_accept(w, ",18,\"some text 400\"]", AIOS_CSTR, &err), 0);
+    assert_true(aios_walk_complete(w));
+    aios_walk_free(w);
+    aios_grammar_free(g);
+}
+
 static void a_long_text_keeps_its_memory_bounded(void **state)
 {
     (void)state;
@@ -317,6 +346,7 @@ int main(void)
         cmocka_unit_test(null_arguments_and_unknown_kinds_are_refused),
         cmocka_unit_test(every_failed_allocation_is_reported_and_leaks_nothing),
         cmocka_unit_test(hostile_schemas_end_with_a_code_in_bounded_time),
+        cmocka_unit_test(items_that_must_differ_are_remembered_however_long_the_text),
         cmocka_unit_test(a_long_text_keeps_its_memory_bounded),
     };
     ctx = test_ctx(NULL, 0);
