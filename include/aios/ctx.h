@@ -60,6 +60,8 @@ typedef struct aios_ctx_config {
     int32_t log_level;    /**< AIOS_LOG_x and below are sent; 0: errors only */
     uint32_t n_threads;   /**< compute threads; 0: as many as CPUs are allowed */
     const char *cpu;      /**< cap of the instruction set: "scalar", "avx2", ... NULL: the best there is */
+    uint64_t grammar_bytes; /**< most bytes of compiled schemas and grammars that are kept for the next use; 0: 32 MiB; 1: none. Whatever
+                                 nobody holds is given up before the budget refuses anything. */
 } aios_ctx_config;
 
 /**

@@ -79,6 +79,7 @@ size_t aios__reclaim(aios__heap *h, size_t n);
 aios__heap *aios__ctx_heap(aios_ctx *ctx);
 const aios_env *aios__ctx_env(const aios_ctx *ctx); /**< every slot is set */
 uint32_t aios__ctx_threads(const aios_ctx *ctx);    /**< as configured; 0: default */
+uint64_t aios__ctx_grammar_bytes(const aios_ctx *ctx); /**< as configured; 0: default */
 const char *aios__ctx_cpu(const aios_ctx *ctx);     /**< ISA cap, "" for none */
 aios_ctx *aios__ctx_ref(aios_ctx *ctx);             /**< dropped by aios_ctx_free */
 
@@ -92,6 +93,7 @@ enum {
     AIOS__SLOT_CPU,
     AIOS__SLOT_DEVICES,
     AIOS__SLOT_KERNELS,
+    AIOS__SLOT_GRAMMARS,
     AIOS__SLOT_BACKENDS,
     AIOS__SLOT_COUNT
 };

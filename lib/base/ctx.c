@@ -13,6 +13,7 @@ struct aios_ctx {
     uint32_t n_threads;
     int32_t log_level;
     char cpu[32];
+    uint64_t grammar_bytes;
     aios_env env;
     aios_log_fn *log;
     void *log_user;
@@ -34,6 +35,7 @@ static int init_ctx(aios_ctx *ctx, const aios_ctx_config *c, const aios_env *env
     atomic_init(&ctx->refs, 1);
     ctx->env = *env;
     ctx->n_threads = c->n_threads;
+    ctx->grammar_bytes = c->grammar_bytes;
     ctx->log = c->log;
     ctx->log_user = c->log_user;
     ctx->log_level = c->log_level;
@@ -134,6 +136,10 @@ const aios_env *aios__ctx_env(const aios_ctx *ctx)
 uint32_t aios__ctx_threads(const aios_ctx *ctx)
 {
     return ctx->n_threads;
+}
+uint64_t aios__ctx_grammar_bytes(const aios_ctx *ctx)
+{
+    return ctx->grammar_bytes;
 }
 const char *aios__ctx_cpu(const aios_ctx *ctx)
 {

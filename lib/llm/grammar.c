@@ -4,6 +4,8 @@
 
 #include <stdlib.h>
 
+#include "llm/grammar_cache.h"
+
 int aios__walk_begin(aios_walk *w, aios_error *err);
 void aios__walk_compact(aios_walk *w);
 
@@ -22,11 +24,25 @@ aios_grammar *aios__grammar_new(aios_ctx *ctx, aios_error *err)
     return NULL;
 }
 
+size_t aios__grammar_size(const aios_grammar *g)
+{
+    return sizeof *g + g->cap_nodes * sizeof *g->nodes + g->cap_words * sizeof *g->words + g->cap_bytes + g->cap_ints * sizeof *g->ints +
+           g->cap_nums * sizeof *g->nums + g->cap_objs * sizeof *g->objs + (g->rx ? aios__rx_size(g->rx) : 0);
+}
+
 void aios_grammar_free(aios_grammar *g)
 {
-    if (!g || __atomic_sub_fetch(&g->refs, 1, __ATOMIC_ACQ_REL))
-        return;
-    aios_ctx *ctx = g->ctx;
+    if (g && g->cache) {
+        aios__grammar_release(g);
+    } else if (g && !__atomic_sub_fetch(&g->refs, 1, __ATOMIC_ACQ_REL)) {
+        aios_ctx *ctx = g->ctx;
+        aios__grammar_destroy(g);
+        aios_ctx_free(ctx);
+    }
+}
+
+void aios__grammar_destroy(aios_grammar *g)
+{
     aios__free(g->heap, g->nodes);
     aios__free(g->heap, g->words);
     aios__free(g->heap, g->bytes);
@@ -37,7 +53,6 @@ void aios_grammar_free(aios_grammar *g)
     aios__free(g->heap, g->arrs);
     aios__rx_free(g->rx);
     aios__free(g->heap, g);
-    aios_ctx_free(ctx);
 }
 
 /* ---- building blocks -------------------------------------------------------------------------------------------- */
@@ -174,14 +189,17 @@ int aios_grammar_compile(aios_ctx *ctx, int32_t kind, const char *s, size_t n, a
     int rc = aios__text_in(s, n, &n, "the text of the grammar", err);
     if (rc)
         return rc;
-    aios_grammar *g = aios__grammar_new(ctx, err);
+    const aios__gkey key = {(uint32_t)kind, s, n};
+    *out = aios__grammar_recall(ctx, key);
+    aios_grammar *g = *out ? NULL : aios__grammar_new(ctx, err);
     if (!g)
-        return aios__oom(err);
+        return *out ? AIOS_OK : aios__oom(err);
     rc = compilers[kind](g, s, n, err);
     if (rc) {
         aios_grammar_free(g);
         return rc;
     }
+    aios__grammar_keep(g, key);
     *out = g;
     return AIOS_OK;
 }

@@ -102,6 +102,8 @@ struct aios_grammar {
     aios_ctx *ctx;
     aios__heap *heap;
     int refs;
+    struct aios__gcache *cache; /**< that has kept it once; NULL: none */
+    struct aios__gentry *entry; /**< that keeps it now; guarded by the cache's lock */
     uint32_t root;
     aios__gnode *nodes;
     uint32_t n_nodes, cap_nodes;

@@ -372,6 +372,7 @@ int aios__rx_new(aios_ctx *ctx, aios__rx **out, aios_error *err)
     if (!x)
         return aios__oom(err);
     x->heap = aios__ctx_heap(ctx);
+    x->ctx = ctx;
     pthread_mutex_init(&x->lock, NULL);
     int rc = intern(x, (aios__rx_node){.kind = AIOS__RX_NONE}, NULL, &e, err);
     rc = rc ? rc : intern(x, (aios__rx_node){.kind = AIOS__RX_EPSILON}, NULL, &e, err);
@@ -381,7 +382,6 @@ int aios__rx_new(aios_ctx *ctx, aios__rx **out, aios_error *err)
         aios__rx_free(x);
         return rc;
     }
-    x->ctx = aios__ctx_ref(ctx);
     *out = x;
     return AIOS_OK;
 }
@@ -390,7 +390,6 @@ void aios__rx_free(aios__rx *x)
 {
     if (!x)
         return;
-    aios_ctx *ctx = x->ctx;
     for (uint32_t i = 0; i < AIOS__RX_CHUNKS; i++) {
         aios__rx_chunk *c = atomic_load(&x->chunks[i]);
         for (uint32_t j = 0; c && j < AIOS__RX_CHUNK; j++)
@@ -402,6 +401,15 @@ void aios__rx_free(aios__rx *x)
     aios__free(x->heap, x->scratch);
     pthread_mutex_destroy(&x->lock);
     aios__free(x->heap, x);
-    if (ctx)
-        aios_ctx_free(ctx);
+}
+
+size_t aios__rx_size(const aios__rx *x)
+{
+    return sizeof *x + ((x->n + AIOS__RX_CHUNK - 1) / AIOS__RX_CHUNK) * sizeof(aios__rx_chunk) + x->n_rows * 256 * sizeof(uint32_t) +
+           ((size_t)x->cap_words + x->n_buckets + x->cap_scratch) * sizeof(uint32_t);
+}
+
+bool aios__rx_worn(const aios__rx *x)
+{
+    return atomic_load_explicit(&((aios__rx *)(uintptr_t)x)->worn, memory_order_relaxed);
 }

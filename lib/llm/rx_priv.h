@@ -42,10 +42,11 @@ typedef struct aios__rx_chunk {
 
 struct aios__rx {
     aios__heap *heap;
-    aios_ctx *ctx;
+    aios_ctx *ctx; /**< whoever has the pool keeps it alive */
     pthread_mutex_t lock; /**< over making states */
     _Atomic(aios__rx_chunk *) chunks[AIOS__RX_CHUNKS];
     uint32_t n, n_rows;
+    atomic_bool worn; /**< half of the caps is used up */
     uint32_t *words, n_words, cap_words;
     uint32_t *buckets, n_buckets;
     uint32_t *scratch, n_scratch, cap_scratch; /**< a stack of numbers */

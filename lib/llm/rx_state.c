@@ -199,6 +199,8 @@ static int make_row(aios__rx *x, uint32_t e, aios_error *err)
         return rc;
     }
     x->n_rows++;
+    if (x->n_rows > AIOS__RX_ROWS / 2 || x->n > AIOS__RX_CHUNK * AIOS__RX_CHUNKS / 2)
+        atomic_store_explicit(&x->worn, true, memory_order_relaxed);
     atomic_store_explicit(row_of(x, e), row, memory_order_release);
     return AIOS_OK;
 }

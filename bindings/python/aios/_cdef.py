@@ -466,6 +466,7 @@ aios_ctx_config._fields_ = [
     ('log_level', C.c_int32),
     ('n_threads', C.c_uint32),
     ('cpu', C.c_char_p),
+    ('grammar_bytes', C.c_uint64),
 ]
 aios_device_info._fields_ = [
     ('struct_size', C.c_size_t),

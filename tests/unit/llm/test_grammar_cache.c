@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "test.h"
+
+#include <pthread.h>
+
+#include "llm/llm.h"
+
+static aios_ctx *ctx_of(test_heap *heap, uint64_t budget, uint64_t grammar_bytes)
+{
+    aios_env env = AIOS_INIT(aios_env);
+    aios_ctx_config cfg = AIOS_INIT(aios_ctx_config);
+    aios_error err = AIOS_INIT(aios_error);
+    aios_ctx *ctx = NULL;
+    env.user = heap;
+    env.realloc = heap_realloc;
+    cfg.env = &env;
+    cfg.budget = budget;
+    cfg.grammar_bytes = grammar_bytes;
+    if (aios_ctx_new(&cfg, &ctx, &err))
+        fail_msg("%s", err.msg);
+    return ctx;
+}
+
+static aios_grammar *compiled(aios_ctx *ctx, int32_t kind, const char *s)
+{
+    aios_error err = AIOS_INIT(aios_error);
+    aios_grammar *g = NULL;
+    if (aios_grammar_compile(ctx, kind, s, AIOS_CSTR, &g, &err))
+        fail_msg("%s\n%s", s, err.msg);
+    return g;
+}
+
+/* The n-th of many schemas. */
+static const char *nth(char text[200], int n)
+{
+    snprintf(text, 200, "{\"type\":\"object\",\"properties\":{\"p%d\":{\"type\":\"string\",\"pattern\":\"^[a-z]{1,%d}$\"}},\"required\":[\"p%d\"]}", n, n + 1, n);
+    return text;
+}
+
+static uint64_t used(aios_ctx *ctx)
+{
+    aios_mem_usage u = AIOS_INIT(aios_mem_usage);
+    aios_ctx_usage(ctx, &u);
+    return u.used;
+}
+
+static void equal_texts_of_one_kind_are_compiled_once(void **state)
+{
+    (void)state;
+    test_heap heap = {0};
+    aios_ctx *ctx = ctx_of(&heap, 0, 0);
+    aios_grammar *a = compiled(ctx, AIOS_GRAMMAR_REGEX, "a+"), *b = compiled(ctx, AIOS_GRAMMAR_REGEX, "a+");
+    aios_grammar *c = compiled(ctx, AIOS_GRAMMAR_REGEX, "a*"), *d = compiled(ctx, AIOS_GRAMMAR_SCHEMA, "true");
+    aios_grammar *e = compiled(ctx, AIOS_GRAMMAR_REGEX, "true");
+    assert_ptr_equal(a, b);
+    assert_ptr_not_equal(a, c);
+    assert_ptr_not_equal(d, e);
+    aios_grammar_free(a);
+    aios_grammar_free(b);
+    a = compiled(ctx, AIOS_GRAMMAR_REGEX, "a+"); /* also when nobody held it meanwhile */
+    assert_ptr_equal(a, b);
+    long before = heap.n_allocs;
+    aios_grammar_free(compiled(ctx, AIOS_GRAMMAR_REGEX, "a+"));
+    assert_int_equal(heap.n_allocs, before);
+    aios_grammar_free(a);
+    aios_grammar_free(c);
+    aios_grammar_free(d);
+    aios_grammar_free(e);
+    aios_ctx_free(ctx);
+    assert_int_equal(heap.live, 0);
+}
+
+static void a_grammar_outlives_the_context_and_walks_outlive_the_grammar(void **state)
+{
+    (void)state;
+    test_heap heap = {0};
+    aios_ctx *ctx = ctx_of(&heap, 0, 0);
+    aios_walk *w = NULL;
+    aios_grammar *g = compiled(ctx, AIOS_GRAMMAR_REGEX, "a+");
+    aios_ctx_free(ctx);
+    assert_int_equal(aios_walk_new(g, &w, NULL), 0);
+    aios_grammar_free(g);
+    assert_int_equal(aios_walk_accept(w, "aa", 2, NULL), 0);
+    aios_walk_free(w);
+    assert_int_equal(heap.live, 0);
+}
+
+static void many_texts_do_not_grow_memory(void **state)
+{
+    (void)state;
+    enum { CAP = 1 << 20 };
+    test_heap heap = {0};
+    aios_ctx *ctx = ctx_of(&heap, 0, CAP);
+    char text[200];
+    aios_grammar *held = compiled(ctx, AIOS_GRAMMAR_SCHEMA, nth(text, 0));
+    uint64_t before = used(ctx);
+    for (int i = 1; i < 10000; i++) {
+        aios_grammar_free(compiled(ctx, AIOS_GRAMMAR_SCHEMA, nth(text, i)));
+        if (used(ctx) > before + CAP + 65536)
+            fail_msg("%llu bytes after %d schemas", (unsigned long long)used(ctx), i);
+    }
+    assert_true(used(ctx) > before + CAP / 2); /* it is used, too */
+    aios_grammar *again = compiled(ctx, AIOS_GRAMMAR_SCHEMA, nth(text, 0)), *last = compiled(ctx, AIOS_GRAMMAR_SCHEMA, nth(text, 9999));
+    assert_ptr_equal(again, held); /* what somebody holds is not given up */
+    long allocs = heap.n_allocs;
+    aios_grammar_free(compiled(ctx, AIOS_GRAMMAR_SCHEMA, nth(text, 9990))); /* among the last ones */
+    assert_int_equal(heap.n_allocs, allocs);
+    aios_grammar_free(compiled(ctx, AIOS_GRAMMAR_SCHEMA, nth(text, 1)));
+    assert_true(heap.n_allocs > allocs);
+    aios_grammar_free(again);
+    aios_grammar_free(last);
+    aios_grammar_free(held);
+    aios_ctx_free(ctx);
+    assert_int_equal(heap.live, 0);
+}
+
+static void what_is_kept_gives_way_before_the_budget_refuses(void **state)
+{
+    (void)state;
+    enum { BUDGET = 8 << 20 };
+    test_heap heap = {0};
+    aios_ctx *ctx = ctx_of(&heap, BUDGET, 0);
+    char text[200];
+    aios_mem_usage u = AIOS_INIT(aios_mem_usage);
+    for (int i = 0; i < 2000; i++)
+        aios_grammar_free(compiled(ctx, AIOS_GRAMMAR_SCHEMA, nth(text, i)));
+    aios_ctx_usage(ctx, &u);
+    assert_int_equal(u.refused, 0);
+    assert_true(u.used > BUDGET / 2);
+    aios_error err = AIOS_INIT(aios_error);
+    void *p = aios__alloc(aios__ctx_heap(ctx), AIOS_MEM_OTHER, BUDGET - (1 << 20), &err);
+    assert_non_null(p);
+    aios__free(aios__ctx_heap(ctx), p);
+    aios_ctx_free(ctx);
+    assert_int_equal(heap.live, 0);
+}
+
+static void nothing_is_kept_where_the_host_says_so(void **state)
+{
+    (void)state;
+    test_heap heap = {0};
+    aios_ctx *ctx = ctx_of(&heap, 0, 1);
+    aios_grammar *a = compiled(ctx, AIOS_GRAMMAR_REGEX, "a+"), *b = compiled(ctx, AIOS_GRAMMAR_REGEX, "a+");
+    assert_ptr_not_equal(a, b);
+    aios_grammar_free(a);
+    aios_grammar_free(b);
+    aios_ctx_free(ctx);
+    assert_int_equal(heap.live, 0);
+}
+
+/* An automaton has a cap on its states: a grammar that has used up half of them is not handed out again. */
+static void a_worn_automaton_is_replaced(void **state)
+{
+    (void)state;
+    test_heap heap = {0};
+    aios_ctx *ctx = ctx_of(&heap, 0, 0);
+    static const char pattern[] = "[ab]*a[ab]{14}c";
+    aios_grammar *a = compiled(ctx, AIOS_GRAMMAR_REGEX, pattern);
+    aios_walk *w = NULL;
+    uint32_t random = 1;
+    assert_int_equal(aios_walk_new(a, &w, NULL), 0);
+    aios_grammar *b = compiled(ctx, AIOS_GRAMMAR_REGEX, pattern);
+    assert_ptr_equal(a, b);
+    aios_grammar_free(b);
+    for (int i = 0; i < 60000; i++) {
+        random = random * 1664525 + 1013904223;
+        if (aios_walk_accept(w, random >> 31 ? "a" : "b", 1, NULL))
+            break;
+    }
+    b = compiled(ctx, AIOS_GRAMMAR_REGEX, pattern);
+    assert_ptr_not_equal(a, b);
+    aios_walk_free(w);
+    aios_grammar_free(a);
+    aios_grammar_free(b);
+    aios_ctx_free(ctx);
+    assert_int_equal(heap.live, 0);
+}
+
+static void *compile_and_walk(void *user)
+{
+    aios_ctx *ctx = user;
+    char text[200];
+    uintptr_t bad = 0;
+    for (int i = 0; i < 300; i++) {
+        aios_grammar *g = NULL;
+        aios_walk *w = NULL;
+        bad += aios_grammar_compile(ctx, AIOS_GRAMMAR_SCHEMA, nth(text, i * 7 % 40), AIOS_CSTR, &g, NULL) != 0;
+        bad += aios_walk_new(g, &w, NULL) != 0;
+        aios_grammar_free(g);
+        bad += aios_walk_accept(w, "{\"p", 3, NULL) != 0;
+        aios_walk_free(w);
+    }
+    return (void *)bad;
+}
+
+static void threads_share_it(void **state)
+{
+    (void)state;
+    test_heap heap = {0};
+    aios_ctx *ctx = ctx_of(&heap, 0, 200000); /* some are given up meanwhile */
+    pthread_t t[4];
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(pthread_create(&t[i], NULL, compile_and_walk, ctx), 0);
+    for (int i = 0; i < 4; i++) {
+        void *bad;
+        pthread_join(t[i], &bad);
+        assert_null(bad);
+    }
+    aios_ctx_free(ctx);
+    assert_int_equal(heap.live, 0);
+}
+
+/* Whatever fails, a grammar is made or the failure is told; that nothing could be kept is no failure. */
+static void every_failed_allocation_leaks_nothing(void **state)
+{
+    (void)state;
+    char text[200];
+    for (long at = 1;; at++) {
+        test_heap heap = {0};
+        aios_ctx *ctx = ctx_of(&heap, 0, 0);
+        heap.fail_at = heap.n_allocs + (at + 1) / 2;
+        heap.persistent = (int)(at % 2);
+        for (int i = 0; i < 3; i++) {
+            aios_grammar *g = NULL;
+            int rc = aios_grammar_compile(ctx, AIOS_GRAMMAR_SCHEMA, nth(text, i % 2), AIOS_CSTR, &g, NULL);
+            if (rc)
+                assert_int_equal(rc, AIOS_ENOMEM);
+            aios_grammar_free(g);
+        }
+        int reached = heap.n_allocs >= heap.fail_at;
+        aios_ctx_free(ctx);
+        assert_int_equal(heap.live, 0);
+        if (!reached)
+            break;
+    }
+}
+
+int main(void)
+{
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(equal_texts_of_one_kind_are_compiled_once),
+        cmocka_unit_test(a_grammar_outlives_the_context_and_walks_outlive_the_grammar),
+        cmocka_unit_test(many_texts_do_not_grow_memory),
+        cmocka_unit_test(what_is_kept_gives_way_before_the_budget_refuses),
+        cmocka_unit_test(nothing_is_kept_where_the_host_says_so),
+        cmocka_unit_test(a_worn_automaton_is_replaced),
+        cmocka_unit_test(threads_share_it),
+        cmocka_unit_test(every_failed_allocation_leaks_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
