@@ -167,7 +167,7 @@ static int escaped(parser *p, uint32_t *cp)
         return AIOS_OK;
     if (c == 'p' || c == 'P')
         return wrong(p, AIOS_ENOTSUP, "\\p{...} is not supported: list the ranges");
-    if (c >= '0' && c <= '9')
+    if ((c >= '0' && c <= '9') || (c == 'k' && looking_at(p, "<")))
         return wrong(p, AIOS_ENOTSUP, "references to groups are not regular: write the text again");
     if (c == 'b' || c == 'B')
         return wrong(p, AIOS_ENOTSUP, "\\b is not supported: write what stands beside the word");
@@ -259,6 +259,13 @@ static void adopt(parser *p, uint32_t parent, uint32_t *last, uint32_t child)
     p->trees[parent].pure = p->trees[parent].pure && p->trees[child].pure;
 }
 
+/* (?ims-ims: is a group with flags of its own. */
+static bool flags(const parser *p)
+{
+    size_t n = strspn(p->s + p->at, "?ims-");
+    return p->n - p->at > n && n > 1 && p->s[p->at + n] == ':';
+}
+
 static int group(parser *p, uint32_t *out)
 {
     static const struct {
@@ -284,7 +291,7 @@ static int group(parser *p, uint32_t *out)
         if (!take(p, ">"))
             return wrong(p, AIOS_ESCHEMA, "a > is missing");
     } else if (!take(p, "?:") && looking_at(p, "?")) {
-        return wrong(p, AIOS_ENOTSUP, "this kind of group is not supported");
+        return flags(p) ? wrong(p, AIOS_ENOTSUP, "flags of a group are not supported") : wrong(p, AIOS_ESCHEMA, "there is no such kind of group");
     }
     rc = alternatives(p, out);
     return rc ? rc : take(p, ")") ? AIOS_OK : wrong(p, AIOS_ESCHEMA, "a ) is missing");

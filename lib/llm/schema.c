@@ -294,7 +294,7 @@ static const char *wrong_shape(enum shape shape, const aios__json *v)
     case TYPE:
         return is_type(v) ? NULL : "must name null, boolean, integer, number, string, array or object, or list some of them";
     case LIST:
-        return aios__json_type(v) == AIOS__JSON_ARRAY && aios__json_count(v) ? NULL : "must be a list that is not empty";
+        return aios__json_type(v) == AIOS__JSON_ARRAY ? NULL : "must be a list";
     case NUMBER:
         return aios__json_is_number(v) ? NULL : "must be a number";
     case EXCLUSIVE:

@@ -69,7 +69,7 @@
 /* RFC 6570. */
 #define VAR "(?:[0-9A-Za-z_]|" ESCAPED ")(?:\\.?(?:[0-9A-Za-z_]|" ESCAPED "))*(?::[1-9][0-9]{0,3}|\\*)?"
 #define TEMPLATE                                                                                                     \
-    "(?:[!#$&(-;=?-\\[\\]_a-z~" UCS UCS_PRIVATE "]|" ESCAPED "|\\{[+#./;?&=,!@|]?" VAR "(?:," VAR ")*\\})*"
+    "(?:[!#$&-;=?-\\[\\]_a-z~" UCS UCS_PRIVATE "]|" ESCAPED "|\\{[+#./;?&=,!@|]?" VAR "(?:," VAR ")*\\})*"
 
 /* RFC 6901. */
 #define POINTER "(?:/(?:[^/~]|~[01])*)*"

@@ -28,7 +28,11 @@ SERVER = "http://localhost:1234/"
 UNSUPPORTED = {
     "refRemote.json": ("$ref", "never fetched"),      # documents of a web server
     "vocabulary.json": ("$schema", "none of drafts"),  # metaschemas of one's own
+    "pattern.json": ("pattern", "\\p{"),                # classes of Unicode properties
+    "patternProperties.json": ("pattern", "\\p{"),
 }
+# Of newer suites than Debian's: cases that are not claimed (docs/schema.md).
+NOT_CLAIMED = {"format/hostname.json": "A-label"}
 UNKNOWN_FORMATS = {"format/idn-hostname.json"}  # notes, like any format that is not known
 
 
@@ -167,6 +171,8 @@ def main():
             v = mask_verdict(case[3], answer, kind) if kind else verdict(case, answer)
             if kind and case[0] == "format.json":
                 continue  # masks always keep to formats
+            if v == "wrong" and NOT_CLAIMED.get(case[0], "\0") in case[2]["description"]:
+                v = "not claimed"
             total[v] += 1
             by_file[case[0]][v] += 1
             if v == "refused":

@@ -175,7 +175,7 @@ static const struct {
     {"{\"maxlength\":3}", "upper and lower"},
     {"{\"minLength\":-1}", "minLength"},
     {"{\"required\":[1]}", "required"},
-    {"{\"enum\":[]}", "enum"},
+    {"{\"enum\":3}", "enum"},
     {"{\"anyOf\":[3]}", "anyOf"},
     {"{\"multipleOf\":0}", "multipleOf"},
     {"{\"$ref\":\"http://elsewhere/x\"}", "never fetched"},
