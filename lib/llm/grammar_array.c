@@ -4,6 +4,8 @@
 #include "llm/grammar_schema.h"
 
 #define MAX_PREFIX 100000u
+#define MAX_HELD 4u
+#define MAX_PICKS 16u
 
 /* Items of a kind of which there are lo .. hi, counted from one on. */
 typedef struct group {
@@ -18,6 +20,9 @@ typedef struct array {
     size_t n; /* prefix */
     group groups[AIOS__G_GROUPS];
     uint32_t n_groups;
+    held held[MAX_HELD]; /* of each unevaluatedItems, with how many items are spoken of and which way the others take */
+    uint64_t spoken[MAX_HELD];
+    uint32_t pick[MAX_HELD], n_held;
     uint64_t min, max;
     bool unique;
     uint32_t *nodes, n_nodes, cap_nodes;
@@ -118,14 +123,56 @@ static int add_says(array *x, uint32_t j, uint32_t i, aios_error *err)
     return schema ? aios__comp_add(x->c, schema, false, err) : AIOS_OK;
 }
 
-/* Node of item i that counts in the groups of bits `way`. */
-static int add_item(array *x, uint32_t i, uint32_t way, aios_error *err)
+/* Items that no schema of the same value speaks of are what unevaluatedItems says, or what some contains does. */
+static int add_unevaluated(array *x, uint32_t i, aios_error *err)
+{
+    int rc = AIOS_OK;
+    for (uint32_t j = 0; !rc && j < x->n_held; j++) {
+        const aios__json *schema = x->pick[j] ? aios__comp_held_contains(x->c, &x->held[j], x->pick[j] - 1)
+                                              : aios__schema_kw(x->c->s, x->held[j].sub, AIOS__KW_UNEVALUATED_ITEMS);
+        if (i >= x->spoken[j])
+            rc = aios__comp_add(x->c, schema, false, err);
+    }
+    return rc;
+}
+
+/* The next way of items that none speaks of; false: that was the last. */
+static bool next_pick(array *x, uint32_t i)
+{
+    for (uint32_t j = 0; j < x->n_held; j++) {
+        if (i >= x->spoken[j] && aios__comp_held_contains(x->c, &x->held[j], x->pick[j])) {
+            x->pick[j]++;
+            return true;
+        }
+        x->pick[j] = 0;
+    }
+    return false;
+}
+
+static int read_held(array *x, aios_error *err)
+{
+    int rc = AIOS_OK;
+    for (uint32_t i = 0; !rc && i < x->k->n; i++) {
+        if (!aios__comp_kw(x->c, x->k, i, AIOS__KW_UNEVALUATED_ITEMS))
+            continue;
+        if (x->n_held == MAX_HELD)
+            return aios__comp_fail(x->c, aios__comp_own(x->c, x->k, i), AIOS__KW_UNEVALUATED_ITEMS, "and others like it are too many for one value to be enforced while decoding", err);
+        held *h = &x->held[x->n_held++];
+        rc = aios__comp_held(x->c, x->k, aios__comp_own(x->c, x->k, i), h, err);
+        x->spoken[x->n_held - 1] = rc ? 0 : aios__comp_held_items(x->c, h);
+    }
+    return rc;
+}
+
+/* Node of item i that counts in the groups of bits `way`, of the ways picked. */
+static int item_node(array *x, uint32_t i, uint32_t way, uint32_t *node, aios_error *err)
 {
     comp *c = x->c;
-    int rc = aios__grow(c->g->heap, &x->nodes, &x->cap_nodes, (size_t)x->n_nodes + 1, AIOS__G_WORDS, sizeof *x->nodes, "items", err);
+    int rc = AIOS_OK;
     aios__comp_clear(c);
     for (uint32_t j = 0; !rc && j < x->k->n; j++)
         rc = add_says(x, j, i, err);
+    rc = rc ? rc : add_unevaluated(x, i, err);
     for (uint32_t j = 0; !rc && j < x->n_groups; j++) {
         const group *g = &x->groups[j];
         bool in = way >> j & 1;
@@ -133,7 +180,24 @@ static int add_item(array *x, uint32_t i, uint32_t way, aios_error *err)
         if (in || (g->hi != UINT32_MAX && i >= g->from))
             rc = aios__comp_add(c, g->schema, in == g->neg, err);
     }
-    return rc ? rc : aios__comp_node(c, &x->nodes[x->n_nodes++], err);
+    return rc ? rc : aios__comp_node(c, node, err);
+}
+
+static int add_item(array *x, uint32_t i, uint32_t way, aios_error *err)
+{
+    uint32_t list[MAX_PICKS], n = 0;
+    int rc = aios__grow(x->c->g->heap, &x->nodes, &x->cap_nodes, (size_t)x->n_nodes + 1, AIOS__G_WORDS, sizeof *x->nodes, "items", err);
+    memset(x->pick, 0, sizeof x->pick);
+    do {
+        if (n == MAX_PICKS)
+            return aios__comp_fail(x->c, x->held[0].sub, AIOS__KW_UNEVALUATED_ITEMS, "stands beside too many \"contains\" to be enforced while decoding", err);
+        rc = rc ? rc : item_node(x, i, way, &list[n++], err);
+    } while (!rc && next_pick(x, i));
+    if (!rc && n > 1)
+        rc = aios__grammar_list(x->c->g, AIOS__G_ALT, list, n, &list[0], err);
+    if (!rc)
+        x->nodes[x->n_nodes++] = list[0];
+    return rc;
 }
 
 static int add_groups(array *x, uint32_t *id, aios_error *err)
@@ -159,6 +223,9 @@ static int make(array *x, uint32_t *node, aios_error *err)
 {
     uint32_t at, id, ways;
     int rc = read_parts(x, err);
+    rc = rc ? rc : read_held(x, err);
+    for (uint32_t i = 0; i < x->n_held; i++)
+        x->n = x->spoken[i] != UINT64_MAX && x->spoken[i] > x->n ? x->spoken[i] : x->n;
     if (!rc && x->n > MAX_PREFIX)
         rc = aios__fail_need(err, AIOS_ELIMIT, MAX_PREFIX, x->n, "more than %u prefix items: simplify the schema", MAX_PREFIX);
     ways = 1u << x->n_groups;

@@ -31,6 +31,8 @@ typedef struct object {
     uint32_t all_names;  /* what propertyNames allow; RX_ALL: everything */
     need needs[MAX_NEEDS];
     uint32_t n_needs;
+    held *held; /* of each unevaluatedProperties */
+    uint32_t n_held, cap_held;
     uint32_t n_possible; /* listed, and some value fits as far as is seen now */
     uint32_t *props, n_props, cap_props;   /* words */
     uint32_t *names, n_names, cap_names;   /* words */
@@ -208,6 +210,31 @@ static int add_says(object *x, uint32_t i, const char *name, aios_error *err)
     return rc || !schema ? rc : aios__comp_add(x->c, schema, false, err);
 }
 
+/* What no schema of the same value speaks of. */
+static int add_unevaluated(object *x, const char *name, const klass *k, aios_error *err)
+{
+    int rc = AIOS_OK;
+    for (uint32_t i = 0; !rc && i < x->n_held; i++) {
+        bool is = k && aios__comp_held_class(x->c, &x->held[i], &x->keys, k);
+        rc = name ? aios__comp_held_name(x->c, &x->held[i], name, &is, err) : AIOS_OK;
+        if (!rc && !is)
+            rc = aios__comp_add(x->c, aios__schema_kw(x->c->s, x->held[i].sub, AIOS__KW_UNEVALUATED_PROPERTIES), false, err);
+    }
+    return rc;
+}
+
+static int read_held(object *x, aios_error *err)
+{
+    int rc = AIOS_OK;
+    for (uint32_t i = 0; !rc && i < x->k->n; i++) {
+        if (!kw(x, i, AIOS__KW_UNEVALUATED_PROPERTIES))
+            continue;
+        rc = aios__grow(x->c->g->heap, &x->held, &x->cap_held, (size_t)x->n_held + 1, AIOS__G_NODES, sizeof *x->held, "schemas", err);
+        rc = rc ? rc : aios__comp_held(x->c, x->k, aios__comp_own(x->c, x->k, i), &x->held[x->n_held++], err);
+    }
+    return rc;
+}
+
 static int prop_node(object *x, const char *name, uint32_t *node, aios_error *err)
 {
     bool is = true;
@@ -215,6 +242,7 @@ static int prop_node(object *x, const char *name, uint32_t *node, aios_error *er
     aios__comp_clear(x->c);
     for (uint32_t i = 0; !rc && i < x->k->n; i++)
         rc = add_says(x, i, name, err);
+    rc = rc ? rc : add_unevaluated(x, name, NULL, err);
     for (uint32_t i = 0; !rc && i < x->n_needs; i++)
         if (x->needs[i].by && !strcmp(x->needs[i].by, name) && x->needs[i].schema)
             rc = aios__comp_add(x->c, x->needs[i].schema, true, err);
@@ -349,6 +377,7 @@ static int add_free(object *x, const klass *k, uint32_t meets, aios_error *err)
     aios__comp_clear(x->c);
     for (uint32_t i = 0; !rc && i < x->k->n; i++)
         rc = add_class_says(x, i, k, err);
+    rc = rc ? rc : add_unevaluated(x, NULL, k, err);
     for (uint32_t i = 0; !rc && i < x->n_needs; i++)
         if (meets >> i & 1 && x->needs[i].schema)
             rc = aios__comp_add(x->c, x->needs[i].schema, true, err);
@@ -369,7 +398,7 @@ static bool allows_others(const object *x)
 {
     bool lists = false, allowed = false;
     for (uint32_t i = 0; i < x->k->n; i++) {
-        allowed = allowed || kw(x, i, AIOS__KW_ADDITIONAL);
+        allowed = allowed || kw(x, i, AIOS__KW_ADDITIONAL) || kw(x, i, AIOS__KW_UNEVALUATED_PROPERTIES);
         lists = lists || kw(x, i, AIOS__KW_PROPERTIES) || kw(x, i, AIOS__KW_PATTERN_PROPERTIES);
     }
     return allowed || (!lists && !(x->c->closed && x->c->at_root)) || x->o.min > x->n_possible;
@@ -523,6 +552,7 @@ int aios__comp_object(comp *c, const conj *k, uint32_t *node, aios_error *err)
     object x = {.c = c, .k = k};
     aios__buf_init(&x.text, c->g->heap, AIOS_MEM_SCRATCH, 0);
     int rc = read_patterns(&x, err);
+    rc = rc ? rc : read_held(&x, err);
     rc = rc ? rc : read_needs(&x, err);
     if (!rc)
         rc = x.n_needs ? make_variants(&x, node, err) : make_object(&x, node, err);
@@ -533,5 +563,6 @@ int aios__comp_object(comp *c, const conj *k, uint32_t *node, aios_error *err)
     aios__free(c->g->heap, x.props);
     aios__free(c->g->heap, x.names);
     aios__free(c->g->heap, x.frees);
+    aios__free(c->g->heap, x.held);
     return rc;
 }

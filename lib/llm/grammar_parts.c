@@ -132,7 +132,7 @@ static int add_keyword(comp *c, uint32_t sub, const aios__kwval *kv, aios_error 
     case AIOS__KW_NOT:
         return queue_schema(c, kv->v, true, err);
     case AIOS__KW_IF:
-        return has(c, sub, AIOS__KW_THEN) || has(c, sub, AIOS__KW_ELSE) ? aios__comp_part(c, part_of(sub, kv->kw, false, AIOS__NONE), err) : AIOS_OK;
+        return c->marks || has(c, sub, AIOS__KW_THEN) || has(c, sub, AIOS__KW_ELSE) ? aios__comp_part(c, part_of(sub, kv->kw, false, AIOS__NONE), err) : AIOS_OK;
     case AIOS__KW_DEPENDENT_REQUIRED:
     case AIOS__KW_DEPENDENT_SCHEMAS:
     case AIOS__KW_DEPENDENCIES:
@@ -222,6 +222,8 @@ static int drain(comp *c, uint32_t from, aios_error *err)
             continue;
         }
         c->never = c->never || aios__json_type(sub->json) == AIOS__JSON_FALSE;
+        if (c->marks)
+            rc = aios__comp_part(c, part_of(id, PART_OWN, false, 0), err);
         for (uint32_t k = 0; !rc && k < sub->n; k++)
             rc = add_keyword(c, id, &c->s->kws[sub->first + k], err);
     }
@@ -511,11 +513,12 @@ void aios__comp_settle(comp *c)
         return;
     uint32_t kept = 0;
     for (uint32_t i = 0; i < c->n_part; i++) {
-        if (clashes(c, c->part[i]))
-            c->types &= ~(uint32_t)AIOS__T_OBJECT;
         if (part_what(c->part[i]) == PART_OWN || !is_idle(c, c->part[i]))
             c->part[kept++] = c->part[i];
     }
     c->n_part = kept;
+    for (uint32_t i = 0; i < kept; i++)
+        if (clashes(c, c->part[i]))
+            c->types &= ~(uint32_t)AIOS__T_OBJECT;
     c->never = !c->types;
 }

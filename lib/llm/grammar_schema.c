@@ -140,8 +140,6 @@ static int refuse(comp *c, part p, uint32_t types, aios_error *err)
         bool neg;
         uint32_t types;
     } rows[] = {
-        {AIOS__KW_UNEVALUATED_ITEMS, false, AIOS__T_ARRAY},
-        {AIOS__KW_UNEVALUATED_PROPERTIES, false, AIOS__T_OBJECT},
         {AIOS__KW_CONST, true, AIOS__T_ARRAY | AIOS__T_OBJECT},
         {AIOS__KW_ENUM, true, AIOS__T_ARRAY | AIOS__T_OBJECT},
         {AIOS__KW_UNIQUE_ITEMS, true, AIOS__T_ARRAY},
@@ -191,9 +189,16 @@ static int build_way(comp *c, const conj *k, uint32_t at, uint32_t i, aios_error
 }
 
 /* The way asks for nothing that the rest of k does not. */
-static bool adds_nothing(const comp *c, const conj *k)
+static bool adds_nothing(const comp *c, const conj *k, uint32_t at)
 {
-    return !c->never && c->n_part < k->n;
+    for (uint32_t i = 0; !c->never && i < c->n_part; i++) {
+        uint32_t j = 0;
+        while (j < k->n && (j == at || part_at(c, k, j) != c->part[i]))
+            j++;
+        if (j == k->n)
+            return false;
+    }
+    return !c->never;
 }
 
 /* One node for each way of part `at`, joined with all other parts. */
@@ -208,7 +213,7 @@ static int make_choice(comp *c, const conj *k, uint32_t at, uint32_t n, aios_err
         if (rc || c->never)
             continue;
         aios__comp_settle(c);
-        bool all = adds_nothing(c, k);
+        bool all = adds_nothing(c, k, at);
         rc = aios__comp_node(c, &nodes[kept], err);
         if (all && !rc)
             nodes[0] = nodes[kept];
@@ -292,6 +297,8 @@ static int make_any(comp *c, aios_error *err)
 static int compile(comp *c, uint32_t *root, aios_error *err)
 {
     int rc = make_any(c, err);
+    for (uint32_t i = 0; i < c->s->n_kws; i++)
+        c->marks = c->marks || c->s->kws[i].kw == AIOS__KW_UNEVALUATED_ITEMS || c->s->kws[i].kw == AIOS__KW_UNEVALUATED_PROPERTIES;
     if (!rc)
         rc = aios__comp_add(c, c->s->subs[0].json, false, err);
     if (!rc)
@@ -320,5 +327,6 @@ int aios__grammar_schema(aios_grammar *g, const char *s, size_t n, bool closed, 
     aios__free(g->heap, c.names);
     aios__free(g->heap, c.overlaps);
     aios__free(g->heap, c.pairs);
+    aios__free(g->heap, c.held);
     return rc;
 }

@@ -33,6 +33,11 @@ typedef struct overlap {
     bool neg;
 } overlap;
 
+/** Subschemas that hold for the same value, `sub` and what is below it: n at held[at]. */
+typedef struct held {
+    uint32_t sub, at, n;
+} held;
+
 typedef struct comp {
     aios_grammar *g;
     const aios__schema *s;
@@ -54,6 +59,8 @@ typedef struct comp {
     overlap *overlaps;
     uint32_t n_overlaps, cap_overlaps;
     uint32_t *pairs, n_pairs, cap_pairs;
+    uint32_t *held, n_held, cap_held;
+    bool marks;    /**< every subschema that holds has an own part, since unevaluated... must know */
     uint64_t work; /**< spent on combinations */
     part under;    /**< the choice under way, to be named if there are too many */
 } comp;
@@ -142,6 +149,16 @@ int aios__comp_exact(comp *c, const char *s, size_t n, uint32_t *rx, aios_error 
 int aios__comp_strings(comp *c, uint32_t sub, bool neg, uint32_t *rx, aios_error *err);
 /** Splits the names of `all` by the patterns. */
 int aios__comp_split(comp *c, keys *k, uint32_t all, bool *fits, aios_error *err);
+
+/* ---- grammar_held.c: what unevaluated... sees ------------------------------------------------------------------------- */
+
+int aios__comp_held(comp *c, const conj *k, uint32_t sub, held *h, aios_error *err);
+/** They speak of the property; of names of the class. */
+int aios__comp_held_name(const comp *c, const held *h, const char *name, bool *is, aios_error *err);
+bool aios__comp_held_class(const comp *c, const held *h, const keys *keys, const klass *k);
+/** Items that they speak of, from the first one on; the k-th schema whose items count as spoken of too, or NULL. */
+uint64_t aios__comp_held_items(const comp *c, const held *h);
+const aios__json *aios__comp_held_contains(const comp *c, const held *h, uint32_t k);
 
 /* ---- nodes of each type, of a conjunction without choices ------------------------------------------------------------ */
 

@@ -65,7 +65,11 @@ static bool groups_end(const aios_grammar *g, const aios__gnode *n, uint64_t i, 
 
 bool aios__grammar_arr_ends(const aios_grammar *g, const aios__gnode *n, uint64_t i, const uint32_t counts[AIOS__G_GROUPS])
 {
-    return g->arrs[n->c - 1].n == 1 ? one_group_ends(g, n, i, counts[0]) : groups_end(g, n, i, counts);
+    const aios__garr *r = &g->arrs[n->c - 1];
+    for (uint32_t k = 0; k < r->n; k++)
+        if (r->lo[k] > r->hi[k])
+            return false;
+    return r->n == 1 ? one_group_ends(g, n, i, counts[0]) : groups_end(g, n, i, counts);
 }
 
 static bool groups_ok(const aios__step *s, const aios__gnode *n, const aios__frame *f)

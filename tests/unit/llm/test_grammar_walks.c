@@ -19,6 +19,11 @@ static uint32_t roll(uint32_t n)
 
 static const char *const schemas[] = {
     "true",
+    "{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"string\"}},\"anyOf\":[{\"properties\":{\"b\":{\"type\":\"integer\"}},\"required\":[\"b\"]},{\"patternProperties\":{\"^c\":{\"type\":\"null\"}}}],\"unevaluatedProperties\":false}",
+    "{\"type\":\"object\",\"allOf\":[{\"properties\":{\"a\":{\"type\":\"string\"}}}],\"if\":{\"properties\":{\"a\":{\"const\":\"x\"}},\"required\":[\"a\"]},\"then\":{\"properties\":{\"b\":{\"type\":\"integer\"}}},\"unevaluatedProperties\":{\"type\":\"boolean\"},\"minProperties\":2}",
+    "{\"type\":\"array\",\"prefixItems\":[{\"type\":\"string\"}],\"contains\":{\"type\":\"integer\"},\"unevaluatedItems\":{\"type\":\"null\"},\"minItems\":3}",
+    "{\"type\":\"array\",\"anyOf\":[{\"prefixItems\":[{\"type\":\"integer\"},{\"type\":\"integer\"}]},{\"prefixItems\":[{\"type\":\"string\"}]}],\"unevaluatedItems\":false,\"minItems\":1}",
+    "{\"type\":\"object\",\"propertyNames\":{\"pattern\":\"^[a-c]{1,2}$\",\"not\":{\"enum\":[\"a\",\"bb\"]}},\"additionalProperties\":{\"type\":\"integer\"},\"minProperties\":4}",
     "{\"type\":\"array\",\"items\":{\"type\":[\"boolean\",\"null\"]},\"uniqueItems\":true,\"minItems\":3}",
     "{\"type\":\"array\",\"items\":{\"type\":\"integer\",\"minimum\":7,\"maximum\":12},\"uniqueItems\":true,\"minItems\":4}",
     "{\"type\":\"array\",\"items\":{\"anyOf\":[{\"type\":\"boolean\"},{\"type\":\"string\",\"maxLength\":1,\"pattern\":\"^[ab]?$\"}]},\"uniqueItems\":true,\"maxItems\":3}",
