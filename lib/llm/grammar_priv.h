@@ -12,6 +12,8 @@
 #define AIOS__G_ENDLESS UINT16_MAX /**< height of a node without sentences */
 #define AIOS__G_THREADS 1024u    /**< parallel readings of the same text */
 #define AIOS__G_FRAMES 4000000u
+#define AIOS__G_STATES (1u << 22)
+#define AIOS__G_KEEP 8192u /**< frames that a walk has before it drops what its position does not need */
 #define AIOS__G_NODES 100000u
 #define AIOS__G_WORDS 8000000u
 
@@ -169,7 +171,7 @@ uint32_t aios__gint_count(const aios_grammar *g, const aios__gint *r, const stru
 
 /* ---- walk.c ----------------------------------------------------------------------------------------------------- */
 
-/** One level of a reading. Fields but node, up and depth belong to the node's kind (walk.c, walk_number.c). */
+/** One level of a reading. Fields but node, up and depth belong to the node's kind (walk_x.c). */
 typedef struct aios__frame {
     uint32_t node, up;
     uint32_t a, b, c;
@@ -178,25 +180,55 @@ typedef struct aios__frame {
     uint64_t v;
 } aios__frame;
 
-/** A position: the set of readings, each the index of its top frame. Frames are never changed, so readings share them. */
-struct aios_walk {
-    aios_grammar *g;
-    aios__frame *frames;
-    uint32_t n_frames, cap_frames;
-    uint32_t *threads; /**< stack of sets; the walk's own is the first n_threads */
-    uint32_t n_threads, cap_threads;
-    uint32_t floor;    /**< frames made since are searched for an equal one */
-    uint32_t gc_at;
-    struct aios__todo *todo;
-    uint32_t n_todo, cap_todo;
-};
+/** A set of readings, each the number of its top frame, at pool[at .. at + n). */
+typedef struct aios__state {
+    uint32_t at, n;
+    bool has_live;
+    uint32_t live[8]; /**< no other bytes can go on */
+} aios__state;
+
+/** The state after a byte: from holds state << 8 | byte. */
+typedef struct aios__hop {
+    uint32_t from, to;
+} aios__hop;
+
+/** Numbers of equal things, found by their hash; 0: free. */
+typedef struct aios__table {
+    uint32_t *slots;
+    uint32_t n_slots; /**< a power of two */
+} aios__table;
 
 /**
- * Reads byte c in the n readings at threads[at] and puts the readings after it at threads[to .. *n_out). Changes the
- * scratch ends of w only.
+ * A position. Frames and states are never changed once made, and equal ones are one, so what follows a state is computed once a byte.
+ * All that the position does not need is dropped when it has grown.
  */
-int aios__walk_step(aios_walk *w, uint32_t at, uint32_t n, uint8_t c, uint32_t to, uint32_t *n_out, aios_error *err);
-/** True if frame i is inside a string, between two characters; *room is how many more may come. */
-bool aios__walk_plain(const aios_walk *w, uint32_t i, uint64_t *room);
+struct aios_walk {
+    aios_grammar *g;
+    uint32_t at, next; /**< its state, and the one that it is on the way to */
+    aios__frame *frames;
+    uint32_t n_frames, cap_frames;
+    uint32_t *stamps; /**< by frame: the step that emitted it last */
+    uint32_t cap_stamps, tick;
+    aios__state *states; /**< 0: no reading */
+    uint32_t n_states, cap_states;
+    uint32_t *pool;
+    uint32_t n_pool, cap_pool;
+    aios__table by_frame, by_readings;
+    aios__hop *hops;
+    uint32_t n_hops, n_hop_slots;
+    uint32_t gc_at; /**< frames from which on the position is packed */
+    struct aios__todo *todo;
+    uint32_t n_todo, cap_todo;
+    struct aios__mask_cache *masks; /**< mask.c */
+};
+
+/** The state after byte c; 0: none. Fails only without memory, or at a cap of readings or of a pattern's states. */
+int aios__walk_next(aios_walk *w, uint32_t state, uint8_t c, uint32_t *to, aios_error *err);
+/** Bytes that may go on; some of those set may turn out not to. */
+const uint32_t *aios__walk_live(aios_walk *w, uint32_t state);
+/** The state of some readings. */
+int aios__walk_readings(aios_walk *w, const uint32_t *frames, uint32_t n, uint32_t *state, aios_error *err);
+/** True if the text read so far may be a whole sentence. */
+bool aios__walk_ended(const aios_walk *w, uint32_t state);
 
 #endif

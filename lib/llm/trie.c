@@ -1,34 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Vocabulary as a trie in preorder, and masks by one pass over it: a branch that the walk refuses is skipped whole. Inside
-   a JSON string nearly every token is plain text, so those are kept as a bit set and only the others are walked. */
-#include "llm/grammar_priv.h"
-
-typedef struct node {
-    uint32_t next;   /* first node after this one's branch */
-    uint32_t tokens; /* first of its tokens in ids; they end where the next node's begin */
-    uint16_t depth;  /* bytes from the root, from 1 */
-    uint8_t byte;
-} node;
-
-typedef struct tree {
-    node *nodes; /* one more than n: ends the tokens of the last */
-    uint32_t n, cap;
-    int32_t *ids;
-    uint32_t n_ids;
-} tree;
-
-struct aios__trie {
-    aios__heap *heap;
-    uint32_t n_vocab;
-    tree all;
-    tree rest;            /* tokens that are not plain */
-    uint32_t *plain;      /* bit set of tokens that are whole characters that a JSON string holds unescaped */
-    uint32_t *plain_ids;  /* the same, longest first */
-    uint32_t *plain_len;  /* their code points */
-    uint32_t n_plain;
-};
-
-#define MAX_TOKEN 4096u
+/* The vocabulary as a trie, and what its tokens do inside a JSON string, where nearly every token may stand. */
+#include "llm/trie_priv.h"
 
 struct piece {
     uint64_t key; /* its first eight bytes as a number, so that few comparisons look at the text */
@@ -74,111 +46,247 @@ static void sort(struct piece *p, struct piece *buf, size_t n)
 
 /* ---- the tree --------------------------------------------------------------------------------------------------- */
 
-static int add_node(aios__heap *h, tree *t, uint8_t byte, uint32_t depth, aios_error *err)
+static int tree_room(aios__heap *h, aios__tree *t, size_t need, aios_error *err)
 {
-    int rc = aios__grow(h, &t->nodes, &t->cap, (size_t)t->n + 2, UINT32_MAX - 1, sizeof *t->nodes, "nodes of the vocabulary", err);
-    if (!rc)
-        t->nodes[t->n++] = (node){.tokens = t->n_ids, .depth = (uint16_t)depth, .byte = byte};
+    if (need <= t->cap)
+        return AIOS_OK;
+    const char *what = "nodes of the vocabulary";
+    uint32_t cap[4] = {t->cap, t->cap, t->cap, t->cap};
+    int rc = aios__grow(h, &t->byte, &cap[0], need, UINT32_MAX - 1, 1, what, err);
+    rc = rc ? rc : aios__grow(h, &t->rank, &cap[1], need, UINT32_MAX - 1, 1, what, err);
+    rc = rc ? rc : aios__grow(h, &t->first, &cap[2], need, UINT32_MAX - 1, sizeof *t->first, what, err);
+    rc = rc ? rc : aios__grow(h, &t->tokens, &cap[3], need, UINT32_MAX - 1, sizeof *t->tokens, what, err);
+    for (int i = 0; i < 4 && !rc; i++)
+        t->cap = !i || cap[i] < t->cap ? cap[i] : t->cap;
     return rc;
 }
 
-/* Sets each node's end of branch. path[d]: the open node of depth d. */
-static void close_from(tree *t, uint32_t *path, uint32_t *depth, uint32_t to)
+/* Pieces first .. end of a node's branch, sorted; those of its own come first. */
+struct branch {
+    uint32_t first, end;
+};
+
+/* Adds the tokens and the children of node i, whose branch is b and depth d. */
+static int add_children(aios__heap *h, aios__tree *t, const struct piece *p, struct branch *branches, uint32_t i, uint32_t d, aios_error *err)
 {
-    for (; *depth > to; --*depth)
-        t->nodes[path[*depth]].next = t->n;
+    uint32_t k = branches[i].first, end = branches[i].end;
+    t->first[i] = t->n;
+    t->tokens[i] = i ? t->tokens[i] : 0;
+    t->tokens[i + 1] = t->tokens[i];
+    for (; k < end && p[k].n == d; k++)
+        t->ids[t->tokens[i + 1]++] = p[k].id;
+    while (k < end) {
+        uint8_t c = (uint8_t)p[k].s[d];
+        int rc = tree_room(h, t, (size_t)t->n + 2, err);
+        if (rc)
+            return rc;
+        branches[t->n].first = k;
+        while (k < end && (uint8_t)p[k].s[d] == c)
+            k++;
+        branches[t->n].end = k;
+        t->byte[t->n++] = c;
+    }
+    return AIOS_OK;
 }
 
-static int build(aios__heap *h, tree *t, const struct piece *p, size_t n, aios_error *err)
+/* ranks: of tokens, or NULL. */
+static int build(aios__heap *h, aios__tree *t, const struct piece *p, size_t n, const uint8_t *ranks, aios_error *err)
 {
-    uint32_t depth = 0;
-    uint32_t *path = aios__alloc_array(h, AIOS_MEM_SCRATCH, MAX_TOKEN + 1, sizeof *path, err);
-    t->ids = path ? aios__alloc_array(h, AIOS_MEM_VOCAB, n, sizeof *t->ids, err) : NULL;
-    int rc = t->ids ? AIOS_OK : aios__oom(err);
-    for (size_t i = 0; !rc && i < n; i++) {
-        uint32_t same = 0;
-        while (i && same < depth && same < p[i].n && p[i].s[same] == p[i - 1].s[same])
-            same++;
-        close_from(t, path, &depth, same);
-        while (!rc && depth < p[i].n) {
-            rc = add_node(h, t, (uint8_t)p[i].s[depth], depth + 1, err);
-            path[++depth] = t->n - 1;
-        }
-        if (!rc)
-            t->ids[t->n_ids++] = p[i].id;
-    }
-    if (!rc) {
-        close_from(t, path, &depth, 0);
-        if (t->nodes)
-            t->nodes[t->n].tokens = t->n_ids;
-    }
-    aios__free(h, path);
-    return rc;
-}
-
-/* Code points of a token that a string may hold as it is; 0 if it is not such a token. */
-static uint32_t plain_length(const char *s, size_t n)
-{
-    uint32_t cp, len = 0;
-    for (size_t i = 0; i < n; len++) {
-        size_t k = aios__utf8_decode(s + i, n - i, &cp);
-        if (!k || cp < 0x20 || cp == '"' || cp == '\\')
-            return 0;
-        i += k;
-    }
-    return len;
-}
-
-/* Takes the plain tokens out of p into the trie's lists, longest first; returns how many are left. */
-static size_t take_plain(aios__trie *t, struct piece *p, struct piece *buf, size_t n)
-{
-    uint32_t first[MAX_TOKEN + 1] = {0}; /* by length: how many, then where those begin */
-    size_t left = 0, taken = 0;
+    size_t most = 2;
     for (size_t i = 0; i < n; i++) {
-        uint32_t len = plain_length(p[i].s, p[i].n);
-        if (len)
-            buf[taken++] = (struct piece){.n = len, .id = p[i].id};
-        else
-            p[left++] = p[i];
-        first[len]++;
+        most += p[i].n;
+        t->depth = p[i].n > t->depth ? p[i].n : t->depth;
     }
-    for (uint32_t len = MAX_TOKEN, at = 0; len; len--) {
+    struct branch *branches = aios__alloc_array(h, AIOS_MEM_SCRATCH, most, sizeof *branches, err);
+    t->ids = branches ? aios__alloc_array(h, AIOS_MEM_VOCAB, n, sizeof *t->ids, err) : NULL;
+    int rc = t->ids ? tree_room(h, t, 2, err) : aios__oom(err);
+    if (!rc) {
+        branches[0] = (struct branch){0, (uint32_t)n};
+        t->byte[0] = 0;
+        t->n = 1;
+    }
+    for (uint32_t i = 0, d = 0, level = 1; !rc && i < t->n; i++) {
+        if (i == level) {
+            d++;
+            level = t->n;
+        }
+        rc = add_children(h, t, p, branches, i, d, err);
+    }
+    if (!rc)
+        t->first[t->n] = t->n;
+    for (uint32_t i = rc ? 0 : t->n; i-- > 0;) {
+        t->rank[i] = 0;
+        for (uint32_t k = t->tokens[i]; ranks && k < t->tokens[i + 1]; k++)
+            t->rank[i] = ranks[t->ids[k]] > t->rank[i] ? ranks[t->ids[k]] : t->rank[i];
+        for (uint32_t k = t->first[i]; k < t->first[i + 1]; k++)
+            t->rank[i] = t->rank[k] > t->rank[i] ? t->rank[k] : t->rank[i];
+    }
+    aios__free(h, branches);
+    return rc;
+}
+
+/* ---- tokens inside a string ---------------------------------------------------------------------------------------- */
+
+/* Reads a token in a string of anything. *rank: of plain ones, else OTHER; *end: where the closing quote is. */
+static uint8_t classify(const struct piece *p, uint16_t *len, uint8_t *rank, uint32_t *end, bool *escapes)
+{
+    const aios__gnode any = {.kind = AIOS__G_STR, .a = AIOS__RX_NOTHING, .max = UINT32_MAX};
+    aios__step s = {.rc = AIOS_OK};
+    aios__frame f = aios__str_begin(0, AIOS__RX_NOTHING);
+    *escapes = false;
+    *rank = 1;
+    for (*end = 0; *end < p->n; ++*end) {
+        uint8_t c = (uint8_t)p->s[*end], r = aios__rank_of(c);
+        if (c == '"' && aios__str_between(&f))
+            break;
+        if (!aios__str_move(&s, &any, &f, c))
+            return AIOS__TOKEN_NOT;
+        *escapes |= c == '\\';
+        *rank = r > *rank ? r : *rank;
+    }
+    *len = (uint16_t)f.v;
+    if (*escapes || !aios__str_between(&f) || f.v > AIOS__SHORT || *end < p->n)
+        *rank = AIOS__RANK_OTHER;
+    return *end < p->n ? AIOS__TOKEN_LEAVES : AIOS__TOKEN_STAYS;
+}
+
+static void set_bit(uint32_t *bits, uint32_t id)
+{
+    bits[id / 32] |= 1u << id % 32;
+}
+
+static void note_token(aios__trie *t, uint32_t id, uint8_t rank, bool escapes)
+{
+    uint32_t len = t->len[id];
+    t->max_len = len > t->max_len ? len : t->max_len;
+    for (int i = 0; i < 2 - escapes && t->does[id] == AIOS__TOKEN_STAYS; i++) {
+        set_bit(t->stays[i], id);
+        t->n_stays[i]++;
+    }
+    for (uint32_t i = rank; i <= AIOS__RANKS; i++)
+        set_bit(t->rank_bits + (size_t)(i - 1) * t->n_words, id);
+    for (uint32_t i = len ? len : 1; i <= AIOS__SHORT; i++)
+        set_bit(t->short_bits + (size_t)(i - 1) * t->n_words, id);
+}
+
+/* The tokens longer than AIOS__SHORT, longest first. */
+static int list_longs(aios__trie *t, const struct piece *p, size_t n, aios_error *err)
+{
+    uint32_t *first = aios__alloc_array(t->heap, AIOS_MEM_SCRATCH, AIOS__MAX_TOKEN + 1, sizeof *first, err);
+    if (!first)
+        return aios__oom(err);
+    for (size_t i = 0; i < n; i++)
+        first[t->len[p[i].id]] += t->len[p[i].id] > AIOS__SHORT;
+    for (uint32_t len = AIOS__MAX_TOKEN, at = 0; len; len--) {
         uint32_t some = first[len];
         first[len] = at;
         at += some;
+        t->n_longs = at;
     }
-    for (size_t i = 0; i < taken; i++) {
-        uint32_t id = (uint32_t)buf[i].id, at = first[buf[i].n]++;
-        t->plain[id / 32] |= 1u << id % 32;
-        t->plain_ids[at] = id;
-        t->plain_len[at] = buf[i].n;
+    t->longs = aios__alloc_array(t->heap, AIOS_MEM_VOCAB, t->n_longs, sizeof *t->longs, err);
+    for (size_t i = 0; t->longs && i < n; i++)
+        if (t->len[p[i].id] > AIOS__SHORT)
+            t->longs[first[t->len[p[i].id]]++] = (uint32_t)p[i].id;
+    aios__free(t->heap, first);
+    return t->longs ? AIOS_OK : aios__oom(err);
+}
+
+/* Takes all tokens apart; those that close a string are left in p, as what comes behind the quote. */
+static int take_apart(aios__trie *t, struct piece *p, size_t n, uint8_t *ranks, size_t *n_exits, aios_error *err)
+{
+    uint32_t end;
+    bool escapes;
+    int rc = AIOS_OK;
+    for (size_t i = 0; i < n; i++) {
+        uint32_t id = (uint32_t)p[i].id;
+        t->does[id] = classify(&p[i], &t->len[id], &ranks[id], &end, &escapes);
+        if (t->does[id] == AIOS__TOKEN_NOT)
+            ranks[id] = AIOS__RANK_OTHER;
+        else
+            note_token(t, id, ranks[id], escapes);
+        if (t->does[id] == AIOS__TOKEN_NOT)
+            t->len[id] = 0;
     }
-    t->n_plain = (uint32_t)taken;
-    return left;
+    rc = list_longs(t, p, n, err);
+    rc = rc ? rc : build(t->heap, &t->all, p, n, ranks, err);
+    *n_exits = 0;
+    for (size_t i = 0; i < n && !rc; i++) {
+        uint16_t len;
+        uint8_t rank;
+        if (classify(&p[i], &len, &rank, &end, &escapes) != AIOS__TOKEN_LEAVES)
+            continue;
+        const char *s = p[i].s + end + 1;
+        uint32_t left = p[i].n - end - 1;
+        p[(*n_exits)++] = (struct piece){key_of(s, left), s, left, p[i].id};
+    }
+    return rc;
+}
+
+/* Texts of the tokens that close a string, for keys, in which that depends on the text. */
+static int keep_exits(aios__trie *t, size_t n, aios__piece_fn *piece, void *user, aios_error *err)
+{
+    size_t bytes = 0, len;
+    for (size_t i = 0; i < n; i++) {
+        piece(user, t->exits.ids[i], &len);
+        bytes += len;
+    }
+    t->exit = aios__alloc_array(t->heap, AIOS_MEM_VOCAB, n, sizeof *t->exit, err);
+    t->texts = t->exit ? aios__alloc_array(t->heap, AIOS_MEM_VOCAB, bytes, 1, err) : NULL;
+    if (!t->texts)
+        return aios__oom(err);
+    bytes = 0;
+    for (size_t i = 0; i < n; i++) {
+        uint16_t chars;
+        uint8_t rank;
+        uint32_t end;
+        bool escapes;
+        struct piece p = {.s = piece(user, t->exits.ids[i], &len), .id = t->exits.ids[i]};
+        p.n = (uint32_t)len;
+        classify(&p, &chars, &rank, &end, &escapes);
+        const char *q = memchr(p.s + end + 1, '"', len - end - 1);
+        q = q ? memchr(q + 1, '"', (size_t)(p.s + len - q) - 1) : NULL;
+        memcpy(t->texts + bytes, p.s, len);
+        t->exit[i] = (aios__exit){(uint32_t)bytes, (uint16_t)len, (uint16_t)end, escapes, q != NULL};
+        bytes += len;
+    }
+    return AIOS_OK;
+}
+
+static int alloc_sets(aios__trie *t, aios_error *err)
+{
+    aios__heap *h = t->heap;
+    t->does = aios__alloc_array(h, AIOS_MEM_VOCAB, t->n_vocab, sizeof *t->does, err);
+    t->len = aios__alloc_array(h, AIOS_MEM_VOCAB, t->n_vocab, sizeof *t->len, err);
+    for (int i = 0; i < 2; i++)
+        t->stays[i] = aios__alloc_array(h, AIOS_MEM_VOCAB, t->n_words, sizeof *t->stays[i], err);
+    t->rank_bits = aios__alloc_array(h, AIOS_MEM_VOCAB, (size_t)t->n_words * AIOS__RANKS, sizeof *t->rank_bits, err);
+    t->short_bits = aios__alloc_array(h, AIOS_MEM_VOCAB, (size_t)t->n_words * AIOS__SHORT, sizeof *t->short_bits, err);
+    return t->does && t->len && t->stays[0] && t->stays[1] && t->rank_bits && t->short_bits ? AIOS_OK : aios__oom(err);
 }
 
 static int fill(aios__trie *t, aios__piece_fn *piece, void *user, aios_error *err)
 {
-    size_t n = 0;
-    t->plain = aios__alloc_array(t->heap, AIOS_MEM_VOCAB, (t->n_vocab + 31) / 32, sizeof *t->plain, err);
-    t->plain_ids = aios__alloc_array(t->heap, AIOS_MEM_VOCAB, t->n_vocab, sizeof *t->plain_ids, err);
-    t->plain_len = aios__alloc_array(t->heap, AIOS_MEM_VOCAB, t->n_vocab, sizeof *t->plain_len, err);
-    struct piece *p = aios__alloc_array(t->heap, AIOS_MEM_SCRATCH, t->n_vocab, 2 * sizeof *p, err), *buf;
-    if (!t->plain || !t->plain_ids || !t->plain_len || !p) {
-        aios__free(t->heap, p);
-        return aios__oom(err);
-    }
-    buf = p + t->n_vocab;
-    for (uint32_t i = 0; i < t->n_vocab; i++) {
+    size_t n = 0, n_exits;
+    int rc = alloc_sets(t, err);
+    uint8_t *ranks = rc ? NULL : aios__alloc_array(t->heap, AIOS_MEM_SCRATCH, t->n_vocab, sizeof *ranks, err);
+    struct piece *p = ranks ? aios__alloc_array(t->heap, AIOS_MEM_SCRATCH, t->n_vocab, 2 * sizeof *p, err) : NULL;
+    rc = p ? AIOS_OK : aios__oom(err);
+    for (uint32_t i = 0; i < t->n_vocab && !rc; i++) {
         size_t len = 0;
         const char *s = piece(user, (int32_t)i, &len);
-        if (s && len && len <= MAX_TOKEN)
+        if (s && len && len <= AIOS__MAX_TOKEN)
             p[n++] = (struct piece){key_of(s, len), s, (uint32_t)len, (int32_t)i};
     }
-    sort(p, buf, n);
-    int rc = build(t->heap, &t->all, p, n, err);
-    if (!rc)
-        rc = build(t->heap, &t->rest, p, take_plain(t, p, buf, n), err);
+    if (!rc) {
+        sort(p, p + t->n_vocab, n);
+        rc = take_apart(t, p, n, ranks, &n_exits, err);
+    }
+    if (!rc) {
+        sort(p, p + t->n_vocab, n_exits);
+        rc = build(t->heap, &t->exits, p, n_exits, NULL, err);
+    }
+    rc = rc ? rc : keep_exits(t, n_exits, piece, user, err);
+    aios__free(t->heap, ranks);
     aios__free(t->heap, p);
     return rc;
 }
@@ -195,6 +303,7 @@ int aios__trie_new(aios_ctx *ctx, uint32_t n_vocab, aios__piece_fn *piece, void 
         return aios__oom(err);
     t->heap = aios__ctx_heap(ctx);
     t->n_vocab = n_vocab;
+    t->n_words = (n_vocab + 31) / 32;
     int rc = fill(t, piece, user, err);
     if (rc) {
         aios__trie_free(t);
@@ -208,119 +317,22 @@ void aios__trie_free(aios__trie *t)
 {
     if (!t)
         return;
-    tree *trees[] = {&t->all, &t->rest};
+    aios__tree *trees[] = {&t->all, &t->exits};
     for (size_t i = 0; i < 2; i++) {
-        aios__free(t->heap, trees[i]->nodes);
+        aios__free(t->heap, trees[i]->byte);
+        aios__free(t->heap, trees[i]->rank);
+        aios__free(t->heap, trees[i]->first);
+        aios__free(t->heap, trees[i]->tokens);
         aios__free(t->heap, trees[i]->ids);
     }
-    aios__free(t->heap, t->plain);
-    aios__free(t->heap, t->plain_ids);
-    aios__free(t->heap, t->plain_len);
+    aios__free(t->heap, t->does);
+    aios__free(t->heap, t->len);
+    aios__free(t->heap, t->exit);
+    aios__free(t->heap, t->texts);
+    aios__free(t->heap, t->stays[0]);
+    aios__free(t->heap, t->stays[1]);
+    aios__free(t->heap, t->rank_bits);
+    aios__free(t->heap, t->short_bits);
+    aios__free(t->heap, t->longs);
     aios__free(t->heap, t);
-}
-
-/* ---- masks ------------------------------------------------------------------------------------------------------ */
-
-/* The set of readings after each byte of the path from the root, one behind the other, and the frames in use then. */
-struct level {
-    uint32_t at, n, frames;
-};
-
-struct pass {
-    aios_walk *w;
-    const tree *t;
-    uint32_t *bits;
-    struct level *levels;
-};
-
-static int pass_tree(struct pass *p, aios_error *err)
-{
-    const node *nodes = p->t->nodes;
-    for (uint32_t i = 0; i < p->t->n;) {
-        const struct level *up = &p->levels[nodes[i].depth - 1];
-        struct level *here = &p->levels[nodes[i].depth];
-        here->at = up->at + up->n;
-        p->w->n_frames = up->frames;
-        int rc = aios__walk_step(p->w, up->at, up->n, nodes[i].byte, here->at, &here->n, err);
-        if (rc)
-            return rc;
-        if (!here->n) {
-            i = nodes[i].next;
-            continue;
-        }
-        here->frames = p->w->n_frames;
-        for (uint32_t k = nodes[i].tokens; k < nodes[i + 1].tokens; k++)
-            p->bits[(uint32_t)p->t->ids[k] / 32] |= 1u << (uint32_t)p->t->ids[k] % 32;
-        i++;
-    }
-    return AIOS_OK;
-}
-
-/* Plain tokens of at most `room` characters. */
-static void add_plain(const aios__trie *t, uint64_t room, uint32_t *bits)
-{
-    uint32_t i = 0;
-    if (!t->n_plain || room < t->plain_len[t->n_plain - 1])
-        return;
-    if (room >= t->plain_len[0]) {
-        for (uint32_t k = 0; k < (t->n_vocab + 31) / 32; k++)
-            bits[k] |= t->plain[k];
-        return;
-    }
-    uint32_t lo = 0, hi = t->n_plain; /* first that is short enough */
-    while (lo < hi) {
-        uint32_t m = lo + (hi - lo) / 2;
-        if (t->plain_len[m] > room)
-            lo = m + 1;
-        else
-            hi = m;
-    }
-    for (i = lo; i < t->n_plain; i++)
-        bits[t->plain_ids[i] / 32] |= 1u << t->plain_ids[i] % 32;
-}
-
-/* Readings inside a string need only the other tokens walked; those elsewhere need all. Each group is one pass. */
-static int pass_groups(aios_walk *w, const aios__trie *t, uint32_t *bits, struct level *levels, aios_error *err)
-{
-    uint32_t n = w->n_threads, n_plain = 0, frames = w->n_frames;
-    uint64_t room;
-    int rc = aios__grow(w->g->heap, &w->threads, &w->cap_threads, 2 * (size_t)n, UINT32_MAX, sizeof *w->threads, "readings", err);
-    if (rc)
-        return rc;
-    for (int plain = 1; plain >= 0 && !rc; plain--) {
-        uint32_t m = 0;
-        for (uint32_t i = 0; i < n; i++)
-            if (aios__walk_plain(w, w->threads[i], &room) == plain) {
-                w->threads[n + m++] = w->threads[i];
-                if (plain)
-                    add_plain(t, room, bits);
-            }
-        n_plain = m;
-        levels[0] = (struct level){n, n_plain, frames};
-        struct pass p = {w, plain ? &t->rest : &t->all, bits, levels};
-        rc = m ? pass_tree(&p, err) : AIOS_OK;
-    }
-    w->n_frames = frames;
-    return rc;
-}
-
-int aios__walk_mask(const aios_walk *cw, const aios__trie *t, uint32_t *bits, uint32_t *n_allowed, int32_t *only, aios_error *err)
-{
-    aios_walk *w = (aios_walk *)(uintptr_t)cw; /* its scratch ends only */
-    uint32_t n_words = (t->n_vocab + 31) / 32, n = 0;
-    aios_error local = AIOS_INIT(aios_error);
-    err = err ? err : &local;
-    memset(bits, 0, n_words * sizeof *bits);
-    struct level *levels = aios__alloc_array(w->g->heap, AIOS_MEM_SCRATCH, MAX_TOKEN + 1, sizeof *levels, err);
-    int rc = levels ? pass_groups(w, t, bits, levels, err) : aios__oom(err);
-    aios__free(w->g->heap, levels);
-    *only = -1;
-    for (uint32_t i = 0; i < n_words; i++) {
-        if (bits[i] && !n)
-            *only = (int32_t)(i * 32 + (uint32_t)__builtin_ctz(bits[i]));
-        n += (uint32_t)__builtin_popcount(bits[i]);
-    }
-    *n_allowed = rc ? 0 : n;
-    *only = n == 1 ? *only : -1;
-    return rc;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The walker: a set of readings, each a chain of frames that are never changed once made. A byte turns every reading into
-   none, one or several new ones; equal ones meet again, so ambiguity does not multiply. */
+   none, one or several new ones; equal ones meet again, so ambiguity does not multiply. What a byte does to a set is kept. */
 #include "llm/walk_priv.h"
 
 typedef struct aios__todo {
@@ -10,36 +10,26 @@ typedef struct aios__todo {
 
 uint32_t aios__step_frame(aios__step *s, const aios__frame *f)
 {
-    aios_walk *w = s->w;
-    for (uint32_t i = w->floor; i < w->n_frames; i++)
-        if (!memcmp(&w->frames[i], f, sizeof *f))
-            return i;
-    if (w->n_frames == w->cap_frames && !s->rc)
-        s->rc = aios__grow(s->g->heap, &w->frames, &w->cap_frames, (size_t)w->n_frames + 1, AIOS__G_FRAMES, sizeof *w->frames,
-                           "frames of a grammar's walk", s->err);
-    if (s->rc)
-        return 0;
-    w->frames[w->n_frames] = *f;
-    return w->n_frames++;
+    uint32_t i = 0;
+    s->rc = s->rc ? s->rc : aios__walk_frame(s->w, f, &i, s->err);
+    return i;
 }
 
 void aios__step_emit(aios__step *s, uint32_t frame)
 {
     aios_walk *w = s->w;
-    if (s->wrap && !(frame = aios__unique_wrap(s, frame)))
+    if (s->rc || (s->wrap && !(frame = aios__unique_wrap(s, frame))) || s->rc || w->stamps[frame] == w->tick)
         return;
-    for (uint32_t i = 0; i < s->n; i++)
-        if (w->threads[s->to + i] == frame)
-            return;
-    if (s->n == AIOS__G_THREADS && !s->rc)
+    if (s->n == AIOS__G_THREADS)
         s->rc = aios__fail_need(s->err, AIOS_ELIMIT, AIOS__G_THREADS, s->n + 1,
                                 "a text can be read in more than %u ways at once: make the alternatives of the schema differ earlier",
                                 AIOS__G_THREADS);
-    if (s->to + s->n == w->cap_threads && !s->rc)
-        s->rc = aios__grow(s->g->heap, &w->threads, &w->cap_threads, (size_t)s->to + s->n + 1, UINT32_MAX, sizeof *w->threads,
-                           "readings", s->err);
     if (!s->rc)
-        w->threads[s->to + s->n++] = frame;
+        s->rc = aios__grow(s->g->heap, &w->pool, &w->cap_pool, (size_t)w->n_pool + s->n + 1, UINT32_MAX, sizeof *w->pool, "readings", s->err);
+    if (s->rc)
+        return;
+    w->stamps[frame] = w->tick;
+    w->pool[w->n_pool + s->n++] = frame;
 }
 
 void aios__step_emit_frame(aios__step *s, const aios__frame *f)
@@ -196,87 +186,55 @@ void aios__step_one(aios__step *s, uint32_t i, uint8_t c)
     }
 }
 
-int aios__walk_step(aios_walk *w, uint32_t at, uint32_t n, uint8_t c, uint32_t to, uint32_t *n_out, aios_error *err)
+static aios__step begin_step(aios_walk *w, aios_error *err)
 {
-    aios__step s = {.w = w, .g = w->g, .to = to, .err = err};
-    w->floor = w->n_frames;
+    if (!++w->tick) { /* once in 2^32 steps */
+        memset(w->stamps, 0, w->cap_stamps * sizeof *w->stamps);
+        w->tick = 1;
+    }
+    return (aios__step){.w = w, .g = w->g, .err = err};
+}
+
+int aios__walk_next(aios_walk *w, uint32_t state, uint8_t c, uint32_t *to, aios_error *err)
+{
+    uint32_t from = state << 8 | c, n = w->states[state].n;
+    const aios__hop *known = aios__walk_hop(w, from);
+    if (known) {
+        *to = known->to;
+        return AIOS_OK;
+    }
+    *to = 0;
+    aios__step s = begin_step(w, err);
     for (uint32_t i = 0; i < n && !s.rc; i++) {
-        aios__step_one(&s, w->threads[at + i], c);
+        aios__step_one(&s, w->pool[w->states[state].at + i], c);
         settle(&s);
     }
-    *n_out = s.n;
-    return s.rc;
+    int rc = s.rc ? s.rc : aios__walk_intern(w, s.n, to, err);
+    if (!rc && aios__walk_keeps(w))
+        aios__walk_keep_hop(w, from, *to);
+    return rc;
+}
+
+int aios__walk_outside(aios_walk *w, const aios__inside *in, uint32_t *state, aios_error *err)
+{
+    aios__step s = begin_step(w, err);
+    *state = 0;
+    if (in->key)
+        aios__key_outside(&s, in->frame);
+    else
+        aios__step_done(&s, w->frames[in->frame].up);
+    settle(&s);
+    return s.rc ? s.rc : aios__walk_intern(w, s.n, state, err);
 }
 
 int aios__walk_begin(aios_walk *w, aios_error *err)
 {
-    aios__step s = {.w = w, .g = w->g, .err = err};
+    aios__step s = begin_step(w, err);
     aios__frame end = {.node = 0};
     uint32_t base = aios__step_frame(&s, &end);
-    w->floor = 1;
-    aios__step_plan(&s, w->g->root, base);
+    w->gc_at = AIOS__G_KEEP;
+    if (!s.rc)
+        aios__step_plan(&s, w->g->root, base);
     settle(&s);
-    w->n_threads = s.n;
-    return s.rc;
-}
-
-/* ---- dropping frames that no reading needs ----------------------------------------------------------------------- */
-
-/* A second frame that f refers to, beside up; 0: none. */
-static uint32_t second_link(const aios_grammar *g, const aios__frame *f)
-{
-    if (g->nodes[f->node].kind != AIOS__G_OBJ)
-        return 0;
-    return f->st == KEY_NAME ? 0 : f->st >= KEY_FREE ? (uint32_t)f->v : f->c;
-}
-
-static void relink(const aios_grammar *g, aios__frame *f, const uint32_t *map)
-{
-    uint32_t link = second_link(g, f);
-    f->up = map[f->up];
-    if (g->nodes[f->node].kind == AIOS__G_ARR)
-        aios__array_relink(g, f, map);
-    if (!link)
-        return;
-    if (f->st >= KEY_FREE)
-        f->v = (f->v & ~(uint64_t)UINT32_MAX) | map[link];
-    else
-        f->c = map[link];
-}
-
-static void mark_links(const aios_grammar *g, const aios__frame *f, uint32_t *map)
-{
-    uint32_t links[2] = {second_link(g, f), 0};
-    if (g->nodes[f->node].kind == AIOS__G_ARR)
-        aios__array_links(g, f, links);
-    map[f->up] = map[links[0]] = map[links[1]] = 1;
-}
-
-void aios__walk_compact(aios_walk *w)
-{
-    if (w->n_frames < w->gc_at)
-        return;
-    uint32_t *map = aios__alloc_array(w->g->heap, AIOS_MEM_SCRATCH, w->n_frames, sizeof *map, NULL);
-    if (map) { /* without memory for it, the frames stay until the next time */
-        uint32_t n = 0;
-        map[0] = 1;
-        for (uint32_t i = 0; i < w->n_threads; i++)
-            map[w->threads[i]] = 1;
-        for (uint32_t i = w->n_frames; i-- > 1;)
-            if (map[i])
-                mark_links(w->g, &w->frames[i], map);
-        for (uint32_t i = 0; i < w->n_frames; i++) {
-            if (!map[i])
-                continue;
-            map[i] = n;
-            aios__frame f = w->frames[i];
-            relink(w->g, &f, map);
-            w->frames[n++] = f;
-        }
-        for (uint32_t i = 0; i < w->n_threads; i++)
-            w->threads[i] = map[w->threads[i]];
-        w->n_frames = n;
-        aios__free(w->g->heap, map);
-    }
-    w->gc_at = w->n_frames * 2 > 1024 ? w->n_frames * 2 : 1024;
+    return s.rc ? s.rc : aios__walk_intern(w, s.n, &w->at, err);
 }

@@ -7,9 +7,9 @@ enum { MAX_FORCED = 512 };
 /* The set that the walk's only reading is about to enter, or NULL. */
 static const aios__gnode *set_ahead(const aios_walk *w)
 {
-    if (w->n_threads != 1)
+    if (w->states[w->at].n != 1)
         return NULL;
-    const aios__frame *f = &w->frames[w->threads[0]];
+    const aios__frame *f = &w->frames[w->pool[w->states[w->at].at]];
     const aios__gnode *n = &w->g->nodes[f->node];
     return n->kind == AIOS__G_SET && !f->a && !f->c && f->b == n->b ? n : NULL;
 }

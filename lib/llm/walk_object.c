@@ -8,9 +8,6 @@
  * frame of the byte before, what a character still lacks, and which of the frees; c bytes, x the last of them; a and b as above, or a the
  * state of the frees' expression.
  */
-#define KEY_CLASS 52u
-#define KEY_MORE 48u
-
 static const uint32_t *prop(const aios__step *s, const aios__gobj *o, uint32_t i)
 {
     return s->g->words + o->props + 4 * (size_t)i;
@@ -131,7 +128,7 @@ static void begin_free(aios__step *s, const aios__gobj *o, const aios__frame *f,
     const uint32_t *p = free_at(s, o, i);
     key.st = KEY_FREE;
     key.c = 0;
-    key.v = (uint64_t)i << KEY_CLASS;
+    key.v = (uint64_t)i << AIOS__KEY_CLASS;
     if (p[1] != AIOS__RX_NOTHING) {
         key.a = p[1];
         key.b = 0;
@@ -211,7 +208,7 @@ static void step_key_name(aios__step *s, const aios__frame *f, uint8_t c)
 static void end_free_key(aios__step *s, const aios__gobj *o, const aios__frame *f, uint32_t i)
 {
     const uint32_t *keys = s->g->words + o->keys;
-    uint32_t class = (uint32_t)(f->v >> KEY_CLASS), rx = free_at(s, o, class)[1], lo = f->a, hi = f->b;
+    uint32_t class = (uint32_t)(f->v >> AIOS__KEY_CLASS), rx = free_at(s, o, class)[1], lo = f->a, hi = f->b;
     if (rx == AIOS__RX_NOTHING)
         aios__walk_narrow(s->g, keys, &lo, &hi, f->c + 1, '"');
     else if (!aios__rx_ends(s->g->rx, f->a))
@@ -226,11 +223,11 @@ static void end_free_key(aios__step *s, const aios__gobj *o, const aios__frame *
 static void add_byte(aios__step *s, const aios__gobj *o, const aios__frame *f, uint32_t i, uint8_t c, uint8_t more, uint32_t range)
 {
     aios__frame to = *f;
-    uint32_t class = (uint32_t)(f->v >> KEY_CLASS), rx = free_at(s, o, class)[1];
+    uint32_t class = (uint32_t)(f->v >> AIOS__KEY_CLASS), rx = free_at(s, o, class)[1];
     const uint32_t *row;
     to.c++;
     to.x = c;
-    to.v = i | (uint64_t)(more ? range : 0) << 32 | (uint64_t)more << KEY_MORE | (uint64_t)class << KEY_CLASS;
+    to.v = i | (uint64_t)(more ? range : 0) << 32 | (uint64_t)more << AIOS__KEY_MORE | (uint64_t)class << AIOS__KEY_CLASS;
     if (rx == AIOS__RX_NOTHING) {
         aios__walk_narrow(s->g, s->g->words + o->keys, &to.a, &to.b, to.c, c);
     } else {
@@ -248,17 +245,11 @@ static void add_byte(aios__step *s, const aios__gobj *o, const aios__frame *f, u
     aios__step_emit_frame(s, &to);
 }
 
-bool aios__walk_key_plain(const aios_walk *w, const aios__frame *f)
-{
-    const aios__gobj *o = &w->g->objs[w->g->nodes[f->node].a];
-    return !(f->v >> KEY_MORE & 15) && !o->loose && w->g->words[o->frees + 3 * (f->v >> KEY_CLASS) + 1] == AIOS__RX_NOTHING;
-}
-
 static void step_key_free(aios__step *s, const aios__frame *f, uint32_t i, uint8_t c)
 {
     const aios__gobj *o = &s->g->objs[s->g->nodes[f->node].a];
     uint32_t range = f->v >> 32 & 0xffff;
-    uint8_t more = f->v >> KEY_MORE & 15;
+    uint8_t more = f->v >> AIOS__KEY_MORE & 15;
     if (more) {
         if (!aios__walk_utf8_more(c, &more, &range))
             return;

@@ -80,7 +80,7 @@ static bool str_plain(aios__step *s, const aios__gnode *n, aios__frame *f, uint8
 {
     if (c < 0x20 || c == '"' || f->v >= n->max)
         return false;
-    f->v++;
+    f->v += n->max != UINT64_MAX || f->v < n->min; /* what has no end is counted as far as min, so that readings stay equal */
     if (c == '\\') {
         f->st = STR_ESCAPE;
         return any_escape(s, n, f);
@@ -98,7 +98,7 @@ static bool str_escape(aios__step *s, const aios__gnode *n, aios__frame *f, uint
     return c == 'u' ? n->a == AIOS__RX_NOTHING : at && content(s, n, f, (uint8_t)escaped[at - escapes]);
 }
 
-static bool str_inside(aios__step *s, const aios__gnode *n, aios__frame *f, uint8_t c)
+bool aios__str_move(aios__step *s, const aios__gnode *n, aios__frame *f, uint8_t c)
 {
     switch (f->st) {
     case STR_OPEN:
@@ -134,24 +134,36 @@ void aios__step_str(aios__step *s, const aios__frame *f, uint8_t c)
     if (c == '"' && f->st == STR_PLAIN) {
         if (f->v >= n->min && (n->a == AIOS__RX_NOTHING || aios__rx_ends(s->g->rx, f->a)))
             aios__step_done(s, f->up);
-    } else if (str_inside(s, n, &to, c)) {
+    } else if (aios__str_move(s, n, &to, c)) {
         aios__step_emit_frame(s, &to);
     }
 }
 
-bool aios__walk_plain(const aios_walk *w, uint32_t i, uint64_t *room)
+bool aios__str_between(const aios__frame *f)
+{
+    return f->st == STR_PLAIN;
+}
+
+aios__frame aios__str_begin(uint32_t node, uint32_t e)
+{
+    return (aios__frame){.node = node, .a = e, .st = STR_PLAIN};
+}
+
+bool aios__walk_inside(const aios_walk *w, uint32_t i, aios__inside *in)
 {
     const aios__frame *f = &w->frames[i];
+    uint32_t outer = i;
     bool apart = true;
-    for (; w->g->nodes[f->node].kind == AIOS__G_ARR && f->st == ARR_WRAP; f = &w->frames[f->a])
+    for (; w->g->nodes[f->node].kind == AIOS__G_ARR && f->st == ARR_WRAP; f = &w->frames[i = f->a])
         apart = apart && !f->x;
     const aios__gnode *n = &w->g->nodes[f->node];
-    if (n->kind == AIOS__G_OBJ && f->st == KEY_FREE && aios__walk_key_plain(w, f)) {
-        *room = UINT64_MAX; /* what a free key may not be shows at its end only */
-        return true;
+    if (n->kind == AIOS__G_STR) {
+        *in = (aios__inside){.frame = i, .node = f->node, .e = n->a == AIOS__RX_NOTHING ? AIOS__RX_NOTHING : f->a};
+        in->least = f->v < n->min ? n->min - f->v : 0;
+        in->most = n->max == UINT64_MAX ? n->max : n->max - f->v;
     }
-    if (n->kind != AIOS__G_STR || f->st != STR_PLAIN || (n->a != AIOS__RX_NOTHING && f->a != w->g->any_text))
+    if (n->kind == AIOS__G_STR ? f->st != STR_PLAIN : n->kind != AIOS__G_OBJ || !aios__key_inside(w, i, in))
         return false;
-    *room = n->max - f->v;
-    return apart || *room > UINT16_MAX; /* an item must not run into its end as one that is there already */
+    in->outer = outer;
+    return apart || (in->e == AIOS__RX_NOTHING && in->most > UINT16_MAX); /* an item must not run into its end as one that is there already */
 }
