@@ -5,8 +5,6 @@
 #include "backend/gguf/gguf.h"
 #include "backend/gguf/vocab_priv.h"
 
-enum { FORCED_BYTES = 256 };
-
 /* ---- grammar ------------------------------------------------------------------------------------------------------ */
 
 bool aios__turn_constrained(const aios__turn *t)
@@ -181,6 +179,7 @@ static int retry(aios__gguf_session *s, aios_error *err)
     aios__kv_truncate(s->kv, t->text_at - 1); /* the last one is computed again for its logits */
     t->at = s->kv->n;
     t->n_todo = 0;
+    t->n_loose = 0;
     t->rewound = true;
     t->reply.state = t->reply.cut_calls ? AIOS__REPLY_TEXT : AIOS__REPLY_CALLS;
     if (t->reply.cut_calls)
@@ -220,35 +219,80 @@ int aios__turn_take(aios__gguf_session *s, int32_t id, aios_error *err)
     if (t->reply.state == AIOS__REPLY_RETRY)
         return retry(s, err);
     rc = !grammar && before != t->reply.state && t->reply.state == AIOS__REPLY_CALLS ? begin_calls(s, id, p, n, err) : push(t, id, err);
+    t->n_loose += grammar;
     return rc ? rc : AIOS_AGAIN;
 }
 
-/* Takes the tokens of text that has to come, all but the last of them, which may be one token with what follows. */
-static int take_forced(aios__gguf_session *s, bool *any, aios_error *err)
+/* ---- forced text -------------------------------------------------------------------------------------------------- */
+
+/* The walk that alone is left; NULL: both may go on. */
+static const aios_walk *only_walk(const aios__turn *t)
+{
+    return t->walks[0] && t->walks[1] ? NULL : t->walks[0] ? t->walks[0] : t->walks[1];
+}
+
+/* The last tokens that forced text may cut anew. */
+static void find_tail(const aios__gguf_session *s, aios__tail *tail)
+{
+    const aios__turn *t = &s->turn;
+    uint32_t end = s->kv->n + t->n_todo;
+    tail->n = t->n_loose < AIOS__SEAM_TAIL ? t->n_loose : AIOS__SEAM_TAIL;
+    tail->whole = tail->n == t->n_loose;
+    for (uint32_t i = 0; i < tail->n; i++) {
+        uint32_t at = end - tail->n + i;
+        tail->ids[i] = at < s->kv->n ? *aios__kv_id(s->kv, at) : t->todo[at - s->kv->n];
+    }
+}
+
+/* Takes the last n tokens back; their text stays. */
+static void drop(aios__gguf_session *s, uint32_t n)
 {
     aios__turn *t = &s->turn;
-    char text[FORCED_BYTES];
-    *any = false;
-    if (!t->walks[0] == !t->walks[1] || complete(t))
-        return AIOS_AGAIN;
-    size_t n = aios_walk_forced(t->walks[0] ? t->walks[0] : t->walks[1], text, sizeof text), at = 0;
-    if (n < 2)
-        return AIOS_AGAIN;
-    aios__ids ids = {.heap = s->model->heap};
-    int rc = aios__vocab_encode(s->model->vocab, text, n, 0, &ids, err);
-    for (uint32_t i = 0; !rc && i + 1 < ids.n && t->n_todo + 1 < AIOS__TODO; i++) {
-        size_t len;
-        const char *p = text_of(s->model, ids.p[i], &len);
-        if (!len || len > n - at || memcmp(p, text + at, len))
-            break;
-        at += len;
-        *any = true;
-        t->n_forced++;
-        rc = aios__turn_take(s, ids.p[i], err);
-        rc = rc == AIOS_AGAIN ? AIOS_OK : rc;
+    aios__sampler_forget(t->sampler, n);
+    t->n_out -= n;
+    t->n_loose -= n;
+    uint32_t waiting = n < t->n_todo ? n : t->n_todo;
+    t->n_todo -= waiting;
+    if (n == waiting)
+        return;
+    aios__kv_truncate(s->kv, s->kv->n - (n - waiting));
+    t->rewound = true;
+}
+
+static int take_seam(aios__gguf_session *s, const aios__seam *seam, aios_error *err)
+{
+    aios__turn *t = &s->turn;
+    int rc = AIOS_OK;
+    drop(s, seam->n_drop);
+    t->n_forced += seam->n > seam->n_drop ? seam->n - seam->n_drop : 0;
+    t->n_out += seam->n;
+    t->n_loose += seam->n;
+    for (uint32_t i = 0; !rc && i < seam->n; i++) {
+        aios__sampler_see(t->sampler, seam->ids[i]);
+        rc = push(t, seam->ids[i], err);
     }
-    aios__ids_free(&ids);
-    return rc ? rc : AIOS_AGAIN;
+    rc = rc ? rc : add_constrained(t, seam->text, seam->n_bytes, err);
+    if (rc)
+        return rc;
+    if (t->reply.state == AIOS__REPLY_OVER)
+        return aios__turn_finish(s, "stop", err);
+    return t->n_out >= t->n_max ? aios__turn_finish(s, "length", err) : AIOS_AGAIN;
+}
+
+/* Takes the tokens of text that has to come, as far as they are sure. */
+static int take_forced(aios__gguf_session *s, aios__seam *seam, aios_error *err)
+{
+    aios__turn *t = &s->turn;
+    const aios__trie *trie;
+    aios__tail tail;
+    seam->n = 0;
+    if (!only_walk(t) || complete(t) || !has_room(t))
+        return AIOS_AGAIN;
+    int rc = aios__gguf_model_trie(s->model, &trie, err);
+    uint32_t left = t->n_max - t->n_out, room = AIOS__TODO - 1 - t->n_todo;
+    find_tail(s, &tail);
+    rc = rc ? rc : aios__seam_make(s->model->prefixes, only_walk(t), &tail, left < room ? left : room, seam, err);
+    return rc ? rc : seam->n ? take_seam(s, seam, err) : AIOS_AGAIN;
 }
 
 /* Ends a reasoning block that has used up its tokens. */
@@ -275,19 +319,20 @@ static void allow_ends(aios__gguf_session *s)
 static int follow_grammar(aios__gguf_session *s, aios_error *err)
 {
     aios__turn *t = &s->turn;
+    aios__seam seam;
     while (aios__turn_constrained(t)) {
         uint32_t n_allowed;
         int32_t only;
-        bool any, waits;
+        bool waits;
         int rc = aios__calibrate_look(s, &waits, err);
         if (rc == AIOS_AGAIN && waits)
             rc = mask(s, &n_allowed, &only, err);
         if (rc != AIOS_AGAIN)
             return rc ? rc : AIOS_AGAIN;
-        rc = take_forced(s, &any, err);
+        rc = take_forced(s, &seam, err);
         if (rc != AIOS_AGAIN)
             return rc;
-        if (any && has_room(t))
+        if (seam.n)
             continue;
         rc = mask(s, &n_allowed, &only, err);
         if (rc)

@@ -35,6 +35,7 @@ typedef struct aios__gguf_model {
     pthread_mutex_t lock;      /**< guards trie, priors and sum */
     bool has_lock;
     aios__trie *trie;          /**< made when a grammar is first used */
+    struct aios__prefixes *prefixes; /**< likewise */
     aios__priors priors;       /**< of toolsets, for calibrated choice */
     uint64_t sum;              /**< made when a session is first saved or loaded */
     bool has_sum;
@@ -42,7 +43,7 @@ typedef struct aios__gguf_model {
 
 int aios__gguf_model_new(const aios_backend_open_args *args, aios__gguf_model **out, aios_error *err);
 void aios__gguf_model_free(aios__gguf_model *m);
-/** The trie of the vocabulary, borrowed. */
+/** The trie of the vocabulary, borrowed; m->prefixes are there too from then on. */
 int aios__gguf_model_trie(aios__gguf_model *m, const aios__trie **out, aios_error *err);
 /** A number that tells this model's file from those of other models. */
 int aios__gguf_model_sum(aios__gguf_model *m, uint64_t *out, aios_error *err);
@@ -156,9 +157,42 @@ typedef struct aios__guess_args {
 /** Guesses up to max tokens behind n tokens; 0 if it cannot, or *cancel is set. */
 uint32_t aios__draft_model_guess(aios__draft_model *d, const aios__guess_args *args, int32_t *out);
 
+/* ---- vocab_prefix.c, seam.c: tokens of text that a grammar forces -------------------------------------------------- */
+
+typedef struct aios__prefixes aios__prefixes;
+
+/** v must outlive it. Safe for concurrent use. */
+int aios__prefixes_new(aios__heap *h, const aios__vocab *v, aios__prefixes **out, aios_error *err);
+void aios__prefixes_free(aios__prefixes *p);
+const aios__vocab *aios__prefixes_vocab(const aios__prefixes *p);
+/** Some token begins with these bytes and goes on with one of a set. */
+bool aios__prefixes_extend(const aios__prefixes *p, const char *s, size_t n, const uint8_t next[32]);
+
+enum { AIOS__SEAM_TAIL = 4, AIOS__FORCED_BYTES = 256, AIOS__TODO = 64 };
+
+/** The last tokens of a reply, at most AIOS__SEAM_TAIL. */
+typedef struct aios__tail {
+    int32_t ids[AIOS__SEAM_TAIL];
+    uint32_t n;
+    bool whole; /**< none before them may be changed */
+} aios__tail;
+
+/** How forced text goes on behind them. */
+typedef struct aios__seam {
+    uint32_t n_drop;             /**< of the last tokens so many go, for */
+    int32_t ids[AIOS__TODO];     /**< these, which are sure */
+    uint32_t n;
+    size_t n_bytes;              /**< of the text below, which are in them */
+    char text[AIOS__FORCED_BYTES];
+    size_t n_text;
+} aios__seam;
+
+/** Takes at most room tokens more than it drops. */
+int aios__seam_make(const aios__prefixes *prefixes, const aios_walk *w, const aios__tail *last, uint32_t room, aios__seam *out, aios_error *err);
+
 /* ---- turn.c, choice.c --------------------------------------------------------------------------------------------- */
 
-enum { AIOS__WALKS = 2, AIOS__TODO = 64 };
+enum { AIOS__WALKS = 2 };
 
 typedef struct aios__turn {
     bool active;
@@ -167,6 +201,7 @@ typedef struct aios__turn {
     uint32_t at;                  /**< tokens of the prompt that are in the cache */
     uint32_t n_input, n_cached, n_max, n_out, n_think, max_think, n_forced, n_passes;
     uint32_t text_at;             /**< position in the cache where the text begins */
+    uint32_t n_loose;             /**< last tokens that came under the grammar: forced text may cut them anew */
     bool ignore_end;
     aios__bans bans;              /**< whatever is chosen, not these */
     bool replies;                 /**< the prompt was computed before this pass */

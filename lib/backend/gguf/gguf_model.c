@@ -107,6 +107,7 @@ void aios__gguf_model_free(aios__gguf_model *m)
         return;
     aios__priors_free(m);
     aios__trie_free(m->trie);
+    aios__prefixes_free(m->prefixes);
     aios__sched_free(m->sched);
     aios__net_free(m->net);
     aios__template_free(m->tmpl);
@@ -136,6 +137,8 @@ int aios__gguf_model_trie(aios__gguf_model *m, const aios__trie **out, aios_erro
     pthread_mutex_lock(&m->lock);
     if (!m->trie)
         rc = aios__trie_new(m->ctx, m->net->hp.n_vocab, piece, m, &m->trie, err);
+    if (!rc && !m->prefixes)
+        rc = aios__prefixes_new(m->heap, m->vocab, &m->prefixes, err);
     *out = m->trie;
     pthread_mutex_unlock(&m->lock);
     return rc;

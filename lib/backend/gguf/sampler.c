@@ -158,6 +158,16 @@ void aios__sampler_see(aios__sampler *s, int32_t id)
     s->n_window += s->n_window < s->p.penalty_last_n;
 }
 
+void aios__sampler_forget(aios__sampler *s, uint32_t n)
+{
+    bool full = s->n_window == s->p.penalty_last_n;
+    for (; s->n_window && n; n--) {
+        s->at_window = (s->at_window + s->p.penalty_last_n - 1) % s->p.penalty_last_n;
+        s->window[s->at_window] = -1;
+        s->n_window -= !full;
+    }
+}
+
 static uint32_t occurrences(const aios__sampler *s, uint32_t i)
 {
     uint32_t n = 0;
@@ -183,7 +193,7 @@ static bool allowed(const uint32_t *bits, uint32_t i)
 static void penalize(const aios__sampler *s, float *logits, const uint32_t *bits)
 {
     for (uint32_t i = 0; i < s->n_window; i++) {
-        if (seen_before(s, i) || !allowed(bits, (uint32_t)s->window[i]))
+        if (s->window[i] < 0 || seen_before(s, i) || !allowed(bits, (uint32_t)s->window[i]))
             continue;
         float *l = &logits[s->window[i]];
         *l = *l <= 0 ? *l * s->p.repeat_penalty : *l / s->p.repeat_penalty;

@@ -22,6 +22,8 @@ int aios__sampler_new(aios_ctx *ctx, const aios_sampling *p, uint32_t n_vocab, a
 void aios__sampler_free(aios__sampler *s);
 /** Tells it of a token (prompt or generated), for the penalties. */
 void aios__sampler_see(aios__sampler *s, int32_t id);
+/** The last n were not said after all. */
+void aios__sampler_forget(aios__sampler *s, uint32_t n);
 /** The first of the largest of n logits; -1 if it is not finite. */
 int32_t aios__largest_logit(const aios__kernels *k, const float *logits, uint32_t n);
 /** It draws at random and needs room for candidates. */
