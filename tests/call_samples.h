@@ -31,6 +31,7 @@ static const struct {
     {"llama4", "", "[get_weather(city=\"Oslo\", days=3, deep={\"k\": [True, None, 'it\\'s']}), now()]",
      "C(get_weather{\"city\":\"Oslo\",\"days\":3,\"deep\":{\"k\":[true,null,\"it's\"]}})C(now{})"},
     {"llama4", "", "<|python_start|>[now()]<|python_end|>", "C(now{})"},
+    {"llama4", "", "[f(a=\"\\ud83d\\ude00 \\u00e9 \\ud83d.\", b=r)]", "C(f{\"a\":\"\xf0\x9f\x98\x80 \xc3\xa9 \xef\xbf\xbd.\",\"b\":\"r\"})"},
     {"llama4", "", "[1, 2]", "T([1, 2])"},
     {"lfm2", "", "<|tool_call_start|>[f(a='x')]<|tool_call_end|>ok", "C(f{\"a\":\"x\"})T(ok)"},
     {"mistral-list", "", "[TOOL_CALLS][{\"name\": \"a\", \"arguments\": {\"k\": 1}, \"id\": \"VvvODy9mT\"}, {\"name\": \"b\", \"arguments\": {}}]",

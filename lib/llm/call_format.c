@@ -7,7 +7,7 @@
 /* clang-format off */
 static const aios__call_format formats[] = {
     {.name = "hermes", .opener = "<tool_call>", .open = "", .begin = "<tool_call>\n", .end = "\n</tool_call>", .between = "\n", .close = "",
-     .name_key = "name", .args_key = "arguments"},
+     .name_key = "name", .args_key = "arguments", .result_open = "<tool_response>\n", .result_close = "\n</tool_response>"},
     {.name = "json", .opener = "{\"name\": ", .open = "", .begin = "", .end = "", .between = "\n", .close = "",
      .name_key = "name", .args_key = "arguments", .bare = true},
     {.name = "llama3", .opener = "{\"name\": ", .open = "", .begin = "", .end = "", .between = "; ", .close = "",

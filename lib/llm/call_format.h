@@ -30,6 +30,7 @@ typedef struct aios__call_format {
     const char *id_open, *mid;
     const char *p_open, *p_mid, *p_mid_json, *p_close; /**< of TAGS; p_mid_json: for values that are not strings, NULL: as p_mid */
     const char *quote;    /**< of COLON */
+    const char *result_open, *result_close; /**< around a tool's result where the template knows no tools; NULL: nothing */
     uint8_t args;         /**< enum aios__call_args */
     uint8_t id_len;       /**< numbers of calls have so many letters and digits in the prompt; 0: any text */
     bool id_first;        /**< the number comes before the name, else last and may be left out */

@@ -115,6 +115,13 @@ void aios__callparse_reset(aios__callparse *p, enum aios__parse_state state)
     p->state = state;
 }
 
+int aios__callparse_pending(const aios__callparse *p, aios__buf *out, aios_error *err)
+{
+    int rc = p->raw.n ? aios__buf_add(out, p->raw.p, p->raw.n, err) : AIOS_OK;
+    size_t left = p->again.n - p->again_at;
+    return rc || !left ? rc : aios__buf_add(out, p->again.p + p->again_at, left, err);
+}
+
 /* ---- text up -------------------------------------------------------------------------------------------------------- */
 
 static void drop_front(aios__buf *b, size_t n)
@@ -178,7 +185,7 @@ static int put_text(aios__callparse *p, char c, aios_error *err)
 {
     if (aios__is_blank(c) && p->trim)
         return AIOS_OK;
-    if (aios__is_blank(c) && !p->no_calls)
+    if (aios__is_blank(c) && (!p->no_calls || p->may_think))
         return aios__buf_addc(&p->blanks, c, err);
     int rc = p->blanks.n ? put(p, false, p->blanks.p, p->blanks.n, err) : AIOS_OK;
     aios__buf_clear(&p->blanks);

@@ -79,6 +79,8 @@ void aios__callparse_free(aios__callparse *p);
 int aios__callparse_add(aios__callparse *p, const char *s, size_t n, size_t *used, aios_error *err);
 /** The reply is over: what is held is sent. */
 int aios__callparse_finish(aios__callparse *p, aios_error *err);
+/** What was read of a call whose opener has just come. */
+int aios__callparse_pending(const aios__callparse *p, aios__buf *out, aios_error *err);
 /** Forgets what is held, at a place where the reply begins anew. */
 void aios__callparse_reset(aios__callparse *p, enum aios__parse_state state);
 

@@ -461,11 +461,32 @@ static int end_quoted(aios__callparse *p, aios_error *err)
     return aios__buf_addc(&p->args, '"', err);
 }
 
+/* A code point by its number; one half of a pair waits for the other in push.unit, alone it is none. */
+static int add_unit(aios__callparse *p, uint32_t cp, aios_error *err)
+{
+    uint32_t high = p->push.unit;
+    char text[4];
+    int rc = 1;
+    p->push.unit = 0;
+    if (high && cp >= 0xdc00 && cp <= 0xdfff)
+        cp = 0x10000 + ((high - 0xd800) << 10) + (cp - 0xdc00);
+    else if (high)
+        rc = add_texts(p, "\xef\xbf\xbd", 3, err);
+    if (rc == 1 && cp >= 0xd800 && cp <= 0xdbff) {
+        p->push.unit = (uint16_t)cp;
+        return rc;
+    }
+    return rc == 1 && cp ? add_texts(p, text, aios__utf8_encode(cp, text), err) : rc;
+}
+
 /* Between quotes; a long closing quote is held while it may still be one. */
 static int loose_quoted(aios__callparse *p, char c, aios_error *err)
 {
     bool is_long = p->f->quote && p->quote == (uint8_t)p->f->quote[0];
     if (!is_long) {
+        int rc = p->push.unit && c != '\\' ? add_unit(p, 0, err) : 1;
+        if (rc != 1)
+            return checked(p, rc, err);
         if (c == (char)p->quote)
             return end_quoted(p, err);
         if (c != '\\')
@@ -496,7 +517,8 @@ static int loose_escape(aios__callparse *p, char c, aios_error *err)
     if (!p->val.n && c != 'x' && c != 'u') {
         const char *hit = c ? strchr(from, c) : NULL;
         p->loose = LOOSE_QUOTED;
-        int rc = hit ? 1 : add_text(p, '\\', err);
+        int rc = p->push.unit ? add_unit(p, 0, err) : 1;
+        rc = rc == 1 && !hit ? add_text(p, '\\', err) : rc;
         rc = rc == 1 ? add_text(p, hit ? to[hit - from] : c, err) : rc;
         return checked(p, rc, err);
     }
@@ -510,11 +532,9 @@ static int loose_escape(aios__callparse *p, char c, aios_error *err)
     uint32_t cp = 0;
     for (size_t k = 1; k < want; k++)
         cp = cp << 4 | (uint32_t)(p->val.p[k] <= '9' ? p->val.p[k] - '0' : (p->val.p[k] | 32) - 'a' + 10);
-    char text[4];
-    size_t n = aios__utf8_encode(cp, text);
     aios__buf_clear(&p->val);
     p->loose = LOOSE_QUOTED;
-    return checked(p, cp ? add_texts(p, text, n, err) : 0, err);
+    return checked(p, cp ? add_unit(p, cp, err) : 0, err);
 }
 
 static int loose_next(aios__callparse *p, char c, aios_error *err)

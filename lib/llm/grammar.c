@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Grammars and walks as objects; the program's building blocks. */
-#include "llm/grammar_priv.h"
+#include "llm/grammar_calls.h"
 
 #include <stdlib.h>
 
@@ -31,9 +31,13 @@ void aios_grammar_free(aios_grammar *g)
 {
     if (g && g->cache) {
         aios__grammar_release(g);
-    } else if (g && !__atomic_sub_fetch(&g->refs, 1, __ATOMIC_ACQ_REL)) {
+        return;
+    }
+    while (g && !__atomic_sub_fetch(&g->refs, 1, __ATOMIC_ACQ_REL)) {
         aios_ctx *ctx = g->ctx;
+        aios_grammar *parent = aios__lazy_leave(g);
         aios__grammar_destroy(g);
+        g = parent;
         aios_ctx_free(ctx);
     }
 }

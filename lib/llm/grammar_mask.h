@@ -21,22 +21,13 @@ void aios__trie_free(aios__trie *t);
  */
 int aios__walk_mask(const aios_walk *w, const aios__trie *t, uint32_t *bits, uint32_t *n_allowed, int32_t *only, aios_error *err);
 
-/** How calls look in a model's text: open + {"name": N, "arguments": A} + close. */
-typedef struct aios__call_format {
-    const char *open;     /**< "<tool_call>\n" */
-    const char *close;    /**< "\n</tool_call>" */
-    const char *name_key; /**< "name" */
-    const char *args_key; /**< "arguments", "parameters" ... */
-    const char *between;  /**< between calls, "\n" */
-} aios__call_format;
-
+struct aios__call_format;
 /**
- * Grammar of one or more calls (max_calls 0: any number) of the given tools, each with arguments under its schema. only_name restricts to one tool.
- * skip_open: the text of `open` has been written already for the first call.
- * The name is written as {"name": "x", "arguments": {...}} with the blanks of that example and compact JSON inside.
+ * Grammar of one or more calls (max_calls 0: any number) of the given tools in a format (call_format.h), each with arguments under its schema,
+ * compact. only_name restricts to one tool. Many schemas are only looked at here and compiled when their tool was chosen (grammar_calls.h).
  */
 int aios__grammar_calls(aios_ctx *ctx, const aios_tool_def *tools, size_t stride, uint32_t n_tools, const char *only_name,
-                        const aios__call_format *f, uint32_t max_calls, bool skip_open, aios_grammar **g, aios_error *err);
+                        const struct aios__call_format *f, uint32_t max_calls, aios_grammar **g, aios_error *err);
 
 /** The literals one of which has to come; borrowed from the walk's grammar. */
 typedef struct aios__literals {

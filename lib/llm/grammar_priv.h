@@ -29,7 +29,8 @@ enum aios__gkind {
     AIOS__G_ALT,  /**< one of b nodes at words[a] */
     AIOS__G_SEQ,  /**< b nodes at words[a], one after the other */
     AIOS__G_REP,  /**< node a, then node b again and again: min .. max of them in all, UINT64_MAX: no end; neither has the empty text */
-    AIOS__G_RX    /**< text of expression a of rx */
+    AIOS__G_RX,   /**< text of expression a of rx */
+    AIOS__G_LAZY  /**< not compiled yet: arguments of tool a (grammar_calls.c) */
 };
 
 typedef struct aios__gnode {
@@ -125,6 +126,9 @@ struct aios_grammar {
     uint32_t n_arrs, cap_arrs;
     aios__rx *rx;      /**< NULL: no pattern and no regular expression */
     uint32_t any_text; /**< what is left of a pattern behind which everything may follow */
+    struct aios__lazy *lazy;  /**< of a family of grammars with nodes LAZY; NULL: no such */
+    struct aios_grammar *parent; /**< the one with a LAZY node more; NULL: the first */
+    uint32_t *done, n_done;   /**< tools that are compiled here, in order */
 };
 
 /* ---- grammar.c: building blocks --------------------------------------------------------------------------------- */

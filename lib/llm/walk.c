@@ -3,6 +3,8 @@
    none, one or several new ones; equal ones meet again, so ambiguity does not multiply. What a byte does to a set is kept. */
 #include "llm/walk_priv.h"
 
+#include "llm/grammar_calls.h"
+
 typedef struct aios__todo {
     uint32_t node, up; /* node NONE: what stands on `up` is done */
     uint32_t wrap;
@@ -79,6 +81,12 @@ static void enter(aios__step *s, uint32_t node, uint32_t up)
         if (!n->min)
             aios__step_done(s, up);
         aios__step_plan(s, n->a, aios__step_frame(s, &f));
+        return;
+    case AIOS__G_LAZY:
+        s->rc = s->rc ? s->rc : aios__walk_resolve(s->w, node, s->err);
+        s->g = s->w->g;
+        if (!s->rc)
+            aios__step_plan(s, node, up);
         return;
     case AIOS__G_LIT:
         if (!n->b)

@@ -4,32 +4,6 @@
 
 #include "backend/gguf/gguf.h"
 
-/* The first row whose marker the template has; the last fits all. */
-static const aios__dialect dialects[] = {
-    {
-        .marker = "<|python_tag|>", /* Llama 3: a bare object */
-        .calls = {.open = "", .close = "", .name_key = "name", .args_key = "parameters", .between = "\n"},
-        .opener = "{\"name\": ",
-        .result_open = "",
-        .result_close = "",
-    },
-    {
-        .marker = "", /* Hermes, Qwen, SmolLM and what follows them */
-        .calls = {.open = "<tool_call>\n", .close = "\n</tool_call>", .name_key = "name", .args_key = "arguments", .between = "\n"},
-        .opener = "<tool_call>",
-        .result_open = "<tool_response>\n",
-        .result_close = "\n</tool_response>",
-    },
-};
-
-const aios__dialect *aios__dialect_find(const char *tmpl, size_t n)
-{
-    size_t i = 0;
-    while (i + 1 < AIOS__ARRAY_LEN(dialects) && !(n && memmem(tmpl, n, dialects[i].marker, strlen(dialects[i].marker))))
-        i++;
-    return &dialects[i];
-}
-
 static size_t part_len(const aios_part *p)
 {
     return !p->text ? 0 : p->n_text == AIOS_CSTR ? strlen(p->text) : p->n_text;
@@ -104,27 +78,48 @@ static bool shows_tools(const aios_request *req)
 /* The tools as text, for templates that do not know them. */
 static int tell_tools(chat *c, aios_error *err)
 {
-    const aios__call_format *f = &c->m->dialect->calls;
+    const aios__call_format *f = c->m->calls;
     int rc = aios__buf_adds(&c->text, c->text.n ? "\n\n# Tools\n\n" : "# Tools\n\n", err);
     rc = rc ? rc : aios__buf_adds(&c->text, "You may call these functions:\n", err);
     for (uint32_t i = 0; !rc && i < c->req->n_tools; i++) {
         rc = add_tool(c, tool_at(c->req, i), false, &c->text, err);
         rc = rc ? rc : aios__buf_addc(&c->text, '\n', err);
     }
-    rc = rc ? rc : aios__buf_addf(&c->text, err, "\nTo call a function, reply with its name and arguments in this form:\n%s{\"%s\": \"<function name>\", \"%s\": {<arguments>}}%s",
-                                  f->open, f->name_key, f->args_key, f->close);
-    return rc;
+    rc = rc ? rc : aios__buf_adds(&c->text, "\nTo call a function, reply with its name and arguments in this form:\n", err);
+    rc = rc ? rc : aios__buf_addf(&c->text, err, "%s%s", f->open, f->begin);
+    if (f->name_key)
+        rc = rc ? rc : aios__buf_addf(&c->text, err, "{\"%s\": \"<function name>\", \"%s\": {<arguments>}}", f->name_key, f->args_key);
+    else
+        rc = rc ? rc : aios__buf_addf(&c->text, err, "<function name>%s<arguments>", f->mid);
+    return rc ? rc : aios__buf_addf(&c->text, err, "%s%s", f->end, f->close);
 }
 
-/* A call as the model would have written it, for templates that do not know tools. */
-static int tell_call(chat *c, const aios_part *p, aios_error *err)
+static bool is_json_object(const chat *c, const char *s, size_t n)
 {
-    const aios__call_format *f = &c->m->dialect->calls;
-    size_t n = part_len(p);
-    int rc = c->text.n ? aios__buf_addc(&c->text, '\n', err) : AIOS_OK;
-    rc = rc ? rc : aios__buf_addf(&c->text, err, "%s{\"%s\": \"%s\", \"%s\": ", f->open, f->name_key, p->name ? p->name : "", f->args_key);
-    rc = rc ? rc : add_json(c, n ? p->text : "{}", n ? n : 2, false, &c->text, err);
-    return rc ? rc : aios__buf_addf(&c->text, err, "}%s", f->close);
+    aios__json_doc *doc = NULL;
+    bool is = !aios__json_parse(c->m->heap, s, n, &doc, NULL) && aios__json_type(aios__json_root(doc)) == AIOS__JSON_OBJECT;
+    aios__json_free(doc);
+    return is;
+}
+
+/* Calls as the model would have written them, for templates that do not know tools. */
+static int tell_calls(chat *c, const aios_entry *e, aios_error *err)
+{
+    aios__call_piece *calls = aios__alloc_array(c->m->heap, AIOS_MEM_SCRATCH, e->n_parts + 1, sizeof *calls, err);
+    size_t n = 0;
+    if (!calls)
+        return aios__no_memory(err);
+    for (uint32_t i = 0; i < e->n_parts; i++) {
+        const aios_part *p = part_at(e, i);
+        size_t len = part_len(p);
+        bool is_object = len && is_json_object(c, p->text, len);
+        if (p->kind == AIOS_PART_CALL)
+            calls[n++] = (aios__call_piece){.name = p->name ? p->name : "", .args = is_object ? p->text : "{}", .n_args = is_object ? len : 2};
+    }
+    int rc = n && c->text.n ? aios__buf_addc(&c->text, '\n', err) : AIOS_OK;
+    rc = rc ? rc : aios__calls_write(c->m->heap, c->m->calls, calls, n, &c->text, err);
+    aios__free(c->m->heap, calls);
+    return rc;
 }
 
 /* Joins the texts of an entry into c->text. */
@@ -149,6 +144,22 @@ static int begin_message(chat *c, const char *role, aios_error *err)
     return rc ? rc : add_string(c, c->text.p ? c->text.p : "", c->text.n, err);
 }
 
+/* A call's number, where the template wants so many letters and digits made to fit: the same one for the same text. */
+static int add_id(chat *c, const char *id, aios_error *err)
+{
+    static const char letters[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    size_t want = c->m->calls->id_len, n = strlen(id);
+    char made[32];
+    if (!want || want >= sizeof made || (n == want && strspn(id, letters) == n))
+        return add_string(c, id, n, err);
+    uint64_t h = UINT64_C(14695981039346656037);
+    for (size_t i = 0; i < n; i++)
+        h = (h ^ (uint8_t)id[i]) * UINT64_C(1099511628211);
+    for (size_t i = 0; i < want; i++, h /= 62)
+        made[i] = letters[h % 62];
+    return add_string(c, made, want, err);
+}
+
 static int add_calls(chat *c, const aios_entry *e, aios_error *err)
 {
     uint32_t n = 0;
@@ -159,7 +170,7 @@ static int add_calls(chat *c, const aios_entry *e, aios_error *err)
             continue;
         size_t len = part_len(p);
         rc = aios__buf_adds(c->out, n++ ? ",{\"type\":\"function\",\"id\":" : ",\"tool_calls\":[{\"type\":\"function\",\"id\":", err);
-        rc = rc ? rc : add_string(c, p->call_id ? p->call_id : "", p->call_id ? strlen(p->call_id) : 0, err);
+        rc = rc ? rc : add_id(c, p->call_id ? p->call_id : "", err);
         rc = rc ? rc : aios__buf_adds(c->out, ",\"function\":{\"name\":", err);
         rc = rc ? rc : add_string(c, p->name ? p->name : "", p->name ? strlen(p->name) : 0, err);
         rc = rc ? rc : aios__buf_adds(c->out, ",\"arguments\":", err);
@@ -172,8 +183,8 @@ static int add_calls(chat *c, const aios_entry *e, aios_error *err)
 static int add_assistant(chat *c, const aios_entry *e, aios_error *err)
 {
     int rc = join_text(c, e, AIOS_PART_TEXT, err);
-    for (uint32_t i = 0; !rc && !c->m->tmpl_tools && i < e->n_parts; i++)
-        rc = part_at(e, i)->kind == AIOS_PART_CALL ? tell_call(c, part_at(e, i), err) : AIOS_OK;
+    if (!c->m->tmpl_tools)
+        rc = rc ? rc : tell_calls(c, e, err);
     rc = rc ? rc : begin_message(c, "assistant", err);
     aios__buf_clear(&c->text);
     rc = rc ? rc : join_text(c, e, AIOS_PART_REASONING, err);
@@ -188,7 +199,7 @@ static int add_assistant(chat *c, const aios_entry *e, aios_error *err)
 /* Results: a message each where the template knows tools, else one message of the user's with all of them. */
 static int add_results(chat *c, const aios_entry *e, aios_error *err)
 {
-    const aios__dialect *d = c->m->dialect;
+    const char *open = c->m->calls->result_open, *close = c->m->calls->result_close;
     int rc = AIOS_OK;
     for (uint32_t i = 0; !rc && i < e->n_parts; i++) {
         const aios_part *p = part_at(e, i);
@@ -196,9 +207,9 @@ static int add_results(chat *c, const aios_entry *e, aios_error *err)
             continue;
         if (!c->m->tmpl_tools) {
             rc = aios__buf_adds(&c->text, c->text.n ? "\n" : "", err);
-            rc = rc ? rc : aios__buf_adds(&c->text, d->result_open, err);
+            rc = rc ? rc : aios__buf_adds(&c->text, open ? open : "", err);
             rc = rc ? rc : aios__buf_add(&c->text, p->text, part_len(p), err);
-            rc = rc ? rc : aios__buf_adds(&c->text, d->result_close, err);
+            rc = rc ? rc : aios__buf_adds(&c->text, close ? close : "", err);
             continue;
         }
         aios__buf_clear(&c->text);
@@ -207,7 +218,7 @@ static int add_results(chat *c, const aios_entry *e, aios_error *err)
         rc = rc ? rc : aios__buf_adds(c->out, ",\"name\":", err);
         rc = rc ? rc : add_string(c, p->name ? p->name : "", p->name ? strlen(p->name) : 0, err);
         rc = rc ? rc : aios__buf_adds(c->out, ",\"tool_call_id\":", err);
-        rc = rc ? rc : add_string(c, p->call_id ? p->call_id : "", p->call_id ? strlen(p->call_id) : 0, err);
+        rc = rc ? rc : add_id(c, p->call_id ? p->call_id : "", err);
         rc = rc ? rc : aios__buf_addc(c->out, '}', err);
     }
     return rc;

@@ -299,7 +299,7 @@ static int take_forced(aios__gguf_session *s, aios__seam *seam, aios_error *err)
 static int close_think(aios__gguf_session *s, aios_error *err)
 {
     aios__ids ids = {.heap = s->model->heap};
-    int rc = aios__vocab_encode(s->model->vocab, "\n</think>\n\n", 11, AIOS_TOKENIZE_SPECIAL, &ids, err);
+    int rc = aios__vocab_encode(s->model->vocab, s->model->think->finish, strlen(s->model->think->finish), AIOS_TOKENIZE_SPECIAL, &ids, err);
     for (uint32_t i = 0; !rc && i < ids.n && has_room(&s->turn); i++) {
         rc = aios__turn_take(s, ids.p[i], err);
         rc = rc == AIOS_AGAIN ? AIOS_OK : rc;

@@ -9,15 +9,10 @@
 #include "backend/gguf/sched.h"
 #include "backend/gguf/template.h"
 #include "backend/gguf/vocab.h"
+#include "llm/callparse.h"
 #include "llm/llm.h"
 
-/** How a family of models writes calls and reasoning. */
-typedef struct aios__dialect {
-    const char *marker;        /**< found in the template */
-    aios__call_format calls;
-    const char *opener;        /**< text that begins a call, without the blanks behind it */
-    const char *result_open, *result_close; /**< around a tool's result where the template knows no tools */
-} aios__dialect;
+enum { AIOS__TAGS = 16 };
 
 typedef struct aios__gguf_model {
     aios_ctx *ctx;
@@ -28,8 +23,10 @@ typedef struct aios__gguf_model {
     aios__sched *sched;        /**< computes the turns of all sessions together */
     aios__template *tmpl;      /**< NULL: the built-in plain format */
     bool tmpl_tools;           /**< it reads `tools` */
-    const aios__dialect *dialect;
-    int32_t tags[4];           /**< tokens that are the opener, its close, "<think>", "</think>"; -1: none */
+    const aios__call_format *calls;
+    const aios__think_format *think;
+    int32_t tags[AIOS__TAGS];  /**< control tokens that stand in the texts of calls and reasoning; -1: none. [0]: what opens a call */
+    uint32_t n_call_tags;      /**< of these, how many of calls, from the first on */
     uint32_t n_ctx;
     char *name;
     pthread_mutex_t lock;      /**< guards trie, priors and sum */
@@ -50,9 +47,6 @@ int aios__gguf_model_sum(aios__gguf_model *m, uint64_t *out, aios_error *err);
 
 /* ---- chat.c, prompt.c ------------------------------------------------------------------------------------------- */
 
-/** Finds the dialect of a template. */
-const aios__dialect *aios__dialect_find(const char *tmpl, size_t n);
-
 /**
  * The text of a prompt. Inside it a mark (U+FDD0) splits what looks like a special token but came from a message; a mark
  * that stood in the text is doubled. aios__prompt_strip gives the plain text, aios__prompt_tokens the tokens.
@@ -69,37 +63,35 @@ int aios__prompt_make(const aios__gguf_model *m, const aios_request *req, bool r
 
 enum aios__reply_state { AIOS__REPLY_TEXT, AIOS__REPLY_THINK, AIOS__REPLY_CALLS, AIOS__REPLY_OVER, AIOS__REPLY_RETRY };
 
-/** What a reply has become so far. Bytes that may be the beginning of something else are held back. */
+/** What a reply has become so far. */
 typedef struct aios__reply {
-    aios__heap *heap;
     const aios_sink *sink;
-    const char *opener;        /**< NULL: calls are not looked for */
+    aios__callparse parse;     /**< tells text, reasoning and calls apart; its may_think and trim are the caller's to set */
+    aios__call_sink up;
+    bool watch;                /**< calls are looked for */
     bool cut_calls;            /**< an opener ends the reply instead of beginning a call */
-    bool trim;                 /**< no blanks in front of the first text */
-    bool may_think;            /**< "<think>" at the beginning opens a reasoning block */
     bool may_call;             /**< a call without its opener at the beginning is one that was meant: state RETRY */
-    const char *name_key;      /**< what such a call begins with */
     enum aios__reply_state state;
-    bool any;                  /**< text was sent */
-    aios__buf held;            /**< not yet sent */
-    aios__buf calls;           /**< text of calls, from the opener on */
-    aios__buf stops;           /**< stop texts, each with its NUL */
+    aios__buf held;            /**< at the beginning: may become such a call */
+    aios__buf calls;           /**< text of calls that was not read yet, from the opener on */
+    aios__buf texts;           /**< arguments whose strings stand as they are: tool and name, each with its NUL */
 } aios__reply;
 
-void aios__reply_init(aios__reply *r, aios__heap *h);
+/** r stays where it is from here on. */
+void aios__reply_init(aios__reply *r, const aios__gguf_model *m, const aios_sink *sink);
 void aios__reply_free(aios__reply *r);
 int aios__reply_add_stop(aios__reply *r, const char *s, aios_error *err);
+/** Looks for calls of these tools. */
+int aios__reply_watch(aios__reply *r, const aios_request *req, aios_error *err);
 /**
- * Takes the bytes of a token. State CALLS: what follows the opener is in r->calls. State OVER: a stop text came. State RETRY:
- * the text since the beginning was not sent, it should become a call in the model's own form.
+ * Takes the bytes of a token. State CALLS: has it just begun, r->calls is the text from the opener on, and may be cut. State OVER: a stop
+ * text came. State RETRY: the text since the beginning was not sent, it should become a call in the model's own form.
  */
 int aios__reply_add(aios__reply *r, const char *s, size_t n, aios_error *err);
 /** No text has come yet. */
 bool aios__reply_is_blank(const aios__reply *r);
 /** Sends what is still held, at the end. */
 int aios__reply_finish(aios__reply *r, aios_error *err);
-/** Sends each whole call of a text; *n_calls how many. */
-int aios__calls_send(const aios__gguf_model *m, const char *s, size_t n, const aios_sink *sink, uint32_t *n_calls, aios_error *err);
 
 /* ---- outbox.c: what a turn sends, kept until the thread that reads the session comes for it ------------------------ */
 

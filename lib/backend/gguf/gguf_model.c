@@ -17,7 +17,8 @@ static int read_template(aios__gguf_model *m, const char *replacement, aios_erro
     }
     if (rc && rc != AIOS_ENOENT)
         return rc;
-    m->dialect = aios__dialect_find(text.p, text.n);
+    m->calls = aios__call_format_find(text.p, text.n);
+    m->think = aios__think_format_find(text.p, text.n);
     if (rc || !text.n)
         return AIOS_OK;
     aios_error why = AIOS_INIT(aios_error);
@@ -28,17 +29,33 @@ static int read_template(aios__gguf_model *m, const char *replacement, aios_erro
     return AIOS_OK;
 }
 
+/* Adds the control tokens that stand in one of the texts. */
+static void add_tags(aios__gguf_model *m, const char *const *texts, size_t n_texts, uint32_t *n)
+{
+    for (uint32_t id = 0; id < aios__vocab_size(m->vocab) && *n < AIOS__TAGS; id++) {
+        if (aios__vocab_type(m->vocab, (int32_t)id) != AIOS__TOKEN_CONTROL || (int32_t)id == m->tags[0])
+            continue;
+        size_t len, i = 0;
+        const char *p = aios__vocab_piece(m->vocab, (int32_t)id, &len);
+        while (i < n_texts && !(texts[i] && len > 1 && memmem(texts[i], strlen(texts[i]), p, len)))
+            i++;
+        if (i < n_texts)
+            m->tags[(*n)++] = (int32_t)id;
+    }
+}
+
 static void find_tags(aios__gguf_model *m)
 {
-    char close[32];
-    const char *end = m->dialect->calls.close;
-    size_t n = strlen(end), skip = n && end[0] == '\n';
-    n = n - skip < sizeof close ? n - skip : 0;
-    memcpy(close, end + skip, n);
-    m->tags[0] = aios__vocab_find(m->vocab, m->dialect->opener, strlen(m->dialect->opener));
-    m->tags[1] = n ? aios__vocab_find(m->vocab, close, n) : -1;
-    m->tags[2] = aios__vocab_find(m->vocab, "<think>", 7);
-    m->tags[3] = aios__vocab_find(m->vocab, "</think>", 8);
+    const aios__call_format *f = m->calls;
+    const char *const calls[] = {f->open, f->begin, f->end, f->between, f->close, f->id_open, f->mid, f->p_open, f->p_mid, f->p_close, f->quote};
+    const char *const thinks[] = {m->think->open, m->think->close, m->think->finish, f->channels ? "<|start|>assistant<|message|>" : NULL};
+    for (size_t i = 0; i < AIOS__TAGS; i++)
+        m->tags[i] = -1;
+    m->tags[0] = aios__vocab_find(m->vocab, f->opener, strlen(f->opener));
+    m->n_call_tags = 1;
+    add_tags(m, calls, AIOS__ARRAY_LEN(calls), &m->n_call_tags);
+    uint32_t n = m->n_call_tags;
+    add_tags(m, thinks, AIOS__ARRAY_LEN(thinks), &n);
 }
 
 static int check_sizes(aios__gguf_model *m, uint32_t n_ctx, aios_error *err)
@@ -124,7 +141,9 @@ static const char *piece(void *user, int32_t id, size_t *n)
 {
     const aios__gguf_model *m = user;
     uint32_t type = aios__vocab_type(m->vocab, id);
-    bool tag = id == m->tags[0] || id == m->tags[1];
+    bool tag = false;
+    for (uint32_t i = 0; i < m->n_call_tags; i++)
+        tag |= id == m->tags[i];
     if (aios__vocab_is_end(m->vocab, id) || (!tag && type != AIOS__TOKEN_NORMAL && type != AIOS__TOKEN_USER && type != AIOS__TOKEN_BYTE))
         return NULL;
     const char *p = aios__vocab_piece(m->vocab, id, n);

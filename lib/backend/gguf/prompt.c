@@ -98,10 +98,11 @@ int aios__prompt_tokens(const aios__vocab *v, const char *s, size_t n, aios__ids
     return rc;
 }
 
+/* The text ends with s, perhaps with a line end behind it. */
 static bool ends_with(const aios__buf *b, const char *s)
 {
-    size_t n = strlen(s);
-    return b->n >= n && !memcmp(b->p + b->n - n, s, n);
+    size_t n = strlen(s), end = b->n && b->p[b->n - 1] == '\n' ? b->n - 1 : b->n;
+    return end >= n && !memcmp(b->p + end - n, s, n);
 }
 
 int aios__prompt_make(const aios__gguf_model *m, const aios_request *req, bool reply, aios__ids *out, bool *thinks, aios_error *err)
@@ -113,7 +114,7 @@ int aios__prompt_make(const aios__gguf_model *m, const aios_request *req, bool r
     aios__buf_init(&text, m->heap, AIOS_MEM_TEXT, 0);
     int rc = aios__chat_render(m, req, reply, &text, err);
     rc = rc ? rc : aios__prompt_tokens(m->vocab, text.p ? text.p : "", text.n, out, err);
-    *thinks = !rc && (ends_with(&text, "<think>\n") || ends_with(&text, "<think>"));
+    *thinks = !rc && ends_with(&text, m->think->open);
     aios__buf_free(&text);
     return rc;
 }

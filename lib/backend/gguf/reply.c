@@ -1,145 +1,107 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A reply on its way up: reasoning and calls are told apart, stop texts cut, only whole and valid code points sent. */
+/* A reply on its way up: llm/callparse.c tells text, reasoning and calls apart; here is when a grammar takes over, or the reply begins anew. */
 #include "backend/gguf/gguf.h"
+#include "llm/grammar_calls.h"
 
-static const char think_open[] = "<think>", think_close[] = "</think>";
+/* ---- what the parser sends ---------------------------------------------------------------------------------------------- */
 
-void aios__reply_init(aios__reply *r, aios__heap *h)
+static int send_text(void *user, const char *s, size_t n)
 {
-    memset(r, 0, sizeof *r);
-    r->heap = h;
-    aios__buf_init(&r->held, h, AIOS_MEM_TEXT, 0);
-    aios__buf_init(&r->calls, h, AIOS_MEM_TEXT, 0);
-    aios__buf_init(&r->stops, h, AIOS_MEM_TEXT, 0);
+    const aios_sink *to = ((const aios__reply *)user)->sink;
+    return to->text(to->user, s, n);
 }
 
-void aios__reply_free(aios__reply *r)
+static int send_reasoning(void *user, const char *s, size_t n)
 {
-    aios__buf_free(&r->held);
-    aios__buf_free(&r->calls);
-    aios__buf_free(&r->stops);
+    const aios_sink *to = ((const aios__reply *)user)->sink;
+    return to->reasoning(to->user, s, n);
 }
 
-int aios__reply_add_stop(aios__reply *r, const char *s, aios_error *err)
+static int send_call(void *user, const char *name, const char *args, size_t n, const char *id)
 {
-    return aios__buf_add(&r->stops, s, strlen(s) + 1, err);
+    const aios_sink *to = ((const aios__reply *)user)->sink;
+    return to->call(to->user, name, args, n, id);
 }
 
-static bool is_blank(char c)
+/* 1: the argument's strings stand as they are. */
+static int is_text(void *user, const char *tool, const char *key)
 {
-    return c == ' ' || c == '\n' || c == '\r' || c == '\t';
-}
-
-static size_t count_blanks(const char *s, size_t n)
-{
-    size_t i = 0;
-    while (i < n && is_blank(s[i]))
-        i++;
-    return i;
-}
-
-/* Sends valid UTF-8; bytes that are none, and NUL, become U+FFFD. */
-static int send(const aios__reply *r, int (*fn)(void *, const char *, size_t), const char *s, size_t n)
-{
-    while (n) {
-        size_t good = 0, len = 1;
-        uint32_t cp;
-        while (good < n && s[good] && (len = aios__utf8_decode(s + good, n - good, &cp)) > 0)
-            good += len;
-        int rc = good ? fn(r->sink->user, s, good) : AIOS_OK;
-        if (!rc && good < n) {
-            rc = fn(r->sink->user, "\xef\xbf\xbd", 3);
-            good++;
-        }
-        if (rc)
-            return rc;
-        s += good;
-        n -= good;
-    }
-    return AIOS_OK;
-}
-
-static int send_text(aios__reply *r, const char *s, size_t n)
-{
-    if (r->trim) {
-        size_t blanks = count_blanks(s, n);
-        s += blanks;
-        n -= blanks;
-        r->trim = n == 0;
-    }
-    if (!n)
-        return AIOS_OK;
-    r->any = true;
-    return send(r, r->sink->text, s, n);
-}
-
-static void drop(aios__buf *b, size_t n)
-{
-    if (!n)
-        return;
-    memmove(b->p, b->p + n, b->n - n);
-    b->n -= n;
-    b->p[b->n] = 0;
-}
-
-/* Length of the longest end of s that is a beginning, but not the whole, of what. */
-static size_t overlap(const char *s, size_t n, const char *what)
-{
-    size_t len = strlen(what), max = len - 1 < n ? len - 1 : n;
-    for (size_t i = max; len && i > 0; i--) {
-        if (!memcmp(s + n - i, what, i))
-            return i;
+    const aios__buf *b = &((const aios__reply *)user)->texts;
+    for (size_t i = 0; i < b->n;) {
+        const char *name = b->p + i, *arg = name + strlen(name) + 1;
+        if (!strcmp(name, tool) && !strcmp(arg, key))
+            return 1;
+        i = (size_t)(arg - b->p) + strlen(arg) + 1;
     }
     return 0;
 }
 
-/* The earliest stop text or opener in what is held. */
-static const char *find_first(const aios__reply *r, size_t *at)
+void aios__reply_init(aios__reply *r, const aios__gguf_model *m, const aios_sink *sink)
 {
-    const char *first = NULL;
-    *at = SIZE_MAX;
-    for (size_t i = 0; i < r->stops.n; i += strlen(r->stops.p + i) + 1) {
-        const char *hit = memmem(r->held.p, r->held.n, r->stops.p + i, strlen(r->stops.p + i));
-        if (hit && (size_t)(hit - r->held.p) < *at) {
-            *at = (size_t)(hit - r->held.p);
-            first = r->stops.p + i;
-        }
-    }
-    const char *hit = r->opener ? memmem(r->held.p, r->held.n, r->opener, strlen(r->opener)) : NULL;
-    if (hit && (size_t)(hit - r->held.p) < *at) {
-        *at = (size_t)(hit - r->held.p);
-        first = r->opener;
-    }
-    return first;
+    memset(r, 0, sizeof *r);
+    r->sink = sink;
+    r->up = (aios__call_sink){.user = r, .text = send_text, .reasoning = send_reasoning, .call = send_call};
+    aios__callparse_init(&r->parse, m->heap, m->calls, m->think, &r->up);
+    r->parse.pause = r->parse.no_bare = true;
+    aios__buf_init(&r->held, m->heap, AIOS_MEM_TEXT, 0);
+    aios__buf_init(&r->calls, m->heap, AIOS_MEM_TEXT, 0);
+    aios__buf_init(&r->texts, m->heap, AIOS_MEM_TEXT, 0);
 }
 
-/* How many bytes at the end could still become something that must not be sent. */
-static size_t count_held(const aios__reply *r)
+void aios__reply_free(aios__reply *r)
 {
-    size_t most = r->opener ? overlap(r->held.p, r->held.n, r->opener) : 0;
-    for (size_t i = 0; i < r->stops.n; i += strlen(r->stops.p + i) + 1) {
-        size_t n = overlap(r->held.p, r->held.n, r->stops.p + i);
-        most = n > most ? n : most;
-    }
-    while (r->opener && most < r->held.n && is_blank(r->held.p[r->held.n - most - 1]))
-        most++;
-    return most;
+    aios__callparse_free(&r->parse);
+    aios__buf_free(&r->held);
+    aios__buf_free(&r->calls);
+    aios__buf_free(&r->texts);
 }
 
-/* True if the beginning of the reply may still turn out to be "<think>". */
-static bool await_think(aios__reply *r)
+int aios__reply_add_stop(aios__reply *r, const char *s, aios_error *err)
 {
-    size_t blanks = count_blanks(r->held.p, r->held.n), n = r->held.n - blanks, len = sizeof think_open - 1;
-    if (n >= len && !memcmp(r->held.p + blanks, think_open, len)) {
-        drop(&r->held, blanks + len);
-        r->state = AIOS__REPLY_THINK;
-        r->may_think = false;
-        return false;
+    return aios__buf_add(&r->parse.stops, s, strlen(s) + 1, err);
+}
+
+/* Notes which arguments of a tool are written without quotes. */
+static int add_texts(aios__reply *r, const aios_tool_def *t, aios_error *err)
+{
+    aios__json_doc *doc = NULL;
+    const char *key;
+    const aios__json *v;
+    int rc = aios__json_parse(r->texts.heap, t->schema_json, strlen(t->schema_json), &doc, NULL);
+    if (rc) /* the grammar says what is wrong with it */
+        return rc == AIOS_ENOMEM || rc == AIOS_EBUDGET ? aios__fail(err, rc, "no memory for the schema of tool %.64s", t->name) : AIOS_OK;
+    const aios__json *props = aios__json_get(aios__json_root(doc), "properties");
+    for (void *it = aios__json_iter(props, NULL, &key, &v); !rc && it; it = aios__json_iter(props, it, &key, &v)) {
+        if (!aios__arg_is_text(v))
+            continue;
+        rc = aios__buf_add(&r->texts, t->name, strlen(t->name) + 1, err);
+        rc = rc ? rc : aios__buf_add(&r->texts, key, strlen(key) + 1, err);
     }
-    if (n < len && !memcmp(r->held.p + blanks, think_open, n))
-        return true;
-    r->may_think = false;
-    return false;
+    aios__json_free(doc);
+    return rc;
+}
+
+int aios__reply_watch(aios__reply *r, const aios_request *req, aios_error *err)
+{
+    int rc = AIOS_OK;
+    r->watch = true;
+    for (uint32_t i = 0; !rc && r->parse.f->args == AIOS__ARGS_TAGS && i < req->n_tools; i++) {
+        const aios_tool_def *t = (const aios_tool_def *)(const void *)((const char *)req->tools + i * req->tool_stride);
+        rc = t->name && t->schema_json ? add_texts(r, t, err) : AIOS_OK;
+    }
+    r->parse.is_text = is_text;
+    r->parse.tools = r;
+    return rc;
+}
+
+/* ---- a call without its opener ------------------------------------------------------------------------------------------- */
+
+static size_t count_blanks(const char *s, size_t n)
+{
+    size_t i = 0;
+    while (i < n && aios__is_blank(s[i]))
+        i++;
+    return i;
 }
 
 /* Moves *i over what; 1: it is there, 0: it is not, -1: the text ends inside it. */
@@ -160,16 +122,19 @@ static int match(const char *s, size_t n, size_t *i, const char *what)
  */
 static int match_bare(const aios__reply *r)
 {
-    const char *s = r->held.p;
+    enum { MOST = 200 };
+    const char *s = r->held.p, *key = r->parse.f->name_key;
     size_t n = r->held.n, i = count_blanks(s, n);
     int rc;
+    if (n > MOST)
+        return 0;
     if (i < n && s[i] == '`') {
         if ((rc = match(s, n, &i, "```")) < 1)
             return rc;
-        if (i < n && !is_blank(s[i]) && s[i] != '{' && (rc = match(s, n, &i, "json")) < 1)
+        if (i < n && !aios__is_blank(s[i]) && s[i] != '{' && (rc = match(s, n, &i, "json")) < 1)
             return rc;
     }
-    const char *const parts[] = {"{", "\"", r->name_key, "\"", ":", "\""};
+    const char *const parts[] = {"{", "\"", key ? key : "name", "\"", ":", "\""};
     for (size_t k = 0; k < AIOS__ARRAY_LEN(parts); k++) {
         if (k != 2 && k != 3)
             i += count_blanks(s + i, n - i);
@@ -179,146 +144,100 @@ static int match_bare(const aios__reply *r)
     return 1;
 }
 
-static int add_think(aios__reply *r)
+/* ---- bytes in -------------------------------------------------------------------------------------------------------------- */
+
+/* Calls as far as their text is there. */
+static int read_calls(aios__reply *r, aios_error *err)
 {
-    const char *hit = memmem(r->held.p, r->held.n, think_close, sizeof think_close - 1);
-    size_t n = hit ? (size_t)(hit - r->held.p) : r->held.n - overlap(r->held.p, r->held.n, think_close);
-    if (!hit)
-        n = aios__utf8_whole(r->held.p, n);
-    int rc = n ? send(r, r->sink->reasoning, r->held.p, n) : AIOS_OK;
-    drop(&r->held, hit ? n + sizeof think_close - 1 : n);
-    if (hit) {
-        r->state = AIOS__REPLY_TEXT;
-        r->trim = true;
-    }
+    r->parse.pause = r->parse.no_bare = r->parse.no_calls = false;
+    int rc = r->calls.n ? aios__callparse_add(&r->parse, r->calls.p, r->calls.n, NULL, err) : AIOS_OK;
+    aios__buf_clear(&r->calls);
     return rc;
 }
 
-static int add_text(aios__reply *r, aios_error *err)
+/* An opener has come; s is what follows it. */
+static int open_calls(aios__reply *r, const char *s, size_t n, aios_error *err)
 {
-    size_t at;
-    if (r->may_think && await_think(r))
-        return AIOS_OK;
-    if (r->state == AIOS__REPLY_THINK)
-        return add_think(r);
-    int bare = r->may_call && !r->any ? match_bare(r) : 0;
-    r->may_call = bare < 0;
-    if (bare > 0) {
-        r->state = AIOS__REPLY_RETRY;
-        aios__buf_clear(&r->held);
+    bool retry = r->cut_calls && !r->parse.any;
+    int rc = AIOS_OK;
+    if (!r->cut_calls) {
+        rc = aios__callparse_pending(&r->parse, &r->calls, err);
+        rc = rc ? rc : aios__buf_add(&r->calls, s, n, err);
     }
-    if (bare)
-        return AIOS_OK;
-    const char *what = find_first(r, &at);
-    if (!what) {
-        size_t n = aios__utf8_whole(r->held.p, r->held.n - count_held(r));
-        int rc = send_text(r, r->held.p, n);
-        drop(&r->held, n);
+    aios__callparse_reset(&r->parse, AIOS__PARSE_TEXT);
+    r->state = retry ? AIOS__REPLY_RETRY : r->cut_calls ? AIOS__REPLY_OVER : AIOS__REPLY_CALLS;
+    return rc;
+}
+
+static int read_text(aios__reply *r, const char *s, size_t n, aios_error *err)
+{
+    size_t used = 0;
+    r->parse.no_calls = !r->watch;
+    int rc = aios__callparse_add(&r->parse, s, n, &used, err);
+    if (rc)
         return rc;
+    if (r->parse.opened)
+        return open_calls(r, s + used, n - used, err);
+    r->state = r->parse.state == AIOS__PARSE_OVER ? AIOS__REPLY_OVER : r->parse.state == AIOS__PARSE_THINK ? AIOS__REPLY_THINK : AIOS__REPLY_TEXT;
+    return AIOS_OK;
+}
+
+/* One byte while nothing but reasoning has come. */
+static int read_first(aios__reply *r, char c, aios_error *err)
+{
+    if (r->state == AIOS__REPLY_THINK)
+        return read_text(r, &c, 1, err);
+    int rc = aios__buf_addc(&r->held, c, err), bare = rc ? 0 : match_bare(r);
+    if (rc || bare < 0)
+        return rc;
+    if (bare) {
+        aios__buf_clear(&r->held);
+        aios__callparse_reset(&r->parse, AIOS__PARSE_TEXT);
+        r->may_call = false;
+        r->state = AIOS__REPLY_RETRY;
+        return AIOS_OK;
     }
-    size_t n = at;
-    while (what == r->opener && n && is_blank(r->held.p[n - 1]))
-        n--;
-    int rc = send_text(r, r->held.p, n);
-    bool over = what != r->opener || r->cut_calls, retry = what == r->opener && r->cut_calls && !r->any;
-    if (!rc && !over)
-        rc = aios__buf_add(&r->calls, r->held.p + at, r->held.n - at, err);
-    r->state = retry ? AIOS__REPLY_RETRY : over ? AIOS__REPLY_OVER : AIOS__REPLY_CALLS;
+    rc = read_text(r, r->held.p, r->held.n, err);
     aios__buf_clear(&r->held);
+    r->may_call = r->state == AIOS__REPLY_THINK || (r->parse.may_think && r->parse.held.n);
     return rc;
 }
 
 int aios__reply_add(aios__reply *r, const char *s, size_t n, aios_error *err)
 {
+    int rc = AIOS_OK;
+    if (r->state == AIOS__REPLY_CALLS) {
+        rc = aios__buf_add(&r->calls, s, n, err);
+        return rc ? rc : read_calls(r, err);
+    }
+    if (r->state == AIOS__REPLY_THINK && r->parse.state == AIOS__PARSE_TEXT)
+        r->parse.state = AIOS__PARSE_THINK; /* the prompt has opened it */
+    for (; !rc && n && r->may_call && r->state <= AIOS__REPLY_THINK; s++, n--)
+        rc = read_first(r, *s, err);
+    if (rc || !n)
+        return rc;
     if (r->state == AIOS__REPLY_CALLS)
         return aios__buf_add(&r->calls, s, n, err);
-    int rc = aios__buf_add(&r->held, s, n, err);
-    enum aios__reply_state state;
-    do { /* what is behind a "</think>" in the same piece is text */
-        state = r->state;
-        if (rc || !r->held.n || state >= AIOS__REPLY_CALLS)
-            return rc;
-        rc = state == AIOS__REPLY_THINK ? add_think(r) : add_text(r, err);
-    } while (!rc && r->state != state);
-    return rc;
+    return r->state > AIOS__REPLY_CALLS ? AIOS_OK : read_text(r, s, n, err);
 }
 
 bool aios__reply_is_blank(const aios__reply *r)
 {
-    return r->state == AIOS__REPLY_TEXT && !r->any && count_blanks(r->held.p, r->held.n) == r->held.n;
+    return r->state == AIOS__REPLY_TEXT && !r->parse.any && !r->parse.held.n && count_blanks(r->held.p, r->held.n) == r->held.n;
 }
 
 int aios__reply_finish(aios__reply *r, aios_error *err)
 {
-    AIOS__UNUSED(err);
     int rc = AIOS_OK;
-    if (r->held.n && r->state == AIOS__REPLY_THINK)
-        rc = send(r, r->sink->reasoning, r->held.p, r->held.n);
-    else if (r->held.n && r->state == AIOS__REPLY_TEXT)
-        rc = send_text(r, r->held.p, r->held.n);
+    if (r->state == AIOS__REPLY_CALLS)
+        rc = read_calls(r, err);
+    else if (r->held.n)
+        rc = read_text(r, r->held.p, r->held.n, err);
     aios__buf_clear(&r->held);
+    if (rc || r->state == AIOS__REPLY_RETRY)
+        return rc;
+    rc = aios__callparse_finish(&r->parse, err);
+    if (!rc && r->calls.n) /* a schema's value that could also have become a call */
+        rc = r->sink->text(r->sink->user, r->calls.p, r->calls.n);
     return rc;
-}
-
-/* ---- calls ---------------------------------------------------------------------------------------------------------- */
-
-/* Length of the JSON object that begins s, 0 if it does not end. */
-static size_t object_len(const char *s, size_t n)
-{
-    size_t depth = 0;
-    bool in_string = false;
-    for (size_t i = 0; i < n; i++) {
-        char c = s[i];
-        if (in_string) {
-            if (c == '\\')
-                i++;
-            else
-                in_string = c != '"';
-        } else if (c == '"') {
-            in_string = true;
-        } else if (c == '{' || c == '[') {
-            depth++;
-        } else if ((c == '}' || c == ']') && !--depth) {
-            return i + 1;
-        }
-    }
-    return 0;
-}
-
-static int send_call(const aios__gguf_model *m, const char *s, size_t n, const aios_sink *sink, uint32_t *n_calls, aios_error *err)
-{
-    const aios__call_format *f = &m->dialect->calls;
-    aios__json_doc *doc = NULL;
-    aios__buf args;
-    aios__buf_init(&args, m->heap, AIOS_MEM_TEXT, 0);
-    int rc = aios__json_parse(m->heap, s, n, &doc, err);
-    const aios__json *root = rc ? NULL : aios__json_root(doc);
-    const char *name = aios__json_str(aios__json_get(root, f->name_key), NULL);
-    if (!rc && !name)
-        rc = aios__fail(err, AIOS_EPROTO, "the model wrote a call without a name");
-    rc = rc ? rc : aios__json_write(aios__json_get(root, f->args_key), &args, err);
-    if (!rc) {
-        rc = sink->call(sink->user, name, args.p, args.n, NULL);
-        *n_calls += 1;
-    }
-    aios__buf_free(&args);
-    aios__json_free(doc);
-    return rc;
-}
-
-int aios__calls_send(const aios__gguf_model *m, const char *s, size_t n, const aios_sink *sink, uint32_t *n_calls, aios_error *err)
-{
-    *n_calls = 0;
-    while (n) {
-        const char *begin = memchr(s, '{', n);
-        size_t len = begin ? object_len(begin, n - (size_t)(begin - s)) : 0;
-        if (!len)
-            return AIOS_OK;
-        int rc = send_call(m, begin, len, sink, n_calls, err);
-        if (rc)
-            return rc;
-        n -= (size_t)(begin - s) + len;
-        s = begin + len;
-    }
-    return AIOS_OK;
 }

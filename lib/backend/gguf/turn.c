@@ -31,15 +31,14 @@ static int start_calls(aios__gguf_session *s, const aios_request *req, aios_erro
     const aios__gguf_model *m = s->model;
     if (!req->n_tools)
         return AIOS_OK;
-    t->reply.opener = m->dialect->opener;
-    t->reply.name_key = m->dialect->calls.name_key;
-    if (req->tool_choice == AIOS_TOOLS_NONE) {
+    int rc = aios__reply_watch(&t->reply, req, err);
+    if (rc || req->tool_choice == AIOS_TOOLS_NONE) {
         t->reply.cut_calls = t->reply.may_call = true;
-        return AIOS_OK;
+        return rc;
     }
     bool forced = req->tool_choice != AIOS_TOOLS_AUTO;
-    int rc = aios__grammar_calls(m->ctx, req->tools, req->tool_stride, req->n_tools, req->tool_choice == AIOS_TOOLS_NAMED ? req->tool_name : NULL,
-                                 &m->dialect->calls, req->flags & AIOS_REQUEST_ONE_CALL ? 1 : MAX_CALLS, false, &t->call_grammar, err);
+    rc = aios__grammar_calls(m->ctx, req->tools, req->tool_stride, req->n_tools, req->tool_choice == AIOS_TOOLS_NAMED ? req->tool_name : NULL,
+                             m->calls, req->flags & AIOS_REQUEST_ONE_CALL ? 1 : MAX_CALLS, &t->call_grammar, err);
     if (!rc && (forced || t->walks[0]))
         rc = aios_walk_new(t->call_grammar, &t->walks[1], err);
     if (!rc && forced) {
@@ -47,7 +46,7 @@ static int start_calls(aios__gguf_session *s, const aios_request *req, aios_erro
         t->walks[0] = NULL;
         t->reply.state = AIOS__REPLY_CALLS;
     }
-    t->reply.may_call = !forced && m->dialect->calls.open[0];
+    t->reply.may_call = !forced && !m->calls->bare;
     return rc ? rc : aios__calibrate_start(s, req, err);
 }
 
@@ -57,8 +56,8 @@ static int start_reply(aios__gguf_session *s, const aios_request *req, bool thin
     const aios__gguf_model *m = s->model;
     int rc = AIOS_OK;
     t->reply.state = thinks ? AIOS__REPLY_THINK : AIOS__REPLY_TEXT;
-    t->reply.may_think = req->transcript && m->tmpl && !req->schema_json && !req->grammar;
-    t->reply.trim = req->transcript && !m->tmpl && !req->grammar;
+    t->reply.parse.may_think = req->transcript && m->tmpl && !req->schema_json && !req->grammar;
+    t->reply.parse.trim = req->transcript && !m->tmpl && !req->grammar;
     for (uint32_t i = 0; !rc && req->stop && req->stop[i]; i++)
         rc = aios__reply_add_stop(&t->reply, req->stop[i], err);
     if (!rc && req->transcript && !m->tmpl && !req->grammar)
@@ -68,8 +67,7 @@ static int start_reply(aios__gguf_session *s, const aios_request *req, bool thin
     if (t->walks[0] || t->walks[1]) {
         if (t->reply.state == AIOS__REPLY_THINK)
             t->reply.state = AIOS__REPLY_TEXT;
-        t->reply.opener = NULL;
-        t->reply.may_call = false;
+        t->reply.watch = t->reply.may_call = false;
     }
     return rc;
 }
@@ -95,9 +93,8 @@ static int start_prompt(aios__gguf_session *s, const aios_request *req, bool rep
     atomic_store(&s->cancel, 0);
     t->active = true;
     t->prompt.heap = s->model->heap;
-    aios__reply_init(&t->reply, s->model->heap);
     aios__outbox_init(&t->out, s->model->heap);
-    t->reply.sink = &t->out.sink;
+    aios__reply_init(&t->reply, s->model, &t->out.sink);
     t->err = (aios_error)AIOS_INIT(aios_error);
     t->rc = AIOS_AGAIN;
     int rc = aios__prompt_make(s->model, req, reply, &t->prompt, thinks, err);
@@ -186,13 +183,8 @@ int aios__turn_finish(aios__gguf_session *s, const char *reason, aios_error *err
 {
     aios__turn *t = &s->turn;
     const aios_sink *sink = t->reply.sink;
-    uint32_t n_calls = 0;
     count_time(s);
     int rc = aios__reply_finish(&t->reply, err);
-    if (!rc && t->reply.calls.n && t->reply.state == AIOS__REPLY_CALLS)
-        rc = aios__calls_send(s->model, t->reply.calls.p, t->reply.calls.n, sink, &n_calls, err);
-    else if (!rc && t->reply.calls.n) /* a schema's value that could also have become a call */
-        rc = sink->text(sink->user, t->reply.calls.p, t->reply.calls.n);
     if (rc)
         return rc;
     aios_usage usage = AIOS_INIT(aios_usage);
@@ -208,7 +200,7 @@ int aios__turn_finish(aios__gguf_session *s, const char *reason, aios_error *err
     usage.passes = t->n_passes;
     usage.grammar_ns = t->grammar_ns;
     rc = sink->usage(sink->user, &usage);
-    rc = rc ? rc : sink->stop(sink->user, n_calls && !strcmp(reason, "stop") ? "tool_calls" : reason);
+    rc = rc ? rc : sink->stop(sink->user, t->reply.parse.n_calls && !strcmp(reason, "stop") ? "tool_calls" : reason);
     return rc ? rc : AIOS_DONE;
 }
 

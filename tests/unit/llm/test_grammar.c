@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "test.h"
 
+#include "llm/call_format.h"
 #include "llm/llm.h"
 
 static aios_ctx *ctx;
@@ -171,13 +172,12 @@ static const aios_tool_def tools[] = {
      "{\"type\":\"object\",\"properties\":{\"city\":{\"type\":\"string\",\"maxLength\":20},\"days\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":14}},"
      "\"required\":[\"city\"]}"},
 };
-static const aios__call_format qwen = {"<tool_call>\n", "\n</tool_call>", "name", "arguments", "\n"};
 
-static aios_grammar *calls(const char *only, uint32_t max, bool skip)
+static aios_grammar *calls(const char *only, uint32_t max)
 {
     aios_error err = AIOS_INIT(aios_error);
     aios_grammar *g = NULL;
-    if (aios__grammar_calls(ctx, tools, sizeof *tools, 2, only, &qwen, max, skip, &g, &err))
+    if (aios__grammar_calls(ctx, tools, sizeof *tools, 2, only, aios__call_format_named("hermes"), max, &g, &err))
         fail_msg("%s", err.msg);
     return g;
 }
@@ -186,7 +186,7 @@ static void calls_name_a_tool_and_satisfy_its_schema(void **state)
 {
     (void)state;
     const char *one = "<tool_call>\n{\"name\": \"get_weather\", \"arguments\": {\"city\":\"Oslo\",\"days\":3}}\n</tool_call>";
-    aios_grammar *g = calls(NULL, 1, false);
+    aios_grammar *g = calls(NULL, 1);
     assert_int_equal(read_by(g, one), 1);
     assert_int_equal(read_by(g, "<tool_call>\n{\"name\": \"get_time\", \"arguments\": {}}\n</tool_call>"), 1);
     assert_int_equal(read_by(g, "<tool_call>\n{\"name\": \"get_time\", \"arguments\": {\""), -1);
@@ -194,14 +194,14 @@ static void calls_name_a_tool_and_satisfy_its_schema(void **state)
     assert_int_equal(read_by(g, "<tool_call>\n{\"name\": \"get_rain"), -1);
     assert_int_equal(read_by(g, "<tool_call>\n{\"name\": \"get_time\", \"arguments\": {}}\n</tool_call>\n"), -1);
     aios_grammar_free(g);
-    g = calls("get_time", 2, true);
-    assert_int_equal(read_by(g, "{\"name\": \"get_time\", \"arguments\": {}}\n</tool_call>\n<tool_call>\n{\"name\": \"get_time\", \"arguments\": {}}\n</tool_call>"), 1);
+    g = calls("get_time", 2);
+    assert_int_equal(read_by(g, "<tool_call>\n{\"name\": \"get_time\", \"arguments\": {}}\n</tool_call>\n<tool_call>\n{\"name\": \"get_time\", \"arguments\": {}}\n</tool_call>"), 1);
     aios_error err = AIOS_INIT(aios_error);
     aios_walk *w;
     char forced[256] = {0};
     assert_int_equal(aios_walk_new(g, &w, &err), 0);
     assert_true(aios_walk_forced(w, forced, sizeof forced - 1) > 0);
-    assert_string_equal(forced, "{\"name\": \"get_time\", \"arguments\": {}}\n</tool_call>");
+    assert_string_equal(forced, "<tool_call>\n{\"name\": \"get_time\", \"arguments\": {}}\n</tool_call>");
     aios_walk_free(w);
     aios_grammar_free(g);
 }
@@ -215,7 +215,7 @@ static void a_mask_holds_exactly_the_tokens_that_the_walk_accepts(void **state)
     int32_t only;
     assert_int_equal(aios__trie_new(ctx, N_VOCAB, piece, NULL, &t, &err), 0);
     for (int run = 0; run < 20; run++) {
-        aios_grammar *g = calls(NULL, 2, false);
+        aios_grammar *g = calls(NULL, 2);
         aios_walk *w = NULL, *c = NULL;
         assert_int_equal(aios_walk_new(g, &w, &err), 0);
         for (int step = 0; step < 300; step++) {

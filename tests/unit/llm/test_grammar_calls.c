@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <pthread.h>
+
+#include "test.h"
+
+#include "llm/callparse.h"
+#include "llm/grammar_calls.h"
+
+static aios_ctx *ctx;
+
+static const char weather[] = "{\"type\":\"object\",\"properties\":{\"city\":{\"type\":\"string\",\"maxLength\":20},\"days\":{\"type\":\"integer\",\"minimum\":1,"
+                              "\"maximum\":14},\"unit\":{\"enum\":[\"celsius\",\"kelvin\"]},\"wind\":{\"type\":\"boolean\"},\"at\":{\"$ref\":\"#/$defs/at\"}},"
+                              "\"required\":[\"city\"],\"$defs\":{\"at\":{\"type\":\"object\",\"properties\":{\"h\":{\"type\":\"integer\"}},\"required\":[\"h\"]}}}";
+static const aios_tool_def tools[] = {
+    {sizeof(aios_tool_def), "get_weather", NULL, weather},
+    {sizeof(aios_tool_def), "get", NULL, NULL},
+    {sizeof(aios_tool_def), "get_time", NULL, "{\"type\":\"object\",\"properties\":{}}"},
+};
+
+static aios_grammar *calls(const char *format, const char *only, uint32_t max)
+{
+    aios_error err = AIOS_INIT(aios_error);
+    aios_grammar *g = NULL;
+    if (aios__grammar_calls(ctx, tools, sizeof *tools, AIOS__ARRAY_LEN(tools), only, aios__call_format_named(format), max, &g, &err))
+        fail_msg("%s: %s", format, err.msg);
+    return g;
+}
+
+/* 1: a whole sentence, 0: a beginning of one, -1: outside. */
+static int read_by(aios_grammar *g, const char *text, size_t n)
+{
+    aios_error err = AIOS_INIT(aios_error);
+    aios_walk *w = NULL;
+    assert_int_equal(aios_walk_new(g, &w, &err), 0);
+    int rc = aios_walk_accept(w, text, n, &err);
+    int whole = aios_walk_complete(w);
+    aios_walk_free(w);
+    if (rc && rc != AIOS_ESCHEMA)
+        fail_msg("%s", err.msg);
+    return rc ? -1 : whole;
+}
+
+static int none(void *user, const char *s, size_t n)
+{
+    (void)user;
+    fail_msg("text: %.*s", (int)n, s);
+    return 0;
+}
+
+static int on_call(void *user, const char *name, const char *args, size_t n, const char *id)
+{
+    (void)id;
+    return aios__buf_addf(user, NULL, "%s%.*s;", name, (int)n, args);
+}
+
+/* What a format writes its grammar allows, and no beginning of it is whole; and what the grammar allows the parser reads. */
+static void calls_in_every_format_are_held_to_their_tools(void **state)
+{
+    (void)state;
+    const aios__call_piece good[] = {{"get_weather", "abcDEF123", NULL, 0}, {"get", "123456789", "{}", 2}, {"get_time", "000000000", "{}", 2}};
+    static const char *const bad[][2] = {{"get_weather", "{\"days\":3}"}, {"get_weather", "{\"city\":\"Oslo\",\"days\":15}"}, {"get_rain", "{}"},
+                                         {"get_weather", "{\"city\":\"Oslo\",\"unit\":\"miles\"}"}, {"get_weather", "{\"city\":\"123456789012345678901\"}"},
+                                         {"get_time", "{\"city\":\"Oslo\"}"}};
+    for (uint32_t i = 0; aios__call_format_at(i); i++) {
+        const aios__call_format *f = aios__call_format_at(i);
+        aios_grammar *g = calls(f->name, NULL, 3), *one = calls(f->name, NULL, 1);
+        aios__buf out, read;
+        aios__call_piece pieces[3];
+        aios__buf_init(&out, aios__ctx_heap(ctx), AIOS_MEM_TEXT, 0);
+        aios__buf_init(&read, aios__ctx_heap(ctx), AIOS_MEM_TEXT, 0);
+        memcpy(pieces, good, sizeof pieces);
+        /* objects inside are JSON under the grammar of every format */
+        const char *args = f->args == AIOS__ARGS_COLON ? "{\"city\":\"Oslo <x> {y}\",\"days\":3,\"unit\":\"kelvin\",\"wind\":true}"
+                                                       : "{\"city\":\"Oslo <x> {y}\",\"days\":3,\"unit\":\"kelvin\",\"wind\":true,\"at\":{\"h\":7}}";
+        pieces[0].args = args;
+        pieces[0].n_args = strlen(args);
+        for (size_t k = 0; f->id_text && k < 3; k++)
+            pieces[k].id = f->id_len ? pieces[k].id : (const char *[]){"0", "1", "2"}[k];
+        uint32_t n = f->between ? 3 : 1;
+        assert_int_equal(aios__calls_write(aios__ctx_heap(ctx), f, pieces, n, &out, NULL), 0);
+        if (read_by(g, out.p, out.n) != 1)
+            fail_msg("%s: %s", f->name, out.p);
+        assert_int_equal(read_by(one, out.p, out.n), n > 1 ? -1 : 1);
+        assert_int_equal(read_by(g, out.p, strlen(f->opener)), 0);
+
+        const aios__call_sink sink = {&read, none, none, NULL, NULL, on_call, NULL};
+        aios__callparse p;
+        aios__callparse_init(&p, aios__ctx_heap(ctx), f, aios__think_format_find("", 0), &sink);
+        assert_int_equal(aios__callparse_add(&p, out.p, out.n, NULL, NULL), 0);
+        assert_int_equal(aios__callparse_finish(&p, NULL), 0);
+        aios__callparse_free(&p);
+        char want[256];
+        snprintf(want, sizeof want, "get_weather%s;%s", args, n > 1 ? "get{};get_time{};" : "");
+        assert_string_equal(read.p, want);
+
+        for (size_t k = 0; k < AIOS__ARRAY_LEN(bad); k++) {
+            aios__call_piece piece = {bad[k][0], f->id_text ? (f->id_len ? "abcDEF123" : "0") : NULL, bad[k][1], strlen(bad[k][1])};
+            aios__buf_clear(&out);
+            assert_int_equal(aios__calls_write(aios__ctx_heap(ctx), f, &piece, 1, &out, NULL), 0);
+            if (read_by(g, out.p, out.n) != -1)
+                fail_msg("%s: %s", f->name, out.p);
+        }
+        aios__buf_free(&out);
+        aios__buf_free(&read);
+        aios_grammar_free(g);
+        aios_grammar_free(one);
+    }
+}
+
+static void one_tool_alone_may_be_named(void **state)
+{
+    (void)state;
+    aios_grammar *g = calls("hermes", "get_time", 1);
+    const char *is = "<tool_call>\n{\"name\": \"get_time\", \"arguments\": {}}\n</tool_call>", *other = "<tool_call>\n{\"name\": \"get\"";
+    char forced[256] = {0};
+    aios_walk *w;
+    assert_int_equal(read_by(g, is, strlen(is)), 1);
+    assert_int_equal(read_by(g, other, strlen(other)), -1);
+    assert_int_equal(aios_walk_new(g, &w, NULL), 0);
+    aios_walk_forced(w, forced, sizeof forced - 1);
+    assert_string_equal(forced, is);
+    aios_walk_free(w);
+    aios_grammar_free(g);
+}
+
+static void what_a_format_cannot_hold_to_is_named(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *format, *schema, *words[2];
+        int code;
+    } rows[] = {
+        {"qwen-coder", "{\"type\":\"object\",\"minProperties\":2}", {"tool t", "minProperties"}, AIOS_ENOTSUP},
+        {"qwen-coder", "{\"properties\":{\"p\":{\"type\":\"string\",\"not\":{\"const\":\"x\"}}}}", {"property p", "not"}, AIOS_ENOTSUP},
+        {"qwen-coder", "{\"properties\":{\"a<b\":{}}}", {"property a<b", "name"}, AIOS_ENOTSUP},
+        {"function-gemma", "{\"properties\":{\"a:b\":{}}}", {"property a:b", "name"}, AIOS_ENOTSUP},
+        {"qwen-coder", "{\"properties\":{},\"required\":[\"p\"]}", {"property p", "without a schema"}, AIOS_ENOTSUP},
+        {"qwen-coder", "{\"properties\":{\"p\":{\"type\":\"integer\",\"minimum\":2,\"maximum\":1}},\"required\":[\"p\"]}", {"", ""}, AIOS_ESCHEMA},
+        {"qwen-coder", "{\"properties\":{\"p\":{\"type\":\"string\",\"pattern\":\"(\"}}}", {"property p", ""}, AIOS_ESCHEMA},
+        {"hermes", "{\"properties\":{\"p\":{\"type\":\"strin\"}}}", {"tool t", "type"}, AIOS_ESCHEMA},
+        {"hermes", "{", {"tool t", ""}, AIOS_ESCHEMA},
+    };
+    for (size_t i = 0; i < AIOS__ARRAY_LEN(rows); i++) {
+        aios_tool_def t = {sizeof t, "t", NULL, rows[i].schema};
+        aios_error err = AIOS_INIT(aios_error);
+        aios_grammar *g = NULL;
+        int rc = aios__grammar_calls(ctx, &t, sizeof t, 1, NULL, aios__call_format_named(rows[i].format), 1, &g, &err);
+        if (rc != rows[i].code || !strstr(err.msg, rows[i].words[0]) || !strstr(err.msg, rows[i].words[1]))
+            fail_msg("%s %s: %d %s", rows[i].format, rows[i].schema, rc, err.msg);
+    }
+}
+
+static void patterns_and_lengths_hold_in_tags(void **state)
+{
+    (void)state;
+    aios_tool_def t = {sizeof t, "t", NULL, "{\"properties\":{\"p\":{\"type\":\"string\",\"pattern\":\"^[a-z]+$\",\"minLength\":2,\"maxLength\":4}},\"required\":[\"p\"]}"};
+    aios_grammar *g = NULL;
+    assert_int_equal(aios__grammar_calls(ctx, &t, sizeof t, 1, NULL, aios__call_format_named("seed"), 1, &g, NULL), 0);
+    static const struct {
+        const char *value;
+        int is;
+    } rows[] = {{"abc", 1}, {"a", -1}, {"abcde", -1}, {"aB", -1}, {"ab\n", -1}};
+    for (size_t i = 0; i < AIOS__ARRAY_LEN(rows); i++) {
+        char s[256];
+        int n = snprintf(s, sizeof s, "<seed:tool_call>\n<function=t>\n<parameter=p>%s</parameter>\n</function>\n</seed:tool_call>", rows[i].value);
+        assert_int_equal(read_by(g, s, (size_t)n), rows[i].is);
+    }
+    aios_grammar_free(g);
+}
+
+/* ---- many tools --------------------------------------------------------------------------------------------------------- */
+
+enum { MANY = 500 };
+static aios_tool_def many[MANY];
+static char names[MANY][16], schemas[MANY][2200];
+
+/* 500 tools, a megabyte of schemas; tool 7's cannot be satisfied. */
+static void make_many(void)
+{
+    for (int i = 0; i < MANY; i++) {
+        snprintf(names[i], sizeof names[i], "tool_%d", i);
+        int n = snprintf(schemas[i], sizeof schemas[i], "{\"type\":\"object\",\"properties\":{\"n\":{\"type\":\"integer\",\"minimum\":%d,\"maximum\":%d}", i == 7 ? 2 : i, i == 7 ? 1 : i);
+        for (int k = 0; n < 2000; k++)
+            n += snprintf(schemas[i] + n, sizeof schemas[i] - (size_t)n, ",\"p%d\":{\"type\":\"string\",\"description\":\"property %d of tool %d\",\"maxLength\":%d}", k, k, i, k + 1);
+        snprintf(schemas[i] + n, sizeof schemas[i] - (size_t)n, "},\"required\":[\"n\"]}");
+        many[i] = (aios_tool_def){sizeof(aios_tool_def), names[i], NULL, schemas[i]};
+    }
+}
+
+static aios_grammar *grammar_of_many(void)
+{
+    aios_error err = AIOS_INIT(aios_error);
+    aios_grammar *g = NULL;
+    if (aios__grammar_calls(ctx, many, sizeof *many, MANY, NULL, aios__call_format_named("hermes"), 3, &g, &err))
+        fail_msg("%s", err.msg);
+    return g;
+}
+
+static int write_many(char *s, size_t n, int a, int b, int value)
+{
+    return snprintf(s, n,
+                    "<tool_call>\n{\"name\": \"tool_%d\", \"arguments\": {\"n\":%d,\"p0\":\"x\"}}\n</tool_call>\n"
+                    "<tool_call>\n{\"name\": \"tool_%d\", \"arguments\": {\"n\":%d}}\n</tool_call>",
+                    a, a, b, value);
+}
+
+static void tools_are_compiled_when_they_are_chosen(void **state)
+{
+    (void)state;
+    aios_grammar *g = grammar_of_many();
+    uint32_t before = g->n_nodes;
+    char s[512];
+    assert_non_null(g->lazy);
+    assert_true(before < 4 * MANY);
+    for (int a = 10; a < 400; a += 97) {
+        assert_int_equal(read_by(g, s, (size_t)write_many(s, sizeof s, a, a + 1, a + 1)), 1);
+        assert_int_equal(read_by(g, s, (size_t)write_many(s, sizeof s, a, a + 1, a + 2)), -1);
+        assert_int_equal(read_by(g, s, (size_t)write_many(s, sizeof s, a, a, a)), 1);
+    }
+    assert_int_equal(g->n_nodes, before);
+    assert_int_equal(g->refs, 1);
+    aios_grammar_free(g);
+}
+
+static void a_chosen_tool_that_is_wrong_says_so(void **state)
+{
+    (void)state;
+    aios_grammar *g = grammar_of_many();
+    aios_error err = AIOS_INIT(aios_error);
+    aios_walk *w;
+    const char *s = "<tool_call>\n{\"name\": \"tool_7\", \"arguments\": {";
+    assert_int_equal(aios_walk_new(g, &w, NULL), 0);
+    aios_grammar_free(g); /* the walk keeps it */
+    assert_int_equal(aios_walk_accept(w, s, strlen(s), &err), AIOS_ESCHEMA);
+    assert_non_null(strstr(err.msg, "tool_7"));
+    aios_walk_free(w);
+    schemas[3][0] = '[';
+    assert_int_equal(aios__grammar_calls(ctx, many, sizeof *many, MANY, NULL, aios__call_format_named("hermes"), 3, &g, &err), AIOS_ESCHEMA);
+    assert_non_null(strstr(err.msg, "tool_3:"));
+    schemas[3][0] = '{';
+}
+
+/* A copy goes its own way, and outlives the first. */
+static void walks_share_what_was_compiled(void **state)
+{
+    (void)state;
+    aios_grammar *g = grammar_of_many();
+    aios_walk *a, *b, *c;
+    const char *s = "<tool_call>\n{\"name\": \"tool_20\", \"arguments\": {", *rest = "\"n\":20}}\n</tool_call>";
+    assert_int_equal(aios_walk_new(g, &a, NULL), 0);
+    assert_int_equal(aios_walk_new(g, &b, NULL), 0);
+    assert_int_equal(aios_walk_accept(a, s, strlen(s), NULL), 0);
+    assert_int_equal(aios_walk_accept(b, s, strlen(s), NULL), 0);
+    assert_ptr_equal(a->g, b->g);
+    assert_ptr_not_equal(a->g, g);
+    assert_int_equal(aios_walk_copy(a, &c, NULL), 0);
+    aios_walk_free(a);
+    aios_walk_free(b);
+    aios_grammar_free(g);
+    assert_int_equal(aios_walk_accept(c, rest, strlen(rest), NULL), 0);
+    assert_int_equal(aios_walk_complete(c), 1);
+    aios_walk_free(c);
+}
+
+static void *read_some(void *user)
+{
+    char s[512];
+    for (int i = 0; i < 200; i++) {
+        int a = 20 + i % 7;
+        assert_int_equal(read_by(user, s, (size_t)write_many(s, sizeof s, a, a + 1, a + 1)), 1);
+    }
+    return NULL;
+}
+
+static void threads_share_a_grammar_of_many_tools(void **state)
+{
+    (void)state;
+    aios_grammar *g = grammar_of_many();
+    pthread_t t[4];
+    for (size_t i = 0; i < AIOS__ARRAY_LEN(t); i++)
+        assert_int_equal(pthread_create(&t[i], NULL, read_some, g), 0);
+    for (size_t i = 0; i < AIOS__ARRAY_LEN(t); i++)
+        pthread_join(t[i], NULL);
+    aios_grammar_free(g);
+}
+
+/* Every allocation fails once, from the tools to the end of a call. */
+static void memory_may_be_refused(void **state)
+{
+    (void)state;
+    aios_ctx *real = ctx;
+    const char *s = "<tool_call>\n{\"name\": \"tool_20\", \"arguments\": {\"n\":20}}\n</tool_call>";
+    bool failed = true;
+    for (long at = 1; failed; at += at < 60 ? 1 : 37) {
+        test_heap h = {0};
+        aios_grammar *g = NULL;
+        aios_walk *w = NULL;
+        aios_error err = AIOS_INIT(aios_error);
+        ctx = test_ctx(&h, 0);
+        h.fail_at = h.n_allocs + at;
+        int rc = aios__grammar_calls(ctx, many, sizeof *many, 40, NULL, aios__call_format_named("hermes"), 3, &g, &err);
+        rc = rc ? rc : aios_walk_new(g, &w, &err);
+        rc = rc ? rc : aios_walk_accept(w, s, strlen(s), &err);
+        failed = test_heap_heal(&h);
+        aios_walk_free(w);
+        aios_grammar_free(g);
+        aios_ctx_free(ctx);
+        assert_int_equal(h.live, 0);
+        assert_true(rc == 0 || (failed && rc == AIOS_ENOMEM));
+    }
+    ctx = real;
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    make_many();
+    ctx = test_ctx(NULL, 0);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    aios_ctx_free(ctx);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(calls_in_every_format_are_held_to_their_tools),
+        cmocka_unit_test(one_tool_alone_may_be_named),
+        cmocka_unit_test(what_a_format_cannot_hold_to_is_named),
+        cmocka_unit_test(patterns_and_lengths_hold_in_tags),
+        cmocka_unit_test(tools_are_compiled_when_they_are_chosen),
+        cmocka_unit_test(a_chosen_tool_that_is_wrong_says_so),
+        cmocka_unit_test(walks_share_what_was_compiled),
+        cmocka_unit_test(threads_share_a_grammar_of_many_tools),
+        cmocka_unit_test(memory_may_be_refused),
+    };
+    return cmocka_run_group_tests_name("grammar_calls", tests, setup, teardown);
+}
