@@ -26,7 +26,7 @@ ALLOWED = {
 PUBLIC = {
     'base': 'base.h ctx.h env.h version.h plugin/plugin.h',
     'device': 'device.h tensor.h plugin/device.h',
-    'llm': 'llm.h event.h transcript.h grammar.h token.h plugin/backend.h',
+    'llm': 'llm.h event.h transcript.h grammar.h snapshot.h token.h plugin/backend.h',
     'agent': 'agent.h tool.h policy.h',
 }
 # Library -> it is included by one file at most, a .c of lib/.

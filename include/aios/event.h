@@ -36,7 +36,17 @@ enum {
      * The model chose among tools by calibrated scores: name = the best; text = {"margin": its lead, "kept": false if that is under
      * min_margin, "candidates": [{"name", "score", "model", "prior", "words"}, ...]}, where score is made of the other three.
      */
-    AIOS_EVENT_CHOICE = 10
+    AIOS_EVENT_CHOICE = 10,
+    /**
+     * With AIOS_REQUEST_CALL_DELTAS: a call is being written; name, call_id, text = the next piece of its arguments, empty at its beginning.
+     * All pieces make up the text of the CALL that follows. Where none follows it was no call: its text comes as TEXT.
+     */
+    AIOS_EVENT_CALL_DELTA = 11,
+    /**
+     * With AIOS_REQUEST_SNAPSHOTS, behind each TEXT of a reply under a schema and each CALL_DELTA (then with name and call_id): text = what is
+     * sure of the JSON so far, closed into a valid value; path and code (AIOS_SNAPSHOT_x) as in aios_snapshot_view.
+     */
+    AIOS_EVENT_SNAPSHOT = 12
 };
 
 /** Tokens and times of one model turn. */
@@ -59,7 +69,7 @@ typedef struct aios_usage {
 typedef struct aios_event {
     size_t struct_size;
     int32_t type;       /**< AIOS_EVENT_x */
-    int32_t code;       /**< RESULT: how the tool ended */
+    int32_t code;       /**< RESULT: how the tool ended; SNAPSHOT: AIOS_SNAPSHOT_x */
     uint64_t seq;       /**< 0, 1, 2 ... within a session or run */
     uint64_t run;       /**< number of the run; 0 in a bare session */
     uint32_t step;      /**< model turn within the run, from 0 */
@@ -71,6 +81,7 @@ typedef struct aios_event {
     const aios_usage *usage;
     const aios_error *error;
     aios_label label;
+    const char *path;   /**< SNAPSHOT: JSON pointer of what is still growing; NULL: nothing */
 } aios_event;
 
 /** Receives events on the thread that drives. Non-zero cancels the run. */

@@ -164,7 +164,9 @@ typedef struct aios_request {
 enum {
     AIOS_REQUEST_IGNORE_EOS = 1,
     AIOS_REQUEST_ONE_CALL = 2,    /**< at most one tool call */
-    AIOS_REQUEST_PLAIN_CHOICE = 4 /**< names of tools are chosen token by token, without calibration */
+    AIOS_REQUEST_PLAIN_CHOICE = 4, /**< names of tools are chosen token by token, without calibration */
+    AIOS_REQUEST_CALL_DELTAS = 8, /**< AIOS_EVENT_CALL_DELTA while a call is being written, where the backend sends them */
+    AIOS_REQUEST_SNAPSHOTS = 16   /**< AIOS_EVENT_SNAPSHOT behind each piece of JSON */
 };
 
 typedef struct aios_session_config {

@@ -52,7 +52,6 @@ int aios__event_new(aios__heap *h, const aios_event *ev, aios__event_node **out,
 
 void aios__events_push(aios__events *q, aios__event_node *node)
 {
-    node->pub.seq = q->seq++;
     if (q->tail)
         q->tail->next = node;
     else
@@ -66,7 +65,6 @@ void aios__events_finish(aios__events *q, const aios_event *ev)
 {
     q->last = *ev;
     q->last.struct_size = sizeof q->last;
-    q->last.seq = q->seq++;
     if (!q->last.text)
         q->last.text = "";
     q->last.error = NULL;
@@ -79,8 +77,56 @@ void aios__events_finish(aios__events *q, const aios_event *ev)
     q->has_last = true;
 }
 
+int aios__events_snapshots(aios__events *q, aios_ctx *ctx, bool text, bool calls, aios_error *err)
+{
+    int rc = text ? aios_snapshot_new(ctx, &q->shots[0], err) : AIOS_OK;
+    q->shot_attempt = 0;
+    return rc || !calls ? rc : aios_snapshot_new(ctx, &q->shots[1], err);
+}
+
+static void drop_shot(aios__events *q, int i)
+{
+    aios_snapshot_free(q->shots[i]);
+    q->shots[i] = NULL;
+}
+
+/* A piece of JSON was read: what it has become comes next. */
+static void look(aios__events *q, const aios_event *ev)
+{
+    int i = ev->type == AIOS_EVENT_CALL_DELTA;
+    aios_snapshot *s = ev->type == AIOS_EVENT_TEXT || i ? q->shots[i] : NULL;
+    aios_snapshot_view v = AIOS_INIT(aios_snapshot_view);
+    if (!s)
+        return;
+    if (i ? !ev->n_text : ev->attempt != q->shot_attempt)
+        aios_snapshot_reset(s);
+    q->shot_attempt = i ? q->shot_attempt : ev->attempt;
+    if (aios_snapshot_add(s, ev->text, ev->n_text, NULL) && !i)
+        drop_shot(q, i); /* a reply in words after all */
+    else if (aios_snapshot_get(s, &v, NULL) == AIOS_OK) {
+        q->shot = *ev;
+        q->shot.type = AIOS_EVENT_SNAPSHOT;
+        q->shot.code = (int32_t)v.flags;
+        q->shot.text = v.json;
+        q->shot.n_text = v.n_json;
+        q->shot.path = v.path;
+        q->shot_due = true;
+    }
+}
+
+/* The numbers are given in the order of reading. */
+static const aios_event *hand_out(aios__events *q, aios_event *ev)
+{
+    ev->seq = q->seq++;
+    return ev;
+}
+
 const aios_event *aios__events_pop(aios__events *q)
 {
+    if (q->shot_due) { /* its name and number are those of the event in front of it */
+        q->shot_due = false;
+        return hand_out(q, &q->shot);
+    }
     aios__free(q->heap, q->current);
     q->current = q->head;
     if (q->head) {
@@ -89,17 +135,18 @@ const aios_event *aios__events_pop(aios__events *q)
             q->tail = NULL;
         q->n--;
         q->n_bytes -= q->current->n_bytes;
-        return &q->current->pub;
+        look(q, &q->current->pub);
+        return hand_out(q, &q->current->pub);
     }
     if (!q->has_last)
         return NULL;
     q->has_last = false;
-    return &q->last;
+    return hand_out(q, &q->last);
 }
 
 bool aios__events_ready(const aios__events *q)
 {
-    return q->head || q->has_last;
+    return q->shot_due || q->head || q->has_last;
 }
 
 void aios__events_clear(aios__events *q)
@@ -113,5 +160,7 @@ void aios__events_clear(aios__events *q)
     q->current = q->tail = NULL;
     q->n = 0;
     q->n_bytes = 0;
-    q->has_last = false;
+    q->has_last = q->shot_due = false;
+    drop_shot(q, 0);
+    drop_shot(q, 1);
 }

@@ -4,6 +4,7 @@
 #define AIOS_LIB_LLM_H
 
 #include <aios/plugin/backend.h>
+#include <aios/snapshot.h>
 
 #include "base/base.h"
 #include "llm/grammar_mask.h"
@@ -36,15 +37,21 @@ typedef struct aios__events {
     aios_event last;           /**< DONE or ERROR: needs no memory, so it always gets through */
     aios_error last_error;
     bool has_last;
+    aios_snapshot *shots[2];   /**< of the reply and of the call being written; NULL: not wanted, or it is no JSON */
+    aios_event shot;           /**< due behind `current` */
+    bool shot_due;
+    uint32_t shot_attempt;
 } aios__events;
 
 void aios__events_init(aios__events *q, aios__heap *h);
 /** A copy of *ev and all that it points to, outside any lock. */
 int aios__event_new(aios__heap *h, const aios_event *ev, aios__event_node **out, aios_error *err);
-/** Puts a node at the end; gives it its number. */
+/** Puts a node at the end. */
 void aios__events_push(aios__events *q, aios__event_node *node);
 /** Sets the end: *ev is copied flat, its error deeply. */
 void aios__events_finish(aios__events *q, const aios_event *ev);
+/** Events SNAPSHOT come behind pieces of the reply, of calls, until the next clear. They are made when they are read. */
+int aios__events_snapshots(aios__events *q, aios_ctx *ctx, bool text, bool calls, aios_error *err);
 /** Next event or NULL; it lives until the next pop or clear. */
 const aios_event *aios__events_pop(aios__events *q);
 /** True if pop would give something. */

@@ -148,7 +148,8 @@ static int check_input(aios_request *q, aios_error *err)
     int rc = aios__text_in(q->raw, q->n_raw, &q->n_raw, "raw", err);
     if (!rc && q->raw && !aios__utf8_valid(q->raw, q->n_raw))
         rc = aios__fail(err, AIOS_EINVAL, "raw is not valid UTF-8");
-    if (!rc && (q->flags & ~(uint32_t)(AIOS_REQUEST_IGNORE_EOS | AIOS_REQUEST_ONE_CALL | AIOS_REQUEST_PLAIN_CHOICE)))
+    if (!rc && (q->flags & ~(uint32_t)(AIOS_REQUEST_IGNORE_EOS | AIOS_REQUEST_ONE_CALL | AIOS_REQUEST_PLAIN_CHOICE |
+                                               AIOS_REQUEST_CALL_DELTAS | AIOS_REQUEST_SNAPSHOTS)))
         rc = aios__fail(err, AIOS_EINVAL, "flags 0x%x has bits that are no AIOS_REQUEST_x", q->flags);
     if (!rc && !(isfinite(q->min_margin) && q->min_margin >= 0))
         rc = aios__fail(err, AIOS_EINVAL, "min_margin is %g: it must be 0 or more", (double)q->min_margin);

@@ -142,27 +142,54 @@ static int sink_reasoning(void *user, const char *p, size_t n)
     return sink_piece(user, AIOS_EVENT_REASONING, p, n);
 }
 
+/* The number of a call: the backend's own, or the next one. */
+static void name_call(aios_session *s, const char *call_id)
+{
+    if (call_id && *call_id && strlen(call_id) <= 256 && aios__utf8_valid(call_id, strlen(call_id)))
+        memcpy(s->call_id, call_id, strlen(call_id) + 1);
+    else
+        snprintf(s->call_id, sizeof s->call_id, "call_%llu", (unsigned long long)s->next_call++);
+}
+
+static int sink_call_delta(void *user, const char *name, const char *p, size_t n, const char *call_id)
+{
+    aios_session *s = user;
+    int rc = sink_dead(s);
+    if (rc)
+        return rc;
+    if (!name || (n && !p) || !aios__utf8_valid(name, strlen(name)) || (n && (memchr(p, 0, n) || !aios__utf8_valid(p, n))))
+        return sink_failed(s, AIOS_EPROTO);
+    if (s->n_calls && s->one_call)
+        return AIOS_OK;
+    if (!n || !s->open_call)
+        name_call(s, call_id);
+    s->open_call = true;
+    aios_event ev = AIOS_INIT(aios_event);
+    ev.type = AIOS_EVENT_CALL_DELTA;
+    ev.name = name;
+    ev.call_id = s->call_id;
+    ev.text = p;
+    ev.n_text = n;
+    return sink_failed(s, push(s, &ev));
+}
+
 static int sink_call(void *user, const char *name, const char *args, size_t n_args, const char *call_id)
 {
     aios_session *s = user;
-    char id[32];
     int rc = sink_dead(s);
     if (rc)
         return rc;
     if (!name || !args || !aios__utf8_valid(name, strlen(name)) || memchr(args, 0, n_args) || !aios__utf8_valid(args, n_args))
         return sink_failed(s, AIOS_EPROTO);
-    if (call_id && (!*call_id || strlen(call_id) > 256 || !aios__utf8_valid(call_id, strlen(call_id))))
-        call_id = NULL;
     if (s->n_calls++ && s->one_call)
         return AIOS_OK; /* asked for one: a server that ignores it must not have two effects */
-    if (!call_id) {
-        snprintf(id, sizeof id, "call_%llu", (unsigned long long)s->next_call++);
-        call_id = id;
-    }
+    if (!s->open_call)
+        name_call(s, call_id);
+    s->open_call = false;
     aios_event ev = AIOS_INIT(aios_event);
     ev.type = AIOS_EVENT_CALL;
     ev.name = name;
-    ev.call_id = call_id;
+    ev.call_id = s->call_id;
     ev.text = args;
     ev.n_text = n_args;
     return sink_failed(s, push(s, &ev));
@@ -218,6 +245,7 @@ static int step_once(aios_session *s, aios_error *err)
     sink.usage = sink_usage;
     sink.stop = sink_stop;
     sink.choice = sink_choice;
+    sink.call_delta = s->deltas ? sink_call_delta : NULL;
     return s->ops->step(s->self, &sink, err);
 }
 
@@ -560,17 +588,19 @@ static int begin(aios_session *s, aios__request *r, aios_error *err)
     s->attempt = 0;
     aios__promise_free(s->promise);
     s->promise = NULL;
-    if (r->schema && !s->model->enforces) {
-        int rc = aios__promise_new(s->heap, r, &s->promise, err);
-        if (rc)
-            return rc;
-    }
+    int rc = r->schema && !s->model->enforces ? aios__promise_new(s->heap, r, &s->promise, err) : AIOS_OK;
     s->one_call = q->flags & AIOS_REQUEST_ONE_CALL;
+    s->deltas = q->flags & AIOS_REQUEST_CALL_DELTAS;
+    s->open_call = false;
+    if (!rc && q->flags & AIOS_REQUEST_SNAPSHOTS)
+        rc = aios__events_snapshots(&s->events, s->model->ctx, q->schema_json || q->grammar, s->deltas, err);
+    if (rc)
+        return rc;
     uint64_t id = first_call_id(q->transcript);
     if (id > s->next_call)
         s->next_call = id;
     atomic_store(&s->cancel, 0);
-    int rc = s->ops->start(s->self, q, err);
+    rc = s->ops->start(s->self, q, err);
     if (rc)
         return rc < 0 ? rc : aios__fail(err, AIOS_EINTERNAL, "backend %s: start gave %d", s->ops->name, rc);
     int64_t now = aios__now_ns(aios__ctx_env(s->model->ctx));

@@ -51,6 +51,9 @@ struct aios_session {
     uint64_t next_call;       /**< number of the next call id that is made here */
     uint32_t n_calls;         /**< of this turn */
     bool one_call;
+    bool deltas;              /**< calls are sent while they are written */
+    bool open_call;           /**< one is, by the number call_id */
+    char call_id[264];
     uint32_t attempt;         /**< of this turn */
     aios__promise *promise;   /**< what the reply must hold to; NULL: nothing, or the backend sees to it */
     int sink_failed;

@@ -11,6 +11,7 @@ from ._events import Event, Label, Reply, Usage
 from ._grammar import Grammar
 from ._lib import Error, ToolError, has, library_path, strerror, version
 from ._llm import Context, Model, Session, Turn
+from ._snapshot import Snapshot
 from ._transcript import Entry, Part, Transcript
 
 __version__ = ".".join(str(n) for n in (_cdef.AIOS_VERSION_MAJOR, _cdef.AIOS_VERSION_MINOR, _cdef.AIOS_VERSION_PATCH))
@@ -19,4 +20,4 @@ __version__ = ".".join(str(n) for n in (_cdef.AIOS_VERSION_MAJOR, _cdef.AIOS_VER
 globals().update({name[5:]: value for name, value in vars(_cdef).items() if name.startswith("AIOS_") and isinstance(value, int)})
 
 __all__ = ["Action", "Agent", "Call", "Context", "Entry", "Error", "Event", "Grammar", "Label", "Model", "Part", "Reply", "Run", "Session",
-           "ToolError", "Toolset", "Transcript", "Turn", "Usage", "has", "library_path", "strerror", "version"]
+           "Snapshot", "ToolError", "Toolset", "Transcript", "Turn", "Usage", "has", "library_path", "strerror", "version"]

@@ -81,6 +81,8 @@ AIOS_EVENT_STATE = 7
 AIOS_EVENT_DONE = 8
 AIOS_EVENT_ERROR = 9
 AIOS_EVENT_CHOICE = 10
+AIOS_EVENT_CALL_DELTA = 11
+AIOS_EVENT_SNAPSHOT = 12
 AIOS_GRAMMAR_SCHEMA = 1
 AIOS_GRAMMAR_REGEX = 2
 AIOS_GRAMMAR_GBNF = 3
@@ -111,6 +113,8 @@ AIOS_TOOLS_NAMED = 3
 AIOS_REQUEST_IGNORE_EOS = 1
 AIOS_REQUEST_ONE_CALL = 2
 AIOS_REQUEST_PLAIN_CHOICE = 4
+AIOS_REQUEST_CALL_DELTAS = 8
+AIOS_REQUEST_SNAPSHOTS = 16
 AIOS_DRIVER_CALLER = 0
 AIOS_DRIVER_THREAD = 1
 AIOS_SPECULATION_AUTO = 0
@@ -118,6 +122,9 @@ AIOS_SPECULATION_OFF = 1
 AIOS_ALLOW = 1
 AIOS_ASK = 2
 AIOS_DENY = 3
+AIOS_SNAPSHOT_COMPLETE = 1
+AIOS_SNAPSHOT_IN_TEXT = 2
+AIOS_SNAPSHOT_HELD = 4
 AIOS_DTYPE_F32 = 0
 AIOS_DTYPE_F16 = 1
 AIOS_DTYPE_Q4_0 = 2
@@ -340,6 +347,10 @@ class aios_verdict(C.Structure):
 
 
 class aios_policy(C.Structure):
+    pass
+
+
+class aios_snapshot_view(C.Structure):
     pass
 
 
@@ -592,6 +603,7 @@ aios_event._fields_ = [
     ('usage', C.POINTER(aios_usage)),
     ('error', C.POINTER(aios_error)),
     ('label', aios_label),
+    ('path', C.c_char_p),
 ]
 aios_violation._fields_ = [
     ('struct_size', C.c_size_t),
@@ -708,6 +720,14 @@ aios_policy._fields_ = [
     ('user', C.c_void_p),
     ('decide', C.CFUNCTYPE(C.c_int, C.c_void_p, C.POINTER(aios_action), C.POINTER(aios_verdict))),
 ]
+aios_snapshot_view._fields_ = [
+    ('struct_size', C.c_size_t),
+    ('json', C.c_char_p),
+    ('n_json', C.c_size_t),
+    ('path', C.c_char_p),
+    ('flags', C.c_uint32),
+    ('reserved0', C.c_uint32),
+]
 aios_dtype_info._fields_ = [
     ('struct_size', C.c_size_t),
     ('name', C.c_char_p),
@@ -772,6 +792,7 @@ aios_sink._fields_ = [
     ('usage', C.CFUNCTYPE(C.c_int, C.c_void_p, C.POINTER(aios_usage))),
     ('stop', C.CFUNCTYPE(C.c_int, C.c_void_p, C.c_char_p)),
     ('choice', C.CFUNCTYPE(C.c_int, C.c_void_p, C.c_char_p, C.c_char_p, C.c_size_t)),
+    ('call_delta', C.CFUNCTYPE(C.c_int, C.c_void_p, C.c_char_p, C.c_char_p, C.c_size_t, C.c_char_p)),
 ]
 aios_backend_open_args._fields_ = [
     ('struct_size', C.c_size_t),
@@ -891,6 +912,7 @@ STRUCTS = (
     aios_action,
     aios_verdict,
     aios_policy,
+    aios_snapshot_view,
     aios_dtype_info,
     aios_buffer_config,
     aios_tensor_desc,
@@ -968,6 +990,12 @@ FUNCTIONS = {
     'aios_session_fd': (C.c_int, (C.c_void_p,)),
     'aios_session_cancel': (C.c_int, (C.c_void_p,)),
     'aios_model_embed': (C.c_int, (C.c_void_p, C.c_char_p, C.c_size_t, C.POINTER(C.c_float), C.c_uint32, C.POINTER(aios_error))),
+    'aios_snapshot_new': (C.c_int, (C.c_void_p, C.POINTER(C.c_void_p), C.POINTER(aios_error))),
+    'aios_snapshot_free': (None, (C.c_void_p,)),
+    'aios_snapshot_add': (C.c_int, (C.c_void_p, C.c_char_p, C.c_size_t, C.POINTER(aios_error))),
+    'aios_snapshot_end': (C.c_int, (C.c_void_p, C.POINTER(aios_error))),
+    'aios_snapshot_get': (C.c_int, (C.c_void_p, C.POINTER(aios_snapshot_view), C.POINTER(aios_error))),
+    'aios_snapshot_reset': (None, (C.c_void_p,)),
     'aios_dtype_info_get': (C.c_int, (C.c_int32, C.POINTER(aios_dtype_info))),
     'aios_buffer_alloc': (C.c_int, (C.c_void_p, C.POINTER(aios_buffer_config), C.POINTER(C.c_void_p), C.POINTER(aios_error))),
     'aios_buffer_import': (C.c_int, (C.c_void_p, C.c_void_p, C.c_size_t, aios_release_fn, C.c_void_p, C.POINTER(C.c_void_p), C.POINTER(aios_error))),

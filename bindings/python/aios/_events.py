@@ -13,9 +13,10 @@ Usage = namedtuple("Usage", "input cached output reasoning prefill_ns decode_ns"
 
 
 class Event:
-    """kind is "text", "reasoning", "call", "ask", "result", "usage", "state", "done" or "error"."""
+    """kind is "text", "reasoning", "call", "ask", "result", "usage", "state", "done", "error", "choice",
+    "call_delta" (with call_deltas=True) or "snapshot" (with snapshots=True: text is JSON, path what still grows, code SNAPSHOT flags)."""
 
-    __slots__ = ("kind", "code", "seq", "run", "step", "attempt", "call_id", "name", "text", "usage", "error", "label")
+    __slots__ = ("kind", "code", "seq", "run", "step", "attempt", "call_id", "name", "text", "usage", "error", "label", "path")
 
     def __init__(self, ev):
         self.kind = EVENTS.get(ev.type, f"event {ev.type}")
@@ -24,7 +25,13 @@ class Event:
         self.text = string(bytes_of(ev, "text", ev.n_text))
         self.usage = Usage(*(getattr(ev.usage.contents, f) for f in Usage._fields)) if ev.usage else None
         self.error = Error.of(ev.error.contents) if ev.error else None
+        self.path = string(ev.path)
         self.label = Label(ev.label.integrity, ev.label.confidentiality)
+
+    @property
+    def value(self):
+        """What a snapshot shows, read."""
+        return json.loads(self.text)
 
     @property
     def arguments(self):

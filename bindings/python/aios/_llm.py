@@ -199,7 +199,7 @@ class Request:
 
     def __init__(self, context, prompt=None, *, raw=None, tools=None, tool_choice="auto", tool_name=None, schema=None, sampling=None,
                  max_tokens=0, timeout=None, stop=None, one_call=False, ignore_eos=False, max_reasoning=0, priority=0, grammar=None,
-                 max_repairs=None, calibrate=True, min_margin=0):
+                 max_repairs=None, calibrate=True, min_margin=0, call_deltas=False, snapshots=False):
         if (prompt is None) == (raw is None):
             raise TypeError("give a prompt (a text or a Transcript) or raw=, not both")
         self._own_transcript = isinstance(prompt, str)
@@ -208,6 +208,7 @@ class Request:
             tool_choice = "named"
         flags = (c.AIOS_REQUEST_ONE_CALL if one_call else 0) | (c.AIOS_REQUEST_IGNORE_EOS if ignore_eos else 0)
         flags |= 0 if calibrate else c.AIOS_REQUEST_PLAIN_CHOICE
+        flags |= (c.AIOS_REQUEST_CALL_DELTAS if call_deltas else 0) | (c.AIOS_REQUEST_SNAPSHOTS if snapshots else 0)
         self._req = new(c.aios_request, tool_choice=CHOICES[tool_choice], tool_name=cstr(tool_name), schema_json=schema_text(schema),
                         max_tokens=max_tokens, max_reasoning=max_reasoning, priority=priority, flags=flags, min_margin=min_margin,
                         timeout_ns=seconds_ns(timeout or 0),

@@ -188,6 +188,21 @@ class Sessions(Base):
             reply = self.model("say no json").session().complete("hi", schema=schema, max_repairs=repairs)
             self.assertIsInstance(reply.json["n"], int)
 
+    def test_a_call_may_be_watched_while_it_is_written(self):
+        tools = [{"name": "add", "description": "Adds.", "schema": ADD}]
+        events = list(self.model('call add {"a":1,"b":2}').session().start("hi", tools=tools, call_deltas=True, snapshots=True))
+        self.assertEqual("".join(e.text for e in events if e.kind == "call_delta"), '{"a":1,"b":2}')
+        self.assertEqual([e.value for e in events if e.kind == "snapshot"][-1], {"a": 1, "b": 2})
+
+    def test_a_snapshot_is_json_at_any_time(self):
+        with self.model("say x").context as ctx, aios.Snapshot(ctx) as s:
+            self.assertIsNone(s.value)
+            self.assertEqual(s.add('{"name": "Ol').value, {"name": "Ol"})
+            self.assertEqual((s.path, s.complete), ("/name", False))
+            self.assertEqual(s.add('a", "n": 1').value, {"name": "Ola"})
+            self.assertEqual((s.add("2}").end().value, s.complete), ({"name": "Ola", "n": 12}, True))
+            self.assertRaises(aios.Error, s.add, "x")
+
     def test_tools_of_a_request_are_called_by_name(self):
         tools = [{"name": "add", "description": "Adds.", "schema": ADD}]
         reply = self.model('call add {"a":1,"b":2}').session().complete("hi", tools=tools)

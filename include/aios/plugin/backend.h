@@ -25,6 +25,11 @@ typedef struct aios_sink {
     int (*stop)(void *user, const char *reason);           /**< "stop", "length", "tool_calls", "unsure" */
     /** A choice was scored: what was chosen, and the text of an AIOS_EVENT_CHOICE. NULL: the wrapper is older. */
     int (*choice)(void *user, const char *name, const char *scores_json, size_t n);
+    /**
+     * A call is being written: n 0 at its beginning, then pieces of its arguments, which make up those of the call that follows. call_id as
+     * for call, the same for all. NULL: nobody asked for it, or the wrapper is older.
+     */
+    int (*call_delta)(void *user, const char *name, const char *s, size_t n, const char *call_id);
 } aios_sink;
 
 typedef struct aios_backend_open_args {

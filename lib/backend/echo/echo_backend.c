@@ -336,7 +336,15 @@ static int step_call(echo_session *s, const aios__echo_item *it, const aios_sink
         return AIOS_AGAIN;
     s->n_calls++;
     s->usage.output += tokens_of(it->n_text);
-    int rc = sink->call(sink->user, s->plan.bytes.p + it->name, s->plan.bytes.p + it->text, it->n_text, NULL);
+    const char *name = s->plan.bytes.p + it->name, *args = s->plan.bytes.p + it->text;
+    size_t half = aios__utf8_whole(args, it->n_text / 2);
+    int rc = AIOS_OK;
+    if (sink->call_delta) { /* as one that is being written */
+        rc = sink->call_delta(sink->user, name, "", 0, NULL);
+        rc = rc || !half ? rc : sink->call_delta(sink->user, name, args, half, NULL);
+        rc = rc || half == it->n_text ? rc : sink->call_delta(sink->user, name, args + half, it->n_text - half, NULL);
+    }
+    rc = rc ? rc : sink->call(sink->user, name, args, it->n_text, NULL);
     return rc ? rc : AIOS_AGAIN;
 }
 

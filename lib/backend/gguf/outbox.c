@@ -2,7 +2,7 @@
 /* Events of a turn on their way to its reader: a turn is computed by whoever runs the pass, its sink belongs to its own thread. */
 #include "backend/gguf/gguf.h"
 
-enum { TEXT, REASONING, CALL, USAGE, STOP, CHOICE };
+enum { TEXT, REASONING, CALL, USAGE, STOP, CHOICE, CALL_DELTA };
 
 typedef struct head {
     uint32_t kind, n;
@@ -44,6 +44,12 @@ static int put_choice(void *user, const char *name, const char *scores_json, siz
     return put(user, CHOICE, name, strlen(name) + 1, scores_json, n);
 }
 
+static int put_call_delta(void *user, const char *name, const char *s, size_t n, const char *call_id)
+{
+    AIOS__UNUSED(call_id);
+    return put(user, CALL_DELTA, name, strlen(name) + 1, s, n);
+}
+
 static int put_usage(void *user, const aios_usage *usage)
 {
     return put(user, USAGE, usage, sizeof *usage, NULL, 0);
@@ -58,7 +64,7 @@ void aios__outbox_init(aios__outbox *o, aios__heap *h)
 {
     aios__buf_init(&o->buf, h, AIOS_MEM_TEXT, 0);
     o->sink = (aios_sink){.struct_size = sizeof o->sink, .user = o, .text = put_text, .reasoning = put_reasoning, .call = put_call,
-                          .usage = put_usage, .stop = put_stop, .choice = put_choice};
+                          .usage = put_usage, .stop = put_stop, .choice = put_choice, .call_delta = put_call_delta};
 }
 
 void aios__outbox_free(aios__outbox *o)
@@ -68,7 +74,7 @@ void aios__outbox_free(aios__outbox *o)
 
 static int send(const aios_sink *to, uint32_t kind, const char *p, size_t n)
 {
-    size_t name = kind == CALL || kind == CHOICE ? strlen(p) + 1 : 0;
+    size_t name = kind == CALL || kind == CHOICE || kind == CALL_DELTA ? strlen(p) + 1 : 0;
     aios_usage usage;
     switch (kind) {
     case TEXT:
@@ -79,6 +85,8 @@ static int send(const aios_sink *to, uint32_t kind, const char *p, size_t n)
         return to->call(to->user, p, p + name, n - name, NULL);
     case CHOICE:
         return to->choice ? to->choice(to->user, p, p + name, n - name) : AIOS_OK;
+    case CALL_DELTA:
+        return to->call_delta ? to->call_delta(to->user, p, p + name, n - name, NULL) : AIOS_OK;
     case USAGE:
         memcpy(&usage, p, sizeof usage);
         return to->usage(to->user, &usage);

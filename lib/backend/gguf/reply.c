@@ -23,6 +23,18 @@ static int send_call(void *user, const char *name, const char *args, size_t n, c
     return to->call(to->user, name, args, n, id);
 }
 
+static int begin_call(void *user, const char *name, const char *id)
+{
+    const aios__reply *r = user;
+    return r->sink->call_delta(r->sink->user, name, "", 0, id);
+}
+
+static int send_args(void *user, const char *s, size_t n)
+{
+    const aios__reply *r = user;
+    return r->sink->call_delta(r->sink->user, r->parse.name.p, s, n, NULL);
+}
+
 /* 1: the argument's strings stand as they are. */
 static int is_text(void *user, const char *tool, const char *key)
 {
@@ -85,6 +97,10 @@ int aios__reply_watch(aios__reply *r, const aios_request *req, aios_error *err)
 {
     int rc = AIOS_OK;
     r->watch = true;
+    if (req->flags & AIOS_REQUEST_CALL_DELTAS && r->sink->call_delta) {
+        r->up.begin = begin_call;
+        r->up.args = send_args;
+    }
     for (uint32_t i = 0; !rc && r->parse.f->args == AIOS__ARGS_TAGS && i < req->n_tools; i++) {
         const aios_tool_def *t = (const aios_tool_def *)(const void *)((const char *)req->tools + i * req->tool_stride);
         rc = t->name && t->schema_json ? add_texts(r, t, err) : AIOS_OK;

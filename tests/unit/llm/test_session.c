@@ -350,6 +350,85 @@ static void what_the_script_says_must_be_in_the_grammar(void **state)
     }
 }
 
+/* Pieces of a call make up the call; a snapshot behind each piece is JSON that ends as the whole. */
+static void calls_and_values_may_be_watched_while_they_are_written(void **state)
+{
+    (void)state;
+    static const aios_tool_def tool = {sizeof tool, "add", NULL, NULL};
+    for (uint32_t d = 0; d <= AIOS_DRIVER_THREAD; d++) {
+        for (uint32_t flags = 0; flags < 4; flags++) {
+            rig r;
+            const aios_event *ev;
+            char pieces[100] = "", id[32] = "", shot[100] = "";
+            uint64_t seq = 0;
+            uint32_t n_calls = 0, n_shots = 0, n_deltas = 0;
+            rig_open(&r, "echo:call add {\"a\":\"bcd\",\"n\":12}; call add {\"a\":[]}", d);
+            r.req.tools = &tool;
+            r.req.tool_stride = sizeof tool;
+            r.req.n_tools = 1;
+            r.req.flags = (flags & 1 ? AIOS_REQUEST_CALL_DELTAS : 0u) | (flags & 2 ? AIOS_REQUEST_SNAPSHOTS : 0u);
+            start(&r);
+            while (aios_session_next(r.s, -1, &ev) == 0) {
+                assert_int_equal(ev->seq, seq++);
+                if (ev->type == AIOS_EVENT_CALL_DELTA) {
+                    assert_string_equal(ev->name, "add");
+                    if (!ev->n_text)
+                        pieces[0] = 0;
+                    strcat(pieces, ev->text);
+                    snprintf(id, sizeof id, "%s", ev->call_id);
+                    n_deltas++;
+                }
+                if (ev->type == AIOS_EVENT_SNAPSHOT) {
+                    assert_string_equal(ev->call_id, id);
+                    assert_string_equal(ev->name, "add");
+                    assert_int_equal(!ev->path, !!(ev->code & AIOS_SNAPSHOT_COMPLETE));
+                    snprintf(shot, sizeof shot, "%s", ev->text);
+                    n_shots++;
+                }
+                if (ev->type == AIOS_EVENT_CALL) {
+                    n_calls++;
+                    if (n_deltas) {
+                        assert_string_equal(ev->text, pieces);
+                        assert_string_equal(ev->call_id, id);
+                    }
+                    if (n_shots)
+                        assert_string_equal(ev->text, shot);
+                }
+            }
+            assert_int_equal(n_calls, 2);
+            assert_int_equal(n_deltas, flags & 1 ? 6 : 0);
+            assert_int_equal(n_shots, flags == 3 ? 4 : 0);
+            rig_close(&r);
+        }
+    }
+}
+
+static void a_reply_under_a_schema_is_shown_as_it_grows(void **state)
+{
+    (void)state;
+    rig r;
+    const aios_event *ev;
+    char last[100] = "";
+    uint32_t n = 0, text = 0;
+    rig_open(&r, "echo:say {\"name\":\"Ola\",\"list\":[1,2]}", 0);
+    r.req.schema_json = "{\"type\":\"object\"}";
+    r.req.flags = AIOS_REQUEST_SNAPSHOTS;
+    start(&r);
+    while (aios_session_next(r.s, -1, &ev) == 0) {
+        text += ev->type == AIOS_EVENT_TEXT;
+        if (ev->type != AIOS_EVENT_SNAPSHOT)
+            continue;
+        assert_null(ev->name);
+        snprintf(last, sizeof last, "%s", ev->text);
+        assert_int_equal(last[0], '{');
+        assert_int_equal(last[strlen(last) - 1], '}');
+        n++;
+    }
+    assert_true(n > 0 && n == text);
+    assert_string_equal(last, "{\"name\":\"Ola\",\"list\":[1,2]}");
+    rig_close(&r);
+}
+
 static void stops_and_raw_text_are_honoured(void **state)
 {
     (void)state;
@@ -386,6 +465,8 @@ int main(void)
         cmocka_unit_test(a_reader_that_sleeps_stops_the_driver_and_loses_nothing),
         cmocka_unit_test(many_threads_share_one_model),
         cmocka_unit_test(wrong_requests_are_refused_by_name),
+        cmocka_unit_test(calls_and_values_may_be_watched_while_they_are_written),
+        cmocka_unit_test(a_reply_under_a_schema_is_shown_as_it_grows),
         cmocka_unit_test(stops_and_raw_text_are_honoured),
         cmocka_unit_test(what_the_script_says_must_be_in_the_grammar),
     };
