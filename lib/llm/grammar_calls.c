@@ -4,6 +4,8 @@
 
 #include <pthread.h>
 
+#include "llm/json_push.h"
+
 #define MAX_TOOLS 10000u
 #define MAX_BYTES ((size_t)64 << 20)
 
@@ -370,24 +372,22 @@ static int copy_tools(struct aios__lazy *l, const aios_tool_def *tools, size_t s
                 : aios__fail(err, AIOS_EINVAL, "no tools are given, so there is nothing to call");
 }
 
-/* What can be said of schemas without compiling them. */
+/* What can be said of schemas without compiling them: they are JSON, and objects. */
 static int check_schemas(const struct aios__lazy *l, aios_error *err)
 {
-    int rc = AIOS_OK;
-    for (uint32_t i = 0; !rc && i < l->n_tools; i++) {
-        aios__json_doc *doc = NULL;
-        aios_error why = AIOS_INIT(aios_error);
-        rc = aios__json_parse(l->heap, l->tools[i].schema, l->tools[i].n_schema, &doc, &why);
-        enum aios__json_type type = rc ? AIOS__JSON_OBJECT : aios__json_type(aios__json_root(doc));
-        aios__json_free(doc);
-        if (rc == AIOS_ENOMEM || rc == AIOS_EBUDGET)
-            return aios__error_copy(err, &why);
-        if (rc)
-            rc = aios__fail(err, AIOS_ESCHEMA, "tool %.64s: the schema is not JSON: %.400s", l->tools[i].name, why.msg);
-        else if (type != AIOS__JSON_OBJECT && type != AIOS__JSON_TRUE)
-            rc = aios__fail(err, AIOS_ESCHEMA, "tool %.64s: the schema is no object", l->tools[i].name);
+    for (uint32_t i = 0; i < l->n_tools; i++) {
+        const tool *t = &l->tools[i];
+        aios__push push = {0};
+        size_t at = 0;
+        while (at < t->n_schema && aios__push_byte(&push, (uint8_t)t->schema[at]) >= 0)
+            at++;
+        if (at < t->n_schema || !aios__push_whole(&push))
+            return aios__fail(err, AIOS_ESCHEMA, "tool %.64s: the schema is not JSON from byte %zu on", t->name, at);
+        char first = t->schema[strspn(t->schema, " \n\r\t")];
+        if (first != '{' && first != 't')
+            return aios__fail(err, AIOS_ESCHEMA, "tool %.64s: the schema is no object", t->name);
     }
-    return rc;
+    return AIOS_OK;
 }
 
 static int make(struct aios__lazy *l, bool lazy, aios_grammar **out, aios_error *err)
