@@ -338,12 +338,14 @@ static int take_opener(aios__callparse *p, aios_error *err)
 {
     aios__buf_clear(&p->raw);
     int rc = aios__buf_add(&p->raw, p->held.p, p->held.n, err);
+    if (rc)
+        return rc;
     clear_call(p);
     p->opened = true;
     p->bare = p->raw.p[0] == '{'; /* the opener is a part of the call */
     p->state = AIOS__PARSE_START;
-    if (rc || p->bare) {
-        rc = rc ? rc : read_again(p, p->raw.p, p->raw.n, err);
+    if (p->bare) {
+        rc = read_again(p, p->raw.p, p->raw.n, err);
         aios__buf_clear(&p->raw);
         return rc;
     }

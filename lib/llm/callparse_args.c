@@ -523,10 +523,12 @@ static int loose_escape(aios__callparse *p, char c, aios_error *err)
         return checked(p, rc, err);
     }
     int rc = aios__buf_addc(&p->val, c, err);
+    if (rc)
+        return rc;
     size_t want = p->val.p[0] == 'x' ? 3 : 5;
     bool digit = (c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'f');
-    if (rc || (p->val.n > 1 && !digit))
-        return rc ? rc : aios__callparse_fail(p, err);
+    if (p->val.n > 1 && !digit)
+        return aios__callparse_fail(p, err);
     if (p->val.n < want)
         return AIOS_OK;
     uint32_t cp = 0;
