@@ -144,6 +144,16 @@ static int add_keyword(comp *c, uint32_t sub, const aios__kwval *kv, aios_error 
 
 /* ---- keywords that do not hold -------------------------------------------------------------------------------------- */
 
+static uint32_t count_names(const aios__json *map)
+{
+    const char *key;
+    const aios__json *v;
+    uint32_t n = 0;
+    for (void *it = aios__json_iter(map, NULL, &key, &v); it; it = aios__json_iter(map, it, &key, &v))
+        n += aios__json_type(v) == AIOS__JSON_ARRAY ? (uint32_t)aios__json_count(v) : 1;
+    return n;
+}
+
 /* The keyword can fail on its own account. */
 static bool can_fail(const comp *c, uint32_t sub, const aios__kwval *kv)
 {
@@ -159,6 +169,16 @@ static bool can_fail(const comp *c, uint32_t sub, const aios__kwval *kv)
         return has(c, sub, AIOS__KW_THEN) || has(c, sub, AIOS__KW_ELSE);
     case AIOS__KW_UNIQUE_ITEMS:
         return aios__json_type(kv->v) == AIOS__JSON_TRUE;
+    case AIOS__KW_REQUIRED:
+    case AIOS__KW_PROPERTIES:
+    case AIOS__KW_PATTERN_PROPERTIES:
+        return aios__json_count(kv->v) > 0;
+    case AIOS__KW_DEPENDENT_REQUIRED:
+    case AIOS__KW_DEPENDENT_SCHEMAS:
+    case AIOS__KW_DEPENDENCIES:
+        return count_names(kv->v) > 0;
+    case AIOS__KW_ITEMS:
+        return aios__json_type(kv->v) != AIOS__JSON_ARRAY || aios__json_count(kv->v) > 0;
     case AIOS__KW_ADDITIONAL_ITEMS:
         return aios__json_type(aios__schema_kw(c->s, sub, AIOS__KW_ITEMS)) == AIOS__JSON_ARRAY;
     default:
@@ -238,16 +258,6 @@ int aios__comp_add(comp *c, const aios__json *schema, bool neg, aios_error *err)
 }
 
 /* ---- choices -------------------------------------------------------------------------------------------------------- */
-
-static uint32_t count_names(const aios__json *map)
-{
-    const char *key;
-    const aios__json *v;
-    uint32_t n = 0;
-    for (void *it = aios__json_iter(map, NULL, &key, &v); it; it = aios__json_iter(map, it, &key, &v))
-        n += aios__json_type(v) == AIOS__JSON_ARRAY ? (uint32_t)aios__json_count(v) : 1;
-    return n;
-}
 
 static int ways_denied(comp *c, part p, const aios__json *v, uint32_t *n, aios_error *err)
 {
