@@ -34,7 +34,8 @@ enum {
     AIOS_EVENT_ERROR = 9,     /**< the end by failure; error is set */
     /**
      * The model chose among tools by calibrated scores: name = the best; text = {"margin": its lead, "kept": false if that is under
-     * min_margin, "candidates": [{"name", "score", "model", "prior", "words"}, ...]}, where score is made of the other three.
+     * min_margin, "candidates": [{"name", "score", "model", "prior", "words", "fit"}, ...]}, where score is made of the others; fit only where
+     * the choice was close, of the first few. docs/small-models.md
      */
     AIOS_EVENT_CHOICE = 10,
     /**

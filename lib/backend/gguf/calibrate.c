@@ -6,6 +6,8 @@
 /* Found on the development part of bench/data/choice.jsonl with two models; see docs/small-models.md. */
 #define PRIOR_WEIGHT 0.75
 #define WORDS_WEIGHT 0.75
+#define FIT_WEIGHT 0.5
+#define CLOSE 1.5 /* margin under which the first few are asked how the request fits them */
 
 struct aios__calibrate {
     aios__prior *prior;
@@ -15,7 +17,12 @@ struct aios__calibrate {
     enum { LOOKS, WAITS, DUE } state;
     aios__options options;
     uint32_t tool[AIOS__OPTIONS_MAX]; /* of each candidate */
+    double total[AIOS__OPTIONS_MAX];  /* of each candidate */
     double words[AIOS__OPTIONS_MAX];  /* of each tool */
+    double fit[AIOS__OPTIONS_MAX];    /* of each tool that was asked */
+    uint32_t first[AIOS__FIT_TOOLS];  /* the best candidates, in order */
+    uint32_t n_first;
+    bool asked;                       /* how the request fits these */
 };
 
 /* ---- start ------------------------------------------------------------------------------------------------------------ */
@@ -239,25 +246,75 @@ static int need_prior(aios__gguf_session *s, aios_error *err)
 
 /* ---- the choice ------------------------------------------------------------------------------------------------------------- */
 
-static double total(const aios__calibrate *c, uint32_t i)
+static void add_up(aios__calibrate *c)
 {
-    uint32_t tool = c->tool[i];
-    return c->options.score[i] - PRIOR_WEIGHT * c->prior->score[tool] + WORDS_WEIGHT * c->words[tool];
+    for (uint32_t i = 0; i < c->options.n; i++)
+        c->total[i] = c->options.score[i] - PRIOR_WEIGHT * c->prior->score[c->tool[i]] + WORDS_WEIGHT * c->words[c->tool[i]];
 }
 
-static uint32_t best_of(const aios__calibrate *c, double *margin)
+/* The first few of the n candidates that `of` names, by their totals; of equal ones the earlier. */
+static void find_first(aios__calibrate *c, const uint32_t *of, uint32_t n)
 {
-    uint32_t best = total(c, 1) > total(c, 0), second = !best;
-    for (uint32_t i = 2; i < c->options.n; i++) {
-        if (total(c, i) > total(c, best)) {
-            second = best;
-            best = i;
-        } else if (total(c, i) > total(c, second)) {
-            second = i;
-        }
+    uint32_t first[AIOS__FIT_TOOLS], k = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t x = of ? of[i] : i, at = k;
+        for (; at && c->total[first[at - 1]] < c->total[x]; at--)
+            if (at < AIOS__FIT_TOOLS)
+                first[at] = first[at - 1];
+        if (at < AIOS__FIT_TOOLS)
+            first[at] = x;
+        k += k < AIOS__FIT_TOOLS;
     }
-    *margin = total(c, best) - total(c, second);
-    return best;
+    memcpy(c->first, first, k * sizeof *first);
+    c->n_first = k;
+}
+
+static double margin_of(const aios__calibrate *c)
+{
+    return c->total[c->first[0]] - c->total[c->first[1]];
+}
+
+/* A close choice is left to how well the request fits the first few; no other comes before them. */
+static int ask_fit(aios__gguf_session *s, aios_error *err)
+{
+    aios__calibrate *c = s->turn.calibrate;
+    uint32_t tools[AIOS__FIT_TOOLS], of[AIOS__FIT_TOOLS];
+    for (uint32_t i = 0; i < c->n_first; i++)
+        tools[i] = c->tool[of[i] = c->first[i]];
+    int rc = aios__fit_score(s->model->net, s->n_ctx, c->prior, &c->question, tools, c->n_first, c->fit, err);
+    if (rc)
+        return rc;
+    double most = c->fit[tools[0]];
+    for (uint32_t i = 1; i < c->n_first; i++)
+        most = c->fit[tools[i]] > most ? c->fit[tools[i]] : most;
+    for (uint32_t i = 0; i < c->n_first; i++)
+        c->total[of[i]] += FIT_WEIGHT * (c->fit[tools[i]] - most);
+    c->asked = true;
+    find_first(c, of, c->n_first);
+    return AIOS_OK;
+}
+
+static int decide(aios__gguf_session *s, aios_error *err)
+{
+    aios__calibrate *c = s->turn.calibrate;
+    const aios__prior *p = c->prior;
+    int rc = aios__options_score(&c->options, s->kv, err);
+    rc = rc ? rc : need_prior(s, err);
+    rc = rc ? rc : aios__words_score(s->model->net, &c->question, p->ids, p->at, p->n, c->words, err);
+    if (rc)
+        return rc;
+    c->asked = false;
+    add_up(c);
+    find_first(c, NULL, c->options.n);
+    return margin_of(c) < CLOSE && aios__fit_has_room(s->n_ctx) ? ask_fit(s, err) : AIOS_OK;
+}
+
+static bool was_asked(const aios__calibrate *c, uint32_t i)
+{
+    for (uint32_t k = 0; c->asked && k < c->n_first; k++)
+        if (c->first[k] == i)
+            return true;
+    return false;
 }
 
 static const char *name_of(const aios__calibrate *c, uint32_t i)
@@ -271,24 +328,25 @@ static int add_number(aios__buf *b, const char *key, double x, aios_error *err)
     return rc ? rc : aios__buf_add_real(b, x, 6, err);
 }
 
-static int tell(aios__gguf_session *s, uint32_t best, double margin, aios_error *err)
+static int tell(aios__gguf_session *s, aios_error *err)
 {
     const aios__calibrate *c = s->turn.calibrate;
     const aios_sink *sink = s->turn.reply.sink;
     aios__buf b;
     aios__buf_init(&b, s->model->heap, AIOS_MEM_TEXT, 0);
-    int rc = add_number(&b, "{\"margin\":", margin, err);
-    rc = rc ? rc : aios__buf_addf(&b, err, ",\"kept\":%s,\"candidates\":[", margin < c->min_margin ? "false" : "true");
+    int rc = add_number(&b, "{\"margin\":", margin_of(c), err);
+    rc = rc ? rc : aios__buf_addf(&b, err, ",\"kept\":%s,\"candidates\":[", margin_of(c) < c->min_margin ? "false" : "true");
     for (uint32_t i = 0; !rc && i < c->options.n; i++) {
         rc = aios__buf_addf(&b, err, "%s{\"name\":\"%s\"", i ? "," : "", name_of(c, i));
-        rc = rc ? rc : add_number(&b, ",\"score\":", total(c, i), err);
+        rc = rc ? rc : add_number(&b, ",\"score\":", c->total[i], err);
         rc = rc ? rc : add_number(&b, ",\"model\":", c->options.score[i], err);
         rc = rc ? rc : add_number(&b, ",\"prior\":", c->prior->score[c->tool[i]], err);
         rc = rc ? rc : add_number(&b, ",\"words\":", c->words[c->tool[i]], err);
+        rc = rc || !was_asked(c, i) ? rc : add_number(&b, ",\"fit\":", c->fit[c->tool[i]], err);
         rc = rc ? rc : aios__buf_addc(&b, '}', err);
     }
     rc = rc ? rc : aios__buf_adds(&b, "]}", err);
-    rc = rc ? rc : sink->choice(sink->user, name_of(c, best), b.p, b.n);
+    rc = rc ? rc : sink->choice(sink->user, name_of(c, c->first[0]), b.p, b.n);
     aios__buf_free(&b);
     return rc;
 }
@@ -302,22 +360,16 @@ static int end_unsure(aios__gguf_session *s, aios_error *err)
 
 int aios__calibrate_finish(aios__gguf_session *s, aios_error *err)
 {
-    aios__turn *t = &s->turn;
-    aios__calibrate *c = t->calibrate;
-    const aios__prior *p = c->prior;
-    double margin = 0;
+    aios__calibrate *c = s->turn.calibrate;
+    const aios__options *o = &c->options;
     c->state = LOOKS;
-    int rc = aios__options_score(&c->options, s->kv, err);
-    rc = rc ? rc : need_prior(s, err);
-    rc = rc ? rc : aios__words_score(s->model->net, &c->question, p->ids, p->at, p->n, c->words, err);
-    if (rc)
-        return rc;
-    uint32_t best = best_of(c, &margin);
-    rc = tell(s, best, margin, err);
-    if (rc || margin < c->min_margin)
+    int rc = decide(s, err);
+    rc = rc ? rc : tell(s, err);
+    if (rc || margin_of(c) < c->min_margin)
         return rc ? rc : end_unsure(s, err);
+    uint32_t best = c->first[0];
     rc = AIOS_AGAIN;
-    for (uint32_t i = 0; i < c->options.len[best] && rc == AIOS_AGAIN; i++)
-        rc = aios__turn_take(s, c->options.ids.p[c->options.at[best] + i], err);
+    for (uint32_t i = 0; i < o->len[best] && rc == AIOS_AGAIN; i++)
+        rc = aios__turn_take(s, o->ids.p[o->at[best] + i], err);
     return rc == AIOS_AGAIN ? aios__turn_look_ahead(s, err) : rc;
 }

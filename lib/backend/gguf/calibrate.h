@@ -2,7 +2,7 @@
 /*
  * Calibrated choice among the names of tools (docs/small-models.md). Small models lean to some names whatever is asked, so each is scored
  * by its log-probability minus a part of the one that it has after an empty user turn, plus what the words of the request share with
- * those of the tool by the model's own token embeddings.
+ * those of the tool by the model's own token embeddings; where that leaves the choice close, the first few by how well the request fits them.
  */
 #ifndef AIOS_LIB_GGUF_CALIBRATE_H
 #define AIOS_LIB_GGUF_CALIBRATE_H
@@ -14,7 +14,7 @@
 struct aios__gguf_model;
 struct aios__gguf_session;
 
-enum { AIOS__OPTIONS_MAX = 128, AIOS__WORDS_MAX = 64 };
+enum { AIOS__OPTIONS_MAX = 128, AIOS__WORDS_MAX = 64, AIOS__FIT_TOOLS = 4 };
 
 /* ---- calibrate_options.c: the candidates as tokens ----------------------------------------------------------------- */
 
@@ -63,6 +63,8 @@ typedef struct aios__prior {
     char *names;         /**< each with its NUL */
     uint32_t *at;        /**< n + 1 */
     int32_t *ids;        /**< words of the tools */
+    uint32_t *fit_at;    /**< n + 1 */
+    int32_t *fit_ids;    /**< of aios__fit_text */
 } aios__prior;
 
 /** The least recently used go beyond a bound of bytes. Guarded by the model's lock. */
@@ -80,6 +82,15 @@ void aios__prior_drop(struct aios__gguf_model *m, aios__prior *p);
 void aios__priors_free(struct aios__gguf_model *m);
 /** The tool of that name, or n. */
 uint32_t aios__prior_find(const aios__prior *p, const char *name, size_t n_name);
+
+/* ---- calibrate_fit.c --------------------------------------------------------------------------------------------------- */
+
+/** Tokens of a tool's text that a request is read behind. */
+int aios__fit_text(const aios__vocab *v, const aios_tool_def *t, aios__ids *out, aios_error *err);
+bool aios__fit_has_room(uint32_t n_ctx);
+/** out[tools[i]]: log-probability of the question's last words behind the text of each of at most AIOS__FIT_TOOLS tools. */
+int aios__fit_score(aios__net *net, uint32_t n_ctx, const aios__prior *p, const aios__ids *question, const uint32_t *tools, uint32_t n,
+                    double *out, aios_error *err);
 
 /* ---- calibrate.c: a turn's side -------------------------------------------------------------------------------------- */
 

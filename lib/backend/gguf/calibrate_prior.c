@@ -115,26 +115,41 @@ void aios__priors_free(aios__gguf_model *m)
 
 /* ---- a new one ------------------------------------------------------------------------------------------------------------ */
 
-/* Lays all out in one block; names and words are there. */
-static aios__prior *lay_out(aios__gguf_model *m, const aios_request *req, const aios__buf *names, const aios__ids *ids, const uint32_t *at, aios_error *err)
+/* What a prior is made of. */
+typedef struct parts {
+    aios__buf names;
+    aios__ids words, fit;
+    uint32_t at[AIOS__OPTIONS_MAX + 1], fit_at[AIOS__OPTIONS_MAX + 1];
+} parts;
+
+/* Takes n elements off a block, each followed by those of the next call. */
+static void *take(char **at, const void *from, size_t n, size_t size)
 {
-    uint32_t n = req->n_tools;
-    size_t n_bytes = sizeof(aios__prior) + n * sizeof(double) + (2 * (size_t)n + 2 + ids->n) * sizeof(uint32_t) + names->n;
+    void *p = *at;
+    if (n && from)
+        memcpy(p, from, n * size);
+    *at += n * size;
+    return p;
+}
+
+/* Lays all out in one block. */
+static aios__prior *lay_out(aios__gguf_model *m, const aios_request *req, const parts *x, aios_error *err)
+{
+    size_t n = req->n_tools, n_bytes = sizeof(aios__prior) + n * sizeof(double) + (3 * (n + 1) + x->words.n + x->fit.n) * sizeof(uint32_t) + x->names.n;
     aios__prior *p = aios__alloc(m->heap, AIOS_MEM_TEXT, n_bytes, err);
     if (!p)
         return NULL;
-    p->n = n;
+    char *at = (char *)(p + 1);
+    p->n = (uint32_t)n;
     p->n_bytes = n_bytes;
     p->refs = 1;
-    p->score = (double *)(void *)(p + 1);
-    p->at = (uint32_t *)(void *)(p->score + n);
-    p->name_at = p->at + n + 1;
-    p->ids = (int32_t *)(void *)(p->name_at + n + 1);
-    p->names = (char *)(void *)(p->ids + ids->n);
-    memcpy(p->at, at, (n + 1) * sizeof *at);
-    if (ids->n)
-        memcpy(p->ids, ids->p, ids->n * sizeof *ids->p);
-    memcpy(p->names, names->p, names->n);
+    p->score = take(&at, NULL, n, sizeof *p->score);
+    p->at = take(&at, x->at, n + 1, sizeof *p->at);
+    p->fit_at = take(&at, x->fit_at, n + 1, sizeof *p->fit_at);
+    p->name_at = take(&at, NULL, n + 1, sizeof *p->name_at);
+    p->ids = take(&at, x->words.p, x->words.n, sizeof *p->ids);
+    p->fit_ids = take(&at, x->fit.p, x->fit.n, sizeof *p->fit_ids);
+    p->names = take(&at, x->names.p, x->names.n, 1);
     for (uint32_t i = 0; i < n; i++)
         p->name_at[i + 1] = p->name_at[i] + (uint32_t)strlen(tool_at(req, i)->name) + 1;
     return p;
@@ -142,23 +157,24 @@ static aios__prior *lay_out(aios__gguf_model *m, const aios_request *req, const 
 
 static int make(aios__gguf_model *m, const aios_request *req, aios__prior **out, aios_error *err)
 {
-    uint32_t at[AIOS__OPTIONS_MAX + 1] = {0};
-    aios__ids ids = {.heap = m->heap};
-    aios__buf names;
-    aios__buf_init(&names, m->heap, AIOS_MEM_SCRATCH, 0);
+    parts x = {.words.heap = m->heap, .fit.heap = m->heap};
+    aios__buf_init(&x.names, m->heap, AIOS_MEM_SCRATCH, 0);
     int rc = AIOS_OK;
     for (uint32_t i = 0; i < req->n_tools && !rc; i++) {
         const aios_tool_def *t = tool_at(req, i);
-        rc = aios__buf_add(&names, t->name, strlen(t->name) + 1, err);
-        rc = rc ? rc : aios__words_of_tool(m->vocab, t, &ids, err);
-        at[i + 1] = ids.n;
+        rc = aios__buf_add(&x.names, t->name, strlen(t->name) + 1, err);
+        rc = rc ? rc : aios__words_of_tool(m->vocab, t, &x.words, err);
+        rc = rc ? rc : aios__fit_text(m->vocab, t, &x.fit, err);
+        x.at[i + 1] = x.words.n;
+        x.fit_at[i + 1] = x.fit.n;
     }
     if (!rc) {
-        *out = lay_out(m, req, &names, &ids, at, err);
+        *out = lay_out(m, req, &x, err);
         rc = *out ? AIOS_OK : aios__no_memory(err);
     }
-    aios__buf_free(&names);
-    aios__ids_free(&ids);
+    aios__buf_free(&x.names);
+    aios__ids_free(&x.words);
+    aios__ids_free(&x.fit);
     return rc;
 }
 
