@@ -118,6 +118,16 @@ class Grammar(unittest.TestCase):
         for line in aios("grammar", "sample", "--regex", r"\d{3}-[A-Z]{2}", "-n", "10")[1].splitlines():
             self.assertRegex(line, r"^\d{3}-[A-Z]{2}$")
 
+    def test_gbnf_by_extension_or_option(self):
+        path = written(self.folder.name, "sum.gbnf", 'root ::= num ("+" num)*\nnum ::= [0-9]{1,3} | "(" root ")"\n')
+        self.assertEqual(json.loads(aios("grammar", "check", path, "--json")[1])["kind"], "gbnf")
+        for line in aios("grammar", "sample", path, "-n", "20", "--seed", "2")[1].splitlines():
+            self.assertIsInstance(eval(line.replace("0", "1")), int)  # Python reads no leading zeros
+        self.assertEqual(json.loads(aios("grammar", "mask", path, "(1", "--json")[1])["bytes"], [ord(c) for c in ")+0123456789"])
+        code, out, err = aios("grammar", "check", "--gbnf", "-", stdin="root ::= none\n")
+        self.assertEqual((code, out), (1, ""))
+        self.assertIn("line 1", err)
+
     def test_samples_without_an_end_in_their_bound_are_told(self):
         code, out, err = aios("grammar", "sample", "--regex", "a{50}", "--max-bytes", "10", "-n", "3")
         self.assertEqual((code, out), (1, ""))
@@ -319,6 +329,8 @@ class RealModel(unittest.TestCase):
                 code, out, err = aios("run", "--grammar", path, *args)
                 self.assertEqual(code, 0, err)
                 self.assertRegex(out, r"^(Mon|Tues|Fri)day at \d{1,2}:\d{2}\n$")
+            listed = written(d, "list.gbnf", 'root ::= ("- " [a-z]{3,8} "\\n"){2,3} "end"\n')
+            self.assertRegex(aios("run", "--grammar", listed, "-m", MODEL, "-n", "80", "Three fruits")[1], r"^(- [a-z]{3,8}\n){2,3}end\n$")
 
     def test_masks_list_the_tokens_of_a_model(self):
         args = ("grammar", "mask", "--regex", "[a-z]{3} ok", "-m", MODEL)
