@@ -396,6 +396,7 @@ void aios__rx_free(aios__rx *x)
             aios__free(x->heap, atomic_load(&c->rows[j]));
         aios__free(x->heap, c);
     }
+    aios__free(x->heap, x->memo);
     aios__free(x->heap, x->words);
     aios__free(x->heap, x->buckets);
     aios__free(x->heap, x->scratch);

@@ -31,6 +31,7 @@ typedef struct aios__rx_node {
 #define AIOS__RX_DEPTH 500u
 #define AIOS__RX_WORDS 4000000u
 #define AIOS__RX_ROWS 24000u /* of 1 KiB */
+#define AIOS__RX_MEMO 4096u
 #define AIOS__RX_FUEL 4000000u
 #define AIOS__RX_LOOK 5000u  /* states looked at to find out whether a text exists */
 
@@ -39,6 +40,12 @@ typedef struct aios__rx_chunk {
     aios__rx_node nodes[AIOS__RX_CHUNK];
     _Atomic(uint32_t *) rows[AIOS__RX_CHUNK];
 } aios__rx_chunk;
+
+/** The derivative of e by byte c. */
+typedef struct aios__rx_memo {
+    uint32_t e, out;
+    uint8_t c;
+} aios__rx_memo;
 
 struct aios__rx {
     aios__heap *heap;
@@ -51,6 +58,8 @@ struct aios__rx {
     uint32_t *buckets, n_buckets;
     uint32_t *scratch, n_scratch, cap_scratch; /**< a stack of numbers */
     uint64_t fuel;
+    aios__rx_memo *memo; /**< the last derivatives, or NULL */
+    uint32_t n_memo;
 };
 
 static inline aios__rx_chunk *aios__rx_chunk_of(const aios__rx *x, uint32_t e)

@@ -46,8 +46,7 @@ static int derive_cat(aios__rx *x, uint32_t e, uint8_t c, uint32_t *out, aios_er
     return rc;
 }
 
-/* Recursion is as deep as expressions nest: at most AIOS__RX_DEPTH. */
-int aios__rx_derive(aios__rx *x, uint32_t e, uint8_t c, uint32_t *out, aios_error *err)
+static int derive(aios__rx *x, uint32_t e, uint8_t c, uint32_t *out, aios_error *err)
 {
     const aios__rx_node n = *aios__rx_at(x, e);
     uint32_t rest;
@@ -76,27 +75,60 @@ int aios__rx_derive(aios__rx *x, uint32_t e, uint8_t c, uint32_t *out, aios_erro
     }
 }
 
+/* As many results as there are expressions have room, or none without memory. */
+static aios__rx_memo *memo_of(aios__rx *x, uint32_t e, uint8_t c)
+{
+    if (x->n > x->n_memo && x->n_memo < AIOS__RX_MEMO) {
+        aios__free(x->heap, x->memo);
+        x->n_memo = x->n_memo ? 2 * x->n_memo : 64;
+        x->memo = aios__alloc_array(x->heap, AIOS_MEM_OTHER, x->n_memo, sizeof *x->memo, NULL);
+    }
+    return x->memo ? &x->memo[(e * 0x9e3779b1u ^ c * 0x85ebca6bu) >> 16 & (x->n_memo - 1)] : NULL;
+}
+
+/* Recursion is as deep as expressions nest: at most AIOS__RX_DEPTH. States have most of their parts in common, so the last results are kept. */
+int aios__rx_derive(aios__rx *x, uint32_t e, uint8_t c, uint32_t *out, aios_error *err)
+{
+    if (aios__rx_at(x, e)->kind < AIOS__RX_CAT)
+        return derive(x, e, c, out, err);
+    const aios__rx_memo *m = memo_of(x, e, c);
+    if (m && m->e == e && m->c == c) {
+        *out = m->out;
+        return AIOS_OK;
+    }
+    int rc = derive(x, e, c, out, err);
+    aios__rx_memo *to = rc ? NULL : memo_of(x, e, c); /* it may have moved */
+    if (to)
+        *to = (aios__rx_memo){e, *out, c};
+    return rc;
+}
+
 /* ---- classes of bytes --------------------------------------------------------------------------------------------- */
 
-/* Bytes of one class have one derivative. */
+/* Bytes of one class have one derivative. The sets are apart, and all bytes are in one. */
 typedef struct classes {
-    uint8_t of[256];
+    uint64_t set[256][4];
     uint32_t n;
 } classes;
 
 static void split(classes *k, const uint32_t set[8])
 {
-    int16_t inside[256];
-    uint32_t size[256] = {0}, in[256] = {0};
-    for (uint32_t c = 0; c < 256; c++) {
-        size[k->of[c]]++;
-        in[k->of[c]] += set[c / 32] >> c % 32 & 1;
+    uint64_t s[4];
+    memcpy(s, set, sizeof s);
+    for (uint32_t i = 0, n = k->n; i < n; i++) {
+        uint64_t *p = k->set[i], some = 0, others = 0;
+        for (int j = 0; j < 4; j++) {
+            some |= p[j] & s[j];
+            others |= p[j] & ~s[j];
+        }
+        if (!some || !others)
+            continue;
+        for (int j = 0; j < 4; j++) {
+            k->set[k->n][j] = p[j] & s[j];
+            p[j] &= ~s[j];
+        }
+        k->n++;
     }
-    for (uint32_t i = 0, n = k->n; i < n; i++)
-        inside[i] = (int16_t)(in[i] && in[i] < size[i] ? (int)k->n++ : -1);
-    for (uint32_t c = 0; c < 256; c++)
-        if (set[c / 32] >> c % 32 & 1 && inside[k->of[c]] >= 0)
-            k->of[c] = (uint8_t)inside[k->of[c]];
 }
 
 static void classify(const aios__rx *x, uint32_t e, classes *k)
@@ -125,19 +157,24 @@ static _Atomic(uint32_t *) *row_of(const aios__rx *x, uint32_t e)
 /* Without a look at what lives. Under the lock. */
 static int raw_row(aios__rx *x, uint32_t e, uint32_t *row, aios_error *err)
 {
-    classes k = {.n = 1};
-    uint32_t state[256];
-    bool known[256] = {false};
-    int rc = AIOS_OK;
+    classes k;
+    uint32_t bits[8];
+    memset(k.set[0], 0xff, sizeof k.set[0]);
+    k.n = 1;
     classify(x, e, &k);
-    for (uint32_t c = 0; !rc && c < 256; c++) {
-        uint32_t i = k.of[c];
-        if (!known[i])
-            rc = aios__rx_derive(x, e, (uint8_t)c, &state[i], err);
-        known[i] = true;
-        row[c] = rc ? 0 : state[i];
+    for (uint32_t i = 0; i < k.n; i++) {
+        uint32_t c = 0, state;
+        memcpy(bits, k.set[i], sizeof bits);
+        while (!(bits[c / 32] >> c % 32 & 1))
+            c++;
+        int rc = aios__rx_derive(x, e, (uint8_t)c, &state, err);
+        if (rc)
+            return rc;
+        for (; c < 256; c++)
+            if (bits[c / 32] >> c % 32 & 1)
+                row[c] = state;
     }
-    return rc;
+    return AIOS_OK;
 }
 
 static bool is_known(const aios__rx *x, uint32_t e)
@@ -145,13 +182,14 @@ static bool is_known(const aios__rx *x, uint32_t e)
     return e == AIOS__RX_NOTHING || aios__rx_at(x, e)->flags & (AIOS__RX_ALIVE | AIOS__RX_DEAD);
 }
 
-/* A list of states on the stack, each once. */
-static int note(aios__rx *x, uint32_t from, uint32_t e, aios_error *err)
+/* A list of states on the stack, each once, and behind each the place of the one that led to it. */
+static int note(aios__rx *x, uint32_t from, uint32_t e, uint32_t by, aios_error *err)
 {
-    for (uint32_t i = from; i < x->n_scratch; i++)
+    for (uint32_t i = from; i < x->n_scratch; i += 2)
         if (x->scratch[i] == e)
             return AIOS_OK;
-    return aios__rx_push(x, e, err);
+    int rc = aios__rx_push(x, e, err);
+    return rc ? rc : aios__rx_push(x, by, err);
 }
 
 /* Looks breadth-first for a state in which some text is known to be; if there is none, all that were seen are dead. */
@@ -159,21 +197,21 @@ static int look(aios__rx *x, uint32_t e, aios_error *err)
 {
     uint32_t from = x->n_scratch, row[256];
     bool alive = false;
-    int rc = note(x, from, e, err);
-    for (uint32_t i = from; !rc && !alive && i < x->n_scratch; i++) {
-        if (x->n_scratch - from > AIOS__RX_LOOK)
+    int rc = note(x, from, e, from, err);
+    for (uint32_t i = from; !rc && !alive && i < x->n_scratch; i += 2) {
+        if (x->n_scratch - from > 2 * AIOS__RX_LOOK)
             rc = aios__fail(err, AIOS_ELIMIT, "it takes more than %u steps to find out whether any text fits: make the pattern simpler", AIOS__RX_LOOK);
         rc = rc ? rc : raw_row(x, x->scratch[i], row, err);
         for (uint32_t c = 0; !rc && !alive && c < 256; c++) {
             alive = aios__rx_at(x, row[c])->flags & AIOS__RX_ALIVE;
             if (!alive && !is_known(x, row[c]) && (!c || row[c] != row[c - 1]))
-                rc = note(x, from, row[c], err);
+                rc = note(x, from, row[c], i, err);
         }
+        for (uint32_t k = i; alive && !(aios__rx_at(x, x->scratch[k])->flags & AIOS__RX_ALIVE); k = x->scratch[k + 1])
+            aios__rx_at(x, x->scratch[k])->flags |= AIOS__RX_ALIVE; /* and all on the way there */
     }
-    for (uint32_t i = from; !rc && !alive && i < x->n_scratch; i++)
+    for (uint32_t i = from; !rc && !alive && i < x->n_scratch; i += 2)
         aios__rx_at(x, x->scratch[i])->flags |= AIOS__RX_DEAD;
-    if (!rc && alive)
-        aios__rx_at(x, e)->flags |= AIOS__RX_ALIVE;
     x->n_scratch = from;
     return rc;
 }
