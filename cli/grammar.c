@@ -12,6 +12,7 @@ static const struct {
     {AIOS_GRAMMAR_SCHEMA, "schema", ".json .schema"},
     {AIOS_GRAMMAR_REGEX, "regex", ".re .regex"},
     {AIOS_GRAMMAR_GBNF, "gbnf", ".gbnf"},
+    {AIOS_GRAMMAR_LARK, "lark", ".lark"},
 };
 
 static int32_t kind_by_extension(const char *path)

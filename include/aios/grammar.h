@@ -15,13 +15,14 @@ extern "C" {
 typedef struct aios_grammar aios_grammar;
 typedef struct aios_walk aios_walk;
 
-enum { AIOS_GRAMMAR_SCHEMA = 1, AIOS_GRAMMAR_REGEX = 2, AIOS_GRAMMAR_GBNF = 3 };
+enum { AIOS_GRAMMAR_SCHEMA = 1, AIOS_GRAMMAR_REGEX = 2, AIOS_GRAMMAR_GBNF = 3, AIOS_GRAMMAR_LARK = 4 };
 
 /**
  * Compiles a JSON schema (compact JSON, properties in schema order), a regular expression of ECMA-262 in Unicode mode, which the whole
- * text matches, or rules in GBNF as llama.cpp writes them, of which the text is a `root`. ESCHEMA names the path and keyword, the byte of
- * the expression, or the line and column that is wrong or cannot be enforced; ELIMIT if it is too large; ENOTSUP for what of an
- * expression is not regular, and for tokens in rules. Rules may be recursive in any way. Thread-safety of the object: safe.
+ * text matches, or rules: in GBNF as llama.cpp writes them, of which the text is a `root`, or in Lark as llguidance does, where it is a
+ * `start` (docs/grammars.md). ESCHEMA names the path and keyword, the byte of the expression, or the line and column that is wrong or
+ * cannot be enforced; ELIMIT if it is too large; ENOTSUP for what of an expression is not regular, and for tokens in rules. Rules may be
+ * recursive in any way. Equal texts are compiled once (aios_ctx_config.grammar_bytes). Thread-safety of the object: safe.
  *
  * What is generated is a subset of what the schema allows: other properties than those listed come only where
  * additionalProperties says so, or where no properties are listed at all; numbers have at most 17 digits, bounded ones no

@@ -174,7 +174,8 @@ static int schema(aios_grammar *g, const char *s, size_t n, aios_error *err)
 }
 
 static int (*const compilers[])(aios_grammar *g, const char *s, size_t n, aios_error *err) = {
-    [AIOS_GRAMMAR_SCHEMA] = schema, [AIOS_GRAMMAR_REGEX] = regex, [AIOS_GRAMMAR_GBNF] = aios__grammar_gbnf};
+    [AIOS_GRAMMAR_SCHEMA] = schema, [AIOS_GRAMMAR_REGEX] = regex, [AIOS_GRAMMAR_GBNF] = aios__grammar_gbnf,
+    [AIOS_GRAMMAR_LARK] = aios__grammar_lark};
 
 /* ---- public: grammar -------------------------------------------------------------------------------------------- */
 
@@ -183,7 +184,7 @@ int aios_grammar_compile(aios_ctx *ctx, int32_t kind, const char *s, size_t n, a
     if (!ctx || !s || !out)
         return aios__fail(err, AIOS_EINVAL, "aios_grammar_compile: ctx, s and g must not be NULL");
     *out = NULL;
-    if (kind < AIOS_GRAMMAR_SCHEMA || kind > AIOS_GRAMMAR_GBNF)
+    if (kind < AIOS_GRAMMAR_SCHEMA || kind > AIOS_GRAMMAR_LARK)
         return aios__fail(err, AIOS_EINVAL, "aios_grammar_compile: kind %d is none of AIOS_GRAMMAR_x", (int)kind);
     aios_error local = AIOS_INIT(aios_error);
     err = err ? err : &local;

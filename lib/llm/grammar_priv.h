@@ -166,6 +166,8 @@ int aios__grammar_finish(aios_grammar *g, aios_error *err);
 int aios__grammar_schema(aios_grammar *g, const char *s, size_t n, bool closed, uint32_t *root, aios_error *err);
 /** grammar_gbnf.c: the whole program of a grammar in GBNF. */
 int aios__grammar_gbnf(aios_grammar *g, const char *s, size_t n, aios_error *err);
+/** grammar_lark.c: likewise, of one in Lark. */
+int aios__grammar_lark(aios_grammar *g, const char *s, size_t n, aios_error *err);
 /** walk_number.c: bounds (NaN-free doubles, infinite: none) to an automaton; false: cannot be decided while decoding. */
 bool aios__gnum_make(double lo, bool lo_open, double hi, bool hi_open, aios__gnum *out);
 

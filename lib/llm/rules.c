@@ -54,6 +54,7 @@ static int add(aios__rules *r, aios__term t, uint32_t *out, aios_error *err)
     if (rc)
         return rc;
     *out = r->n_terms++;
+    t.flags |= r->flags;
     r->terms[*out] = t;
     return AIOS_OK;
 }
@@ -79,6 +80,14 @@ int aios__rules_node(aios__rules *r, uint32_t node, uint32_t *out, aios_error *e
 int aios__rules_rep(aios__rules *r, uint32_t t, uint32_t min, uint32_t max, uint32_t *out, aios_error *err)
 {
     int rc = add(r, (aios__term){.kind = AIOS__T_REP, .a = t, .min = min, .max = max}, out, err);
+    if (!rc)
+        r->terms[t].up = *out;
+    return rc;
+}
+
+int aios__rules_unary(aios__rules *r, uint8_t kind, uint32_t t, uint32_t *out, aios_error *err)
+{
+    int rc = add(r, (aios__term){.kind = kind, .a = t}, out, err);
     if (!rc)
         r->terms[t].up = *out;
     return rc;
@@ -184,6 +193,9 @@ int aios__rules_build(aios__rules *r, uint32_t root, aios_error *err)
         if (!x[i].body)
             return aios__rules_fail(r, AIOS_ESCHEMA, x[i].at, err, "no rule is called %.*s", (int)x[i].n_name, r->text + x[i].name);
     int rc = aios__rules_facts(r, err);
+    for (uint32_t i = 0; i < r->n_rules && !rc; i++)
+        if (x[i].token && !(r->terms[x[i].body].flags & AIOS__T_REGULAR))
+            return aios__rules_fail(r, AIOS_ESCHEMA, x[i].at, err, "terminal %.*s needs itself: make it a rule, in small letters", (int)x[i].n_name, r->text + x[i].name);
     rc = rc ? rc : aios__rules_left(r, err);
     rc = rc ? rc : aios__rules_emit(r, x[root].body, &r->g->root, err);
     rc = rc ? rc : r->mixed ? aios__grammar_finish(r->g, &why) : aios__rules_finish(r, &why);

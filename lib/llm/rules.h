@@ -21,13 +21,21 @@ enum aios__term_kind {
     AIOS__T_REF,  /**< rule a; b: the next reference to it */
     AIOS__T_SEQ,  /**< b terms at list[a]; rest: the same without the first, once it was asked for */
     AIOS__T_ALT,  /**< one of b terms at list[a] */
-    AIOS__T_REP   /**< term a, min .. max times */
+    AIOS__T_REP,  /**< term a, min .. max times */
+    AIOS__T_AND,  /**< in terminals: all of b terms at list[a] */
+    AIOS__T_NOT,  /**< in terminals: whatever term a is not */
+    AIOS__T_LAZY  /**< in terminals: texts of term a that begin with no other of them */
 };
 
 enum {
     AIOS__T_NULLABLE = 1,
-    AIOS__T_REGULAR = 2 /**< an expression of its own, small enough */
+    AIOS__T_REGULAR = 2, /**< an expression of its own, small enough */
+    AIOS__T_TOKEN = 4,   /**< part of a terminal: regular, whatever its size */
+    AIOS__T_SKIP = 8     /**< what may stand between terminals, but not before the first */
 };
+
+/** Which texts of a term a node stands for. FIRST: those that are not empty, without anything skipped before the first terminal. */
+enum { AIOS__T_SOME, AIOS__T_FULL, AIOS__T_FIRST, AIOS__T_MODES };
 
 /** A part of a rule. Each has one parent, or is the body of a rule. Number 0 is none. */
 typedef struct aios__term {
@@ -39,13 +47,14 @@ typedef struct aios__term {
     uint32_t expr, weight; /**< of regular ones: expression and what it costs to step */
     uint32_t size;         /**< characters that it can count */
     uint32_t comp, pos;    /**< 1 + the set of terms that reach each other on the left, and the place in it; 0: none */
-    uint32_t node[2];      /**< of the program: of all its texts, of those that are not empty; 0: not asked for yet */
+    uint32_t node[AIOS__T_MODES]; /**< of the program; 0: not asked for yet */
 } aios__term;
 
 typedef struct aios__rule {
     uint32_t name, n_name; /**< in bytes of the text */
     uint32_t at;           /**< where it is defined, else first named */
     uint32_t body, refs;   /**< terms; 0: none */
+    bool token;            /**< a terminal */
 } aios__rule;
 
 typedef struct aios__rules {
@@ -63,7 +72,9 @@ typedef struct aios__rules {
     uint32_t *row, n_row, cap_row; /**< nodes or terms of the list being made */
     struct aios__left *left;
     uint64_t fuel;
-    uint32_t empty; /**< node; 0: none yet */
+    uint32_t empty, never; /**< nodes; 0: none yet */
+    uint8_t flags;  /**< of the terms that are made from here on: TOKEN, SKIP or none */
+    bool skips;     /**< there are terms to skip; the text does not begin with one */
     bool mixed;     /**< some nodes come from elsewhere */
 } aios__rules;
 
@@ -78,8 +89,10 @@ int aios__rules_fail(const aios__rules *r, int code, size_t at, aios_error *err,
 int aios__rules_lit(aios__rules *r, const char *s, size_t n, uint32_t *out, aios_error *err);
 int aios__rules_rx(aios__rules *r, uint32_t expr, uint32_t weight, uint32_t *out, aios_error *err);
 int aios__rules_node(aios__rules *r, uint32_t node, uint32_t *out, aios_error *err);
+/** NOT or LAZY. */
+int aios__rules_unary(aios__rules *r, uint8_t kind, uint32_t t, uint32_t *out, aios_error *err);
 int aios__rules_rep(aios__rules *r, uint32_t t, uint32_t min, uint32_t max, uint32_t *out, aios_error *err);
-/** SEQ or ALT; of one term: that one. */
+/** SEQ, ALT or AND; of one term: that one. */
 int aios__rules_list(aios__rules *r, uint8_t kind, const uint32_t *t, size_t n, uint32_t *out, aios_error *err);
 /** The rule of that name, made when it is new. The name lies in the text. */
 int aios__rules_find(aios__rules *r, size_t at, size_t n, uint32_t *rule, aios_error *err);
@@ -99,12 +112,14 @@ int aios__rules_expr(aios__rules *r, uint32_t t, uint32_t *expr, aios_error *err
 bool aios__rules_joins(const aios__rules *r, uint64_t weight, uint64_t size);
 /** Makes the rests of a sequence. */
 int aios__rules_rests(aios__rules *r, uint32_t t, aios_error *err);
+/** What a repeat goes on with after the first time; 0: nothing. */
+int aios__rules_rest_of_rep(aios__rules *r, uint32_t t, uint32_t *rest, aios_error *err);
 int aios__rules_left(aios__rules *r, aios_error *err);
 void aios__rules_left_free(aios__rules *r);
-/** Fills `node` for term t, which reaches itself on the left, without its empty text. */
-int aios__rules_emit_left(aios__rules *r, uint32_t t, uint32_t node, aios_error *err);
-/** The node of a term, filled later; `full`: with its empty text, if it has it. */
-int aios__rules_node_of(aios__rules *r, uint32_t t, bool full, uint32_t *node, aios_error *err);
+/** Fills `node` for term t, which reaches itself on the left; mode SOME or FIRST. */
+int aios__rules_emit_left(aios__rules *r, uint32_t t, int mode, uint32_t node, aios_error *err);
+/** The node of a term, filled later. */
+int aios__rules_node_of(aios__rules *r, uint32_t t, int mode, uint32_t *node, aios_error *err);
 /** The node of a term, filled with all that it needs. */
 int aios__rules_emit(aios__rules *r, uint32_t t, uint32_t *node, aios_error *err);
 /** Drops what has no sentence; ESCHEMA if the root has none. For programs whose nodes all come from rules. */

@@ -43,22 +43,27 @@ static uint32_t behind(const aios__rules *r, uint32_t t)
     return t;
 }
 
-int aios__rules_node_of(aios__rules *r, uint32_t t, bool full, uint32_t *node, aios_error *err)
+int aios__rules_node_of(aios__rules *r, uint32_t t, int mode, uint32_t *node, aios_error *err)
 {
+    if (mode == AIOS__T_FIRST && r->terms[t].flags & AIOS__T_SKIP) { /* a choice of nothing */
+        int rc = r->never ? AIOS_OK : aios__grammar_node(r->g, AIOS__G_ALT, &r->never, err);
+        *node = r->never;
+        return rc;
+    }
     t = behind(r, t);
-    full = full || !aios__rules_nullable(r, t);
-    *node = r->terms[t].kind == AIOS__T_NODE ? r->terms[t].a : r->terms[t].node[full];
+    mode = mode == AIOS__T_SOME && !aios__rules_nullable(r, t) ? AIOS__T_FULL : mode;
+    *node = r->terms[t].kind == AIOS__T_NODE ? r->terms[t].a : r->terms[t].node[mode];
     if (*node)
         return AIOS_OK;
     int rc = aios__grammar_node(r->g, AIOS__G_ALT, node, err);
-    r->terms[t].node[full] = *node;
-    return rc ? rc : aios__rules_later(r, t << 1 | full, err);
+    r->terms[t].node[mode] = *node;
+    return rc ? rc : aios__rules_later(r, t << 2 | (uint32_t)mode, err);
 }
 
-static int push_term(aios__rules *r, uint32_t t, bool full, aios_error *err)
+static int push_term(aios__rules *r, uint32_t t, int mode, aios_error *err)
 {
     uint32_t node;
-    int rc = aios__rules_node_of(r, t, full, &node, err);
+    int rc = aios__rules_node_of(r, t, mode, &node, err);
     return rc ? rc : aios__rules_push(r, node, err);
 }
 
@@ -136,7 +141,7 @@ static int push_runs(aios__rules *r, uint8_t kind, uint32_t at, uint32_t n, bool
     int rc = AIOS_OK;
     for (uint32_t i = 0; i < n && !rc;) {
         uint32_t run = run_of(r, r->list + at + i, n - i);
-        rc = run > 1 ? push_run(r, kind, r->list + at + i, run, full, err) : push_term(r, r->list[at + i], full, err);
+        rc = run > 1 ? push_run(r, kind, r->list + at + i, run, full, err) : push_term(r, r->list[at + i], full ? AIOS__T_FULL : AIOS__T_SOME, err);
         i += run > 1 ? run : 1;
     }
     return rc;
@@ -149,11 +154,11 @@ static int fill_some(aios__rules *r, uint32_t t, uint32_t node, aios_error *err)
     int rc = aios__rules_rests(r, t, err);
     uint32_t rest = r->terms[t].rest;
     rc = rc ? rc : aios__grammar_node(r->g, AIOS__G_SEQ, &seq, err);
-    rc = rc ? rc : push_term(r, first, false, err);
-    rc = rc ? rc : push_term(r, rest, true, err);
+    rc = rc ? rc : push_term(r, first, AIOS__T_SOME, err);
+    rc = rc ? rc : push_term(r, rest, AIOS__T_FULL, err);
     rc = rc ? rc : aios__rules_fill(r, seq, AIOS__G_SEQ, from, err);
     rc = rc ? rc : aios__rules_push(r, seq, err);
-    rc = rc ? rc : push_term(r, rest, false, err);
+    rc = rc ? rc : push_term(r, rest, AIOS__T_SOME, err);
     return rc ? rc : aios__rules_fill(r, node, AIOS__G_ALT, from, err);
 }
 
@@ -222,7 +227,7 @@ static int fill_rep(aios__rules *r, uint32_t t, uint32_t node, bool full, aios_e
     min = full || min ? min : 1;
     if (x.max < min || !x.max) /* nothing, or the empty text */
         return full && !x.max ? (r->g->nodes[node] = (aios__gnode){.kind = AIOS__G_LIT}, AIOS_OK) : AIOS_OK;
-    int rc = aios__rules_node_of(r, x.a, false, &body, err);
+    int rc = aios__rules_node_of(r, x.a, AIOS__T_SOME, &body, err);
     if (rc)
         return rc;
     if (x.max > 1) {
@@ -236,32 +241,67 @@ static int fill_rep(aios__rules *r, uint32_t t, uint32_t node, bool full, aios_e
     return rc ? rc : aios__rules_fill(r, node, AIOS__G_ALT, from, err);
 }
 
-/* Empty, or not. */
-static int fill_both(aios__rules *r, uint32_t t, uint32_t node, aios_error *err)
+/* Empty, or as in the mode. */
+static int fill_both(aios__rules *r, uint32_t t, int mode, uint32_t node, aios_error *err)
 {
     uint32_t from = r->n_row, empty;
-    int rc = push_term(r, t, false, err);
+    int rc = push_term(r, t, mode, err);
     rc = rc ? rc : aios__rules_empty(r, &empty, err);
     rc = rc ? rc : aios__rules_push(r, empty, err);
     return rc ? rc : aios__rules_fill(r, node, AIOS__G_ALT, from, err);
 }
 
-static int fill(aios__rules *r, uint32_t t, bool full, aios_error *err)
+/* The beginning of a text: the first part that is not empty begins it, and the rest is as everywhere. */
+static int fill_first_of(aios__rules *r, uint32_t first, uint32_t rest, bool may_begin_with_rest, uint32_t node, aios_error *err)
+{
+    uint32_t from = r->n_row, seq;
+    int rc = aios__grammar_node(r->g, AIOS__G_SEQ, &seq, err);
+    rc = rc ? rc : push_term(r, first, AIOS__T_FIRST, err);
+    rc = rc || !rest ? rc : push_term(r, rest, AIOS__T_FULL, err);
+    rc = rc ? rc : aios__rules_fill(r, seq, AIOS__G_SEQ, from, err);
+    rc = rc ? rc : aios__rules_push(r, seq, err);
+    rc = rc || !may_begin_with_rest ? rc : push_term(r, rest, AIOS__T_FIRST, err);
+    return rc ? rc : aios__rules_fill(r, node, AIOS__G_ALT, from, err);
+}
+
+static int fill_first(aios__rules *r, uint32_t t, uint32_t node, aios_error *err)
+{
+    const aios__term x = r->terms[t];
+    uint32_t rest = 0, from = r->n_row;
+    int rc = AIOS_OK;
+    if (x.comp)
+        return aios__rules_emit_left(r, t, AIOS__T_FIRST, node, err);
+    if (x.kind == AIOS__T_SEQ) {
+        rc = aios__rules_rests(r, t, err);
+        return rc ? rc : fill_first_of(r, r->list[x.a], r->terms[t].rest, aios__rules_nullable(r, r->list[x.a]), node, err);
+    }
+    if (x.kind == AIOS__T_REP) {
+        rc = x.max ? aios__rules_rest_of_rep(r, t, &rest, err) : AIOS_OK;
+        return rc || !x.max ? rc : fill_first_of(r, x.a, rest, false, node, err);
+    }
+    for (uint32_t i = 0; i < x.b && !rc; i++)
+        rc = push_term(r, r->list[x.a + i], AIOS__T_FIRST, err);
+    return rc ? rc : aios__rules_fill(r, node, AIOS__G_ALT, from, err);
+}
+
+static int fill(aios__rules *r, uint32_t t, int mode, aios_error *err)
 {
     const aios__term *x = &r->terms[t];
-    uint32_t node = x->node[full], from = r->n_row;
-    bool splits = aios__rules_nullable(r, t);
+    uint32_t node = x->node[mode], from = r->n_row;
+    bool splits = aios__rules_nullable(r, t), whole = x->flags & AIOS__T_TOKEN || x->kind == AIOS__T_LIT || x->kind == AIOS__T_RX;
     int rc;
+    if (mode == AIOS__T_FIRST && !whole)
+        return fill_first(r, t, node, err);
     if (x->flags & AIOS__T_REGULAR)
-        return fill_regular(r, t, node, full, err);
+        return fill_regular(r, t, node, mode == AIOS__T_FULL, err);
     if (x->kind == AIOS__T_LIT) { /* a long one */
         r->g->nodes[node] = (aios__gnode){.kind = AIOS__G_LIT, .a = x->a, .b = x->b};
         return AIOS_OK;
     }
-    if (splits && full && (x->comp || x->kind != AIOS__T_REP))
-        return fill_both(r, t, node, err);
+    if (splits && mode == AIOS__T_FULL && (x->comp || x->kind != AIOS__T_REP))
+        return fill_both(r, t, AIOS__T_SOME, node, err);
     if (x->comp)
-        return aios__rules_emit_left(r, t, node, err);
+        return aios__rules_emit_left(r, t, AIOS__T_SOME, node, err);
     switch (x->kind) {
     case AIOS__T_SEQ:
         if (splits)
@@ -271,16 +311,18 @@ static int fill(aios__rules *r, uint32_t t, bool full, aios_error *err)
     case AIOS__T_ALT:
         return fill_choice(r, t, node, !splits, err);
     default:
-        return fill_rep(r, t, node, full, err);
+        return fill_rep(r, t, node, mode == AIOS__T_FULL, err);
     }
 }
 
 int aios__rules_emit(aios__rules *r, uint32_t t, uint32_t *node, aios_error *err)
 {
-    int rc = aios__rules_node_of(r, t, true, node, err);
+    bool both = r->skips && aios__rules_nullable(r, t);
+    int rc = both ? aios__grammar_node(r->g, AIOS__G_ALT, node, err) : aios__rules_node_of(r, t, r->skips ? AIOS__T_FIRST : AIOS__T_FULL, node, err);
+    rc = rc || !both ? rc : fill_both(r, t, AIOS__T_FIRST, *node, err);
     while (!rc && r->n_todo) {
         uint32_t next = r->todo[--r->n_todo];
-        rc = fill(r, next >> 1, next & 1, err);
+        rc = fill(r, next >> 2, next & 3, err);
     }
     return rc;
 }

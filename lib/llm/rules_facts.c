@@ -40,8 +40,8 @@ static int expr_of_list(aios__rules *r, aios__term *x, aios_error *err)
         rc = aios__rules_expr(r, r->list[x->a + i], &e, err);
         rc = rc ? rc : aios__rules_push(r, e, err);
     }
-    if (!rc && x->kind == AIOS__T_ALT)
-        rc = aios__rx_or(r->g->rx, r->row + from, x->b, &x->expr, err);
+    if (!rc && x->kind != AIOS__T_SEQ)
+        rc = (x->kind == AIOS__T_ALT ? aios__rx_or : aios__rx_and)(r->g->rx, r->row + from, x->b, &x->expr, err);
     else if (!rc)
         x->expr = AIOS__RX_EMPTY;
     for (uint32_t i = x->b; !rc && x->kind == AIOS__T_SEQ && i--;)
@@ -50,10 +50,33 @@ static int expr_of_list(aios__rules *r, aios__term *x, aios_error *err)
     return rc;
 }
 
-static int expr_of_rep(aios__rules *r, aios__term *x, aios_error *err)
+/* Texts of whole characters that are not in e. */
+static int not_in(aios__rx *x, uint32_t e, uint32_t *out, aios_error *err)
+{
+    static const uint32_t every[] = {0, 0x10ffff};
+    uint32_t both[2] = {0, 0};
+    int rc = aios__rx_chars(x, every, 1, &both[0], err);
+    rc = rc ? rc : aios__rx_repeat(x, both[0], 0, AIOS__RX_ENDLESS, &both[0], err);
+    rc = rc ? rc : aios__rx_not(x, e, &both[1], err);
+    return rc ? rc : aios__rx_and(x, both, 2, out, err);
+}
+
+/* e without what begins with another text of it. */
+static int lazy(aios__rx *x, uint32_t e, uint32_t *out, aios_error *err)
+{
+    uint32_t longer, both[2] = {e};
+    int rc = aios__rx_repeat(x, AIOS__RX_BYTE, 1, AIOS__RX_ENDLESS, &longer, err);
+    rc = rc ? rc : aios__rx_cat(x, e, longer, &longer, err);
+    rc = rc ? rc : aios__rx_not(x, longer, &both[1], err);
+    return rc ? rc : aios__rx_and(x, both, 2, out, err);
+}
+
+static int expr_of_one(aios__rules *r, aios__term *x, aios_error *err)
 {
     uint32_t e;
     int rc = aios__rules_expr(r, x->a, &e, err);
+    if (!rc && x->kind != AIOS__T_REP)
+        return x->kind == AIOS__T_NOT ? not_in(r->g->rx, e, &x->expr, err) : lazy(r->g->rx, e, &x->expr, err);
     return rc ? rc : aios__rx_repeat(r->g->rx, e, x->min, x->max == AIOS__RULES_ENDLESS ? AIOS__RX_ENDLESS : x->max, &x->expr, err);
 }
 
@@ -72,10 +95,12 @@ static void measure(const aios__rules *r, const aios__term *x, uint64_t *weight,
         *weight = y->weight;
         *size = y->size;
         break;
+    case AIOS__T_NOT:
+    case AIOS__T_LAZY:
     case AIOS__T_REP:
         y = &r->terms[x->a];
         *weight = (uint64_t)y->weight + 1;
-        *size = (uint64_t)y->size * (x->max != AIOS__RULES_ENDLESS ? x->max : x->min ? x->min : 1);
+        *size = x->kind != AIOS__T_REP ? y->size : (uint64_t)y->size * (x->max != AIOS__RULES_ENDLESS ? x->max : x->min ? x->min : 1);
         break;
     default:
         for (uint32_t i = 0; i < x->b && x->kind != AIOS__T_LIT; i++) {
@@ -91,22 +116,32 @@ static int express(aios__rules *r, uint32_t t, aios_error *err)
     aios__term *x = &r->terms[t];
     uint64_t weight, size;
     measure(r, x, &weight, &size);
-    if (x->kind != AIOS__T_RX && !aios__rules_joins(r, weight, size)) {
+    if (x->kind != AIOS__T_RX && !(x->flags & AIOS__T_TOKEN) && !aios__rules_joins(r, weight, size)) {
         x->flags &= (uint8_t)~AIOS__T_REGULAR;
         return AIOS_OK;
     }
-    x->weight = (uint32_t)weight;
-    x->size = (uint32_t)size;
+    x->weight = weight < UINT32_MAX ? (uint32_t)weight : UINT32_MAX;
+    x->size = size < UINT32_MAX ? (uint32_t)size : UINT32_MAX;
     if (x->kind == AIOS__T_REF)
         return aios__rules_expr(r, r->rules[x->a].body, &x->expr, err);
-    if (x->kind == AIOS__T_REP)
-        return expr_of_rep(r, x, err);
-    return x->kind == AIOS__T_SEQ || x->kind == AIOS__T_ALT ? expr_of_list(r, x, err) : AIOS_OK;
+    if (x->kind == AIOS__T_REP || x->kind == AIOS__T_NOT || x->kind == AIOS__T_LAZY)
+        return expr_of_one(r, x, err);
+    return x->kind == AIOS__T_LIT || x->kind == AIOS__T_RX ? AIOS_OK : expr_of_list(r, x, err);
 }
 
+static bool has_of_itself(const aios__rules *r, const aios__term *x, uint8_t fact)
+{
+    if (fact == AIOS__T_REGULAR)
+        return x->kind == AIOS__T_LIT || x->kind == AIOS__T_RX;
+    if (x->flags & AIOS__T_REGULAR)
+        return x->kind == AIOS__T_LIT ? !x->b : aios__rx_ends(r->g->rx, x->expr);
+    return x->kind == AIOS__T_REP && !x->min;
+}
+
+/* Whether regular terms may be empty, their expressions say. */
 static int set_fact(aios__rules *r, uint32_t t, uint8_t fact, aios_error *err)
 {
-    if (r->terms[t].flags & fact)
+    if (r->terms[t].flags & fact || (r->terms[t].flags & AIOS__T_REGULAR && !has_of_itself(r, &r->terms[t], fact)))
         return AIOS_OK;
     int rc = aios__grow(r->heap, &r->todo, &r->cap_todo, (size_t)r->n_todo + 1, AIOS__RULES_TERMS, sizeof *r->todo, "parts of rules", err);
     if (rc)
@@ -116,19 +151,11 @@ static int set_fact(aios__rules *r, uint32_t t, uint8_t fact, aios_error *err)
     return AIOS_OK;
 }
 
-static bool has_of_itself(const aios__rules *r, const aios__term *x, uint8_t fact)
-{
-    if (fact == AIOS__T_REGULAR)
-        return x->kind == AIOS__T_LIT || x->kind == AIOS__T_RX;
-    return (x->kind == AIOS__T_LIT && !x->b) || (x->kind == AIOS__T_RX && aios__rx_nullable(r->g->rx, x->expr)) ||
-           (x->kind == AIOS__T_REP && !x->min);
-}
-
 /* A child of t has the fact. */
 static int hand_up(aios__rules *r, uint32_t t, uint8_t fact, aios_error *err)
 {
     aios__term *x = &r->terms[t];
-    bool one_is_enough = x->kind == AIOS__T_REP || (x->kind == AIOS__T_ALT && fact == AIOS__T_NULLABLE);
+    bool one_is_enough = x->kind == AIOS__T_REP || x->kind == AIOS__T_NOT || x->kind == AIOS__T_LAZY || (x->kind == AIOS__T_ALT && fact == AIOS__T_NULLABLE);
     return !t || (!one_is_enough && --x->left) ? AIOS_OK : set_fact(r, t, fact, err);
 }
 
@@ -155,6 +182,6 @@ static int find_out(aios__rules *r, uint8_t fact, aios_error *err)
 
 int aios__rules_facts(aios__rules *r, aios_error *err)
 {
-    int rc = find_out(r, AIOS__T_NULLABLE, err);
-    return rc ? rc : find_out(r, AIOS__T_REGULAR, err);
+    int rc = find_out(r, AIOS__T_REGULAR, err);
+    return rc ? rc : find_out(r, AIOS__T_NULLABLE, err);
 }

@@ -17,7 +17,7 @@ typedef struct edge {
 /** A term of a component. Its parts, those of its beginnings that are no members, end where the next member's begin. */
 typedef struct member {
     uint32_t term, edges, parts; /**< edges: the first, + 1; 0: none */
-    uint32_t begin; /**< node of the parts; 0: not asked for yet */
+    uint32_t begin[AIOS__T_MODES]; /**< node of the parts, by mode; 0: not asked for yet */
     uint32_t seen;  /**< stamp of the last tail that came by */
     uint32_t next;  /**< of those that it has still to follow, + 1 */
 } member;
@@ -209,8 +209,7 @@ static int add_part(aios__rules *r, uint32_t t, uint32_t rest, aios_error *err)
     return AIOS_OK;
 }
 
-/* What a repeat goes on with after the first time. */
-static int rest_of_rep(aios__rules *r, uint32_t t, uint32_t *rest, aios_error *err)
+int aios__rules_rest_of_rep(aios__rules *r, uint32_t t, uint32_t *rest, aios_error *err)
 {
     const aios__term x = r->terms[t];
     *rest = 0;
@@ -228,7 +227,7 @@ static int look(aios__rules *r, uint32_t m, aios_error *err)
 {
     uint32_t t = r->left->members[m].term, rest = 0, seq = t;
     uint8_t kind = r->terms[t].kind;
-    int rc = kind == AIOS__T_SEQ ? aios__rules_rests(r, t, err) : kind == AIOS__T_REP ? rest_of_rep(r, t, &rest, err) : AIOS_OK;
+    int rc = kind == AIOS__T_SEQ ? aios__rules_rests(r, t, err) : kind == AIOS__T_REP ? aios__rules_rest_of_rep(r, t, &rest, err) : AIOS_OK;
     r->left->members[m].parts = r->left->n_parts;
     for (uint32_t i = 0, u; !rc && (u = begins(r, t, i)); i++) {
         if (kind == AIOS__T_SEQ) {
@@ -264,12 +263,12 @@ static int push_new(aios__rules *r, uint8_t kind, uint32_t *node, aios_error *er
     return rc ? rc : aios__rules_push(r, *node, err);
 }
 
-/* First what is not empty of t, then what follows. */
-static int push_both(aios__rules *r, uint32_t t, uint32_t then, aios_error *err)
+/* First t in a mode without empty texts, then what follows. */
+static int push_both(aios__rules *r, uint32_t t, int mode, uint32_t then, aios_error *err)
 {
     uint32_t node, first;
     int rc = push_new(r, AIOS__G_SEQ, &node, err);
-    rc = rc ? rc : aios__rules_node_of(r, t, false, &first, err);
+    rc = rc ? rc : aios__rules_node_of(r, t, mode, &first, err);
     uint32_t from = r->n_row;
     rc = rc ? rc : aios__rules_push(r, first, err);
     rc = rc || !then ? rc : aios__rules_push(r, then, err);
@@ -277,22 +276,22 @@ static int push_both(aios__rules *r, uint32_t t, uint32_t then, aios_error *err)
 }
 
 /* The node of what member m begins with that is no member; 0: nothing. */
-static int begin_of(aios__rules *r, uint32_t m, uint32_t *node, aios_error *err)
+static int begin_of(aios__rules *r, uint32_t m, int mode, uint32_t *node, aios_error *err)
 {
     left *l = r->left;
     uint32_t from = r->n_row, then;
     int rc = AIOS_OK;
-    *node = l->members[m].begin;
+    *node = l->members[m].begin[mode];
     if (*node || l->members[m].parts == l->members[m + 1].parts)
         return AIOS_OK;
     rc = aios__grammar_node(r->g, AIOS__G_ALT, node, err);
     for (uint32_t i = l->members[m].parts; i < l->members[m + 1].parts && !rc; i += 2) {
         then = 0;
         if (l->parts[i + 1])
-            rc = aios__rules_node_of(r, l->parts[i + 1], true, &then, err);
-        rc = rc ? rc : push_both(r, l->parts[i], then, err);
+            rc = aios__rules_node_of(r, l->parts[i + 1], AIOS__T_FULL, &then, err);
+        rc = rc ? rc : push_both(r, l->parts[i], mode, then, err);
     }
-    l->members[m].begin = *node;
+    l->members[m].begin[mode] = *node;
     return rc ? rc : aios__rules_fill(r, *node, AIOS__G_ALT, from, err);
 }
 
@@ -334,7 +333,7 @@ static int follow(aios__rules *r, uint32_t m, uint32_t to, aios_error *err)
         rc = burn(r, 1, err);
         if (!rc && e.rest) {
             rc = tail_of(r, e.to, to, &tail, err);
-            rc = rc ? rc : push_both(r, e.rest, tail, err);
+            rc = rc ? rc : push_both(r, e.rest, AIOS__T_SOME, tail, err);
         }
         if (rc || (e.rest && !aios__rules_nullable(r, e.rest)) || l->members[e.to].seen == l->stamp)
             continue;
@@ -365,14 +364,14 @@ static int fill_tail(aios__rules *r, uint32_t m, uint32_t to, aios_error *err)
     return rc ? rc : aios__rules_fill(r, node, AIOS__G_ALT, from, err);
 }
 
-int aios__rules_emit_left(aios__rules *r, uint32_t t, uint32_t node, aios_error *err)
+int aios__rules_emit_left(aios__rules *r, uint32_t t, int mode, uint32_t node, aios_error *err)
 {
     left *l = r->left;
     uint32_t comp = r->terms[t].comp - 1, from = r->n_row, begin, tail;
     int rc = burn(r, l->comps[comp + 1] - l->comps[comp], err);
     for (uint32_t m = l->comps[comp]; m < l->comps[comp + 1] && !rc; m++) {
         uint32_t seq, both[2];
-        rc = begin_of(r, m, &begin, err);
+        rc = begin_of(r, m, mode, &begin, err);
         if (rc || !begin)
             continue;
         rc = tail_of(r, m, r->terms[t].pos, &tail, err);

@@ -45,6 +45,12 @@ int aios__rx_repeat(aios__rx *x, uint32_t e, uint32_t min, uint32_t max, uint32_
  * under a repeat, \p.
  */
 int aios__rx_parse(aios__rx *x, const char *pattern, size_t n, bool whole, uint32_t *out, aios_error *err);
+/**
+ * A pattern as Rust's crate regex and Lark write them, which whole texts match: . is all but \n, flags stand in groups, classes of POSIX in
+ * brackets. Look-around and back references are ENOTSUP.
+ */
+int aios__rx_parse_rust(aios__rx *x, const char *pattern, size_t n, uint32_t flags, uint32_t *out, aios_error *err);
+enum { AIOS__RX_ANY_CASE = 1, AIOS__RX_DOT_ALL = 2, AIOS__RX_BLANKS = 4 /**< blanks and comments mean nothing */, AIOS__RX_RUST = 8 };
 
 /* ---- the automaton ------------------------------------------------------------------------------------------------ */
 

@@ -26,6 +26,7 @@ typedef struct parser {
     uint32_t n_trees, cap_trees;
     uint32_t *ranges, n_ranges, cap_ranges; /* numbers, two a range, of the class being read */
     unsigned depth;
+    uint32_t flags; /* AIOS__RX_ANY_CASE ... */
     aios_error *err;
 } parser;
 
@@ -84,6 +85,22 @@ static int negate(parser *p, uint32_t from)
 static const uint32_t digits[] = {'0', '9'}, words[] = {'0', '9', 'A', 'Z', '_', '_', 'a', 'z'};
 static const uint32_t blanks[] = {9, 13, ' ', ' ', 0xa0, 0xa0, 0x1680, 0x1680, 0x2000, 0x200a, 0x2028, 0x2029, 0x202f, 0x202f, 0x205f, 0x205f, 0x3000, 0x3000, 0xfeff, 0xfeff};
 static const uint32_t line_ends[] = {'\n', '\n', '\r', '\r', 0x2028, 0x2029};
+
+/* The other case of all letters of ranges from `from` on; of ASCII. */
+static int add_cases(parser *p, uint32_t from)
+{
+    uint32_t end = p->flags & AIOS__RX_ANY_CASE ? p->n_ranges : from;
+    int rc = AIOS_OK;
+    for (uint32_t i = from; !rc && i < end; i += 2)
+        for (uint32_t c = 'A'; !rc && c <= 'Z'; c++) {
+            uint32_t lo = p->ranges[i], hi = p->ranges[i + 1];
+            if (lo <= c && c <= hi)
+                rc = add_range(p, c + 32, c + 32);
+            if (!rc && lo <= c + 32 && c + 32 <= hi)
+                rc = add_range(p, c, c);
+        }
+    return rc;
+}
 
 /* \d, \w, \s; capitals: all else. */
 static const struct named {
@@ -200,14 +217,39 @@ static int class_atom(parser *p, uint32_t *cp)
     return escaped(p, cp);
 }
 
+/* [:alpha:] and the like, inside brackets. */
+static int posix_class(parser *p)
+{
+    static const struct {
+        const char *name;
+        uint8_t n;
+        uint32_t ranges[8];
+    } rows[] = {
+        {"[:alnum:]", 6, {'0', '9', 'A', 'Z', 'a', 'z'}}, {"[:alpha:]", 4, {'A', 'Z', 'a', 'z'}}, {"[:ascii:]", 2, {0, 0x7f}},
+        {"[:blank:]", 4, {'\t', '\t', ' ', ' '}}, {"[:cntrl:]", 4, {0, 0x1f, 0x7f, 0x7f}}, {"[:digit:]", 2, {'0', '9'}},
+        {"[:graph:]", 2, {'!', '~'}}, {"[:lower:]", 2, {'a', 'z'}}, {"[:print:]", 2, {' ', '~'}},
+        {"[:punct:]", 8, {'!', '/', ':', '@', '[', '`', '{', '~'}}, {"[:space:]", 4, {'\t', '\r', ' ', ' '}},
+        {"[:upper:]", 2, {'A', 'Z'}}, {"[:word:]", 8, {'0', '9', 'A', 'Z', '_', '_', 'a', 'z'}}, {"[:xdigit:]", 6, {'0', '9', 'A', 'F', 'a', 'f'}}};
+    for (size_t i = 0; i < AIOS__ARRAY_LEN(rows); i++)
+        if (take(p, rows[i].name))
+            return add_all(p, rows[i].ranges, rows[i].n, false);
+    return wrong(p, AIOS_ENOTSUP, "classes inside classes are not supported: list the ranges");
+}
+
 static int bracket_class(parser *p)
 {
-    bool negated = take(p, "^");
-    int rc = AIOS_OK;
+    bool negated = take(p, "^"), rust = p->flags & AIOS__RX_RUST;
+    int rc = rust && take(p, "]") ? add_range(p, ']', ']') : AIOS_OK;
     while (!rc && !take(p, "]")) {
         uint32_t lo, hi;
         if (!more(p))
             return wrong(p, AIOS_ESCHEMA, "a ] is missing");
+        if (rust && looking_at(p, "[")) {
+            rc = posix_class(p);
+            continue;
+        }
+        if (rust && (looking_at(p, "&&") || looking_at(p, "--") || looking_at(p, "~~")))
+            return wrong(p, AIOS_ENOTSUP, "operations on classes are not supported: list the ranges");
         rc = class_atom(p, &lo);
         if (rc || lo == UINT32_MAX)
             continue;
@@ -220,6 +262,7 @@ static int bracket_class(parser *p)
         }
         rc = rc ? rc : add_range(p, lo, hi);
     }
+    rc = rc ? rc : add_cases(p, 0);
     return rc || !negated ? rc : negate(p, 0);
 }
 
@@ -232,7 +275,7 @@ static int chars(parser *p, uint32_t *out)
     if (take(p, "["))
         rc = bracket_class(p);
     else if (take(p, "."))
-        rc = add_all(p, line_ends, AIOS__ARRAY_LEN(line_ends), true);
+        rc = add_all(p, line_ends, p->flags & AIOS__RX_DOT_ALL ? 0 : p->flags & AIOS__RX_RUST ? 2 : AIOS__ARRAY_LEN(line_ends), true);
     else if (!take(p, "\\"))
         rc = (rc = plain_char(p, &cp)) ? rc : add_range(p, cp, cp);
     else {
@@ -241,6 +284,7 @@ static int chars(parser *p, uint32_t *out)
         if (!rc && !known)
             rc = (rc = escaped(p, &cp)) ? rc : add_range(p, cp, cp);
     }
+    rc = rc ? rc : add_cases(p, 0);
     rc = rc ? rc : new_tree(p, T_CHARS, out);
     return rc ? rc : aios__rx_chars(p->x, p->ranges, p->n_ranges / 2, &p->trees[*out].expr, p->err);
 }
@@ -260,10 +304,31 @@ static void adopt(parser *p, uint32_t parent, uint32_t *last, uint32_t child)
 }
 
 /* (?ims-ims: is a group with flags of its own. */
-static bool flags(const parser *p)
+static bool has_flags(const parser *p)
 {
-    size_t n = strspn(p->s + p->at, "?ims-");
-    return p->n - p->at > n && n > 1 && p->s[p->at + n] == ':';
+    size_t i = p->at;
+    while (i < p->n && p->s[i] && strchr("?ims-", p->s[i]))
+        i++;
+    return i > p->at + 1 && i < p->n && p->s[i] == ':';
+}
+
+/* (?flags) or (?flags:...; p is behind the question mark. *inside: a group follows. */
+static int read_flags(parser *p, bool *inside)
+{
+    static const char names[] = "isx";
+    bool off = false;
+    for (; more(p) && p->s[p->at] != ')' && p->s[p->at] != ':'; p->at++) {
+        char c = p->s[p->at];
+        const char *at = strchr(names, c);
+        uint32_t flag = at ? 1u << (at - names) : 0;
+        if (c == '-')
+            off = true;
+        else if (!at && (c != 'u' || off))
+            return wrong(p, AIOS_ENOTSUP, "this flag is not supported: there are i, s, x and u");
+        p->flags = off ? p->flags & ~flag : p->flags | flag;
+    }
+    *inside = take(p, ":");
+    return *inside || take(p, ")") ? AIOS_OK : wrong(p, AIOS_ESCHEMA, "a ) is missing");
 }
 
 static int group(parser *p, uint32_t *out)
@@ -274,6 +339,8 @@ static int group(parser *p, uint32_t *out)
     } looks[] = {{"?=", T_AHEAD}, {"?!", T_NOT_AHEAD}};
     uint32_t inner, last = 0;
     int rc;
+    if (p->flags & AIOS__RX_RUST && (looking_at(p, "?=") || looking_at(p, "?!")))
+        return wrong(p, AIOS_ENOTSUP, "look-ahead is not supported: use & and ~ of terminals");
     for (size_t i = 0; i < AIOS__ARRAY_LEN(looks); i++) {
         if (!take(p, looks[i].open))
             continue;
@@ -285,15 +352,22 @@ static int group(parser *p, uint32_t *out)
     }
     if (looking_at(p, "?<=") || looking_at(p, "?<!"))
         return wrong(p, AIOS_ENOTSUP, "look-behind is not supported: write what comes before in its place");
-    if (take(p, "?<")) {
+    uint32_t flags = p->flags;
+    bool inside = true;
+    if (take(p, "?<") || (flags & AIOS__RX_RUST && take(p, "?P<"))) {
         while (more(p) && p->s[p->at] != '>')
             p->at++;
         if (!take(p, ">"))
             return wrong(p, AIOS_ESCHEMA, "a > is missing");
-    } else if (!take(p, "?:") && looking_at(p, "?")) {
-        return flags(p) ? wrong(p, AIOS_ENOTSUP, "flags of a group are not supported") : wrong(p, AIOS_ESCHEMA, "there is no such kind of group");
+    } else if (!take(p, "?:") && flags & AIOS__RX_RUST && take(p, "?")) {
+        rc = read_flags(p, &inside);
+        if (rc || !inside) /* to the end of the group that this stands in */
+            return rc ? rc : new_tree(p, T_SEQ, out);
+    } else if (looking_at(p, "?")) {
+        return has_flags(p) ? wrong(p, AIOS_ENOTSUP, "flags of a group are not supported") : wrong(p, AIOS_ESCHEMA, "there is no such kind of group");
     }
     rc = alternatives(p, out);
+    p->flags = flags;
     return rc ? rc : take(p, ")") ? AIOS_OK : wrong(p, AIOS_ESCHEMA, "a ) is missing");
 }
 
@@ -355,11 +429,23 @@ static int term(parser *p, uint32_t *out)
     return rc ? rc : quantifier(p, out);
 }
 
+/* Returns false. */
+static bool skip_blanks(parser *p)
+{
+    for (bool comment = false; p->flags & AIOS__RX_BLANKS && more(p); p->at++) {
+        char c = p->s[p->at];
+        comment = c == '#' || (comment && c != '\n');
+        if (!comment && c != ' ' && (c < '\t' || c > '\r'))
+            break;
+    }
+    return false;
+}
+
 static int sequence(parser *p, uint32_t *out)
 {
     uint32_t child, last = 0;
     int rc = new_tree(p, T_SEQ, out);
-    while (!rc && more(p) && p->s[p->at] != '|' && p->s[p->at] != ')') {
+    while (!rc && !skip_blanks(p) && more(p) && p->s[p->at] != '|' && p->s[p->at] != ')') {
         rc = term(p, &child);
         if (!rc)
             adopt(p, *out, &last, child);
@@ -545,9 +631,9 @@ static int anywhere(parser *p, uint32_t t, uint32_t *out)
     return rc ? rc : aios__rx_or(p->x, (uint32_t[2]){first, later}, 2, out, p->err);
 }
 
-int aios__rx_parse(aios__rx *x, const char *pattern, size_t n, bool whole, uint32_t *out, aios_error *err)
+static int parse(aios__rx *x, const char *pattern, size_t n, bool whole, uint32_t flags, uint32_t *out, aios_error *err)
 {
-    parser p = {.x = x, .s = pattern, .n = n, .err = err};
+    parser p = {.x = x, .s = pattern, .n = n, .flags = flags, .err = err};
     uint32_t t;
     x->fuel = 0;
     int rc = new_tree(&p, T_SEQ, &t); /* number 0 is none */
@@ -559,4 +645,14 @@ int aios__rx_parse(aios__rx *x, const char *pattern, size_t n, bool whole, uint3
     aios__free(x->heap, p.trees);
     aios__free(x->heap, p.ranges);
     return rc;
+}
+
+int aios__rx_parse(aios__rx *x, const char *pattern, size_t n, bool whole, uint32_t *out, aios_error *err)
+{
+    return parse(x, pattern, n, whole, 0, out, err);
+}
+
+int aios__rx_parse_rust(aios__rx *x, const char *pattern, size_t n, uint32_t flags, uint32_t *out, aios_error *err)
+{
+    return parse(x, pattern, n, true, flags | AIOS__RX_RUST, out, err);
 }

@@ -5,11 +5,11 @@ import ctypes as C
 from . import _cdef as c
 from ._lib import Error, Handle, call, lib
 
-KINDS = {"schema": c.AIOS_GRAMMAR_SCHEMA, "regex": c.AIOS_GRAMMAR_REGEX, "gbnf": c.AIOS_GRAMMAR_GBNF}
+KINDS = {"schema": c.AIOS_GRAMMAR_SCHEMA, "regex": c.AIOS_GRAMMAR_REGEX, "gbnf": c.AIOS_GRAMMAR_GBNF, "lark": c.AIOS_GRAMMAR_LARK}
 
 
 class Grammar(Handle):
-    """kind: "schema" (JSON Schema), "regex" (ECMA-262) or "gbnf" (llama.cpp). For Session.start(..., grammar=)."""
+    """kind: "schema" (JSON Schema), "regex" (ECMA-262) "gbnf" (llama.cpp) or "lark" (llguidance). For Session.start(..., grammar=)."""
 
     _destroy = "aios_grammar_free"
 

@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "test.h"
+
+#include "llm/llm.h"
+
+static aios_ctx *ctx;
+
+/* 1: a whole sentence, 0: a beginning of one, -1: outside. */
+static int read_by(aios_grammar *g, const char *text)
+{
+    aios_error err = AIOS_INIT(aios_error);
+    aios_walk *w = NULL;
+    assert_int_equal(aios_walk_new(g, &w, &err), 0);
+    int rc = aios_walk_accept(w, text, AIOS_CSTR, &err);
+    int whole = aios_walk_complete(w);
+    aios_walk_free(w);
+    if (rc)
+        assert_int_equal(rc, AIOS_ESCHEMA);
+    return rc ? -1 : whole;
+}
+
+static const char sums[] = "start: sum\nsum: sum \"+\" product | product\nproduct: product \"*\" atom | atom\natom: \"(\" sum \")\" | NUMBER\n"
+                           "%import common.NUMBER\n%ignore /[ \\t]+/\n";
+static const char calls[] = "start: ( call )* end\ncall: head \"=f>\" /[0-9]+/ \"</f>\"\nhead[lazy]: TEXT \"<f\"\nend: TEXT\nTEXT: /(.|\\n)*/ & ~/(?s:.*)<f(?s:.*)/";
+static const char escaped[] = "%import common (ESCAPED_STRING, WS)\n%import common.INT -> WHOLE\n%ignore WS\nstart: \"[\" [item (\",\" item)*] \"]\"\nitem: ESCAPED_STRING | WHOLE";
+
+static const struct {
+    const char *grammar, *text;
+    int result;
+} readings[] = {
+    /* strings, ranges, expressions */
+    {"start: \"\\x41\\u00e9\\ud83d\\ude00\\n\\\"\\/\"", "A\xc3\xa9\xf0\x9f\x98\x80\n\"/", 1},
+    {"start: \"ab.\"i", "aB.", 1},
+    {"start: \"ab.\"i", "aBc", -1},
+    {"start: \"a\"..\"c\"", "b", 1},
+    {"start: \"a\"..\"c\"", "d", -1},
+    {"start: /a.b/", "a\rb", 1},
+    {"start: /a.b/", "a\nb", -1},
+    {"start: /a.b/s", "a\nb", 1},
+    {"start: /A b/ix", "aB", 1},
+    {"start: /(?i:a)b/", "Ab", 1},
+    {"start: /(?i:a)b/", "AB", -1},
+    {"start: /a(?i)b|c/", "aB", 1},
+    {"start: /a(?i)b|c/", "C", 1},
+    {"start: /(a(?i)b)c/", "aBC", -1},
+    {"start: /[[:alpha:]_]+/", "a_Z", 1},
+    {"start: /[]x]\\//", "]/", 1},
+    {"start: /(?P<name>a|b)+/", "ab", 1},
+    /* operators */
+    {"start: \"a\"? \"b\"* \"c\"+", "bbc", 1},
+    {"start: (\"a\" | \"b\")~2..3", "aba", 1},
+    {"start: (\"a\" | \"b\")~2..3", "a", 0},
+    {"start: \"a\"~2", "aaa", -1},
+    {"start: x{2,} // two\nx: \"x\" # one", "xxx", 1},
+    {"start: x{,1}\nx: \"x\"", "xx", -1},
+    {"start: [\"a\"] \"b\"", "b", 1},
+    {"start: \"a\"\n     | \"b\" -> name\n\n", "b", 1},
+    {"start: (\"a\"\n | \"b\")", "b", 1},
+    {"?start: !x\n", "", -2},
+    {"?start: x\n!x: _y\n_y: \"a\"", "a", 1},
+    {"start: ", "", 1},
+    /* terminals: & and ~ */
+    {"start: A\nA: B & ~C\nB: /[a-z]{3}/\nC: \"abc\" | \"xyz\"", "abd", 1},
+    {"start: A\nA: B & ~C\nB: /[a-z]{3}/\nC: \"abc\" | \"xyz\"", "abc", -1},
+    {"start: A\nA: \"a\" | /[a-z]+/ & /.{3}/ | \"q\"", "q", 1},
+    {"start: A\nA: \"a\" | /[a-z]+/ & /.{3}/ | \"q\"", "ab", 0},
+    {"start: ~\"ab\" ", "abc", 1},
+    {"start: ~\"ab\" ", "ab", 0},
+    {"start: ~\"ab\" ", "\xff", -1},
+    {"start: ~(\"a\" | \"b\"){2}", "ccdd", 1},
+    {"start: A\nA: ~~\"a\"", "a", 1},
+    {"start: A\nA: ~~\"a\"", "b", -1},
+    /* what is ignored: between terminals alone */
+    {"start: A B\nA: \"a\" \"b\"\nB: \"c\"\n%ignore \" \"", "ab  c", 1},
+    {"start: A B\nA: \"a\" \"b\"\nB: \"c\"\n%ignore \" \"", "a bc", -1},
+    {"start: A B\nA: \"a\" \"b\"\nB: \"c\"\n%ignore \" \"", " abc", -1},
+    {"start: A B\nA: \"a\" \"b\"\nB: \"c\"\n%ignore \" \"", "abc ", -1},
+    {"start: x? (y | z)*\nx: \"x\"\ny: \"y\"\nz: \"z\"\n%ignore \" \"", " y", -1},
+    {"start: x? (y | z)*\nx: \"x\"\ny: \"y\"\nz: \"z\"\n%ignore \" \"", "y z y", 1},
+    {"start: x? (y | z)*\nx: \"x\"\ny: \"y\"\nz: \"z\"\n%ignore \" \"", "", 1},
+    {"%llguidance {\"allow_initial_skip\": true}\nstart: \"a\" \"b\"\n%ignore \" \"", " a b", 1},
+    {"%llguidance {\"ignore_once\": true}\nstart: \"a\" \"b\"\n%ignore \" \"", "a  b", -1},
+    {sums, "1 + 2*( 3.5)", 1},
+    {sums, "1 + ", 0},
+    {sums, " 1", -1},
+    {sums, "1 + * 2", -1},
+    {escaped, "[\"a\\\"b\", 12]", 1},
+    {escaped, "[ ]", 1},
+    {escaped, "[12,]", -1},
+    /* lazy terminals */
+    {"start: a \"z\"\na[lazy]: /[0-9]+/", "1z", 1},
+    {"start: a \"z\"\na[lazy]: /[0-9]+/", "12z", -1},
+    {"start: a \"z\"\na[capture, suffix=\"<e>\"]: /.*/", "1<e>z", 1},
+    {"start: a \"z\"\na[capture=\"x\", suffix=\"<e>\"]: /.*/", "1<e>2<e>z", -1},
+    {calls, "some <f=f>12</f> more", 1},
+    {calls, "some <f=g", -1},
+    /* schemas and substrings */
+    {"start: \"call \" %json {\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"integer\"}},\"required\":[\"a\"]} | \"}\"", "call {\"a\":1}", 1},
+    {"start: \"call \" %json {\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"integer\"}},\"required\":[\"a\"]} | \"}\"", "call {}", -1},
+    {"start: x | \"(\" start \")\"\nx: %json {\"enum\":[\"}\",2]}", "((2))", 1},
+    {"start: %regex {\"substring_words\": \"foo bar. baz\"}", " bar.", 1},
+    {"start: %regex {\"substring_words\": \"foo bar. baz\"}", "fo", 0},
+    {"start: %regex {\"substring_chars\": \"abcd\"}", "bc", 1},
+    {"start: %regex {\"substring_chars\": \"abcd\"}", "ac", -1},
+    {"start: %regex {\"substring_chunks\": [\"abc\", \"de\"]}", "abcde", 1},
+    {"start: %regex {\"substring_chunks\": [\"abc\", \"de\"]}", "", 1},
+};
+
+static void texts_are_read_as_the_rules_say(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof readings / sizeof *readings; i++) {
+        aios_error err = AIOS_INIT(aios_error);
+        aios_grammar *g = NULL;
+        int rc = aios_grammar_compile(ctx, AIOS_GRAMMAR_LARK, readings[i].grammar, AIOS_CSTR, &g, &err);
+        int r = rc ? -2 : read_by(g, readings[i].text);
+        if (r != readings[i].result)
+            fail_msg("row %zu: %s\n%s\n%d instead of %d %s", i, readings[i].grammar, readings[i].text, r, readings[i].result, err.msg);
+        aios_grammar_free(g);
+    }
+}
+
+static const struct {
+    const char *grammar;
+    int code;
+    const char *says;
+} refusals[] = {
+    {"", AIOS_ESCHEMA, "start"},
+    {"start: x", AIOS_ESCHEMA, "line 1, column 8: no rule is called x"},
+    {"start: \"a\"\nstart: \"b\"", AIOS_ESCHEMA, "line 2, column 1: start is defined twice"},
+    {"start \"a\"", AIOS_ESCHEMA, "line 1, column 7: a : is missing"},
+    {"start: \"a", AIOS_ESCHEMA, "line 1, column 8: the end of this string"},
+    {"start: \"\\q\"", AIOS_ESCHEMA, "line 1, column 10: this is no escape"},
+    {"start: \"\\ud800\"", AIOS_ESCHEMA, "half of a surrogate pair"},
+    {"start: /a(/", AIOS_ESCHEMA, "line 1, column 8: pattern, byte 2: a ) is missing"},
+    {"start: /a(?=b)/", AIOS_ENOTSUP, "look-ahead"},
+    {"start: /a(?U)b/", AIOS_ENOTSUP, "this flag"},
+    {"start: /[a&&b]/", AIOS_ENOTSUP, "operations on classes"},
+    {"start: /a/m", AIOS_ENOTSUP, "flags m and l"},
+    {"start: \"b\"..\"a\"", AIOS_ESCHEMA, "line 1, column 8: this range ends before"},
+    {"start: \"ab\"..\"c\"", AIOS_ESCHEMA, "one character"},
+    {"start: \"a\"~3..2", AIOS_ESCHEMA, "line 1, column 11: this repeat ends before"},
+    {"start: (\"a\"", AIOS_ESCHEMA, "line 1, column 8: the end of this group"},
+    {"start: (\"a\"]", AIOS_ESCHEMA, "line 1, column 12: this bracket closes nothing"},
+    {"start: * \"a\"", AIOS_ESCHEMA, "line 1, column 8: a string, an expression"},
+    {"start: \"a\" & \"b\"", AIOS_ESCHEMA, "line 1, column 12: & joins parts of terminals"},
+    {"start: A\nA: b\nb: \"x\"", AIOS_ESCHEMA, "line 2, column 4: a rule can be no part of a terminal"},
+    {"start: A\nA: \"x\" A?", AIOS_ESCHEMA, "line 2, column 1: terminal A needs itself"},
+    {"start: A\nA: %json {}", AIOS_ESCHEMA, "line 2, column 4: a schema can be no part"},
+    {"start: %json {\"type\":\"stri\"}", AIOS_ESCHEMA, "line 1, column 14"},
+    {"start: %json [", AIOS_ESCHEMA, "a JSON object is missing"},
+    {"start: %regex {\"other\": 1}", AIOS_ENOTSUP, "substring_chunks"},
+    {"start: <|im_end|>", AIOS_ENOTSUP, "line 1, column 8: special tokens"},
+    {"start: <[1-5]>", AIOS_ENOTSUP, "special tokens"},
+    {"start: @other", AIOS_ENOTSUP, "no other grammars"},
+    {"start: %lark { }", AIOS_ENOTSUP, "only %json and %regex"},
+    {"start: x{\"a\"}\nx: \"b\"", AIOS_ENOTSUP, "templates"},
+    {"start: x::1\nx: \"b\"", AIOS_ENOTSUP, "parameters"},
+    {"start: a\na.2: \"x\"", AIOS_ENOTSUP, "line 2, column 2: parameters, templates and priorities"},
+    {"start[max_tokens=3]: /a*/", AIOS_ENOTSUP, "line 1, column 7: stop, max_tokens and temperature"},
+    {"start[stop=\"x\"]: /a*/", AIOS_ENOTSUP, "use suffix or lazy"},
+    {"start[other]: /a*/", AIOS_ESCHEMA, "this is no attribute"},
+    {"%import common.NONE\nstart: NONE", AIOS_ESCHEMA, "line 1, column 16: the library common has no NONE"},
+    {"%import other.INT\nstart: INT", AIOS_ENOTSUP, "the only library"},
+    {"%declare X\nstart: X", AIOS_ENOTSUP, "%ignore, %import and %llguidance"},
+    {"%llguidance {\"allow_invalid_utf8\": true}\nstart: \"a\"", AIOS_ENOTSUP, "of these options"},
+    {"start: start \"a\"", AIOS_ESCHEMA, "line 1, column 1: rule start has no sentence"},
+    {"start: A\nA: \"a\" & \"b\"", AIOS_ESCHEMA, "no sentence"},
+    {"start: $", AIOS_ESCHEMA, "line 1, column 8: this is no word"},
+};
+
+static void what_is_wrong_or_not_supported_is_named_with_line_and_column(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof refusals / sizeof *refusals; i++) {
+        aios_error err = AIOS_INIT(aios_error);
+        aios_grammar *g = NULL;
+        int rc = aios_grammar_compile(ctx, AIOS_GRAMMAR_LARK, refusals[i].grammar, AIOS_CSTR, &g, &err);
+        if (rc != refusals[i].code || !strstr(err.msg, refusals[i].says) || g)
+            fail_msg("row %zu: %s\n%s: %s", i, refusals[i].grammar, aios_code_name(rc), err.msg);
+    }
+}
+
+/* before, n times each, after */
+static void ends_quickly(const char *before, int n, const char *each, const char *after, int want)
+{
+    size_t len = strlen(each), size = strlen(before) + (size_t)n * len + strlen(after) + 1;
+    char *text = malloc(size), *p = text;
+    assert_non_null(text);
+    p = stpcpy(p, before);
+    for (int i = 0; i < n; i++)
+        p = stpcpy(p, each);
+    strcpy(p, after);
+    aios_ctx *c = test_ctx(NULL, 0);
+    aios_error err = AIOS_INIT(aios_error);
+    aios_mem_usage usage = AIOS_INIT(aios_mem_usage);
+    aios_grammar *g = NULL;
+    int rc = aios_grammar_compile(c, AIOS_GRAMMAR_LARK, text, AIOS_CSTR, &g, &err);
+    aios_ctx_usage(c, &usage);
+    if (rc != want || usage.peak > 32u << 20)
+        fail_msg("%.60s %s: %s, %.1f MiB (%s)", before, each, aios_code_name(rc), (double)usage.peak / (1 << 20), err.msg);
+    aios_grammar_free(g);
+    aios_ctx_free(c);
+    free(text);
+}
+
+static void hostile_grammars_end_with_a_code_in_bounded_memory(void **state)
+{
+    (void)state;
+    ends_quickly("start: ", 60000, "(", "\"a\"", AIOS_ELIMIT);
+    ends_quickly("start: /", 60000, "(", "a/", AIOS_ELIMIT);
+    ends_quickly("start: ", 60000, "~", "\"a\"", 0);
+    ends_quickly("start: \"a\"", 900, "{1000}", "", 0);
+    ends_quickly("start: A\nA: \"a\"", 900, "{1000}", "", AIOS_ELIMIT);
+    ends_quickly("start: \"a\"", 40000, " | \"b\" start", "", 0);
+    ends_quickly("start: ", 20000, "\"a\"? ", "start?\n%ignore \" \"", AIOS_ELIMIT);
+    ends_quickly("start: A\nA: /", 100000, "[ab]?", "/", 0);
+    ends_quickly("start: %json ", 300000, "[", "", AIOS_ESCHEMA);
+    ends_quickly("start: %regex {\"substring_chars\":\"", 450, "a", "\"}", 0);
+    ends_quickly("start: %regex {\"substring_chars\":\"", 2000, "a", "\"}", AIOS_ELIMIT);
+    ends_quickly("start: \"", 1100000, "a", "\"", AIOS_ELIMIT);
+    ends_quickly("start: ", 500000, "x", "", AIOS_ESCHEMA);
+}
+
+static void every_failed_allocation_is_an_error_and_leaks_nothing(void **state)
+{
+    (void)state;
+    static const char grammar[] = "%import common.INT\n%ignore /[ ]+/\nstart: e | %json {\"enum\":[1,2]}\ne: e \"+\" t | t\nt: INT | \"(\" e \")\" | x\n"
+                                  "x[lazy]: /[a-z]*/ & ~\"ab\" \";\"\n";
+    for (long at = 1;; at++) {
+        test_heap heap = {0};
+        aios_ctx *c = test_ctx(&heap, 0);
+        aios_error err = AIOS_INIT(aios_error);
+        aios_grammar *g = NULL;
+        aios_walk *w = NULL;
+        heap.fail_at = heap.n_allocs + (at + 1) / 2;
+        heap.persistent = (int)(at % 2);
+        int rc = aios_grammar_compile(c, AIOS_GRAMMAR_LARK, grammar, AIOS_CSTR, &g, &err);
+        rc = rc ? rc : aios_walk_new(g, &w, &err); /* that the grammar could not be kept for others is no failure */
+        int reached = heap.n_allocs >= heap.fail_at;
+        if (rc || (reached && heap.persistent))
+            assert_int_equal(rc, AIOS_ENOMEM);
+        aios_walk_free(w);
+        aios_grammar_free(g);
+        aios_ctx_free(c);
+        assert_int_equal(heap.live, 0);
+        if (!reached)
+            break;
+    }
+}
+
+int main(void)
+{
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(texts_are_read_as_the_rules_say),
+        cmocka_unit_test(what_is_wrong_or_not_supported_is_named_with_line_and_column),
+        cmocka_unit_test(hostile_grammars_end_with_a_code_in_bounded_memory),
+        cmocka_unit_test(every_failed_allocation_is_an_error_and_leaks_nothing),
+    };
+    ctx = test_ctx(NULL, 0);
+    int rc = cmocka_run_group_tests(tests, NULL, NULL);
+    aios_ctx_free(ctx);
+    return rc;
+}
