@@ -42,7 +42,7 @@ int aios__rx_repeat(aios__rx *x, uint32_t e, uint32_t min, uint32_t max, uint32_
 /**
  * A pattern of ECMA-262 in Unicode mode. `whole`: texts that it matches; else texts in which it matches somewhere. ESCHEMA with the place
  * in the pattern if it is wrong; ENOTSUP for what is not regular or not built: back references, \b, look-behind, look-ahead and anchors
- * under a repeat, \p.
+ * under a repeat, properties but general categories.
  */
 int aios__rx_parse(aios__rx *x, const char *pattern, size_t n, bool whole, uint32_t *out, aios_error *err);
 /**

@@ -67,7 +67,7 @@ static void set_bytes(uint32_t set[8], uint32_t lo, uint32_t hi)
         set[c / 32] |= 1u << c % 32;
 }
 
-/* lo .. hi are of one length and differ only in bytes of which all values follow. */
+/* lo .. hi are of one length and differ only in bytes of which all values follow. Pushes the first byte and the rest. */
 static int add_sequence(aios__rx *x, uint32_t lo, uint32_t hi, aios_error *err)
 {
     char a[4], b[4];
@@ -79,8 +79,9 @@ static int add_sequence(aios__rx *x, uint32_t lo, uint32_t hi, aios_error *err)
         uint32_t set[8] = {0};
         set_bytes(set, (uint8_t)a[n], (uint8_t)b[n]);
         rc = aios__rx_bytes(x, set, &byte, err);
-        rc = rc ? rc : aios__rx_cat(x, byte, e, &e, err);
+        rc = rc || !n ? rc : aios__rx_cat(x, byte, e, &e, err);
     }
+    rc = rc ? rc : aios__rx_push(x, byte, err);
     return rc ? rc : aios__rx_push(x, e, err);
 }
 
@@ -123,12 +124,30 @@ static int add_range(aios__rx *x, uint32_t lo, uint32_t hi, aios_error *err)
     return rc;
 }
 
+/* Neighbours that begin with the same byte share it, so that a step need not look at all of them. */
+static int share_first(aios__rx *x, uint32_t from, aios_error *err)
+{
+    uint32_t end = x->n_scratch, to = from;
+    int rc = AIOS_OK;
+    for (uint32_t i = from, next; i < end && !rc; i = next) {
+        uint32_t first = x->scratch[i], rest = x->scratch[i + 1];
+        for (next = i; !rc && next < end && x->scratch[next] == first; next += 2)
+            rc = aios__rx_push(x, x->scratch[next + 1], err);
+        rc = rc ? rc : aios__rx_list(x, AIOS__RX_OR, end, &rest, err);
+        rc = rc ? rc : aios__rx_cat(x, first, rest, &rest, err);
+        x->scratch[to++] = rest;
+    }
+    x->n_scratch = to;
+    return rc;
+}
+
 int aios__rx_chars(aios__rx *x, const uint32_t *ranges, size_t n, uint32_t *out, aios_error *err)
 {
     uint32_t from = x->n_scratch;
     int rc = AIOS_OK;
     for (size_t i = 0; !rc && i < n; i++)
         rc = add_range(x, ranges[2 * i], ranges[2 * i + 1], err);
+    rc = rc ? rc : share_first(x, from, err);
     if (!rc)
         return aios__rx_list(x, AIOS__RX_OR, from, out, err);
     x->n_scratch = from;

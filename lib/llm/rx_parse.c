@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "llm/rx_priv.h"
+#include "llm/rx_unicode.h"
 
 enum { TREE_DEPTH = 200, MAX_TREE = 1000000, LAST_CHAR = 0x10ffff };
 enum tree_kind { T_CHARS, T_SEQ, T_OR, T_REP, T_BEGIN, T_END, T_AHEAD, T_NOT_AHEAD };
@@ -86,20 +87,42 @@ static const uint32_t digits[] = {'0', '9'}, words[] = {'0', '9', 'A', 'Z', '_',
 static const uint32_t blanks[] = {9, 13, ' ', ' ', 0xa0, 0xa0, 0x1680, 0x1680, 0x2000, 0x200a, 0x2028, 0x2029, 0x202f, 0x202f, 0x205f, 0x205f, 0x3000, 0x3000, 0xfeff, 0xfeff};
 static const uint32_t line_ends[] = {'\n', '\n', '\r', '\r', 0x2028, 0x2029};
 
-/* The other case of all letters of ranges from `from` on; of ASCII. */
-static int add_cases(parser *p, uint32_t from)
+static int add_to(void *user, uint32_t lo, uint32_t hi)
 {
-    uint32_t end = p->flags & AIOS__RX_ANY_CASE ? p->n_ranges : from;
+    return add_range(user, lo, hi);
+}
+
+/* The other cases of all letters of the ranges, joined after each round so that they do not pile up. */
+static int add_cases(parser *p)
+{
     int rc = AIOS_OK;
-    for (uint32_t i = from; !rc && i < end; i += 2)
-        for (uint32_t c = 'A'; !rc && c <= 'Z'; c++) {
-            uint32_t lo = p->ranges[i], hi = p->ranges[i + 1];
-            if (lo <= c && c <= hi)
-                rc = add_range(p, c + 32, c + 32);
-            if (!rc && lo <= c + 32 && c + 32 <= hi)
-                rc = add_range(p, c, c);
-        }
+    for (int round = 0; !rc && round < 3 && p->flags & AIOS__RX_ANY_CASE; round++) {
+        uint32_t end = p->n_ranges = 2 * aios__rx_ranges(p->ranges, p->n_ranges / 2, false);
+        for (uint32_t i = 0; !rc && i < end; i += 2)
+            rc = aios__rx_next_cases(p->ranges[i], p->ranges[i + 1], add_to, p);
+    }
     return rc;
+}
+
+/* \p{NAME}, \pN, \P...; p is behind the letter. */
+static int property(parser *p, bool negated)
+{
+    bool loose = p->flags & AIOS__RX_RUST, braces = take(p, "{");
+    size_t from = p->at, n = !braces && more(p) ? 1 : 0;
+    if (loose && braces && take(p, "^")) {
+        negated = !negated;
+        from++;
+    }
+    while (braces && from + n < p->n && p->s[from + n] != '}')
+        n++;
+    if (!n || from + n + braces > p->n || (!braces && !loose))
+        return wrong(p, AIOS_ESCHEMA, "the name of a property in braces is missing");
+    uint32_t set = aios__rx_category(p->s + from, n, loose), at = p->n_ranges;
+    if (!set)
+        return wrong(p, AIOS_ENOTSUP, "of properties there are general categories alone, as \\p{Lu}: list the ranges");
+    p->at = from + n + braces;
+    int rc = aios__rx_category_ranges(set, add_to, p);
+    return rc || !negated ? rc : negate(p, at);
 }
 
 /* \d, \w, \s; capitals: all else. */
@@ -118,13 +141,22 @@ static int add_all(parser *p, const uint32_t *ranges, size_t n, bool negated)
     return rc || !negated ? rc : negate(p, from);
 }
 
-/* A class named by the letter c; *known: there is one. */
-static int add_named(parser *p, char c, bool *known)
+/* A class named by the letter looked at, which is taken; *known: there is one. */
+static int add_named(parser *p, bool *known)
 {
+    char c = p->s[p->at++];
+    uint32_t from = p->n_ranges;
     *known = true;
+    if ((c | 32) == 'p')
+        return property(p, !(c & 32));
+    if (p->flags & AIOS__RX_RUST && ((c | 32) == 'd' || (c | 32) == 'w' || (c | 32) == 's')) {
+        int rc = aios__rx_unicode_class((char)(c | 32), add_to, p);
+        return rc || c & 32 ? rc : negate(p, from);
+    }
     for (size_t i = 0; i < AIOS__ARRAY_LEN(classes); i++)
         if ((c | 32) == classes[i].name)
             return add_all(p, classes[i].ranges, classes[i].n, !(c & 32));
+    p->at--;
     *known = false;
     return AIOS_OK;
 }
@@ -182,8 +214,6 @@ static int escaped(parser *p, uint32_t *cp)
     *cp = (uint8_t)c;
     if (strchr("^$\\.*+?()[]{}|/-", c) || strchr("\"'`~!@#%&=:;,<> _", c)) /* the latter by custom, though not by the standard */
         return AIOS_OK;
-    if (c == 'p' || c == 'P')
-        return wrong(p, AIOS_ENOTSUP, "\\p{...} is not supported: list the ranges");
     if ((c >= '0' && c <= '9') || (c == 'k' && looking_at(p, "<")))
         return wrong(p, AIOS_ENOTSUP, "references to groups are not regular: write the text again");
     if (c == 'b' || c == 'B')
@@ -204,10 +234,9 @@ static int class_atom(parser *p, uint32_t *cp)
     bool known = false;
     if (!take(p, "\\"))
         return plain_char(p, cp);
-    int rc = more(p) ? add_named(p, p->s[p->at], &known) : AIOS_OK;
+    int rc = more(p) ? add_named(p, &known) : AIOS_OK;
     if (rc || known) {
         *cp = UINT32_MAX;
-        p->at += known;
         return rc;
     }
     if (take(p, "b")) {
@@ -262,7 +291,7 @@ static int bracket_class(parser *p)
         }
         rc = rc ? rc : add_range(p, lo, hi);
     }
-    rc = rc ? rc : add_cases(p, 0);
+    rc = rc ? rc : add_cases(p);
     return rc || !negated ? rc : negate(p, 0);
 }
 
@@ -279,12 +308,11 @@ static int chars(parser *p, uint32_t *out)
     else if (!take(p, "\\"))
         rc = (rc = plain_char(p, &cp)) ? rc : add_range(p, cp, cp);
     else {
-        rc = more(p) ? add_named(p, p->s[p->at], &known) : AIOS_OK;
-        p->at += known;
+        rc = more(p) ? add_named(p, &known) : AIOS_OK;
         if (!rc && !known)
             rc = (rc = escaped(p, &cp)) ? rc : add_range(p, cp, cp);
     }
-    rc = rc ? rc : add_cases(p, 0);
+    rc = rc ? rc : add_cases(p);
     rc = rc ? rc : new_tree(p, T_CHARS, out);
     return rc ? rc : aios__rx_chars(p->x, p->ranges, p->n_ranges / 2, &p->trees[*out].expr, p->err);
 }

@@ -46,6 +46,11 @@ static const struct {
     {"start: /[[:alpha:]_]+/", "a_Z", 1},
     {"start: /[]x]\\//", "]/", 1},
     {"start: /(?P<name>a|b)+/", "ab", 1},
+    {"start: /\\w\\d\\s/", "\xc3\xa9\xd9\xa3\xc2\xa0", 1},
+    {"start: /[^\\w]/", "\xc3\xa9", -1},
+    {"start: /\\pL\\p{ uppercase-letter }/", "\xc3\xa9\xc3\x89", 1},
+    {"start: /[k\u00e5]+/i", "K\xe2\x84\xaa\xe2\x84\xab\xc3\x85", 1},
+    {"start: \"\xcf\x83\"i", "\xcf\x82", 1},
     /* operators */
     {"start: \"a\"? \"b\"* \"c\"+", "bbc", 1},
     {"start: (\"a\" | \"b\")~2..3", "aba", 1},

@@ -39,6 +39,10 @@ static const struct {
     {"a(?!b)", "abab", 0, 0},
     {"a(?!b)", "abac", 1, 0},
     {"x{0}y", "y", 1, 1},
+    {"^\\p{L}+\\P{Lu}$", "\xc3\x89\xc3\xa9x", 1, 1},
+    {"^\\p{Uppercase_Letter}$", "\xc3\xa9", 0, 0},
+    {"^[\\p{Nd}_]+$", "1_\xd9\xa3", 1, 1},
+    {"\\p{General_Category=Decimal_Number}", "a1", 1, 0},
     {"a{1000000000}", "a", 0, 0},
     {"(^a)?b", "b", 1, 1},
 };
@@ -74,7 +78,7 @@ static void what_is_wrong_or_not_regular_is_refused_with_its_place(void **state)
         {"(", AIOS_ESCHEMA, 1},      {"a)", AIOS_ESCHEMA, 1},         {"[a", AIOS_ESCHEMA, 2},    {"*a", AIOS_ESCHEMA, 0},
         {"a{2,1}", AIOS_ESCHEMA, 6}, {"[z-a]", AIOS_ESCHEMA, 4},      {"\\q", AIOS_ESCHEMA, 2},   {"\\u12", AIOS_ESCHEMA, 4},
         {"a\\", AIOS_ESCHEMA, 2},    {"(a)\\1", AIOS_ENOTSUP, 5},     {"\\ba", AIOS_ENOTSUP, 2},  {"(?<=a)b", AIOS_ENOTSUP, 1},
-        {"\\p{L}", AIOS_ENOTSUP, 2}, {"a\xff", AIOS_ESCHEMA, 1},      {"]", AIOS_ESCHEMA, 0},     {"(?:(?!b).)*", AIOS_ENOTSUP, 0},
+        {"\\p{Script=Greek}", AIOS_ENOTSUP, 3}, {"\\pL", AIOS_ESCHEMA, 2},      {"\\p{l}", AIOS_ENOTSUP, 3}, {"a\xff", AIOS_ESCHEMA, 1},      {"]", AIOS_ESCHEMA, 0},     {"(?:(?!b).)*", AIOS_ENOTSUP, 0},
         {"a*^b", AIOS_ENOTSUP, 0},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
