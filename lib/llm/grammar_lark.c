@@ -87,8 +87,10 @@ static int with_skip(parser *p, uint32_t t, uint32_t *out)
         return AIOS_OK;
     p->k.r.flags = AIOS__T_SKIP;
     int rc = aios__rules_ref(&p->k.r, p->skip_rule, &both[0], p->k.err);
+    p->k.r.flags = AIOS__T_WRAP;
+    rc = rc ? rc : aios__rules_list(&p->k.r, AIOS__T_SEQ, both, 2, out, p->k.err);
     p->k.r.flags = 0;
-    return rc ? rc : aios__rules_list(&p->k.r, AIOS__T_SEQ, both, 2, out, p->k.err);
+    return rc;
 }
 
 /* True for a skip and one term behind it. */
@@ -98,10 +100,15 @@ static bool is_wrapped(const parser *p, uint32_t t)
     return x->kind == AIOS__T_SEQ && x->b == 2 && p->k.r.terms[p->k.r.list[x->a]].flags & AIOS__T_SKIP;
 }
 
+/* Behind it comes a terminal that is all there is, or that is known not to be empty: nothing is skipped before nothing. */
 static bool begins_with_skip(const parser *p, uint32_t t)
 {
-    const aios__term *x = &p->k.r.terms[t];
-    return is_wrapped(p, t) || (x->kind == AIOS__T_SEQ && is_wrapped(p, p->k.r.list[x->a]));
+    const aios__rules *r = &p->k.r;
+    const aios__term *x = &r->terms[t];
+    if (is_wrapped(p, t) || x->kind != AIOS__T_SEQ || !is_wrapped(p, r->list[x->a]))
+        return is_wrapped(p, t);
+    x = &r->terms[r->list[r->terms[r->list[x->a]].a + 1]];
+    return (x->kind == AIOS__T_LIT && x->b) || (x->kind == AIOS__T_RX && !aios__rx_ends(r->g->rx, x->expr));
 }
 
 static uint32_t without_skip(parser *p, uint32_t t)

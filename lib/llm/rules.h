@@ -31,7 +31,8 @@ enum {
     AIOS__T_NULLABLE = 1,
     AIOS__T_REGULAR = 2, /**< an expression of its own, small enough */
     AIOS__T_TOKEN = 4,   /**< part of a terminal: regular, whatever its size */
-    AIOS__T_SKIP = 8     /**< what may stand between terminals, but not before the first */
+    AIOS__T_SKIP = 8,    /**< what may stand between terminals, but not before the first */
+    AIOS__T_WRAP = 16    /**< a sequence of such and a terminal: nothing, if the terminal is */
 };
 
 /** Which texts of a term a node stands for. FIRST: those that are not empty, without anything skipped before the first terminal. */
@@ -73,7 +74,7 @@ typedef struct aios__rules {
     struct aios__left *left;
     uint64_t fuel;
     uint32_t empty, never; /**< nodes; 0: none yet */
-    uint8_t flags;  /**< of the terms that are made from here on: TOKEN, SKIP or none */
+    uint8_t flags;  /**< of the terms that are made from here on: TOKEN, SKIP, WRAP or none */
     bool skips;     /**< there are terms to skip; the text does not begin with one */
     bool mixed;     /**< some nodes come from elsewhere */
 } aios__rules;
@@ -108,6 +109,8 @@ int aios__rules_build(aios__rules *r, uint32_t root, aios_error *err);
 int aios__rules_facts(aios__rules *r, aios_error *err);
 /** The expression of a regular term. */
 int aios__rules_expr(aios__rules *r, uint32_t t, uint32_t *expr, aios_error *err);
+/** The texts of an expression but the empty one. */
+int aios__rules_some(aios__rx *x, uint32_t e, uint32_t *out, aios_error *err);
 /** True if a and b together are small enough for one expression. */
 bool aios__rules_joins(const aios__rules *r, uint64_t weight, uint64_t size);
 /** Makes the rests of a sequence. */

@@ -74,12 +74,7 @@ static int fill_rx(aios__rules *r, uint32_t node, uint32_t expr, bool full, aios
 {
     aios__rx *x = r->g->rx;
     bool exists;
-    uint32_t some;
-    int rc = AIOS_OK;
-    if (!full && aios__rx_ends(x, expr)) {
-        rc = aios__rx_repeat(x, AIOS__RX_BYTE, 1, AIOS__RX_ENDLESS, &some, err);
-        rc = rc ? rc : aios__rx_and(x, (uint32_t[2]){expr, some}, 2, &expr, err);
-    }
+    int rc = !full && aios__rx_ends(x, expr) ? aios__rules_some(x, expr, &expr, err) : AIOS_OK;
     rc = rc ? rc : aios__rx_exists(x, expr, &exists, err);
     if (rc || !exists)
         return rc;
@@ -151,8 +146,14 @@ static int push_runs(aios__rules *r, uint8_t kind, uint32_t at, uint32_t n, bool
 static int fill_some(aios__rules *r, uint32_t t, uint32_t node, aios_error *err)
 {
     uint32_t from = r->n_row, seq, first = r->list[r->terms[t].a];
+    bool wrap = r->terms[t].flags & AIOS__T_WRAP; /* the rest is not empty, whatever is skipped */
     int rc = aios__rules_rests(r, t, err);
     uint32_t rest = r->terms[t].rest;
+    if (wrap) {
+        rc = rc ? rc : push_term(r, first, AIOS__T_FULL, err);
+        rc = rc ? rc : push_term(r, rest, AIOS__T_SOME, err);
+        return rc ? rc : aios__rules_fill(r, node, AIOS__G_SEQ, from, err);
+    }
     rc = rc ? rc : aios__grammar_node(r->g, AIOS__G_SEQ, &seq, err);
     rc = rc ? rc : push_term(r, first, AIOS__T_SOME, err);
     rc = rc ? rc : push_term(r, rest, AIOS__T_FULL, err);

@@ -32,6 +32,13 @@ int aios__rules_expr(aios__rules *r, uint32_t t, uint32_t *expr, aios_error *err
     return rc;
 }
 
+int aios__rules_some(aios__rx *x, uint32_t e, uint32_t *out, aios_error *err)
+{
+    uint32_t both[2] = {e, 0};
+    int rc = aios__rx_repeat(x, AIOS__RX_BYTE, 1, AIOS__RX_ENDLESS, &both[1], err);
+    return rc ? rc : aios__rx_and(x, both, 2, out, err);
+}
+
 static int expr_of_list(aios__rules *r, aios__term *x, aios_error *err)
 {
     uint32_t from = r->n_row, e = 0;
@@ -40,12 +47,17 @@ static int expr_of_list(aios__rules *r, aios__term *x, aios_error *err)
         rc = aios__rules_expr(r, r->list[x->a + i], &e, err);
         rc = rc ? rc : aios__rules_push(r, e, err);
     }
+    bool optional = !rc && x->flags & AIOS__T_WRAP && aios__rx_ends(r->g->rx, e);
+    if (optional)
+        rc = aios__rules_some(r->g->rx, e, &r->row[from + 1], err);
     if (!rc && x->kind != AIOS__T_SEQ)
         rc = (x->kind == AIOS__T_ALT ? aios__rx_or : aios__rx_and)(r->g->rx, r->row + from, x->b, &x->expr, err);
     else if (!rc)
         x->expr = AIOS__RX_EMPTY;
     for (uint32_t i = x->b; !rc && x->kind == AIOS__T_SEQ && i--;)
         rc = aios__rx_cat(r->g->rx, r->row[from + i], x->expr, &x->expr, err);
+    if (!rc && optional)
+        rc = aios__rx_or(r->g->rx, (uint32_t[2]){x->expr, AIOS__RX_EMPTY}, 2, &x->expr, err);
     r->n_row = from;
     return rc;
 }
