@@ -12,6 +12,7 @@ enum { FUEL = 3000000 };
 /** Member `to` may begin with a member and go on with `rest` (0: nothing). next: another edge from the same one, + 1. */
 typedef struct edge {
     uint32_t to, rest, next;
+    uint32_t tail, node; /**< the last node that was made of it, and of which tail: stacks are equal only if their nodes are */
 } edge;
 
 /** A term of a component. Its parts, those of its beginnings that are no members, end where the next member's begin. */
@@ -193,7 +194,7 @@ static int add_edge(aios__rules *r, uint32_t from, uint32_t to, uint32_t rest, a
     int rc = aios__grow(r->heap, &l->edges, &l->cap_edges, (size_t)l->n_edges + 1, AIOS__G_WORDS, sizeof *l->edges, "parts of rules", err);
     if (rc)
         return rc;
-    l->edges[l->n_edges++] = (edge){to, rest, l->members[from].edges};
+    l->edges[l->n_edges++] = (edge){.to = to, .rest = rest, .next = l->members[from].edges};
     l->members[from].edges = l->n_edges;
     return AIOS_OK;
 }
@@ -333,7 +334,13 @@ static int follow(aios__rules *r, uint32_t m, uint32_t to, aios_error *err)
         rc = burn(r, 1, err);
         if (!rc && e.rest) {
             rc = tail_of(r, e.to, to, &tail, err);
-            rc = rc ? rc : push_both(r, e.rest, AIOS__T_SOME, tail, err);
+            if (!rc && e.tail == tail) {
+                rc = aios__rules_push(r, e.node, err);
+            } else if (!rc) {
+                rc = push_both(r, e.rest, AIOS__T_SOME, tail, err);
+                l->edges[i - 1].tail = tail;
+                l->edges[i - 1].node = rc ? 0 : r->row[r->n_row - 1];
+            }
         }
         if (rc || (e.rest && !aios__rules_nullable(r, e.rest)) || l->members[e.to].seen == l->stamp)
             continue;

@@ -89,6 +89,7 @@ static const struct {
     {sums, "(1+2)*3", 1},
     {sums, "1+", 0},
     {sums, "1+*", -1},
+    {"root ::= root \"+\" root | \"-\" root | \"n\"", "n+n+n+n+n+n+n+n+n+n+n+n+n+n+n+n+n+n+n+n+n+n+n+n+n+n+n+n+n+n+n+n+-n+n+n+n+n", 1},
     {hidden, "-ba", 1},
     {hidden, "--baa", 1},
     {hidden, "--ba", 0},
