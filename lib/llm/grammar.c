@@ -29,21 +29,18 @@ size_t aios__grammar_size(const aios_grammar *g)
 
 void aios_grammar_free(aios_grammar *g)
 {
-    if (g && g->cache) {
-        aios__grammar_release(g);
-        return;
-    }
-    while (g && !__atomic_sub_fetch(&g->refs, 1, __ATOMIC_ACQ_REL)) {
+    while (g && !g->cache && !__atomic_sub_fetch(&g->refs, 1, __ATOMIC_ACQ_REL)) {
         aios_ctx *ctx = g->ctx;
-        aios_grammar *parent = aios__lazy_leave(g);
-        aios__grammar_destroy(g);
-        g = parent;
+        g = aios__grammar_destroy(g);
         aios_ctx_free(ctx);
     }
+    if (g && g->cache)
+        aios__grammar_release(g);
 }
 
-void aios__grammar_destroy(aios_grammar *g)
+aios_grammar *aios__grammar_destroy(aios_grammar *g)
 {
+    aios_grammar *parent = aios__lazy_leave(g);
     aios__free(g->heap, g->nodes);
     aios__free(g->heap, g->words);
     aios__free(g->heap, g->bytes);
@@ -54,6 +51,7 @@ void aios__grammar_destroy(aios_grammar *g)
     aios__free(g->heap, g->arrs);
     aios__rx_free(g->rx);
     aios__free(g->heap, g);
+    return parent;
 }
 
 /* ---- building blocks -------------------------------------------------------------------------------------------- */

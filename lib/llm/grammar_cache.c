@@ -43,6 +43,12 @@ static uint64_t hash_of(aios__gkey key)
     return h ^ h >> 32;
 }
 
+/* What an entry takes; a grammar of calls has its own copy of the tools besides. */
+static size_t size_of(const aios_grammar *g, size_t n_key)
+{
+    return aios__grammar_size(g) + sizeof(entry) + (g->lazy ? 2 : 1) * n_key;
+}
+
 /* ---- under the lock ----------------------------------------------------------------------------------------------- */
 
 static entry **bucket_of(cache *c, uint64_t hash)
@@ -173,7 +179,7 @@ aios_grammar *aios__grammar_recall(aios_ctx *ctx, aios__gkey key)
 void aios__grammar_keep(aios_grammar *g, aios__gkey key)
 {
     cache *c = cache_of(g->ctx);
-    size_t bytes = aios__grammar_size(g) + sizeof(entry) + key.n;
+    size_t bytes = size_of(g, key.n);
     entry *e = c && bytes <= c->max ? aios__alloc(c->heap, AIOS_MEM_OTHER, sizeof *e + key.n, NULL) : NULL;
     if (!e)
         return;
@@ -204,7 +210,7 @@ void aios__grammar_release(aios_grammar *g)
     bool last = !__atomic_sub_fetch(&g->refs, 1, __ATOMIC_ACQ_REL), dead = last && !g->entry;
     if (last && !dead) {
         entry *e = g->entry;
-        size_t bytes = aios__grammar_size(g) + sizeof *e + e->n; /* automata grow as texts are read */
+        size_t bytes = size_of(g, e->n); /* automata grow as texts are read */
         c->bytes += bytes - e->bytes;
         e->bytes = bytes;
         shrink(c, c->max);

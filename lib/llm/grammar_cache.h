@@ -23,6 +23,7 @@ void aios__grammar_keep(aios_grammar *g, aios__gkey key);
 void aios__grammar_release(aios_grammar *g);
 /** grammar.c: what it takes, and its end. */
 size_t aios__grammar_size(const aios_grammar *g);
-void aios__grammar_destroy(aios_grammar *g);
+/** Returns the grammar that this one kept alive, or NULL: a kept one keeps none. */
+aios_grammar *aios__grammar_destroy(aios_grammar *g);
 
 #endif

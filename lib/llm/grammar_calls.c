@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 
+#include "llm/grammar_cache.h"
 #include "llm/json_push.h"
 
 #define MAX_TOOLS 10000u
@@ -25,7 +26,8 @@ struct aios__lazy {
     uint32_t max_calls;
     tool *tools;
     uint32_t n_tools;
-    char *bytes;               /* of names and schemas */
+    char *bytes;               /* of names and schemas, each with its NUL */
+    size_t n_bytes;
 };
 
 typedef struct calls {
@@ -366,6 +368,7 @@ static int copy_tools(struct aios__lazy *l, const aios_tool_def *tools, size_t s
         at += put(l->bytes + at, schema, to->n_schema);
         *n_schemas += to->n_schema;
     }
+    l->n_bytes = at;
     if (l->n_tools)
         return AIOS_OK;
     return only ? aios__fail(err, AIOS_ENOENT, "no tool is called %.64s: name one of the tools given", only)
@@ -399,6 +402,30 @@ static int make(struct aios__lazy *l, bool lazy, aios_grammar **out, aios_error 
     return rc;
 }
 
+/* What makes grammars of calls equal: the row of the family, how many calls, the tools. */
+static int make_key(const struct aios__lazy *l, aios__buf *key, aios_error *err)
+{
+    int rc = aios__buf_add(key, l->f, sizeof *l->f, err);
+    rc = rc ? rc : aios__buf_add(key, &l->max_calls, sizeof l->max_calls, err);
+    return rc ? rc : aios__buf_add(key, l->bytes, l->n_bytes, err);
+}
+
+/* As it was kept, or made. *lazy: the grammar has taken l. */
+static int recall_or_make(struct aios__lazy *l, bool *lazy, aios_grammar **out, aios_error *err)
+{
+    aios__buf buf;
+    aios__buf_init(&buf, l->heap, AIOS_MEM_SCRATCH, 0);
+    int rc = make_key(l, &buf, err);
+    const aios__gkey key = {AIOS__KEY_CALLS, buf.p, buf.n};
+    *out = rc ? NULL : aios__grammar_recall(l->ctx, key);
+    if (*out)
+        *lazy = false;
+    else if (!rc && !(rc = make(l, *lazy, out, err)))
+        aios__grammar_keep(*out, key);
+    aios__buf_free(&buf);
+    return rc;
+}
+
 int aios__grammar_calls(aios_ctx *ctx, const aios_tool_def *tools, size_t stride, uint32_t n_tools, const char *only_name, const aios__call_format *f,
                         uint32_t max_calls, aios_grammar **out, aios_error *err)
 {
@@ -419,7 +446,7 @@ int aios__grammar_calls(aios_ctx *ctx, const aios_tool_def *tools, size_t stride
     }
     int rc = copy_tools(l, tools, stride, n_tools, only_name, &n_schemas, err);
     bool lazy = n_schemas > AIOS__CALLS_EAGER;
-    rc = rc ? rc : make(l, lazy, out, err);
+    rc = rc ? rc : recall_or_make(l, &lazy, out, err);
     if (rc || !lazy)
         lazy_free(l);
     return rc;

@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 
+#include "llm/grammar_calls.h"
 #include "llm/llm.h"
 
 static aios_ctx *ctx_of(test_heap *heap, uint64_t budget, uint64_t grammar_bytes)
@@ -176,6 +177,89 @@ static void a_worn_automaton_is_replaced(void **state)
     assert_int_equal(heap.live, 0);
 }
 
+/* Tools too many to be compiled at once: each is when it is chosen, in a grammar of its own. */
+static void tools_are_compiled_once(void **state)
+{
+    (void)state;
+    enum { N = 600 };
+    test_heap heap = {0};
+    aios_ctx *ctx = ctx_of(&heap, 0, 0);
+    static char texts[N][200], names[N][16];
+    aios_tool_def tools[N];
+    const aios__call_format *f = aios__call_format_named("json");
+    f = f ? f : aios__call_format_at(0);
+    for (int i = 0; i < N; i++) {
+        tools[i] = (aios_tool_def)AIOS_INIT(aios_tool_def);
+        snprintf(names[i], sizeof names[i], "tool%d", i);
+        tools[i].name = names[i];
+        tools[i].schema_json = nth(texts[i], i);
+    }
+    aios_error err = AIOS_INIT(aios_error);
+    for (int n = 2; n <= N; n += N - 2) {
+        aios_grammar *a = NULL, *b = NULL;
+        aios_walk *w = NULL;
+        char forced[200];
+        for (int k = 0; k < 2; k++) {
+            assert_int_equal(aios__grammar_calls(ctx, tools, sizeof *tools, (uint32_t)n, NULL, f, 1, &a, &err), 0);
+            assert_int_equal(aios_walk_new(a, &w, &err), 0);
+            aios_grammar_free(a);
+            size_t len = aios_walk_forced(w, forced, sizeof forced);
+            assert_int_equal(aios_walk_accept(w, forced, len, &err), 0);
+            aios_walk_free(w);
+            if (k)
+                assert_ptr_equal(a, b);
+            b = a;
+        }
+        assert_int_equal(aios__grammar_calls(ctx, tools, sizeof *tools, (uint32_t)n, NULL, f, 2, &a, &err), 0);
+        assert_ptr_not_equal(a, b);
+        aios_grammar_free(a);
+        assert_int_equal(aios__grammar_calls(ctx, tools, sizeof *tools, (uint32_t)n - 1, NULL, f, 1, &a, &err), 0);
+        assert_ptr_not_equal(a, b);
+        aios_grammar_free(a);
+    }
+    aios_ctx_free(ctx);
+    assert_int_equal(heap.live, 0);
+}
+
+/* The grammar of a chosen tool keeps the one that it came from alive, also when that is given up meanwhile. */
+static void a_chosen_tool_outlives_what_was_kept(void **state)
+{
+    (void)state;
+    test_heap heap = {0};
+    aios_ctx *ctx = ctx_of(&heap, 0, 0);
+    static char big[50000];
+    aios_tool_def tools[2] = {AIOS_INIT(aios_tool_def), AIOS_INIT(aios_tool_def)};
+    const aios__call_format *f = aios__call_format_named("hermes");
+    f = f ? f : aios__call_format_at(0);
+    snprintf(big, sizeof big, "{\"type\":\"object\",\"properties\":{\"n\":{\"type\":\"integer\"}},\"description\":\"%0*d\"}", 45000, 7);
+    tools[0].name = "first";
+    tools[1].name = "second";
+    tools[0].schema_json = tools[1].schema_json = big;
+    aios_error err = AIOS_INIT(aios_error);
+    aios_grammar *g = NULL;
+    aios_walk *w = NULL;
+    char forced[300];
+    assert_int_equal(aios__grammar_calls(ctx, tools, sizeof *tools, 2, NULL, f, 1, &g, &err), 0);
+    assert_int_equal(aios_walk_new(g, &w, &err), 0);
+    aios_grammar_free(g);
+    for (int i = 0; i < 6; i++) { /* opens the call, chooses the first of the tools, goes on into its arguments */
+        size_t len = aios_walk_forced(w, forced, sizeof forced);
+        assert_int_equal(aios_walk_accept(w, forced, len, &err), 0);
+        uint8_t mask[32];
+        assert_int_equal(aios_walk_next_bytes(w, mask), 0);
+        for (int c = 0; c < 256; c++)
+            if (mask[c / 8] >> c % 8 & 1) {
+                char byte = (char)c;
+                assert_int_equal(aios_walk_accept(w, &byte, 1, &err), 0);
+                break;
+            }
+    }
+    aios__reclaim(aios__ctx_heap(ctx), SIZE_MAX);
+    aios_walk_free(w);
+    aios_ctx_free(ctx);
+    assert_int_equal(heap.live, 0);
+}
+
 static void *compile_and_walk(void *user)
 {
     aios_ctx *ctx = user;
@@ -244,6 +328,8 @@ int main(void)
         cmocka_unit_test(what_is_kept_gives_way_before_the_budget_refuses),
         cmocka_unit_test(nothing_is_kept_where_the_host_says_so),
         cmocka_unit_test(a_worn_automaton_is_replaced),
+        cmocka_unit_test(tools_are_compiled_once),
+        cmocka_unit_test(a_chosen_tool_outlives_what_was_kept),
         cmocka_unit_test(threads_share_it),
         cmocka_unit_test(every_failed_allocation_leaks_nothing),
     };
