@@ -19,6 +19,8 @@ int aios__walk_literals(const aios_walk *w, aios__buf *forced, aios__literals *o
     aios_walk *ahead = NULL;
     char c;
     out->n = 0;
+    if (!set_ahead(w) && aios_walk_forced(w, &c, 1) != 1) /* as almost always: no copy is needed to see that */
+        return AIOS_OK;
     int rc = aios_walk_copy(w, &ahead, err);
     const aios__gnode *set = rc ? NULL : set_ahead(ahead);
     for (uint32_t i = 0; !rc && !set && i < MAX_FORCED && aios_walk_forced(ahead, &c, 1) == 1; i++) {
