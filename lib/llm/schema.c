@@ -15,6 +15,8 @@
 
 #define MAX_SUBS 200000u
 #define MAX_KWS 1000000u
+#define MAX_LISTED 8000000u
+#define FEW 8 /* values of an enum that are compared one by one */
 
 enum shape {
     NOTE,
@@ -409,6 +411,56 @@ static int push_keyword(aios__schema *s, enum aios__kw kw, const aios__json *v, 
     return rc;
 }
 
+/* Where a value stands in the hash table of an enum; n is its size. */
+static uint32_t listed_slot(const aios__schema *s, uint32_t from, uint32_t n, uint64_t hash, const aios__json *v, const aios__json *list)
+{
+    uint32_t k = (uint32_t)(hash >> 20) & (n - 1);
+    for (; s->listed[from + k].i; k = (k + 1) & (n - 1))
+        if (s->listed[from + k].hash == hash && aios__json_equal(v, aios__json_at(list, s->listed[from + k].i - 1)))
+            break;
+    return from + k;
+}
+
+static uint32_t table_size(size_t n)
+{
+    uint32_t size = 4;
+    while (size < 2 * n)
+        size *= 2;
+    return size;
+}
+
+/* A long enum is looked up, not gone through. */
+static int index_enum(aios__schema *s, const aios__json *list, uint32_t *at, aios_error *err)
+{
+    size_t n = aios__json_count(list);
+    uint32_t size = table_size(n), from = s->n_listed;
+    int rc = aios__grow(s->heap, &s->listed, &s->cap_listed, (size_t)from + size, MAX_LISTED, sizeof *s->listed, "values of enums", err);
+    if (rc)
+        return rc;
+    memset(s->listed + from, 0, size * sizeof *s->listed);
+    s->n_listed += size;
+    for (size_t i = 0; i < n; i++) {
+        const aios__json *v = aios__json_at(list, i);
+        uint64_t hash = aios__json_hash(v, (uint64_t)(uintptr_t)s);
+        uint32_t k = listed_slot(s, from, size, hash, v, list);
+        if (!s->listed[k].i)
+            s->listed[k] = (aios__listed){hash, (uint32_t)i + 1};
+    }
+    *at = from + 1;
+    return AIOS_OK;
+}
+
+bool aios__schema_lists(const aios__schema *s, const aios__kwval *kv, const aios__json *v)
+{
+    size_t n = aios__json_count(kv->v);
+    if (kv->rx) /* not 0: one more than where its table begins */
+        return s->listed[listed_slot(s, kv->rx - 1, table_size(n), aios__json_hash(v, (uint64_t)(uintptr_t)s), v, kv->v)].i != 0;
+    for (size_t i = 0; i < n; i++)
+        if (aios__json_equal(aios__json_at(kv->v, i), v))
+            return true;
+    return false;
+}
+
 static size_t find_keyword(const char *name)
 {
     size_t k = 0;
@@ -452,6 +504,8 @@ static int check_keyword(aios__schema *s, uint32_t i, const char *name, const ai
     int rc = add_children(s, i, &keywords[k], v, err);
     if (!rc && (keywords[k].shape == REGEX || keywords[k].shape == RXMAP))
         rc = add_patterns(s, i, &keywords[k], v, &rx, err);
+    if (!rc && keywords[k].shape == LIST && aios__json_count(v) > FEW)
+        rc = index_enum(s, v, &rx, err);
     if (!rc && keywords[k].shape == FORMAT)
         rc = s->notes ? (known = false, AIOS_OK) : add_format(s, v, &rx, &known, err);
     return rc || !known ? rc : push_keyword(s, (enum aios__kw)k, v, rx, err);
@@ -500,6 +554,8 @@ static int read_sub(aios__schema *s, uint32_t i, aios_error *err)
     settle_bound(s, i, AIOS__KW_MINIMUM, AIOS__KW_EXCLUSIVE_MINIMUM);
     settle_bound(s, i, AIOS__KW_MAXIMUM, AIOS__KW_EXCLUSIVE_MAXIMUM);
     unevaluated_last(s, first);
+    if (!rc && aios__json_type(aios__json_get(json, "items")) == AIOS__JSON_ARRAY && s->subs[i].draft >= AIOS__DRAFT_2020 && aios__json_get(json, "prefixItems"))
+        rc = aios__schema_bad(s, i, "items", "must be a schema beside \"prefixItems\"", err);
     s->subs[i].n = s->n_kws - first;
     return rc;
 }
@@ -572,6 +628,7 @@ void aios__schema_free(aios__schema *s)
         aios__free(s->heap, s->resources[i].uri);
     aios__free(s->heap, s->resources);
     aios__free(s->heap, s->anchors);
+    aios__free(s->heap, s->listed);
     aios__free(s->heap, s->names);
     aios__rx_free(s->own);
     aios__free(s->heap, s->subs);

@@ -98,7 +98,7 @@ enum {
 typedef struct aios__kwval {
     enum aios__kw kw;
     const aios__json *v;
-    uint32_t rx; /**< texts that a pattern or format allows, in the schema's pool */
+    uint32_t rx; /**< texts that a pattern or format allows, in the schema's pool; of a long enum where its table begins, + 1 */
 } aios__kwval;
 
 /** Which keywords count; LATEST without $schema: 2020-12, and what older drafts named otherwise. */
@@ -134,6 +134,12 @@ typedef struct aios__anchor {
     bool dynamic;
 } aios__anchor;
 
+/** A value of a long enum: its hash, and its place + 1, 0 if the slot is free. */
+typedef struct aios__listed {
+    uint64_t hash;
+    uint32_t i;
+} aios__listed;
+
 enum { AIOS__SCHEMA_DOCS = 4 };
 
 struct aios__schema {
@@ -149,6 +155,8 @@ struct aios__schema {
     uint32_t n_subs, cap_subs;
     aios__kwval *kws;
     uint32_t n_kws, cap_kws;
+    aios__listed *listed; /**< hash tables of long enums */
+    uint32_t n_listed, cap_listed;
     uint32_t *map; /**< hash of json pointers to sub index + 1 */
     uint32_t map_size;
     aios__resource *resources;
@@ -201,6 +209,8 @@ const aios__anchor *aios__schema_anchor(const aios__schema *s, uint32_t resource
 /** Adds a subschema unless it is there. */
 int aios__schema_add(aios__schema *s, const aios__json *json, uint32_t parent, const char *kw, const char *key, uint32_t index, aios_error *err);
 int aios__schema_bad(const aios__schema *s, uint32_t i, const char *kw, const char *why, aios_error *err);
+/** True if v is among the values of an enum. */
+bool aios__schema_lists(const aios__schema *s, const aios__kwval *kv, const aios__json *v);
 bool aios__schema_is(const aios__json *v);
 
 /* ---- schema_uri.c, schema_meta.c ----------------------------------------------------------------------------------- */

@@ -36,12 +36,7 @@ static int check_type(checker *c, frame *f, const aios__kwval *kv, child *ch)
 static int check_enum(checker *c, frame *f, const aios__kwval *kv, child *ch)
 {
     AIOS__UNUSED(ch);
-    size_t n = aios__json_count(kv->v);
-    for (size_t i = 0; i < n; i++)
-        if (aios__json_equal(aios__json_at(kv->v, i), f->v))
-            return AIOS__PASS;
-    aios__spend(c, n);
-    return aios__violation(c, "the value is none of those listed", NULL);
+    return must(c, aios__schema_lists(c->s, kv, f->v), "the value is none of those listed");
 }
 
 static int check_const(checker *c, frame *f, const aios__kwval *kv, child *ch)

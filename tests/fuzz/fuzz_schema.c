@@ -299,6 +299,7 @@ int main(int argc, char **argv)
             n_valid += valid;
             if (bad) {
                 printf("round %ld: %s\n%s\n%s\n", i, bad, s.s, v.s);
+                aios_ctx_free(ctx);
                 return 1;
             }
         }
