@@ -1,23 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Masks inside a string. Which tokens stay in it, and which close it, depends on the expression of its text alone, so those are found once a
- * state of the expression and kept; what may come behind the closing quote is walked in a trie of its own. A state in which all characters of
- * a class go on for as long as tokens are is not walked for tokens of that class.
+ * state of the expression and kept; what may come behind the closing quote is walked in a trie of its own. Where all texts of some kinds of
+ * characters go on for as long as tokens are, tokens of these are not walked.
  */
 #include "llm/mask_priv.h"
 
 #define MAX_LOOK 640u
 
-/* ---- classes of characters whose every text goes on ------------------------------------------------------------------ */
+/* ---- characters whose every text goes on ----------------------------------------------------------------------------- */
 
+/* A place in such a text: behind some characters, of one some bytes are there. */
 typedef struct spot {
     uint32_t e, range;
-    uint8_t more, level;
+    uint8_t more, path, level;
 } spot;
 
 typedef struct look {
     aios__rx *rx;
-    uint32_t rank, n;
+    uint16_t atoms;
+    uint32_t n;
     spot spots[MAX_LOOK];
 } look;
 
@@ -25,7 +27,7 @@ typedef struct look {
 static bool add_spot(look *l, spot s)
 {
     for (uint32_t i = l->n; i-- > 0;)
-        if (l->spots[i].e == s.e && l->spots[i].range == s.range && l->spots[i].more == s.more)
+        if (l->spots[i].e == s.e && l->spots[i].range == s.range && l->spots[i].more == s.more && l->spots[i].path == s.path)
             return true;
     if (l->n == MAX_LOOK)
         return false;
@@ -33,54 +35,55 @@ static bool add_spot(look *l, spot s)
     return true;
 }
 
-static bool in_rank(uint32_t rank, unsigned c)
+/* Moves over byte c, which may begin or go on with a character; *atom: what it is if it ends there, else that it is wide. */
+static bool next_spot(spot *s, unsigned c, uint16_t *atom)
 {
-    return c >= 0x20 && c != '"' && c != '\\' && aios__rank_of((uint8_t)c) <= rank;
-}
-
-/* Follows every byte that a character of the class may have at a spot. */
-static bool follow(look *l, spot s)
-{
-    const uint32_t *row;
-    aios_error err = AIOS_INIT(aios_error);
-    if (aios__rx_row(l->rx, s.e, &row, &err))
+    uint8_t byte = (uint8_t)c;
+    if (s->more ? !aios__walk_utf8_more(byte, &s->more, &s->range) : c >= 0x80 && !aios__walk_utf8_lead(byte, &s->more, &s->range))
         return false;
-    for (unsigned c = s.more ? 0x80 : 0x20; c < 256; c++) {
-        spot to = {.more = s.more, .range = s.range, .level = s.level};
-        if (s.more ? !aios__walk_utf8_more((uint8_t)c, &to.more, &to.range) : !in_rank(l->rank, c))
-            continue;
-        if (!s.more && c >= 0x80 && !aios__walk_utf8_lead((uint8_t)c, &to.more, &to.range))
-            continue;
-        to.e = row[c];
-        to.level = (uint8_t)(s.level + !to.more);
-        to.range = to.more ? to.range : 0;
-        if (to.e == AIOS__RX_NOTHING || (to.level < AIOS__SHORT && !add_spot(l, to)))
-            return false;
+    uint16_t blank = c >= 0x80 ? aios__blank_path(&s->path, byte) : 0;
+    *atom = blank ? blank : aios__atom_of(byte);
+    if (!s->more) {
+        s->level++;
+        s->range = s->path = 0;
     }
     return true;
 }
 
-static bool all_go_on(look *l, uint32_t e, uint32_t rank)
+/* Follows every byte of the characters; those that do not go on are taken out. False if any, or if there is too much to follow. */
+static bool follow(look *l, spot s)
 {
-    l->rank = rank;
-    l->n = 0;
-    add_spot(l, (spot){.e = e});
-    for (uint32_t i = 0; i < l->n; i++)
-        if (!follow(l, l->spots[i]))
-            return false;
-    return true;
+    const uint32_t *row;
+    aios_error err = AIOS_INIT(aios_error);
+    uint16_t out = 0, atom;
+    bool fits = !aios__rx_row(l->rx, s.e, &row, &err);
+    for (unsigned c = s.more ? 0x80 : 0x20; fits && c < 256; c++) {
+        spot to = s;
+        if (c == '"' || c == '\\' || !next_spot(&to, c, &atom) || !(l->atoms & atom))
+            continue;
+        to.e = row[c];
+        if (to.e == AIOS__RX_NOTHING)
+            out |= atom == AIOS__ATOM_WIDE ? AIOS__ATOM_WIDE | AIOS__ATOM_BLANK : atom;
+        else if (to.level < AIOS__SHORT)
+            fits = add_spot(l, to);
+    }
+    l->atoms = fits ? l->atoms & (uint16_t)~out : 0;
+    return fits && !out;
 }
 
-/* The widest class of which every text goes on from e; 0: none. */
-static uint32_t widest(look *l, uint32_t e, const uint32_t *row)
+/* The atoms of which every text goes on from e, as long as tokens are. */
+static uint16_t going_on(look *l, uint32_t e)
 {
-    uint32_t rank = AIOS__RANKS;
-    for (unsigned c = 0x20; c < 0xf5 && rank; c++)
-        while (rank && in_rank(rank, c) && (c < 0x80 || c >= 0xc2) && row[c] == AIOS__RX_NOTHING)
-            rank--;
-    while (rank && !all_go_on(l, e, rank))
-        rank--;
-    return rank;
+    bool all = false;
+    l->atoms = (1u << AIOS__ATOMS) - 1;
+    while (!all && l->atoms) {
+        all = true;
+        l->n = 0;
+        add_spot(l, (spot){.e = e});
+        for (uint32_t i = 0; i < l->n && all; i++)
+            all = follow(l, l->spots[i]);
+    }
+    return l->atoms;
 }
 
 /* ---- what the state of an expression lets stand ------------------------------------------------------------------------ */
@@ -90,7 +93,7 @@ typedef struct scan {
     aios__step s;
     const aios__gnode *n;
     uint32_t *bits;
-    uint32_t rank;
+    uint16_t atoms;
 } scan;
 
 static void set_ids(uint32_t *bits, const aios__tree *t, uint32_t from, uint32_t to)
@@ -143,7 +146,7 @@ static int scan_trie(scan *x, const aios__frame *from)
         }
         uint32_t i = here->child++;
         uint8_t c = t->byte[i];
-        if (t->rank[i] <= x->rank)
+        if (!(t->atoms[i] & ~x->atoms))
             continue;
         if (c == '"' && aios__str_between(&here->f)) {
             if (aios__rx_ends(x->s.g->rx, here->f.a))
@@ -171,14 +174,26 @@ static uint32_t count_word(uint32_t v)
     return ((v + (v >> 4)) & 0x0f0f0f0f) * 0x01010101 >> 24;
 }
 
-/* What the scan of state e needs; it begins with the tokens of a class that all go on. */
+/* Sets the plain tokens of some atoms: most of them by a set made beforehand. */
+static void set_plain(uint32_t *bits, const aios__trie *t, uint16_t atoms)
+{
+    uint32_t first = 0;
+    while (first < AIOS__ATOMS && atoms >> first & 1)
+        first++;
+    if (first)
+        memcpy(bits, t->atom_bits + (size_t)(first - 1) * t->n_words, t->n_words * sizeof *bits);
+    for (uint32_t set = 1u << first; set <= atoms; set++)
+        for (uint32_t i = t->plain_at[set]; !(set & ~(uint32_t)atoms) && i < t->plain_at[set + 1]; i++)
+            bits[t->plain[i] / 32] |= 1u << t->plain[i] % 32;
+}
+
+/* What the scan of state e needs; it begins with the tokens of characters that all go on. */
 static int begin_scan(scan *x, uint32_t e, aios__kept **k)
 {
     aios_walk *w = x->m->w;
     const aios__trie *t = x->m->t;
-    const uint32_t *row;
-    int rc = aios__rx_row(w->g->rx, e, &row, x->m->err);
-    if (!rc && !w->masks->chars) {
+    int rc = AIOS_OK;
+    if (!w->masks->chars) {
         w->masks->chars = aios__alloc_array(w->g->heap, AIOS_MEM_OTHER, (size_t)t->all.depth + 1, sizeof *w->masks->chars, x->m->err);
         rc = w->masks->chars ? AIOS_OK : aios__oom(x->m->err);
     }
@@ -187,10 +202,9 @@ static int begin_scan(scan *x, uint32_t e, aios__kept **k)
     rc = rc ? rc : aios__mask_make(x->m, AIOS__KEY_RX | e, k, x->m->err);
     if (!rc) {
         l->rx = w->g->rx;
-        x->rank = widest(l, e, row);
+        x->atoms = going_on(l, e);
         x->bits = (*k)->bits;
-        if (x->rank)
-            memcpy(x->bits, t->rank_bits + (size_t)(x->rank - 1) * t->n_words, t->n_words * sizeof *x->bits);
+        set_plain(x->bits, t, x->atoms);
     }
     aios__free(w->g->heap, l);
     return rc;

@@ -53,7 +53,7 @@ static int tree_room(aios__heap *h, aios__tree *t, size_t need, aios_error *err)
     const char *what = "nodes of the vocabulary";
     uint32_t cap[4] = {t->cap, t->cap, t->cap, t->cap};
     int rc = aios__grow(h, &t->byte, &cap[0], need, UINT32_MAX - 1, 1, what, err);
-    rc = rc ? rc : aios__grow(h, &t->rank, &cap[1], need, UINT32_MAX - 1, 1, what, err);
+    rc = rc ? rc : aios__grow(h, &t->atoms, &cap[1], need, UINT32_MAX - 1, sizeof *t->atoms, what, err);
     rc = rc ? rc : aios__grow(h, &t->first, &cap[2], need, UINT32_MAX - 1, sizeof *t->first, what, err);
     rc = rc ? rc : aios__grow(h, &t->tokens, &cap[3], need, UINT32_MAX - 1, sizeof *t->tokens, what, err);
     for (int i = 0; i < 4 && !rc; i++)
@@ -89,8 +89,8 @@ static int add_children(aios__heap *h, aios__tree *t, const struct piece *p, str
     return AIOS_OK;
 }
 
-/* ranks: of tokens, or NULL. */
-static int build(aios__heap *h, aios__tree *t, const struct piece *p, size_t n, const uint8_t *ranks, aios_error *err)
+/* atoms: of tokens, or NULL. */
+static int build(aios__heap *h, aios__tree *t, const struct piece *p, size_t n, const uint16_t *atoms, aios_error *err)
 {
     size_t most = 2;
     for (size_t i = 0; i < n; i++) {
@@ -115,11 +115,11 @@ static int build(aios__heap *h, aios__tree *t, const struct piece *p, size_t n, 
     if (!rc)
         t->first[t->n] = t->n;
     for (uint32_t i = rc ? 0 : t->n; i-- > 0;) {
-        t->rank[i] = 0;
-        for (uint32_t k = t->tokens[i]; ranks && k < t->tokens[i + 1]; k++)
-            t->rank[i] = ranks[t->ids[k]] > t->rank[i] ? ranks[t->ids[k]] : t->rank[i];
+        t->atoms[i] = 0;
+        for (uint32_t k = t->tokens[i]; atoms && k < t->tokens[i + 1]; k++)
+            t->atoms[i] |= atoms[t->ids[k]];
         for (uint32_t k = t->first[i]; k < t->first[i + 1]; k++)
-            t->rank[i] = t->rank[k] > t->rank[i] ? t->rank[k] : t->rank[i];
+            t->atoms[i] |= t->atoms[k];
     }
     aios__free(h, branches);
     return rc;
@@ -127,26 +127,57 @@ static int build(aios__heap *h, aios__tree *t, const struct piece *p, size_t n, 
 
 /* ---- tokens inside a string ---------------------------------------------------------------------------------------- */
 
-/* Reads a token in a string of anything. *rank: of plain ones, else OTHER; *end: where the closing quote is. */
-static uint8_t classify(const struct piece *p, uint16_t *len, uint8_t *rank, uint32_t *end, bool *escapes)
+uint16_t aios__blank_path(uint8_t *path, uint8_t c)
+{
+    static const uint8_t steps[][3] = {{0, 0xc2, 1}, {0, 0xe1, 2}, {0, 0xe2, 3}, {0, 0xe3, 4}, {0, 0xef, 5}, {2, 0x9a, 6}, {3, 0x80, 7}, {3, 0x81, 8}, {4, 0x80, 9}, {5, 0xbb, 10}};
+    static const uint8_t ends[][3] = {{1, 0xa0, 0xa0}, {6, 0x80, 0x80}, {7, 0x80, 0x8a}, {7, 0xaf, 0xaf}, {8, 0x9f, 0x9f}, {9, 0x80, 0x80}, {10, 0xbf, 0xbf}};
+    uint8_t from = *path;
+    *path = AIOS__NO_BLANK;
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++)
+        if (steps[i][0] == from && steps[i][1] == c)
+            *path = steps[i][2];
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
+        if (ends[i][0] == from && c >= ends[i][1] && c <= ends[i][2])
+            return AIOS__ATOM_BLANK;
+    return from == 7 && (c == 0xa8 || c == 0xa9) ? AIOS__ATOM_OTHER : 0;
+}
+
+/* Atoms of n bytes of whole characters. */
+static uint16_t atoms_of(const char *s, uint32_t n)
+{
+    uint16_t all = 0;
+    uint32_t cp;
+    for (uint32_t i = 0; i < n;) {
+        uint32_t k = (uint32_t)aios__utf8_decode(s + i, n - i, &cp);
+        uint8_t path = 0;
+        uint16_t atom = 0;
+        for (uint32_t j = 0; j < k && k > 1; j++)
+            atom = aios__blank_path(&path, (uint8_t)s[i + j]);
+        all |= atom ? atom : aios__atom_of((uint8_t)s[i]);
+        i += k ? k : n;
+    }
+    return all;
+}
+
+/* Reads a token in a string of anything. *end: where the closing quote is. */
+static uint8_t classify(const struct piece *p, uint16_t *len, uint16_t *atoms, uint32_t *end, bool *escapes)
 {
     const aios__gnode any = {.kind = AIOS__G_STR, .a = AIOS__RX_NOTHING, .max = UINT32_MAX};
     aios__step s = {.rc = AIOS_OK};
     aios__frame f = aios__str_begin(0, AIOS__RX_NOTHING);
     *escapes = false;
-    *rank = 1;
+    *atoms = AIOS__ATOM_OTHER;
     for (*end = 0; *end < p->n; ++*end) {
-        uint8_t c = (uint8_t)p->s[*end], r = aios__rank_of(c);
+        uint8_t c = (uint8_t)p->s[*end];
         if (c == '"' && aios__str_between(&f))
             break;
         if (!aios__str_move(&s, &any, &f, c))
             return AIOS__TOKEN_NOT;
         *escapes |= c == '\\';
-        *rank = r > *rank ? r : *rank;
     }
     *len = (uint16_t)f.v;
-    if (*escapes || !aios__str_between(&f) || f.v > AIOS__SHORT || *end < p->n)
-        *rank = AIOS__RANK_OTHER;
+    if (!*escapes && aios__str_between(&f) && f.v <= AIOS__SHORT && *end == p->n)
+        *atoms = atoms_of(p->s, p->n);
     return *end < p->n ? AIOS__TOKEN_LEAVES : AIOS__TOKEN_STAYS;
 }
 
@@ -155,7 +186,7 @@ static void set_bit(uint32_t *bits, uint32_t id)
     bits[id / 32] |= 1u << id % 32;
 }
 
-static void note_token(aios__trie *t, uint32_t id, uint8_t rank, bool escapes)
+static void note_token(aios__trie *t, uint32_t id, uint16_t atoms, bool escapes)
 {
     uint32_t len = t->len[id];
     t->max_len = len > t->max_len ? len : t->max_len;
@@ -163,8 +194,9 @@ static void note_token(aios__trie *t, uint32_t id, uint8_t rank, bool escapes)
         set_bit(t->stays[i], id);
         t->n_stays[i]++;
     }
-    for (uint32_t i = rank; i <= AIOS__RANKS; i++)
-        set_bit(t->rank_bits + (size_t)(i - 1) * t->n_words, id);
+    for (uint32_t i = 0; i < AIOS__ATOMS; i++)
+        if (!(atoms >> (i + 1)))
+            set_bit(t->atom_bits + (size_t)i * t->n_words, id);
     for (uint32_t i = len ? len : 1; i <= AIOS__SHORT; i++)
         set_bit(t->short_bits + (size_t)(i - 1) * t->n_words, id);
 }
@@ -191,29 +223,45 @@ static int list_longs(aios__trie *t, const struct piece *p, size_t n, aios_error
     return t->longs ? AIOS_OK : aios__oom(err);
 }
 
+/* The plain tokens by their atoms. */
+static int list_plain(aios__trie *t, const struct piece *p, size_t n, const uint16_t *atoms, aios_error *err)
+{
+    uint32_t at[1u << AIOS__ATOMS];
+    for (size_t i = 0; i < n; i++)
+        if (!(atoms[p[i].id] >> AIOS__ATOMS))
+            t->plain_at[atoms[p[i].id] + 1]++;
+    for (uint32_t i = 0; i < 1u << AIOS__ATOMS; i++) {
+        t->plain_at[i + 1] += t->plain_at[i];
+        at[i] = t->plain_at[i];
+    }
+    t->plain = aios__alloc_array(t->heap, AIOS_MEM_VOCAB, t->plain_at[1u << AIOS__ATOMS], sizeof *t->plain, err);
+    for (size_t i = 0; t->plain && i < n; i++)
+        if (!(atoms[p[i].id] >> AIOS__ATOMS))
+            t->plain[at[atoms[p[i].id]]++] = (uint32_t)p[i].id;
+    return t->plain ? AIOS_OK : aios__oom(err);
+}
+
 /* Takes all tokens apart; those that close a string are left in p, as what comes behind the quote. */
-static int take_apart(aios__trie *t, struct piece *p, size_t n, uint8_t *ranks, size_t *n_exits, aios_error *err)
+static int take_apart(aios__trie *t, struct piece *p, size_t n, uint16_t *atoms, size_t *n_exits, aios_error *err)
 {
     uint32_t end;
     bool escapes;
     int rc = AIOS_OK;
     for (size_t i = 0; i < n; i++) {
         uint32_t id = (uint32_t)p[i].id;
-        t->does[id] = classify(&p[i], &t->len[id], &ranks[id], &end, &escapes);
-        if (t->does[id] == AIOS__TOKEN_NOT)
-            ranks[id] = AIOS__RANK_OTHER;
-        else
-            note_token(t, id, ranks[id], escapes);
+        t->does[id] = classify(&p[i], &t->len[id], &atoms[id], &end, &escapes);
         if (t->does[id] == AIOS__TOKEN_NOT)
             t->len[id] = 0;
+        else
+            note_token(t, id, atoms[id], escapes);
     }
     rc = list_longs(t, p, n, err);
-    rc = rc ? rc : build(t->heap, &t->all, p, n, ranks, err);
+    rc = rc ? rc : list_plain(t, p, n, atoms, err);
+    rc = rc ? rc : build(t->heap, &t->all, p, n, atoms, err);
     *n_exits = 0;
     for (size_t i = 0; i < n && !rc; i++) {
-        uint16_t len;
-        uint8_t rank;
-        if (classify(&p[i], &len, &rank, &end, &escapes) != AIOS__TOKEN_LEAVES)
+        uint16_t len, some;
+        if (classify(&p[i], &len, &some, &end, &escapes) != AIOS__TOKEN_LEAVES)
             continue;
         const char *s = p[i].s + end + 1;
         uint32_t left = p[i].n - end - 1;
@@ -236,13 +284,12 @@ static int keep_exits(aios__trie *t, size_t n, aios__piece_fn *piece, void *user
         return aios__oom(err);
     bytes = 0;
     for (size_t i = 0; i < n; i++) {
-        uint16_t chars;
-        uint8_t rank;
+        uint16_t chars, some;
         uint32_t end;
         bool escapes;
         struct piece p = {.s = piece(user, t->exits.ids[i], &len), .id = t->exits.ids[i]};
         p.n = (uint32_t)len;
-        classify(&p, &chars, &rank, &end, &escapes);
+        classify(&p, &chars, &some, &end, &escapes);
         const char *q = memchr(p.s + end + 1, '"', len - end - 1);
         q = q ? memchr(q + 1, '"', (size_t)(p.s + len - q) - 1) : NULL;
         memcpy(t->texts + bytes, p.s, len);
@@ -259,17 +306,17 @@ static int alloc_sets(aios__trie *t, aios_error *err)
     t->len = aios__alloc_array(h, AIOS_MEM_VOCAB, t->n_vocab, sizeof *t->len, err);
     for (int i = 0; i < 2; i++)
         t->stays[i] = aios__alloc_array(h, AIOS_MEM_VOCAB, t->n_words, sizeof *t->stays[i], err);
-    t->rank_bits = aios__alloc_array(h, AIOS_MEM_VOCAB, (size_t)t->n_words * AIOS__RANKS, sizeof *t->rank_bits, err);
+    t->atom_bits = aios__alloc_array(h, AIOS_MEM_VOCAB, (size_t)t->n_words * AIOS__ATOMS, sizeof *t->atom_bits, err);
     t->short_bits = aios__alloc_array(h, AIOS_MEM_VOCAB, (size_t)t->n_words * AIOS__SHORT, sizeof *t->short_bits, err);
-    return t->does && t->len && t->stays[0] && t->stays[1] && t->rank_bits && t->short_bits ? AIOS_OK : aios__oom(err);
+    return t->does && t->len && t->stays[0] && t->stays[1] && t->atom_bits && t->short_bits ? AIOS_OK : aios__oom(err);
 }
 
 static int fill(aios__trie *t, aios__piece_fn *piece, void *user, aios_error *err)
 {
     size_t n = 0, n_exits;
     int rc = alloc_sets(t, err);
-    uint8_t *ranks = rc ? NULL : aios__alloc_array(t->heap, AIOS_MEM_SCRATCH, t->n_vocab, sizeof *ranks, err);
-    struct piece *p = ranks ? aios__alloc_array(t->heap, AIOS_MEM_SCRATCH, t->n_vocab, 2 * sizeof *p, err) : NULL;
+    uint16_t *atoms = rc ? NULL : aios__alloc_array(t->heap, AIOS_MEM_SCRATCH, t->n_vocab, sizeof *atoms, err);
+    struct piece *p = atoms ? aios__alloc_array(t->heap, AIOS_MEM_SCRATCH, t->n_vocab, 2 * sizeof *p, err) : NULL;
     rc = p ? AIOS_OK : aios__oom(err);
     for (uint32_t i = 0; i < t->n_vocab && !rc; i++) {
         size_t len = 0;
@@ -279,14 +326,14 @@ static int fill(aios__trie *t, aios__piece_fn *piece, void *user, aios_error *er
     }
     if (!rc) {
         sort(p, p + t->n_vocab, n);
-        rc = take_apart(t, p, n, ranks, &n_exits, err);
+        rc = take_apart(t, p, n, atoms, &n_exits, err);
     }
     if (!rc) {
         sort(p, p + t->n_vocab, n_exits);
         rc = build(t->heap, &t->exits, p, n_exits, NULL, err);
     }
     rc = rc ? rc : keep_exits(t, n_exits, piece, user, err);
-    aios__free(t->heap, ranks);
+    aios__free(t->heap, atoms);
     aios__free(t->heap, p);
     return rc;
 }
@@ -320,7 +367,7 @@ void aios__trie_free(aios__trie *t)
     aios__tree *trees[] = {&t->all, &t->exits};
     for (size_t i = 0; i < 2; i++) {
         aios__free(t->heap, trees[i]->byte);
-        aios__free(t->heap, trees[i]->rank);
+        aios__free(t->heap, trees[i]->atoms);
         aios__free(t->heap, trees[i]->first);
         aios__free(t->heap, trees[i]->tokens);
         aios__free(t->heap, trees[i]->ids);
@@ -331,8 +378,9 @@ void aios__trie_free(aios__trie *t)
     aios__free(t->heap, t->texts);
     aios__free(t->heap, t->stays[0]);
     aios__free(t->heap, t->stays[1]);
-    aios__free(t->heap, t->rank_bits);
+    aios__free(t->heap, t->atom_bits);
     aios__free(t->heap, t->short_bits);
     aios__free(t->heap, t->longs);
+    aios__free(t->heap, t->plain);
     aios__free(t->heap, t);
 }

@@ -7,15 +7,27 @@
 
 /** Nodes level by level, so that children lie side by side: those of i are first[i] .. first[i + 1], its tokens ids[tokens[i] .. tokens[i + 1]). */
 typedef struct aios__tree {
-    uint8_t *byte, *rank; /**< rank: the highest of the tokens in its branch */
+    uint8_t *byte;
+    uint16_t *atoms; /**< of all tokens in the branch */
     uint32_t *first, *tokens;
     uint32_t n, cap, depth; /**< depth: bytes of the longest token */
     int32_t *ids;
 } aios__tree;
 
-/* Classes of plain tokens, each within the next: a-z, A-Z too, digits too, _ and - too, all of ASCII, all characters. */
-#define AIOS__RANKS 6u
-#define AIOS__RANK_OTHER 7u /**< quotes, escapes, parts of characters, tokens of more than AIOS__SHORT characters */
+/* What the characters of a plain token are, a bit each. */
+enum {
+    AIOS__ATOM_LOWER = 1,
+    AIOS__ATOM_UPPER = 2,
+    AIOS__ATOM_DIGIT = 4,
+    AIOS__ATOM_DASH = 8,     /**< and _ */
+    AIOS__ATOM_SIGN = 16,    /**< others of ASCII */
+    AIOS__ATOM_WIDE = 32,    /**< others */
+    AIOS__ATOM_SPACE = 64,
+    AIOS__ATOM_BLANK = 128,  /**< white space beyond ASCII but U+2028 and U+2029 */
+    AIOS__ATOM_OTHER = 0x8000 /**< of tokens with other characters, quotes, escapes, parts of characters, more than AIOS__SHORT characters */
+};
+#define AIOS__ATOMS 8u
+#define AIOS__NO_BLANK 0xff /* path of a character that is none */
 #define AIOS__SHORT 16u
 #define AIOS__MAX_TOKEN 4096u
 
@@ -42,16 +54,23 @@ struct aios__trie {
     uint32_t max_len;
     uint32_t *stays[2];  /**< bit sets: tokens that stay in a string of anything; without escapes */
     uint32_t n_stays[2];
-    uint32_t *rank_bits; /**< AIOS__RANKS bit sets: short plain tokens of rank 1 .. i + 1 */
+    uint32_t *atom_bits; /**< AIOS__ATOMS bit sets: plain tokens of the first i + 1 atoms */
+    uint32_t *plain;     /**< ids by atoms, those of a set at plain_at[set] .. plain_at[set + 1] */
+    uint32_t plain_at[(1u << AIOS__ATOMS) + 1];
     uint32_t *short_bits; /**< AIOS__SHORT bit sets: tokens of at most i + 1 characters */
     uint32_t *longs, n_longs; /**< the others, longest first */
 };
 
-/** The class that a character with this byte is in. */
-static inline uint8_t aios__rank_of(uint8_t c)
+/** The atom that a character of ASCII is, or one that begins with the byte and is no blank. */
+static inline uint16_t aios__atom_of(uint8_t c)
 {
+    if (c >= 0x7f || c == ' ')
+        return c == ' ' ? AIOS__ATOM_SPACE : c == 0x7f ? AIOS__ATOM_OTHER : AIOS__ATOM_WIDE;
     bool lower = c >= 'a' && c <= 'z', upper = c >= 'A' && c <= 'Z', digit = c >= '0' && c <= '9';
-    return lower ? 1 : upper ? 2 : digit ? 3 : c == '_' || c == '-' ? 4 : c < 0x80 ? 5 : 6;
+    return lower ? AIOS__ATOM_LOWER : upper ? AIOS__ATOM_UPPER : digit ? AIOS__ATOM_DIGIT : c == '_' || c == '-' ? AIOS__ATOM_DASH : AIOS__ATOM_SIGN;
 }
+
+/** Follows the bytes of blanks beyond ASCII: path is 0 at the beginning of a character. Returns what the character is if c ends one of them, else 0. */
+uint16_t aios__blank_path(uint8_t *path, uint8_t c);
 
 #endif
