@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Calls of tools that real MCP servers publish (data/mcp_tools.json): 50 tools in five sets of ten, a question for each tool.
 
-  mcp_calls.py MODEL... [--calls N] [--temperature T] [--sessions S] [--threads T] [--verbose]
+  mcp_calls.py MODEL... [--calls N] [--set S] [--temperature T] [--sessions S] [--threads T] [--verbose]
 
 Each call must name a tool of its set, and its arguments must satisfy the tool's schema, judged by python-jsonschema if it is installed and by
 the library otherwise. Sessions run together. Short mode: 50 calls, one for each question; --calls 1000 for the long one. Prints a JSON line
@@ -46,7 +46,7 @@ def measure(path, sets, args):
     model = aios.Model(path, n_ctx=8192, n_threads=args.threads)
     count, tokens, decode_ns = collections.Counter(), 0, 0
     jobs = [(i, s, k) for i in range(args.calls) for s, k in [divmod(i % 50, 10)]]
-    jobs.sort(key=lambda j: j[1])  # sets one after the other: their beginnings are shared
+    jobs = sorted((j for j in jobs if args.set in (0, j[1] + 1)), key=lambda j: j[1])  # sets one after the other: their beginnings are shared
     grammars = {} if jsonschema else {t["name"]: aios.Grammar(model.context, json.dumps(t["schema"]), "schema") for s in sets for t in s["tools"]}
     sessions = [model.session(threaded=True) for _ in range(args.sessions)]
     free = list(sessions)
@@ -76,7 +76,7 @@ def measure(path, sets, args):
                 if why or args.verbose:
                     print(f"{i} {sets[s]['tools'][k]['ask']} -> {call.name} {call.text}: {why or 'valid'}", file=sys.stderr)
     seconds = time.monotonic() - begin
-    print(json.dumps({"bench": "mcp_calls", "model": pathlib.Path(path).stem, "turns": args.calls, "tools": 50, "calls": count["calls"], "exists": count["exists"], "valid": count["valid"],
+    print(json.dumps({"bench": "mcp_calls", "model": pathlib.Path(path).stem, "turns": len(jobs), "tools": 50, "calls": count["calls"], "exists": count["exists"], "valid": count["valid"],
                       "cut": count["cut"], "none": count["none"], "right_tool": count["right_tool"], "temperature": args.temperature, "sessions": args.sessions,
                       "output_tokens": tokens, "tok_s": round(tokens / seconds, 1), "judge": "jsonschema" if jsonschema else "aios"}), flush=True)
     return count["calls"] > 0 and count["valid"] == count["calls"] and not count["none"]
@@ -86,6 +86,7 @@ def main():
     a = argparse.ArgumentParser(usage=__doc__)
     a.add_argument("models", nargs="+")
     a.add_argument("--calls", type=int, default=50)
+    a.add_argument("--set", type=int, default=0, help="only the calls of this one, from 1")
     a.add_argument("--temperature", type=float, default=1.0)
     a.add_argument("--tokens", type=int, default=400)
     a.add_argument("--sessions", type=int, default=8)

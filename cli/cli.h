@@ -16,7 +16,7 @@ enum { EXIT_OK = 0, EXIT_FAIL = 1, EXIT_USAGE = 2, EXIT_MODEL = 3, EXIT_NETWORK 
 
 /** Every option of every command; each command names the ones it takes. */
 typedef struct cli {
-    const char *model, *cache, *cache_size, *cpu, *budget, *schema, *regex, *gbnf, *grammar, *tools, *system, *root, *file, *load_session, *save_session;
+    const char *model, *cache, *cache_size, *cpu, *budget, *schema, *regex, *gbnf, *lark, *grammar, *tools, *system, *root, *file, *load_session, *save_session;
     const char *allow[CLI_MAX_LIST + 1];
     const char *prompts; /**< bench -p */
     const char *args[CLI_MAX_ARGS + 1];
@@ -58,7 +58,7 @@ typedef struct cli_source {
     size_t n;
     const char *name; /**< in messages */
 } cli_source;
-int cli_source_read(const cli *c, const char *file, cli_source *src); /**< of --schema, --regex, --gbnf or the file; prints what is wrong */
+int cli_source_read(const cli *c, const char *file, cli_source *src); /**< of --schema, --regex, --gbnf, --lark or the file; prints what is wrong */
 void cli_source_free(cli_source *src);
 int cli_source_compile(const cli_source *src, aios_ctx *ctx, aios_grammar **g, aios_error *err);
 int cli_source_fail(const cli_source *src, const aios_error *err); /**< prints, returns an exit code */

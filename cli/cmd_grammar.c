@@ -340,7 +340,7 @@ static int run_verb(const cli *c, const struct verb *v, const char *file, const 
 
 int cmd_grammar(cli *c)
 {
-    bool named = c->schema || c->regex || c->gbnf;
+    bool named = c->schema || c->regex || c->gbnf || c->lark;
     const struct verb *v = NULL;
     for (size_t i = 0; c->n_args && i < sizeof verbs / sizeof *verbs; i++)
         v = strcmp(c->args[0], verbs[i].name) ? v : &verbs[i];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which grammar the options name: --schema, --regex, --gbnf, --grammar, or a file by its extension. */
+/* Which grammar the options name: --schema, --regex, --gbnf, --lark, --grammar, or a file by its extension. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,6 +12,7 @@ static const struct {
     {AIOS_GRAMMAR_SCHEMA, "schema", ".json .schema"},
     {AIOS_GRAMMAR_REGEX, "regex", ".re .regex"},
     {AIOS_GRAMMAR_GBNF, "gbnf", ".gbnf"},
+    {AIOS_GRAMMAR_LARK, "lark", ".lark"},
     {AIOS_GRAMMAR_LARK, "lark", ".lark"},
 };
 
@@ -48,8 +49,8 @@ static int read_source(const char *path, cli_source *src)
 int cli_source_read(const cli *c, const char *file, cli_source *src)
 {
     memset(src, 0, sizeof *src);
-    if (!!c->schema + !!c->regex + !!c->gbnf + !!file > 1)
-        return cli_usage("one grammar at a time: --schema, --regex, --gbnf or a file");
+    if (!!c->schema + !!c->regex + !!c->gbnf + !!c->lark + !!file > 1)
+        return cli_usage("one grammar at a time: --schema, --regex, --gbnf, --lark or a file");
     if (c->regex) {
         src->name = "the expression";
         src->kind = AIOS_GRAMMAR_REGEX;
@@ -57,12 +58,12 @@ int cli_source_read(const cli *c, const char *file, cli_source *src)
         src->n = strlen(c->regex);
         return src->text ? 0 : EXIT_FAIL;
     }
-    src->kind = c->schema ? AIOS_GRAMMAR_SCHEMA : c->gbnf ? AIOS_GRAMMAR_GBNF : file ? kind_by_extension(file) : 0;
-    file = c->schema ? c->schema : c->gbnf ? c->gbnf : file;
+    src->kind = c->schema ? AIOS_GRAMMAR_SCHEMA : c->gbnf ? AIOS_GRAMMAR_GBNF : c->lark ? AIOS_GRAMMAR_LARK : file ? kind_by_extension(file) : 0;
+    file = c->schema ? c->schema : c->gbnf ? c->gbnf : c->lark ? c->lark : file;
     if (!file)
-        return cli_usage("a grammar is needed: a file, --schema FILE, --regex RE or --gbnf FILE");
+        return cli_usage("a grammar is needed: a file, --schema FILE, --regex RE, --gbnf FILE or --lark FILE");
     if (!src->kind)
-        return cli_usage("%s: its name does not tell what it is: say --schema %s, --gbnf %s or --regex RE", file, file, file);
+        return cli_usage("%s: its name does not tell what it is: say --schema %s, --gbnf %s, --lark %s or --regex RE", file, file, file, file);
     return read_source(file, src);
 }
 

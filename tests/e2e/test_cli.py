@@ -118,12 +118,16 @@ class Grammar(unittest.TestCase):
         for line in aios("grammar", "sample", "--regex", r"\d{3}-[A-Z]{2}", "-n", "10")[1].splitlines():
             self.assertRegex(line, r"^\d{3}-[A-Z]{2}$")
 
-    def test_gbnf_by_extension_or_option(self):
+    def test_gbnf_and_lark_by_extension_or_option(self):
         path = written(self.folder.name, "sum.gbnf", 'root ::= num ("+" num)*\nnum ::= [0-9]{1,3} | "(" root ")"\n')
         self.assertEqual(json.loads(aios("grammar", "check", path, "--json")[1])["kind"], "gbnf")
         for line in aios("grammar", "sample", path, "-n", "20", "--seed", "2")[1].splitlines():
             self.assertIsInstance(eval(line.replace("0", "1")), int)  # Python reads no leading zeros
         self.assertEqual(json.loads(aios("grammar", "mask", path, "(1", "--json")[1])["bytes"], [ord(c) for c in ")+0123456789"])
+        lark = written(self.folder.name, "list.lark", 'start: word ("," word)*\nword: /[a-z]{2,4}/\n')
+        self.assertEqual(json.loads(aios("grammar", "check", lark, "--json")[1])["kind"], "lark")
+        for line in aios("grammar", "sample", "--lark", lark, "-n", "10", "--seed", "3")[1].splitlines():
+            self.assertRegex(line, r"^[a-z]{2,4}(,[a-z]{2,4})*$")
         code, out, err = aios("grammar", "check", "--gbnf", "-", stdin="root ::= none\n")
         self.assertEqual((code, out), (1, ""))
         self.assertIn("line 1", err)
