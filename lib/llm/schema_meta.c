@@ -45,6 +45,10 @@
     OF("deprecated", FLAG) OF("maxContains", COUNT) OF("minContains", COUNT) OF("dependentRequired", MAP(NAMES)) \
     OF("dependentSchemas", MAP(self)) OF("unevaluatedItems", self) OF("unevaluatedProperties", self) OF("contentSchema", self)
 
+/* What schemas refer to by its place in the older metaschemas. */
+#define DEFINITIONS(count) \
+    ",\"definitions\":{\"schemaArray\":" LIST(SELF) OF(count, COUNT) OF(count "Default0", COUNT) OF("simpleTypes", TYPES) OF("stringArray", NAMES) "}"
+
 #define SELF "{\"$ref\":\"#\"}"
 #define SELF_2019 "{\"$recursiveRef\":\"#\"}"
 #define SELF_2020 "{\"$dynamicRef\":\"#meta\"}"
@@ -57,14 +61,16 @@ static const struct {
      "{\"$schema\":\"http://json-schema.org/draft-04/schema#\",\"id\":\"http://json-schema.org/draft-04/schema#\",\"type\":\"object\","
      "\"properties\":{\"id\":" STRING SINCE_4(SELF) OF("$schema", STRING) OF("multipleOf", "{\"minimum\":0,\"exclusiveMinimum\":true}")
      OF("exclusiveMaximum", FLAG) OF("exclusiveMinimum", FLAG) OF("additionalProperties", EITHER(FLAG, SELF)) OF("patternProperties", MAP(SELF))
-     OF("items", EITHER(SELF, LIST(SELF))) OF("additionalItems", EITHER(FLAG, SELF)) "},"
-     "\"dependencies\":{\"exclusiveMaximum\":[\"maximum\"],\"exclusiveMinimum\":[\"minimum\"]}}"},
+     OF("items", EITHER(SELF, LIST(SELF))) OF("additionalItems", EITHER(FLAG, SELF)) "}" DEFINITIONS("positiveInteger")
+     ",\"dependencies\":{\"exclusiveMaximum\":[\"maximum\"],\"exclusiveMinimum\":[\"minimum\"]}}"},
     {"http://json-schema.org/draft-06/schema",
      "{\"$schema\":\"http://json-schema.org/draft-06/schema#\",\"$id\":\"http://json-schema.org/draft-06/schema#\",\"type\":[\"object\",\"boolean\"],"
-     "\"properties\":{\"$id\":" FORMAT("uri-reference") SINCE_6(SELF) OF("items", EITHER(SELF, LIST(SELF))) OF("additionalItems", SELF) "}}"},
+     "\"properties\":{\"$id\":" FORMAT("uri-reference") SINCE_6(SELF) OF("items", EITHER(SELF, LIST(SELF))) OF("additionalItems", SELF) "}"
+     DEFINITIONS("nonNegativeInteger") "}"},
     {"http://json-schema.org/draft-07/schema",
      "{\"$schema\":\"http://json-schema.org/draft-07/schema#\",\"$id\":\"http://json-schema.org/draft-07/schema#\",\"type\":[\"object\",\"boolean\"],"
-     "\"properties\":{\"$id\":" FORMAT("uri-reference") SINCE_7(SELF) OF("items", EITHER(SELF, LIST(SELF))) OF("additionalItems", SELF) "}}"},
+     "\"properties\":{\"$id\":" FORMAT("uri-reference") SINCE_7(SELF) OF("items", EITHER(SELF, LIST(SELF))) OF("additionalItems", SELF) "}"
+     DEFINITIONS("nonNegativeInteger") "}"},
     {"https://json-schema.org/draft/2019-09/schema",
      "{\"$schema\":\"https://json-schema.org/draft/2019-09/schema\",\"$id\":\"https://json-schema.org/draft/2019-09/schema\",\"$recursiveAnchor\":true,"
      "\"type\":[\"object\",\"boolean\"],\"properties\":{" SINCE_2019(SELF_2019) SINCE_7(SELF_2019) OF("items", EITHER(SELF_2019, LIST(SELF_2019)))
