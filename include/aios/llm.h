@@ -141,7 +141,7 @@ typedef struct aios_request {
     const char *tool_name;             /**< with AIOS_TOOLS_NAMED */
     const char *schema_json;           /**< the reply must be JSON under this schema; NULL: free */
     const aios_sampling *sampling;     /**< NULL: defaults */
-    uint32_t max_tokens;               /**< of the reply; 0: to the end of the context */
+    uint32_t max_tokens;               /**< of the reply; 0: to the end of the context. What a grammar wants is ended in time: DONE says "length" only if it could not */
     uint32_t flags;                    /**< AIOS_REQUEST_x */
     int64_t timeout_ns;                /**< of the turn; 0: none */
     int32_t priority;                  /**< higher first; hint */

@@ -21,6 +21,11 @@ void aios__trie_free(aios__trie *t);
  */
 int aios__walk_mask(const aios_walk *w, const aios__trie *t, uint32_t *bits, uint32_t *n_allowed, int32_t *only, aios_error *err);
 
+/**
+ * A short text that ends the sentence, at most max bytes, *n of them (0: it is complete). ELIMIT: none was found, *n bytes of a try are there.
+ */
+int aios__walk_shortest(const aios_walk *w, char *out, size_t max, size_t *n, aios_error *err);
+
 struct aios__call_format;
 /**
  * Grammar of one or more calls (max_calls 0: any number) of the given tools in a format (call_format.h), each with arguments under its schema,

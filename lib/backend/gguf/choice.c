@@ -17,6 +17,11 @@ static bool complete(const aios__turn *t)
     return (t->walks[0] && aios_walk_complete(t->walks[0])) || (t->walks[1] && aios_walk_complete(t->walks[1]));
 }
 
+const char *aios__turn_limit(const aios__turn *t)
+{
+    return complete(t) ? "stop" : "length";
+}
+
 /* Room for the masks of both walks, first needed under a grammar. */
 static int make_bits(aios__gguf_session *s, size_t n_words, aios_error *err)
 {
@@ -69,8 +74,7 @@ static int advance(aios__turn *t, const char *p, size_t n, aios_error *err)
     return AIOS_OK;
 }
 
-/* Bytes under a grammar: to the text, to the calls, or kept until it is known which of both. */
-static int add_constrained(aios__turn *t, const char *p, size_t n, aios_error *err)
+int aios__turn_add(aios__turn *t, const char *p, size_t n, aios_error *err)
 {
     bool was_both = t->walks[0] && t->walks[1];
     int rc = advance(t, p, n, err);
@@ -92,8 +96,7 @@ static int add_constrained(aios__turn *t, const char *p, size_t n, aios_error *e
 
 /* ---- tokens ------------------------------------------------------------------------------------------------------- */
 
-/* The text a token adds: control tokens have none, save those that mark calls and reasoning. */
-static const char *text_of(const aios__gguf_model *m, int32_t id, size_t *n)
+const char *aios__turn_text(const aios__gguf_model *m, int32_t id, size_t *n)
 {
     uint32_t type = aios__vocab_type(m->vocab, id);
     for (size_t i = 0; type == AIOS__TOKEN_CONTROL && i < AIOS__ARRAY_LEN(m->tags); i++)
@@ -199,7 +202,7 @@ int aios__turn_take(aios__gguf_session *s, int32_t id, aios_error *err)
 {
     aios__turn *t = &s->turn;
     size_t n;
-    const char *p = text_of(s->model, id, &n);
+    const char *p = aios__turn_text(s->model, id, &n);
     aios__sampler_see(t->sampler, id);
     t->n_out++;
     t->n_think += t->reply.state == AIOS__REPLY_THINK;
@@ -207,7 +210,7 @@ int aios__turn_take(aios__gguf_session *s, int32_t id, aios_error *err)
         return says_nothing(s) ? retry(s, err) : aios__turn_finish(s, "stop", err);
     enum aios__reply_state before = t->reply.state;
     bool grammar = aios__turn_constrained(t);
-    int rc = grammar ? add_constrained(t, p, n, err) : aios__reply_add(&t->reply, p, n, err);
+    int rc = grammar ? aios__turn_add(t, p, n, err) : aios__reply_add(&t->reply, p, n, err);
     if (rc)
         return rc;
     if (t->reply.state == AIOS__REPLY_OVER)
@@ -215,7 +218,7 @@ int aios__turn_take(aios__gguf_session *s, int32_t id, aios_error *err)
     if (before == AIOS__REPLY_THINK && t->reply.state == AIOS__REPLY_TEXT)
         t->text_at = s->kv->n + t->n_todo + 1;
     if (t->n_out >= t->n_max)
-        return aios__turn_finish(s, "length", err);
+        return aios__turn_finish(s, aios__turn_limit(t), err);
     if (t->reply.state == AIOS__REPLY_RETRY)
         return retry(s, err);
     rc = !grammar && before != t->reply.state && t->reply.state == AIOS__REPLY_CALLS ? begin_calls(s, id, p, n, err) : push(t, id, err);
@@ -271,12 +274,12 @@ static int take_seam(aios__gguf_session *s, const aios__seam *seam, aios_error *
         aios__sampler_see(t->sampler, seam->ids[i]);
         rc = push(t, seam->ids[i], err);
     }
-    rc = rc ? rc : add_constrained(t, seam->text, seam->n_bytes, err);
+    rc = rc ? rc : aios__turn_add(t, seam->text, seam->n_bytes, err);
     if (rc)
         return rc;
     if (t->reply.state == AIOS__REPLY_OVER)
         return aios__turn_finish(s, "stop", err);
-    return t->n_out >= t->n_max ? aios__turn_finish(s, "length", err) : AIOS_AGAIN;
+    return t->n_out >= t->n_max ? aios__turn_finish(s, aios__turn_limit(t), err) : AIOS_AGAIN;
 }
 
 /* Takes the tokens of text that has to come, as far as they are sure. */

@@ -193,6 +193,7 @@ typedef struct aios__turn {
     uint32_t at;                  /**< tokens of the prompt that are in the cache */
     uint32_t n_input, n_cached, n_max, n_out, n_think, max_think, n_forced, n_passes;
     uint32_t text_at;             /**< position in the cache where the text begins */
+    uint32_t close_at;            /**< tokens left, from which on it is looked whether they are enough to end what a grammar wants */
     uint32_t n_loose;             /**< last tokens that came under the grammar: forced text may cut them anew */
     bool ignore_end;
     aios__bans bans;              /**< whatever is chosen, not these */
@@ -260,6 +261,14 @@ int aios__turn_take(aios__gguf_session *s, int32_t id, aios_error *err);
  * reply included.
  */
 int aios__turn_look_ahead(aios__gguf_session *s, aios_error *err);
+/** closing.c: id is about to be taken. If no end of the grammar's sentence would be in reach, the sentence is ended instead: *closed, and as _take. */
+int aios__turn_close(aios__gguf_session *s, int32_t id, bool *closed, aios_error *err);
+/** The text a token adds: control tokens have none, save those that mark calls and reasoning. */
+const char *aios__turn_text(const aios__gguf_model *m, int32_t id, size_t *n);
+/** Bytes under a grammar: to the text, to the calls, or kept until it is known which of both. */
+int aios__turn_add(aios__turn *t, const char *p, size_t n, aios_error *err);
+/** All tokens are used up: "stop" if what a grammar wants is whole, "length". */
+const char *aios__turn_limit(const aios__turn *t);
 /** Sets turn.bans. */
 void aios__turn_set_bans(aios__gguf_session *s);
 /** Only the largest logit matters, save of what is banned or not allowed: nothing is drawn or weighed. */

@@ -121,6 +121,7 @@ int aios__gguf_turn_start(aios__gguf_session *s, const aios_request *req, aios_e
     t->max_think = req->max_reasoning;
     t->ignore_end = req->flags & AIOS_REQUEST_IGNORE_EOS;
     aios__turn_set_bans(s);
+    t->close_at = UINT32_MAX;
     t->text_at = t->prompt.n;
     rc = rc ? rc : aios__sched_add(s->model->sched, s, req->priority, err);
     if (rc)
@@ -245,7 +246,7 @@ void aios__turn_plan(aios__gguf_session *s)
     s->job.n_waiting = n;
     s->job.prompt = t->prompt.n - t->at > AIOS__NARROW;
     if (n > room) /* an opener cut into more tokens than it was chosen as */
-        t->rc = aios__turn_finish(s, "length", &t->err);
+        t->rc = aios__turn_finish(s, aios__turn_limit(t), &t->err);
     else if ((t->rc = aios__kv_reserve(s->kv, wish < room ? wish : room, &t->err)) == AIOS_OK)
         t->rc = AIOS_AGAIN;
 }
@@ -351,6 +352,14 @@ static uint32_t count_true(const aios__gguf_session *s, uint32_t n_left)
     return n;
 }
 
+/* Takes a chosen token, or the end of what a grammar wants while it is still in reach. */
+static int take_or_close(aios__gguf_session *s, int32_t id, aios_error *err)
+{
+    bool closed;
+    int rc = aios__turn_close(s, id, &closed, err);
+    return rc || closed ? rc : aios__turn_take(s, id, err);
+}
+
 /* Chooses token after token as long as their logits are there. */
 static int reply(aios__gguf_session *s, float *logits, aios__candidate *room, aios_error *err)
 {
@@ -366,7 +375,7 @@ static int reply(aios__gguf_session *s, float *logits, aios__candidate *room, ai
         }
         id = t->largest ? t->best[n_true] : -1;
         rc = t->largest ? AIOS_OK : aios__turn_choose(s, logits + (size_t)n_true * s->model->net->hp.n_vocab, room, &id, err);
-        rc = rc ? rc : aios__turn_take(s, id, err);
+        rc = rc ? rc : take_or_close(s, id, err);
         rc = rc == AIOS_AGAIN ? aios__turn_look_ahead(s, err) : rc;
         n = rc == AIOS_AGAIN ? count_true(s, t->draft.n - n_true) : 0;
         s->kv->n += n;

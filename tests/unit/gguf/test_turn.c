@@ -294,6 +294,40 @@ static void a_grammar_holds_for_every_reply(void **state)
     aios_grammar_free(g);
 }
 
+/* A vocabulary of bytes: what a value needs at least is its length. */
+static void a_value_is_whole_wherever_the_limit_lets_it(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *schema;
+        uint32_t least; /* {"n":0}, ... */
+    } rows[] = {
+        {args_schema, 7},
+        {"{\"type\":\"array\",\"items\":{\"type\":\"string\",\"minLength\":2},\"minItems\":2}", 11},
+        {"{\"type\":\"object\",\"properties\":{\"deep\":{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"string\"},\"b\":{\"type\":\"boolean\"}},"
+         "\"required\":[\"a\",\"b\"]},\"n\":{\"enum\":[\"long one\",\"x\",12345]}},\"required\":[\"n\"],\"additionalProperties\":false}", 9},
+        {"{\"type\":\"string\",\"pattern\":\"^[a-z]+@[a-z]+\\\\.org$\"}", 9},
+    };
+    aios_error err = AIOS_INIT(aios_error);
+    aios_sampling sampling = AIOS_INIT(aios_sampling);
+    say(AIOS_ROLE_USER, "a value");
+    for (uint32_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        for (uint32_t max = 1; max < 40; max++) {
+            aios_request r = request(max);
+            r.schema_json = rows[i].schema;
+            r.sampling = &sampling;
+            sampling.temperature = max % 3 ? 5.0f : 0;
+            sampling.seed = max;
+            outcome o = run(session, &r);
+            assert_true(o.usage.output <= max);
+            if (strcmp(o.reason, max < rows[i].least ? "length" : "stop"))
+                fail_msg("%s, %u tokens: %s after %s", rows[i].schema, max, o.reason, o.text);
+            if (max >= rows[i].least)
+                must(aios_schema_check(ctx, rows[i].schema, strlen(rows[i].schema), o.text, strlen(o.text), &err), &err);
+        }
+    }
+}
+
 static aios_request with_tools(uint32_t max_tokens, int32_t choice)
 {
     aios_request r = request(max_tokens);
@@ -743,6 +777,7 @@ int main(void)
         TURN(what_a_user_writes_never_becomes_a_control_token),
         TURN(special_texts_are_guarded_wherever_they_come_from),
         TURN(a_schema_holds_for_every_reply),
+        TURN(a_value_is_whole_wherever_the_limit_lets_it),
         TURN(a_grammar_holds_for_every_reply),
         TURN(a_required_call_comes_and_its_arguments_fit),
         TURN(no_call_comes_where_none_is_allowed),
