@@ -228,14 +228,12 @@ int aios__turn_take(aios__gguf_session *s, int32_t id, aios_error *err)
 
 /* ---- forced text -------------------------------------------------------------------------------------------------- */
 
-/* The walk that alone is left; NULL: both may go on. */
-static const aios_walk *only_walk(const aios__turn *t)
+const aios_walk *aios__turn_walk(const aios__turn *t)
 {
     return t->walks[0] && t->walks[1] ? NULL : t->walks[0] ? t->walks[0] : t->walks[1];
 }
 
-/* The last tokens that forced text may cut anew. */
-static void find_tail(const aios__gguf_session *s, aios__tail *tail)
+void aios__turn_tail(const aios__gguf_session *s, aios__tail *tail)
 {
     const aios__turn *t = &s->turn;
     uint32_t end = s->kv->n + t->n_todo;
@@ -289,12 +287,13 @@ static int take_forced(aios__gguf_session *s, aios__seam *seam, aios_error *err)
     const aios__trie *trie;
     aios__tail tail;
     seam->n = 0;
-    if (!only_walk(t) || complete(t) || !has_room(t))
+    seam->n_text = 0;
+    if (!aios__turn_walk(t) || complete(t) || !has_room(t))
         return AIOS_AGAIN;
     int rc = aios__gguf_model_trie(s->model, &trie, err);
     uint32_t left = t->n_max - t->n_out, room = AIOS__TODO - 1 - t->n_todo;
-    find_tail(s, &tail);
-    rc = rc ? rc : aios__seam_make(s->model->prefixes, only_walk(t), &tail, left < room ? left : room, seam, err);
+    aios__turn_tail(s, &tail);
+    rc = rc ? rc : aios__seam_make(s->model->prefixes, aios__turn_walk(t), &tail, left < room ? left : room, seam, err);
     return rc ? rc : seam->n ? take_seam(s, seam, err) : AIOS_AGAIN;
 }
 
@@ -311,20 +310,19 @@ static int close_think(aios__gguf_session *s, aios_error *err)
     return rc ? rc : AIOS_AGAIN;
 }
 
-/* A complete reply may go on or end. */
-static void allow_ends(aios__gguf_session *s)
+void aios__turn_allow_ends(const aios__gguf_session *s, uint32_t *bits)
 {
     const aios__vocab *v = s->model->vocab;
     for (uint32_t i = 0; !s->turn.ignore_end && i < v->n_ends; i++)
-        s->bits[(uint32_t)v->ends[i] / 32] |= 1u << ((uint32_t)v->ends[i] % 32);
+        bits[(uint32_t)v->ends[i] / 32] |= 1u << ((uint32_t)v->ends[i] % 32);
 }
 
 static int follow_grammar(aios__gguf_session *s, aios_error *err)
 {
     aios__turn *t = &s->turn;
     aios__seam seam;
+    uint32_t n_allowed = 0;
     while (aios__turn_constrained(t)) {
-        uint32_t n_allowed;
         int32_t only;
         bool waits;
         int rc = aios__calibrate_look(s, &waits, err);
@@ -345,14 +343,16 @@ static int follow_grammar(aios__gguf_session *s, aios_error *err)
         if (!n_allowed)
             return aios__fail(err, AIOS_EINTERNAL, "no token of the vocabulary continues the grammar");
         if (complete(t))
-            allow_ends(s);
+            aios__turn_allow_ends(s, s->bits);
         if (complete(t) || only < 0 || !has_room(t))
-            return AIOS_AGAIN;
+            break;
         t->n_forced++;
         rc = aios__turn_take(s, only, err);
         if (rc != AIOS_AGAIN)
             return rc;
     }
+    if (aios__turn_walk(t) && has_room(t))
+        aios__ahead_note(s, &seam, n_allowed);
     return AIOS_AGAIN;
 }
 
@@ -361,6 +361,8 @@ int aios__turn_look_ahead(aios__gguf_session *s, aios_error *err)
     aios__turn *t = &s->turn;
     if (t->reply.state == AIOS__REPLY_THINK && t->max_think && t->n_think >= t->max_think)
         return close_think(s, err);
+    t->ahead.due = false;
+    t->ahead.place = 0;
     if (!aios__turn_constrained(t))
         return AIOS_AGAIN;
     const aios_env *env = aios__ctx_env(s->model->ctx);
@@ -390,7 +392,7 @@ void aios__turn_set_bans(aios__gguf_session *s)
 
 bool aios__turn_wants_largest(const aios__gguf_session *s)
 {
-    return aios__sampler_is_plain(s->turn.sampler) && !aios__calibrate_waits(s) && (!aios__turn_constrained(&s->turn) || !s->turn.draft.n);
+    return aios__sampler_is_plain(s->turn.sampler) && !aios__calibrate_waits(s) && (!aios__turn_constrained(&s->turn) || !s->turn.draft.n || s->turn.ahead.n_used);
 }
 
 int aios__turn_choose(aios__gguf_session *s, float *logits, aios__candidate *room, int32_t *id, aios_error *err)

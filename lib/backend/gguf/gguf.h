@@ -177,10 +177,52 @@ typedef struct aios__seam {
     size_t n_bytes;              /**< of the text below, which are in them */
     char text[AIOS__FORCED_BYTES];
     size_t n_text;
+    int32_t likely;              /**< if n is 0: the token that would come next if the text ended there; -1: none would */
 } aios__seam;
 
 /** Takes at most room tokens more than it drops. */
 int aios__seam_make(const aios__prefixes *prefixes, const aios_walk *w, const aios__tail *last, uint32_t room, aios__seam *out, aios_error *err);
+
+/* ---- ahead.c: guesses inside what a grammar holds -------------------------------------------------------------------- */
+
+enum { AIOS__AHEAD_MAX = 8, AIOS__AHEAD_MASKS = 3, AIOS__HABITS = 64 };
+enum { AIOS__GUESS_SEAM = 1, AIOS__GUESS_CHOICE, AIOS__GUESS_KINDS = 2 };
+
+/** What was chosen in a place last. */
+typedef struct aios__habit {
+    uint32_t key; /**< 0: nothing */
+    int32_t id;
+} aios__habit;
+
+/** Of a session: they only say what is guessed. */
+typedef struct aios__habits {
+    aios__habit last[AIOS__HABITS];
+    uint32_t n_tried[AIOS__GUESS_KINDS], n_hit[AIOS__GUESS_KINDS], n_idle;
+} aios__habits;
+
+/** Tokens behind the next choice. */
+typedef struct aios__ahead {
+    int32_t ids[AIOS__AHEAD_MAX];
+    uint8_t kind[AIOS__AHEAD_MAX];    /**< AIOS__GUESS_x; 0: it is forced */
+    int8_t mask[AIOS__AHEAD_MAX + 1]; /**< behind so many of them a choice is made, with this mask; -1: none is */
+    uint32_t n, n_masks;
+    uint32_t n_used;                  /**< in this pass */
+    uint32_t *masks;                  /**< AIOS__AHEAD_MASKS of them; NULL until needed */
+    uint32_t place;                   /**< of the choice that is next; 0: none */
+    bool due;                         /**< it is one between tokens that a grammar allows */
+    aios__seam seam;                  /**< text in front of it that is forced in part */
+    uint32_t n_allowed;
+} aios__ahead;
+
+struct aios__gguf_session;
+/** A choice is next, between n_allowed tokens. */
+void aios__ahead_note(struct aios__gguf_session *s, const aios__seam *seam, uint32_t n_allowed);
+/** Makes guesses behind the choice that was noted, if w is there; AIOS_AGAIN, or how it failed. */
+int aios__ahead_make(struct aios__gguf_session *s, const aios_walk *w, aios_error *err);
+/** Writes at most max of them from position `at` of the cache on; gives their number. */
+uint32_t aios__ahead_use(struct aios__gguf_session *s, uint32_t at, uint32_t max);
+/** id was chosen behind `at` of those in use. */
+void aios__ahead_learn(struct aios__gguf_session *s, uint32_t at, int32_t id);
 
 /* ---- turn.c, choice.c --------------------------------------------------------------------------------------------- */
 
@@ -209,6 +251,8 @@ typedef struct aios__turn {
     int32_t todo[AIOS__TODO];     /**< tokens chosen but not computed */
     uint32_t n_todo;
     aios__draft draft;
+    aios__ahead ahead;
+    int8_t slot[AIOS__DRAFT_MAX + 1]; /**< behind so many guesses: which of the wanted rows it is; -1: none */
     aios__outbox out;
     int rc;                       /**< AIOS_AGAIN, or how the turn ended */
     aios_error err;
@@ -224,6 +268,7 @@ typedef struct aios__gguf_session {
     aios__draft_model *guesser;   /**< NULL: by lookup */
     _Atomic int cancel;
     uint32_t *bits;               /**< masks, under a grammar */
+    aios__habits habits;
     aios__job job;
     aios__turn turn;
 } aios__gguf_session;
@@ -269,6 +314,12 @@ const char *aios__turn_text(const aios__gguf_model *m, int32_t id, size_t *n);
 int aios__turn_add(aios__turn *t, const char *p, size_t n, aios_error *err);
 /** All tokens are used up: "stop" if what a grammar wants is whole, "length". */
 const char *aios__turn_limit(const aios__turn *t);
+/** The last tokens, which forced text may cut anew. */
+void aios__turn_tail(const aios__gguf_session *s, aios__tail *tail);
+/** The walk that alone is left; NULL: both may go on, or none is there. */
+const aios_walk *aios__turn_walk(const aios__turn *t);
+/** A complete reply may go on or end: adds the ends to its mask. */
+void aios__turn_allow_ends(const aios__gguf_session *s, uint32_t *bits);
 /** Sets turn.bans. */
 void aios__turn_set_bans(aios__gguf_session *s);
 /** Only the largest logit matters, save of what is banned or not allowed: nothing is drawn or weighed. */

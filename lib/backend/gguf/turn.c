@@ -165,6 +165,7 @@ void aios__gguf_turn_end(aios__gguf_session *s)
     aios__reply_free(&t->reply);
     aios__outbox_free(&t->out);
     aios__free(s->model->heap, s->bits);
+    aios__free(s->model->heap, t->ahead.masks);
     s->bits = NULL;
     memset(t, 0, sizeof *t);
 }
@@ -217,6 +218,7 @@ void aios__turn_prepare(aios__gguf_session *s)
     aios__turn *t = &s->turn;
     t->since = aios__now_ns(aios__ctx_env(s->model->ctx));
     t->rc = aios__turn_constrained(t) ? aios__turn_look_ahead(s, &t->err) : AIOS_AGAIN;
+    t->rc = t->rc == AIOS_AGAIN ? aios__ahead_make(s, aios__turn_walk(t), &t->err) : t->rc;
     count_time(s);
 }
 
@@ -303,6 +305,42 @@ static uint32_t add_drafts(aios__gguf_session *s, uint32_t n, uint32_t max)
     return max;
 }
 
+/* Guesses behind `all` rows that are sure: by the grammar, or as without one. */
+static uint32_t add_guesses(aios__gguf_session *s, uint32_t all, uint32_t max)
+{
+    aios__turn *t = &s->turn;
+    uint32_t room = s->n_ctx - s->kv->n - all, left = t->n_max - t->n_out, n = 0;
+    room = room < left ? room : left;
+    t->ahead.n_used = 0;
+    if (!max || aios__calibrate_waits(s))
+        return 0;
+    if (aios__turn_constrained(t))
+        n = aios__ahead_use(s, s->kv->n + all, room < max ? room : max);
+    return n ? n : add_drafts(s, all, max);
+}
+
+/* Which rows behind the sure ones want logits, and of which tokens. */
+static void set_wants(aios__gguf_session *s, aios__row *rows, uint32_t all, uint32_t n)
+{
+    aios__turn *t = &s->turn;
+    size_t n_words = (s->model->net->hp.n_vocab + 31) / 32;
+    t->largest = aios__turn_wants_largest(s);
+    s->job.n_wants = 0;
+    for (uint32_t k = 0; all - 1 + k < n; k++) {
+        aios__row *row = &rows[all - 1 + k];
+        bool chosen = !k || !t->ahead.n_used || t->ahead.mask[k] >= 0;
+        t->slot[k] = chosen ? (int8_t)s->job.n_wants++ : -1;
+        row->want = chosen;
+        if (k && t->ahead.n_used)
+            row->allowed = chosen ? t->ahead.masks + (size_t)t->ahead.mask[k] * n_words : NULL;
+        else if (!k && aios__turn_constrained(t))
+            row->allowed = s->bits;
+        row->best = chosen && t->largest ? &t->best[t->slot[k]] : NULL;
+        row->bans = &t->bans;
+    }
+    s->job.n_logits = t->largest ? 0 : s->job.n_wants;
+}
+
 uint32_t aios__turn_rows(aios__gguf_session *s, aios__row *rows, uint32_t max, uint32_t n_drafts)
 {
     aios__turn *t = &s->turn;
@@ -311,20 +349,16 @@ uint32_t aios__turn_rows(aios__gguf_session *s, aios__row *rows, uint32_t max, u
     bool replies = n == all && !t->mute;
     write_ids(s, n);
     s->job.n_sure = n;
-    t->draft.n = replies && n_drafts && !aios__calibrate_waits(s) ? add_drafts(s, n, n_drafts) : 0;
+    t->ahead.n_used = 0;
+    t->draft.n = replies ? add_guesses(s, n, n_drafts) : 0;
     n += t->draft.n;
     for (uint32_t i = 0; i < n; i++)
-        rows[i] = (aios__row){.kv = kv, .pos = kv->n + i, .id = *aios__kv_id(kv, kv->n + i), .want = replies && i + 1 >= all};
-    t->largest = replies && aios__turn_wants_largest(s);
-    for (uint32_t i = all - 1; t->largest && i < n; i++) {
-        rows[i].best = &t->best[i + 1 - all];
-        rows[i].bans = &t->bans;
-    }
-    if (replies && n == all && aios__turn_constrained(t))
-        rows[n - 1].allowed = s->bits;
+        rows[i] = (aios__row){.kv = kv, .pos = kv->n + i, .id = *aios__kv_id(kv, kv->n + i)};
+    s->job.n_wants = s->job.n_logits = 0;
+    t->largest = false;
+    if (replies)
+        set_wants(s, rows, all, n);
     s->job.n_rows = n;
-    s->job.n_wants = replies ? 1 + n - all : 0;
-    s->job.n_logits = t->largest ? 0 : s->job.n_wants;
     return n;
 }
 
@@ -360,6 +394,30 @@ static int take_or_close(aios__gguf_session *s, int32_t id, aios_error *err)
     return rc || closed ? rc : aios__turn_take(s, id, err);
 }
 
+/* What was computed behind n guesses tells the next choice: its logits are there, of all that its mask allows. */
+static bool tells(const aios__gguf_session *s, uint32_t n)
+{
+    const aios__turn *t = &s->turn;
+    size_t n_words = (s->model->net->hp.n_vocab + 31) / 32;
+    bool constrained = aios__turn_constrained(t);
+    if (t->slot[n] < 0 || (t->largest && aios__calibrate_waits(s)))
+        return false;
+    if (t->ahead.n_used)
+        return constrained && !memcmp(t->ahead.masks + (size_t)t->ahead.mask[n] * n_words, s->bits, n_words * sizeof *s->bits);
+    return !t->largest || !constrained;
+}
+
+static void score(aios__turn *t, uint32_t n_true)
+{
+    if (!t->ahead.n_used) {
+        aios__draft_score(&t->draft, n_true);
+        return;
+    }
+    t->draft.n_drafted += t->ahead.n_used;
+    t->draft.n_accepted += n_true;
+    t->draft.n = 0;
+}
+
 /* Chooses token after token as long as their logits are there. */
 static int reply(aios__gguf_session *s, float *logits, aios__candidate *room, aios_error *err)
 {
@@ -369,12 +427,14 @@ static int reply(aios__gguf_session *s, float *logits, aios__candidate *room, ai
     int rc;
     t->rewound = false;
     do {
+        float *row = t->largest ? NULL : logits + (size_t)t->slot[n_true] * s->model->net->hp.n_vocab;
         if (aios__calibrate_waits(s)) {
-            aios__draft_score(&t->draft, n_true);
-            return aios__calibrate_root(s, logits + (size_t)n_true * s->model->net->hp.n_vocab);
+            score(t, n_true);
+            return aios__calibrate_root(s, row);
         }
-        id = t->largest ? t->best[n_true] : -1;
-        rc = t->largest ? AIOS_OK : aios__turn_choose(s, logits + (size_t)n_true * s->model->net->hp.n_vocab, room, &id, err);
+        id = t->largest ? t->best[t->slot[n_true]] : -1;
+        rc = t->largest ? AIOS_OK : aios__turn_choose(s, row, room, &id, err);
+        aios__ahead_learn(s, n_true, id);
         rc = rc ? rc : take_or_close(s, id, err);
         rc = rc == AIOS_AGAIN ? aios__turn_look_ahead(s, err) : rc;
         n = rc == AIOS_AGAIN ? count_true(s, t->draft.n - n_true) : 0;
@@ -382,11 +442,11 @@ static int reply(aios__gguf_session *s, float *logits, aios__candidate *room, ai
         n_true += n;
         t->n_todo -= n;
         memmove(t->todo, t->todo + n, t->n_todo * sizeof *t->todo);
-    } while (n && !t->n_todo && (!t->largest || !aios__turn_constrained(t)));
-    if (n && !t->n_todo) /* a grammar has begun meanwhile: the last row is computed again, for all its logits */
+    } while (n && !t->n_todo && tells(s, n_true));
+    if (n && !t->n_todo) /* its logits are not there: the last row is computed again */
         t->todo[t->n_todo++] = *aios__kv_id(s->kv, --s->kv->n);
-    aios__draft_score(&t->draft, n_true);
-    return rc;
+    score(t, n_true);
+    return rc == AIOS_AGAIN ? aios__ahead_make(s, aios__turn_walk(t), err) : rc;
 }
 
 static int proceed(aios__gguf_session *s, float *logits, aios__candidate *room, aios_error *err)
