@@ -94,13 +94,15 @@ static double median(double *v, size_t n)
     return v[n / 2];
 }
 
-/* A turn; its milliseconds. */
-static double turn(aios_session *s, const aios_request *q, aios_usage *usage, char *text, size_t cap)
+/* A turn of a session of its own, which knows nothing of the rounds before; its milliseconds. */
+static double turn(aios_model *m, const aios_request *q, aios_usage *usage, char *text, size_t cap)
 {
     aios_error err = AIOS_INIT(aios_error);
     const aios_event *ev;
-    double begin = now_ms();
+    aios_session *s = NULL;
     size_t n = 0;
+    must(aios_session_new(m, NULL, &s, &err), &err);
+    double begin = now_ms();
     must(aios_session_start(s, q, &err), &err);
     while (aios_session_next(s, -1, &ev) == AIOS_OK) {
         if (ev->type == AIOS_EVENT_USAGE)
@@ -110,7 +112,9 @@ static double turn(aios_session *s, const aios_request *q, aios_usage *usage, ch
         if (text && n < cap && (ev->type == AIOS_EVENT_TEXT || ev->type == AIOS_EVENT_CALL))
             n += (size_t)snprintf(text + n, cap - n, "%s%s", ev->type == AIOS_EVENT_CALL ? ev->name : "", ev->text);
     }
-    return now_ms() - begin;
+    double ms = now_ms() - begin;
+    aios_session_free(s);
+    return ms;
 }
 
 struct rendered {
@@ -132,7 +136,6 @@ static void run_task(aios_ctx *ctx, aios_model *m, uint32_t i, uint32_t rounds, 
 {
     static struct rendered prompt;
     aios_error err = AIOS_INIT(aios_error);
-    aios_session *s = NULL;
     aios_transcript *chat = NULL;
     aios_tool_def tools[N_TOOLS];
     aios_request q = AIOS_INIT(aios_request), plain = AIOS_INIT(aios_request);
@@ -142,7 +145,6 @@ static void run_task(aios_ctx *ctx, aios_model *m, uint32_t i, uint32_t rounds, 
         tools[t].description = all_tools[t].description;
         tools[t].schema_json = all_tools[t].schema;
     }
-    must(aios_session_new(m, NULL, &s, &err), &err);
     must(aios_transcript_new(ctx, &chat, &err), &err);
     must(aios_transcript_add_text(chat, AIOS_ROLE_USER, tasks[i].prompt, AIOS_CSTR, &err), &err);
     q.transcript = chat;
@@ -162,9 +164,9 @@ static void run_task(aios_ctx *ctx, aios_model *m, uint32_t i, uint32_t rounds, 
     plain.n_raw = prompt.n;
     plain.flags = AIOS_REQUEST_IGNORE_EOS;
     for (uint32_t r = 0; r <= rounds; r++) {
-        double ms = turn(s, &q, &f->usage, f->text, sizeof f->text), free_ms;
+        double ms = turn(m, &q, &f->usage, f->text, sizeof f->text), free_ms;
         plain.max_tokens = f->usage.output;
-        free_ms = turn(s, &plain, &f->free_usage, NULL, 0);
+        free_ms = turn(m, &plain, &f->free_usage, NULL, 0);
         if (!r) /* the prompt is computed, the trie of the tokens made */
             continue;
         f->made[r - 1] = 1e3 * f->usage.output / ms;
@@ -173,7 +175,6 @@ static void run_task(aios_ctx *ctx, aios_model *m, uint32_t i, uint32_t rounds, 
         f->wall_ms += ms;
     }
     aios_transcript_free(chat);
-    aios_session_free(s);
 }
 
 static void tell(const char *model, const char *task, const figures *f, double made, double plain, uint32_t rounds)
