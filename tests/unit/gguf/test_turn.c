@@ -298,10 +298,7 @@ static void a_grammar_holds_for_every_reply(void **state)
 static void a_value_is_whole_wherever_the_limit_lets_it(void **state)
 {
     (void)state;
-    static const struct {
-        const char *schema;
-        uint32_t least; /* {"n":0}, ... */
-    } rows[] = {
+    static const struct { const char *schema; uint32_t least; } rows[] = {
         {args_schema, 7},
         {"{\"type\":\"array\",\"items\":{\"type\":\"string\",\"minLength\":2},\"minItems\":2}", 11},
         {"{\"type\":\"object\",\"properties\":{\"deep\":{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"string\"},\"b\":{\"type\":\"boolean\"}},"
