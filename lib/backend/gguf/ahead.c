@@ -31,7 +31,7 @@ static uint32_t place(const aios__tail *tail, const aios__seam *seam)
 
 static bool is_worth(aios__habits *h, uint8_t kind)
 {
-    bool good = 10 * (h->n_hit[kind] + 3) >= 3 * (h->n_tried[kind] + 4);
+    bool good = 10 * (h->n_hit[kind] + 2) >= 4 * (h->n_tried[kind] + 4);
     return good || ++h->n_idle % AGAIN == 0;
 }
 
@@ -82,9 +82,7 @@ static int guess(aios__gguf_session *s, const cursor *c, int32_t *id, uint8_t *k
         return AIOS_OK;
     if (was->key == key)
         *id = was->id;
-    else if (c->seam.n_text)
-        *id = c->seam.likely;
-    else
+    else if (!c->seam.n_text) /* how a model cuts what is forced is not known before it did */
         rc = shortest(s->model->vocab, s->model->heap, c, id, err);
     if (*id >= 0 && !(c->bits[(uint32_t)*id / 32] >> (uint32_t)*id % 32 & 1))
         *id = -1;

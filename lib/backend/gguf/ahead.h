@@ -34,7 +34,6 @@ typedef struct aios__seam {
     size_t n_bytes;              /**< of the text below, which are in them */
     char text[AIOS__FORCED_BYTES];
     size_t n_text;
-    int32_t likely;              /**< if n is 0: the token that would come next if the text ended there; -1: none would */
 } aios__seam;
 
 /** Takes at most room tokens more than it drops. */

@@ -100,13 +100,6 @@ static void take_sure(const cuts *c, const int32_t *tail, uint32_t n_tail, uint3
     memcpy(out->ids, alt(c, 0) + same, out->n * sizeof *out->ids);
 }
 
-/* What comes next behind the tokens that are there. */
-static int32_t find_likely(const cuts *c, const int32_t *tail, uint32_t n_tail)
-{
-    bool fits = alt_n(c, 0) > n_tail && common(alt(c, 0), alt_n(c, 0), tail, n_tail) == n_tail;
-    return fits ? alt(c, 0)[n_tail] : -1;
-}
-
 /* Bytes that may follow the forced text. */
 static int next_bytes(const aios_walk *w, const aios__seam *out, uint8_t next[32], aios_error *err)
 {
@@ -152,7 +145,6 @@ int aios__seam_make(const aios__prefixes *prefixes, const aios_walk *w, const ai
     uint8_t next[32];
     bool fits = false;
     out->n = out->n_drop = 0;
-    out->likely = -1;
     out->n_bytes = 0;
     out->n_text = aios_walk_forced(w, out->text, sizeof out->text);
     if (!out->n_text)
@@ -172,8 +164,6 @@ int aios__seam_make(const aios__prefixes *prefixes, const aios_walk *w, const ai
     }
     if (!rc && fits)
         take_sure(&c, tail, n_tail, room < AIOS__TODO ? room : AIOS__TODO, out);
-    if (!rc && fits && !out->n)
-        out->likely = find_likely(&c, tail, n_tail);
     aios__ids_free(&c.ids);
     return rc;
 }
