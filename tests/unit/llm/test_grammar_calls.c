@@ -262,6 +262,77 @@ static void walks_share_what_was_compiled(void **state)
     aios_walk_free(c);
 }
 
+static const char *const tokens[] = {"<tool_call>\n", "{\"name\": \"", ", \"argu", "ments\": {", ", \"arguments\": ", ", \"arguments\": {", "\"n\":", "20", "2", "0", "}", "}\n</tool_call>",
+                                     "\n", ",\"p0\":\"", "x", "\"", ",\"p1\":\"", ", \"arguments\": {\"n\":2", "\"", "{", "\"p0\":"};
+enum { N_TOKENS = AIOS__ARRAY_LEN(tokens) };
+
+static const char *piece(void *user, int32_t id, size_t *n)
+{
+    (void)user;
+    *n = strlen(tokens[id]);
+    return tokens[id];
+}
+
+/* Behind the name of a tool the mask is that of a grammar of this tool alone. */
+static void masks_do_not_tell_when_a_tool_was_compiled(void **state)
+{
+    (void)state;
+    aios_grammar *g = grammar_of_many(), *one = NULL;
+    aios_walk *a, *b;
+    aios__trie *t = NULL;
+    uint32_t seed = 5, whole = 0;
+    assert_int_equal(aios__grammar_calls(ctx, many, sizeof *many, MANY, "tool_20", aios__call_format_named("hermes"), 3, &one, NULL), 0);
+    assert_null(one->lazy);
+    assert_int_equal(aios__trie_new(ctx, N_TOKENS, piece, NULL, &t, NULL), 0);
+    for (int round = 0; round < 300; round++) {
+        const char *s = "<tool_call>\n{\"name\": \"tool_20\"";
+        assert_int_equal(aios_walk_new(g, &a, NULL), 0);
+        assert_int_equal(aios_walk_new(one, &b, NULL), 0);
+        assert_int_equal(aios_walk_accept(a, s, strlen(s), NULL), 0);
+        assert_int_equal(aios_walk_accept(b, s, strlen(s), NULL), 0);
+        for (int i = 0; i < 14; i++) {
+            uint32_t x[(N_TOKENS + 31) / 32], y[(N_TOKENS + 31) / 32], n_x, n_y;
+            int32_t only;
+            assert_int_equal(aios__walk_mask(a, t, x, &n_x, &only, NULL), 0);
+            assert_int_equal(aios__walk_mask(b, t, y, &n_y, &only, NULL), 0);
+            assert_memory_equal(x, y, sizeof x);
+            if (!n_y)
+                break;
+            uint32_t id;
+            do
+                id = (seed = seed * 1664525u + 1013904223u) >> 16 & 31;
+            while (id >= N_TOKENS || !(y[id / 32] >> id % 32 & 1));
+            assert_int_equal(aios_walk_accept(a, tokens[id], strlen(tokens[id]), NULL), 0);
+            assert_int_equal(aios_walk_accept(b, tokens[id], strlen(tokens[id]), NULL), 0);
+            assert_int_equal(aios_walk_complete(a), aios_walk_complete(b));
+            whole += (uint32_t)aios_walk_complete(a);
+            if (aios_walk_complete(a))
+                break; /* another tool may follow in one of them */
+        }
+        aios_walk_free(a);
+        aios_walk_free(b);
+    }
+    assert_true(whole > 5);
+    aios__trie_free(t);
+    aios_grammar_free(g);
+    aios_grammar_free(one);
+}
+
+/* The next turn with the same tools finds the grammar made. */
+static void a_grammar_of_the_same_tools_is_made_once(void **state)
+{
+    (void)state;
+    aios_grammar *a = grammar_of_many(), *b = grammar_of_many(), *c = calls("hermes", NULL, 2), *d = calls("hermes", NULL, 3), *e = calls("json", NULL, 2);
+    assert_ptr_equal(a, b);
+    assert_ptr_not_equal(c, d);
+    assert_ptr_not_equal(c, e);
+    aios_grammar_free(c);
+    assert_ptr_equal(c, calls("hermes", NULL, 2));
+    aios_grammar *all[] = {a, b, c, d, e};
+    for (size_t i = 0; i < AIOS__ARRAY_LEN(all); i++)
+        aios_grammar_free(all[i]);
+}
+
 static void *read_some(void *user)
 {
     char s[512];
@@ -336,6 +407,8 @@ int main(void)
         cmocka_unit_test(tools_are_compiled_when_they_are_chosen),
         cmocka_unit_test(a_chosen_tool_that_is_wrong_says_so),
         cmocka_unit_test(walks_share_what_was_compiled),
+        cmocka_unit_test(masks_do_not_tell_when_a_tool_was_compiled),
+        cmocka_unit_test(a_grammar_of_the_same_tools_is_made_once),
         cmocka_unit_test(threads_share_a_grammar_of_many_tools),
         cmocka_unit_test(memory_may_be_refused),
     };
