@@ -250,7 +250,6 @@ aios_grammar *aios__lazy_leave(aios_grammar *g)
     struct aios__lazy *l = g->lazy;
     if (!l)
         return NULL;
-    aios__free(g->heap, g->done);
     if (!g->parent) {
         lazy_free(l);
         return NULL;
@@ -260,6 +259,7 @@ aios_grammar *aios__lazy_leave(aios_grammar *g)
         if (l->live[i] == g)
             l->live[i--] = l->live[--l->n_live];
     pthread_mutex_unlock(&l->lock);
+    aios__free(g->heap, g->done); /* nobody finds it any more */
     return g->parent;
 }
 
