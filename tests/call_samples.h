@@ -76,11 +76,14 @@ static const struct {
     {"minimax", "", "<minimax:tool_call>\n<invoke name=\"a\">\n<parameter name=\"k\">v</parameter>\n</invoke>\n<invoke name=\"b\">\n</invoke>\n</minimax:tool_call>", "C(a{\"k\":\"v\"})C(b{})"},
     {"glm", "", "<tool_call>a\n<arg_key>k</arg_key>\n<arg_value>v w</arg_value>\n<arg_key>n</arg_key>\n<arg_value>{\"x\": 1}</arg_value>\n</tool_call>",
      "C(a{\"k\":\"v w\",\"n\":{\"x\":1}})"},
-    {"harmony", "<|constrain|>",
+    {"harmony", "<|channel|>",
      "<|channel|>analysis<|message|>Need it.<|end|><|start|>assistant<|channel|>commentary to=functions.get_weather <|constrain|>json<|message|>{\"city\": \"Oslo\"}<|call|>",
      "R(Need it.)C(get_weather{\"city\":\"Oslo\"})"},
-    {"harmony", "<|constrain|>", "<|start|>assistant to=functions.a<|channel|>commentary json<|message|>{\"k\":1}<|call|>", "C(a{\"k\":1})"},
-    {"harmony", "<|constrain|>", "<|channel|>commentary<|message|>I call.<|end|><|start|>assistant<|channel|>final<|message|>Hello <|x.<|return|>", "T(I call.Hello <|x.)"},
+    {"harmony", "<|channel|>", " to=functions.a<|channel|>commentary json<|message|>{\"k\":1}<|call|>", "C(a{\"k\":1})"},
+    {"harmony", "<|channel|>", "go to=x <|channel|>final", "T(go to=x <|channel|>final)"},
+    {"functionary", "", "<function=a>{\"k\": 1}</function><function=b>{}</function>", "C(a{\"k\":1})C(b{})"},
+    {"harmony", "<|channel|>", "<|start|>assistant to=functions.a<|channel|>commentary json<|message|>{\"k\":1}<|call|>", "C(a{\"k\":1})"},
+    {"harmony", "<|channel|>", "<|channel|>commentary<|message|>I call.<|end|><|start|>assistant<|channel|>final<|message|>Hello <|x.<|return|>", "T(I call.Hello <|x.)"},
 };
 
 #endif

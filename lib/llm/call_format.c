@@ -52,6 +52,7 @@ static const aios__call_format formats[] = {
      .close = "<|tool_calls_section_end|>"},
     {.name = "qwen-coder", .opener = "<tool_call>", .open = "", .begin = "<tool_call>\n<function=", .mid = ">\n", .end = "</function>\n</tool_call>",
      .between = "\n", .close = "", .args = AIOS__ARGS_TAGS, .p_open = "<parameter=", .p_mid = ">\n", .p_close = "\n</parameter>\n"},
+    {.name = "functionary", .opener = "<function=", .open = "", .begin = "<function=", .mid = ">", .end = "</function>", .between = "", .close = ""},
     {.name = "seed", .opener = "<seed:tool_call>", .open = "", .begin = "<seed:tool_call>\n<function=", .mid = ">\n", .end = "</function>\n</seed:tool_call>",
      .between = "\n", .close = "", .args = AIOS__ARGS_TAGS, .p_open = "<parameter=", .p_mid = ">", .p_close = "</parameter>\n"},
     {.name = "minimax", .opener = "<minimax:tool_call>", .open = "<minimax:tool_call>\n", .begin = "<invoke name=\"", .mid = "\">\n", .end = "</invoke>",
@@ -67,7 +68,7 @@ static const aios__call_format formats[] = {
 static const struct {
     const char *has, *also, *lacks, *format;
 } known[] = {
-    {"<|channel|>", "<|constrain|>", NULL, "harmony"},
+    {"<|channel|>", "<|message|>", NULL, "harmony"},
     {"｜DSML｜", NULL, NULL, "deepseek-dsml"},
     {"<｜tool▁calls▁begin｜>", "```json", NULL, "deepseek-r1"},
     {"<｜tool▁calls▁begin｜>", NULL, NULL, "deepseek-v3.1"},
@@ -88,6 +89,7 @@ static const struct {
     {"<|/tool_call|>", NULL, NULL, "phi4"},
     {"<|tool_call|>", NULL, "<tool_call>", "granite"},
     {"<function=", "<parameter=", NULL, "qwen-coder"},
+    {"<function=", "</function>", "<tool_call>", "functionary"},
     {"<arg_key>", NULL, NULL, "glm"},
     {"<tool_calls>", NULL, "<tool_call>", "apriel"},
     {"<tool_call>", NULL, NULL, "hermes"},
@@ -103,7 +105,7 @@ static const struct {
     const char *has;
     aios__think_format f;
 } thinks[] = {
-    {"<|constrain|>", {"<|channel|>analysis<|message|>", "<|end|>", "<|end|><|start|>assistant<|channel|>final<|message|>"}},
+    {"<|channel|>", {"<|channel|>analysis<|message|>", "<|end|>", "<|end|><|start|>assistant<|channel|>final<|message|>"}},
     {"[THINK]", {"[THINK]", "[/THINK]", "[/THINK]"}},
     {"<seed:think>", {"<seed:think>", "</seed:think>", "\n</seed:think>"}},
     {"<|START_THINKING|>", {"<|START_THINKING|>", "<|END_THINKING|>", "<|END_THINKING|>"}},

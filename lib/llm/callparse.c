@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-enum { PAT_CALL, PAT_THINK, PAT_STOP, PAT_HEAD, PAT_SKIP };
+enum { PAT_CALL, PAT_OTHER /* a call that begins in another way */, PAT_THINK, PAT_STOP, PAT_HEAD, PAT_TO, PAT_SKIP };
 enum { LIT_SKIP, LIT_OBJECT, LIT_NAME };
 
 /* A call that turns out to be none is read again from its second byte on, unless that would cost too much. */
@@ -86,6 +86,7 @@ void aios__callparse_init(aios__callparse *p, aios__heap *h, const aios__call_fo
     if (f->channels) {
         add_pat(p, "<|channel|>", PAT_HEAD);
         add_pat(p, "<|start|>", PAT_HEAD);
+        add_pat(p, " to=", PAT_TO); /* behind a prompt that ends in <|start|>assistant */
         add_pat(p, "<|end|>", PAT_SKIP);
         add_pat(p, "<|return|>", PAT_SKIP);
         add_pat(p, "<|call|>", PAT_SKIP);
@@ -94,7 +95,7 @@ void aios__callparse_init(aios__callparse *p, aios__heap *h, const aios__call_fo
         add_pat(p, think->open, PAT_THINK);
     }
     if (f->bare && f->opener[0] == '{')
-        add_pat(p, "<|python_tag|>", PAT_CALL);
+        add_pat(p, "<|python_tag|>", PAT_OTHER);
     set_lits(p);
 }
 
@@ -334,14 +335,14 @@ static int after_start(aios__callparse *p)
     return AIOS_OK;
 }
 
-static int take_opener(aios__callparse *p, aios_error *err)
+static int take_opener(aios__callparse *p, bool opener, aios_error *err)
 {
     aios__buf_clear(&p->raw);
     int rc = aios__buf_add(&p->raw, p->held.p, p->held.n, err);
     if (rc)
         return rc;
     clear_call(p);
-    p->opened = true;
+    p->opened = opener;
     p->bare = p->raw.p[0] == '{'; /* the opener is a part of the call */
     p->state = AIOS__PARSE_START;
     if (p->bare) {
@@ -358,8 +359,8 @@ static int take_opener(aios__callparse *p, aios_error *err)
 static int take_pattern(aios__callparse *p, uint8_t kind, aios_error *err)
 {
     int rc = AIOS_OK;
-    if (kind == PAT_CALL)
-        return take_opener(p, err);
+    if (kind == PAT_CALL || kind == PAT_OTHER)
+        return take_opener(p, kind == PAT_CALL, err);
     aios__buf_clear(&p->raw);
     if (kind == PAT_THINK) {
         p->state = AIOS__PARSE_THINK;
@@ -369,7 +370,7 @@ static int take_pattern(aios__callparse *p, uint8_t kind, aios_error *err)
         rc = p->blanks.n ? put(p, false, p->blanks.p, p->blanks.n, err) : AIOS_OK;
         aios__buf_clear(&p->blanks);
         p->state = AIOS__PARSE_OVER;
-    } else if (kind == PAT_HEAD) {
+    } else if (kind == PAT_HEAD || kind == PAT_TO) {
         rc = aios__buf_add(&p->raw, p->held.p, p->held.n, err);
         clear_call(p);
         rc = rc ? rc : aios__buf_add(&p->val, p->raw.p, p->raw.n, err);
@@ -393,7 +394,8 @@ static bool held_means(const aios__callparse *p, int *kind)
     *kind = -1;
     for (uint32_t i = 0; i < p->n_pats; i++) {
         uint8_t k = p->pats[i].kind;
-        if ((k == PAT_CALL && p->no_calls) || (k == PAT_THINK && !p->may_think))
+        if ((k == PAT_CALL && p->no_calls) || (k == PAT_OTHER && (p->no_calls || p->only_opener)) || (k == PAT_THINK && !p->may_think) ||
+            (k == PAT_TO && !p->fresh))
             continue;
         int m = compare(p, p->pats[i].s, p->pats[i].n);
         if (m > 0) {
@@ -491,10 +493,10 @@ static int read_head(aios__callparse *p, char c, aios_error *err)
         return rc;
     size_t n = sizeof head_close - 1;
     if (p->val.n >= n && !memcmp(p->val.p + p->val.n - n, head_close, n))
-        return p->no_calls && memmem(p->val.p, p->val.n, " to=", 4) ? aios__callparse_fail(p, err) : use_head(p, err);
+        return (p->no_calls || p->only_opener) && memmem(p->val.p, p->val.n, " to=", 4) ? aios__callparse_fail(p, err) : use_head(p, err);
     if (p->val.n > HEAD_MAX || c == '\n' || !c)
         return aios__callparse_fail(p, err);
-    if (c == '=' && !p->no_calls && p->val.n >= 4 && !memcmp(p->val.p + p->val.n - 4, " to=", 4))
+    if (c == '=' && !p->no_calls && p->val.n == strlen(p->f->opener) && !memcmp(p->val.p, p->f->opener, p->val.n))
         p->opened = true;
     return AIOS_OK;
 }

@@ -41,6 +41,7 @@ typedef struct aios__callparse {
     bool no_bare;      /**< nor those that nothing announces */
     bool pause;        /**< adding stops behind an opener, opened is set then */
     bool opened;
+    bool only_opener;  /**< a call begins with its format's opener, not in another way that its models have */
     bool may_think;    /**< a reasoning block may still begin */
     bool trim;         /**< no blanks in front of the next text */
     bool fresh;        /**< nothing but blanks since the beginning or the last call */

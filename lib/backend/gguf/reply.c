@@ -165,7 +165,7 @@ static int match_bare(const aios__reply *r)
 /* Calls as far as their text is there. */
 static int read_calls(aios__reply *r, aios_error *err)
 {
-    r->parse.pause = r->parse.no_bare = r->parse.no_calls = false;
+    r->parse.pause = r->parse.no_bare = r->parse.no_calls = r->parse.only_opener = false;
     int rc = r->calls.n ? aios__callparse_add(&r->parse, r->calls.p, r->calls.n, NULL, err) : AIOS_OK;
     aios__buf_clear(&r->calls);
     return rc;
@@ -189,6 +189,7 @@ static int read_text(aios__reply *r, const char *s, size_t n, aios_error *err)
 {
     size_t used = 0;
     r->parse.no_calls = !r->watch;
+    r->parse.only_opener = r->cut_calls;
     int rc = aios__callparse_add(&r->parse, s, n, &used, err);
     if (rc)
         return rc;
