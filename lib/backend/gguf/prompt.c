@@ -105,6 +105,13 @@ static bool ends_with(const aios__buf *b, const char *s)
     return end >= n && !memcmp(b->p + end - n, s, n);
 }
 
+/* The reply's first token is under a grammar already. */
+static bool is_bound(const aios_request *req)
+{
+    bool calls = req->n_tools && (req->tool_choice == AIOS_TOOLS_REQUIRED || req->tool_choice == AIOS_TOOLS_NAMED);
+    return calls || req->schema_json || req->grammar;
+}
+
 int aios__prompt_make(const aios__gguf_model *m, const aios_request *req, bool reply, aios__ids *out, bool *thinks, aios_error *err)
 {
     *thinks = false;
@@ -113,8 +120,13 @@ int aios__prompt_make(const aios__gguf_model *m, const aios_request *req, bool r
     aios__buf text;
     aios__buf_init(&text, m->heap, AIOS_MEM_TEXT, 0);
     int rc = aios__chat_render(m, req, reply, &text, err);
+    bool opens = !rc && reply && ends_with(&text, m->think->open);
+    if (opens && is_bound(req)) { /* there is no room for reasoning: what the template has opened is closed */
+        rc = aios__buf_adds(&text, m->think->finish, err);
+        opens = false;
+    }
     rc = rc ? rc : aios__prompt_tokens(m->vocab, text.p ? text.p : "", text.n, out, err);
-    *thinks = !rc && ends_with(&text, m->think->open);
+    *thinks = !rc && opens;
     aios__buf_free(&text);
     return rc;
 }

@@ -358,6 +358,55 @@ static void a_required_call_comes_and_its_arguments_fit(void **state)
     }
 }
 
+/* A model of random weights whose template has the words of a family, and opens a reasoning block. */
+static void calls_come_in_the_format_of_the_template(void **state)
+{
+    (void)state;
+    static const char *const words[] = {
+        "<tool_call>", "<function= <parameter=", "[TOOL_CALLS] [ARGS]", "[TOOL_CALLS] [CALL_ID]", "[TOOL_CALLS]", "<|tool_call|>", "functools[",
+        "<start_function_call>", "<|tool_call> <tool_call|> <channel|>", "<｜tool▁calls▁begin｜> ```json", "<｜tool▁calls▁begin｜>", "｜DSML｜",
+        "<|tool_calls_section_begin|>", "<seed:tool_call>", "<minimax:tool_call>", "<arg_key>", "<|channel|> <|message|>", "<|python_tag|>",
+        "<|python_start|> (params_name", "<|tool_call_start|>", "<|START_ACTION|> <|START_THINKING|>", "<start_of_turn>", "[TOOL_CALLS] [ [THINK]",
+    };
+    for (size_t i = 0; i < AIOS__ARRAY_LEN(words); i++) {
+        aios_error err = AIOS_INIT(aios_error);
+        aios_sampling sampling = AIOS_INIT(aios_sampling);
+        aios_model_config cfg = AIOS_INIT(aios_model_config);
+        char uri[80], tmpl[600];
+        aios_model *m;
+        aios_session *s;
+        const char *open = aios__think_format_find(words[i], strlen(words[i]))->open;
+        bool thinks = !strstr(words[i], "<|channel|>");
+        snprintf(tmpl, sizeof tmpl, "{# %s #}%.*s{{ '%s' }}{%% endif %%}", words[i], (int)(sizeof chatml - 12), chatml, thinks ? open : "");
+        snprintf(uri, sizeof uri, "gguf:%s", path);
+        cfg.n_threads = 1;
+        cfg.template_text = tmpl;
+        must(aios_model_open(ctx, uri, &cfg, &m, &err), &err);
+        must(aios_session_new(m, NULL, &s, &err), &err);
+        aios_transcript_truncate(chat, 0, NULL);
+        say(AIOS_ROLE_USER, "call something");
+        uint32_t n_free, n_bound; /* what the template has opened is closed where there is no room for reasoning */
+        aios_request count = with_tools(0, AIOS_TOOLS_AUTO);
+        must(aios_session_count(s, &count, &n_free, &err), &err);
+        count.tool_choice = AIOS_TOOLS_REQUIRED;
+        must(aios_session_count(s, &count, &n_bound, &err), &err);
+        assert_int_equal(n_bound > n_free, thinks);
+        for (uint64_t seed = 0; seed < 3; seed++) {
+            aios_request r = with_tools(0, AIOS_TOOLS_REQUIRED);
+            r.sampling = &sampling;
+            r.flags |= AIOS_REQUEST_CALL_DELTAS;
+            sampling.temperature = seed ? 3.0f : 0;
+            sampling.seed = seed;
+            outcome o = run(s, &r);
+            if (o.n_calls != 1 || o.usage.reasoning || o.text[0])
+                fail_msg("%s: %u calls, %u tokens of reasoning, text %s", words[i], o.n_calls, o.usage.reasoning, o.text);
+            must(aios_schema_check(ctx, args_schema, strlen(args_schema), o.args, strlen(o.args), &err), &err);
+        }
+        aios_session_free(s);
+        aios_model_close(m);
+    }
+}
+
 static void no_call_comes_where_none_is_allowed(void **state)
 {
     (void)state;
@@ -777,6 +826,7 @@ int main(void)
         TURN(a_value_is_whole_wherever_the_limit_lets_it),
         TURN(a_grammar_holds_for_every_reply),
         TURN(a_required_call_comes_and_its_arguments_fit),
+        TURN(calls_come_in_the_format_of_the_template),
         TURN(no_call_comes_where_none_is_allowed),
         TURN(a_schema_and_tools_leave_the_choice_to_the_model),
         TURN(a_stop_text_ends_the_reply_and_is_not_part_of_it),
