@@ -17,6 +17,7 @@ static void add_pat(aios__callparse *p, const char *s, uint8_t kind)
     size_t n = strlen(s);
     if (n && n < 256 && p->n_pats < AIOS__PARSE_PATTERNS) {
         p->pats[p->n_pats].s = s;
+        p->firsts[(uint8_t)*s / 32] |= 1u << (uint8_t)*s % 32;
         p->pats[p->n_pats].n = (uint8_t)n;
         p->pats[p->n_pats++].kind = kind;
     }
@@ -425,12 +426,23 @@ static int begin_bare(aios__callparse *p, char c, aios_error *err)
     return read_again(p, &c, 1, err);
 }
 
+/* Some text that means something begins so. */
+static bool may_mean(const aios__callparse *p, char c)
+{
+    bool may = p->firsts[(uint8_t)c / 32] >> (uint8_t)c % 32 & 1;
+    for (size_t i = 0; !may && i < p->stops.n; i += strlen(p->stops.p + i) + 1)
+        may = p->stops.p[i] == c;
+    return may;
+}
+
 static int read_text(aios__callparse *p, char c, aios_error *err)
 {
     int kind, rc;
     bool may_bare = p->f->bare && p->fresh && !p->no_bare && !p->no_calls && !p->held.n;
     if (may_bare && (c == '[' || (p->f->name_key && (c == '{' || c == '`'))))
         return begin_bare(p, c, err);
+    if (!p->held.n && !may_mean(p, c))
+        return put_text(p, c, err);
     rc = aios__buf_addc(&p->held, c, err);
     while (!rc && p->held.n && !held_means(p, &kind)) {
         rc = put_text(p, p->held.p[0], err);

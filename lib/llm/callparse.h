@@ -52,6 +52,7 @@ typedef struct aios__callparse {
     /* The rest is its own. */
     struct { const char *s; uint8_t n, kind; } pats[AIOS__PARSE_PATTERNS];
     uint32_t n_pats;
+    uint32_t firsts[8];          /* a bit for each byte that begins one of them */
     char start[2][160];          /* what comes before a name: with what opens the list, and without */
     const char *lits[AIOS__PARSE_LITS];
     uint8_t lit_kind[AIOS__PARSE_LITS];
