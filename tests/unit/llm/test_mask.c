@@ -2,8 +2,6 @@
 /* Masks against the walk itself: every token of a vocabulary is tried from a copy, over random schemas and positions. */
 #include "test.h"
 
-#include <pthread.h>
-
 #include "llm/grammar_mask.h"
 
 enum { MAX_VOCAB = 1400, MAX_TEXT = 1 << 16, SCHEMAS = 36, STEPS = 50 };
@@ -305,63 +303,6 @@ static void a_mask_without_memory_fails_and_the_next_one_is_right(void **state)
     aios__trie_free(t);
 }
 
-/* Many walks of one grammar at once. */
-typedef struct walker {
-    aios_grammar *g;
-    const aios__trie *t;
-    vocab *v;
-    uint32_t seed, sum;
-} walker;
-
-static void *walk_along(void *user)
-{
-    walker *x = user;
-    aios_error err = AIOS_INIT(aios_error);
-    for (int run = 0; run < 20; run++) {
-        uint32_t bits[(MAX_VOCAB + 31) / 32], n, local = x->seed + (uint32_t)run;
-        int32_t only;
-        aios_walk *w;
-        if (aios_walk_new(x->g, &w, &err))
-            return NULL;
-        for (int step = 0; step < 30 && !aios__walk_mask(w, x->t, bits, &n, &only, &err) && n; step++) {
-            x->sum += n;
-            local = local * 1664525u + 1013904223u;
-            uint32_t id = local % x->v->size;
-            while (!(bits[id / 32] >> id % 32 & 1))
-                id = (id + 1) % x->v->size;
-            if (aios_walk_accept(w, x->v->text[id], x->v->n[id], &err))
-                x->sum = 0;
-        }
-        aios_walk_free(w);
-    }
-    return NULL;
-}
-
-static void walks_of_one_grammar_run_side_by_side(void **state)
-{
-    (void)state;
-    aios_error err = AIOS_INIT(aios_error);
-    static vocab v;
-    aios__trie *t;
-    aios_grammar *g;
-    const char *schema = "{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"string\",\"pattern\":\"^(ab|c.)*[0-9]$\"},\"b\":{\"type\":\"number\"}},\"required\":[\"a\"]}";
-    make_vocab(&v, 1);
-    assert_int_equal(aios__trie_new(ctx, v.size, piece, &v, &t, &err), 0);
-    assert_int_equal(aios_grammar_compile(ctx, AIOS_GRAMMAR_SCHEMA, schema, AIOS_CSTR, &g, &err), 0);
-    walker alone = {g, t, &v, 5, 0}, both[2] = {{g, t, &v, 5, 0}, {g, t, &v, 5, 0}};
-    pthread_t id[2];
-    for (int i = 0; i < 2; i++)
-        assert_int_equal(pthread_create(&id[i], NULL, walk_along, &both[i]), 0);
-    for (int i = 0; i < 2; i++)
-        pthread_join(id[i], NULL);
-    walk_along(&alone);
-    assert_true(alone.sum > 0);
-    assert_int_equal(both[0].sum, alone.sum);
-    assert_int_equal(both[1].sum, alone.sum);
-    aios_grammar_free(g);
-    aios__trie_free(t);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -369,7 +310,6 @@ int main(void)
         cmocka_unit_test(a_walk_that_has_forgotten_says_the_same),
         cmocka_unit_test(names_that_are_used_up_are_not_begun_again),
         cmocka_unit_test(a_mask_without_memory_fails_and_the_next_one_is_right),
-        cmocka_unit_test(walks_of_one_grammar_run_side_by_side),
     };
     aios_error err = AIOS_INIT(aios_error);
     if (aios_ctx_new(NULL, &ctx, &err))
