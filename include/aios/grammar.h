@@ -16,6 +16,12 @@ typedef struct aios_grammar aios_grammar;
 typedef struct aios_walk aios_walk;
 
 enum { AIOS_GRAMMAR_SCHEMA = 1, AIOS_GRAMMAR_REGEX = 2, AIOS_GRAMMAR_GBNF = 3, AIOS_GRAMMAR_LARK = 4 };
+/**
+ * Added to AIOS_GRAMMAR_SCHEMA: every value that the schema allows, in compact form, with members in any order and others than those listed
+ * where the schema does not forbid them, any escapes and any notation of numbers. Good to check a text while it comes in; numbers and
+ * strings under a pattern may be begun so that nothing ends them. Since 0.1.
+ */
+enum { AIOS_GRAMMAR_COMPLETE = 0x100 };
 
 /**
  * Compiles a JSON schema (compact JSON, properties in schema order), a regular expression of ECMA-262 in Unicode mode, which the whole

@@ -47,6 +47,8 @@ aios_grammar *aios__grammar_destroy(aios_grammar *g)
     aios__free(g->heap, g->ints);
     aios__free(g->heap, g->nums);
     aios__free(g->heap, g->vals);
+    aios__free(g->heap, g->decs);
+    aios__free(g->heap, g->decsets);
     aios__free(g->heap, g->objs);
     aios__free(g->heap, g->arrs);
     aios__rx_free(g->rx);
@@ -182,7 +184,8 @@ int aios_grammar_compile(aios_ctx *ctx, int32_t kind, const char *s, size_t n, a
     if (!ctx || !s || !out)
         return aios__fail(err, AIOS_EINVAL, "aios_grammar_compile: ctx, s and g must not be NULL");
     *out = NULL;
-    if (kind < AIOS_GRAMMAR_SCHEMA || kind > AIOS_GRAMMAR_LARK)
+    bool complete = kind == (AIOS_GRAMMAR_SCHEMA | AIOS_GRAMMAR_COMPLETE);
+    if (!complete && (kind < AIOS_GRAMMAR_SCHEMA || kind > AIOS_GRAMMAR_LARK))
         return aios__fail(err, AIOS_EINVAL, "aios_grammar_compile: kind %d is none of AIOS_GRAMMAR_x", (int)kind);
     aios_error local = AIOS_INIT(aios_error);
     err = err ? err : &local;
@@ -194,7 +197,8 @@ int aios_grammar_compile(aios_ctx *ctx, int32_t kind, const char *s, size_t n, a
     aios_grammar *g = *out ? NULL : aios__grammar_new(ctx, err);
     if (!g)
         return *out ? AIOS_OK : aios__oom(err);
-    rc = compilers[kind](g, s, n, err);
+    g->complete = complete;
+    rc = compilers[complete ? AIOS_GRAMMAR_SCHEMA : kind](g, s, n, err);
     if (rc) {
         aios_grammar_free(g);
         return rc;

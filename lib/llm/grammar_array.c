@@ -47,7 +47,7 @@ static uint32_t small_count(const aios__json *v, uint32_t dflt)
 
 static int add_group(array *x, uint32_t sub, enum aios__kw kw, group g, aios_error *err)
 {
-    if (x->n_groups + 1u == AIOS__G_GROUPS)
+    if (x->n_groups + x->unique == AIOS__G_GROUPS) /* the frame of one group holds the items */
         return aios__comp_fail(x->c, sub, kw, "and others like it count more kinds of items than can be enforced while decoding", err);
     x->groups[x->n_groups++] = g;
     return AIOS_OK;
@@ -83,12 +83,13 @@ static int read_denied_rest(array *x, part p, aios_error *err)
 static int read_parts(array *x, aios_error *err)
 {
     int rc = AIOS_OK;
+    for (uint32_t j = 0; j < x->k->n; j++)
+        x->unique = x->unique || aios__json_type(aios__comp_kw(x->c, x->k, j, AIOS__KW_UNIQUE_ITEMS)) == AIOS__JSON_TRUE;
     for (uint32_t j = 0; !rc && j < x->k->n; j++) {
         part p = part_at(x->c, x->k, j);
         uint32_t what = part_what(p);
         bool listed = part_neg(p) && (what == AIOS__KW_PREFIX_ITEMS || what == AIOS__KW_ITEMS) && part_index(p) != AIOS__NONE;
         const aios__json *prefix = NULL, *other;
-        x->unique = x->unique || aios__json_type(aios__comp_kw(x->c, x->k, j, AIOS__KW_UNIQUE_ITEMS)) == AIOS__JSON_TRUE;
         if (what == PART_OWN)
             items_of(x->c, part_sub(p), &prefix, &other);
         x->n = aios__json_count(prefix) > x->n ? aios__json_count(prefix) : x->n;

@@ -119,7 +119,7 @@ int aios__grammar_few(aios_grammar *g, bool *bounded, aios_error *err)
     bool any = false;
     int rc = AIOS_OK;
     *bounded = false;
-    for (uint32_t i = 0; i < g->n_nodes; i++)
+    for (uint32_t i = 0; i < g->n_nodes && !g->complete; i++)
         any = any || aios__grammar_unique(g, &g->nodes[i]);
     for (uint32_t round = 0; any && !rc && round < ROUNDS; round++) {
         bool change = false;

@@ -64,7 +64,7 @@ static uint16_t height_groups(const aios_grammar *g, const aios__gnode *n)
     const uint32_t none[AIOS__G_GROUPS] = {0};
     uint32_t counted = 0, ways;
     uint16_t h = 0;
-    if (n->min > n->max || !aios__grammar_arr_ends(g, n, 0, none))
+    if (n->min > n->max || (!g->complete && !aios__grammar_arr_ends(g, n, 0, none)))
         return AIOS__G_ENDLESS;
     for (uint32_t k = 0; k < r->n; k++)
         counted |= r->lo[k] || r->hi[k] != UINT32_MAX;

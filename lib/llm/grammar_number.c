@@ -387,6 +387,49 @@ static int make_any(range *r, uint32_t *node, aios_error *err)
     return rc ? rc : add_num(r, num, node, err);
 }
 
+/* ---- complete grammars: as they are ------------------------------------------------------------------------------- */
+
+static aios__gdec plain(const dec *d)
+{
+    return (aios__gdec){.digits = d->digits, .exp = d->exp, .neg = d->neg};
+}
+
+static int add_dec(comp *c, const aios__gdec *d, aios_error *err)
+{
+    aios_grammar *g = c->g;
+    int rc = aios__grow(g->heap, &g->decs, &g->cap_decs, (size_t)g->n_decs + 1, AIOS__G_WORDS, sizeof *g->decs, "numbers", err);
+    if (!rc)
+        g->decs[g->n_decs++] = *d;
+    return rc;
+}
+
+static int make_dec(range *r, uint32_t *node, aios_error *err)
+{
+    aios_grammar *g = r->c->g;
+    const list *lists[] = {&r->of, &r->not_of, &r->out};
+    aios__gdecs s = {.lo = plain(&r->lo), .hi = plain(&r->hi), .has_lo = r->has_lo, .has_hi = r->has_hi, .lo_open = r->lo_open, .hi_open = r->hi_open,
+                     .list = g->n_decs, .n_of = r->of.n, .n_not = r->not_of.n, .n_out = r->out.n};
+    int rc = AIOS_OK;
+    for (size_t k = 0; k < AIOS__ARRAY_LEN(lists); k++)
+        for (uint32_t i = 0; !rc && i < lists[k]->n; i++) {
+            aios__gdec d = plain(&lists[k]->d[i]);
+            rc = add_dec(r->c, &d, err);
+        }
+    rc = rc ? rc : aios__grow(g->heap, &g->decsets, &g->cap_decsets, (size_t)g->n_decsets + 1, AIOS__G_NODES, sizeof *g->decsets, "numbers", err);
+    rc = rc ? rc : aios__grammar_node(g, AIOS__G_DEC, node, err);
+    if (rc)
+        return rc;
+    g->decsets[g->n_decsets] = s;
+    g->nodes[*node].a = g->n_decsets++;
+    return AIOS_OK;
+}
+
+int aios__comp_number_value(comp *c, const aios__json *v, uint32_t *node, aios_error *err)
+{
+    range r = {.c = c, .has_lo = true, .has_hi = true, .lo = dec_of(v, 0), .hi = dec_of(v, 0)};
+    return make_dec(&r, node, err);
+}
+
 /* ---- numbers ------------------------------------------------------------------------------------------------------ */
 
 static int make(range *r, uint32_t types, uint32_t *node, aios_error *err)
@@ -397,6 +440,8 @@ static int make(range *r, uint32_t types, uint32_t *node, aios_error *err)
         rc = put(r, &r->of, one, err);
     else if (types == AIOS__T_NUMBER)
         rc = put(r, &r->not_of, one, err);
+    if (!rc && r->c->g->complete)
+        return make_dec(r, node, err);
     for (uint32_t i = 0; i < r->of.n; i++)
         f = places(&r->of.d[i]) > f ? places(&r->of.d[i]) : f;
     for (uint32_t i = 0; r->of.n && i < r->not_of.n; i++)

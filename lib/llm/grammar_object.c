@@ -257,8 +257,8 @@ static int add_prop(object *x, const char *name, aios_error *err)
     int rc = prop_node(x, name, &node, err);
     aios__buf_clear(&x->text);
     if (!rc)
-        rc = aios__buf_add_json(&x->text, name, strlen(name), err);
-    if (!rc)
+        rc = x->c->g->complete ? aios__buf_adds(&x->text, name, err) : aios__buf_add_json(&x->text, name, strlen(name), err);
+    if (!rc && !x->c->g->complete)
         rc = aios__buf_addc(&x->text, ':', err);
     if (!rc)
         rc = aios__grammar_bytes(g, x->text.p, x->text.n, &at, err);
@@ -368,7 +368,7 @@ static int add_free(object *x, const klass *k, uint32_t meets, aios_error *err)
             rc = aios__rx_and(x->c->g->rx, both, 2, &rx, err);
     }
     if (!rc && !any) {
-        rc = plain_names(x, &rx, err);
+        rc = x->c->g->complete ? AIOS_OK : plain_names(x, &rx, err);
         rc = rc ? rc : aios__rx_exists(x->c->g->rx, rx, &exists, err);
         rc = rc || !exists ? rc : aios__rx_count(x->c->g->rx, rx, ROOM, &room, err);
     }
@@ -396,7 +396,7 @@ static int add_free(object *x, const klass *k, uint32_t meets, aios_error *err)
 /* Names that no pattern matches: only where a schema says so in words, none forbids them, nobody lists any, or there must be more. */
 static bool allows_others(const object *x)
 {
-    bool lists = false, allowed = false;
+    bool lists = false, allowed = x->c->g->complete;
     for (uint32_t i = 0; i < x->k->n; i++) {
         allowed = allowed || kw(x, i, AIOS__KW_ADDITIONAL) || kw(x, i, AIOS__KW_UNEVALUATED_PROPERTIES);
         lists = lists || kw(x, i, AIOS__KW_PROPERTIES) || kw(x, i, AIOS__KW_PATTERN_PROPERTIES);
@@ -485,7 +485,7 @@ static int finish_object(object *x, uint32_t *node, aios_error *err)
 /* One object node, for one way to meet each need. */
 static int make_object(object *x, uint32_t *node, aios_error *err)
 {
-    x->o = (aios__gobj){0};
+    x->o = (aios__gobj){.loose = x->c->g->complete};
     x->n_possible = x->required.n = x->banned.n = x->more.n = x->n_props = x->n_names = x->n_frees = 0;
     aios__comp_counts(x->c, x->k, AIOS__KW_MIN_PROPERTIES, AIOS__KW_MAX_PROPERTIES, &x->o.min, &x->o.max);
     int rc = read_names(x, err);

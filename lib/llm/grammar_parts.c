@@ -4,6 +4,7 @@
 
 #define MAX_PARTS 2048u
 #define MAX_WORK 3000000u
+#define EACH_SET 8u
 #define SETTLED_MAX 200u /* sets up to it are searched for what goes without saying */
 
 _Static_assert(PART_LAST < 128, "seven bits of a part");
@@ -296,6 +297,21 @@ static int ways_denied(comp *c, part p, const aios__json *v, uint32_t *n, aios_e
     }
 }
 
+/* unevaluated... must know of each alternative whether it holds; where not all that is allowed is walked, one that does will do. */
+static bool each_set(const comp *c)
+{
+    return c->marks && c->g->complete;
+}
+
+/* The alternatives of bits `set` hold, the others do not. */
+static int way_any_of(comp *c, const aios__json *list, uint32_t set, aios_error *err)
+{
+    int rc = AIOS_OK;
+    for (uint32_t i = 0; !rc && i < aios__json_count(list); i++)
+        rc = queue_schema(c, aios__json_at(list, i), !(set >> i & 1), err);
+    return rc;
+}
+
 int aios__comp_ways(comp *c, part p, uint32_t *n, aios_error *err)
 {
     uint32_t what = part_what(p);
@@ -306,6 +322,11 @@ int aios__comp_ways(comp *c, part p, uint32_t *n, aios_error *err)
     if (part_neg(p))
         return part_index(p) == AIOS__NONE ? ways_denied(c, p, v, n, err) : AIOS_OK;
     *n = what == AIOS__KW_ANY_OF || what == AIOS__KW_ONE_OF ? (uint32_t)aios__json_count(v) : 2;
+    if (what == AIOS__KW_ANY_OF && each_set(c)) {
+        if (*n > EACH_SET)
+            return aios__comp_fail(c, part_sub(p), AIOS__KW_ANY_OF, "has too many alternatives beside unevaluated... to be walked completely", err);
+        *n = (1u << *n) - 1;
+    }
     return AIOS_OK;
 }
 
@@ -403,7 +424,7 @@ int aios__comp_way(comp *c, part p, uint32_t i, aios_error *err)
     else if (part_neg(p))
         rc = way_denied(c, p, v, i, err);
     else if (what == AIOS__KW_ANY_OF)
-        rc = queue_way(c, aios__json_at(v, i), err);
+        rc = each_set(c) ? way_any_of(c, v, i + 1, err) : queue_way(c, aios__json_at(v, i), err);
     else
         rc = way_dependent(c, v, part_index(p), i, err);
     return rc ? rc : drain(c, from, err);

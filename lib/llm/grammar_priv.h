@@ -21,7 +21,7 @@ enum aios__gkind {
     AIOS__G_END,  /**< node 0: the whole sentence is there */
     AIOS__G_LIT,  /**< bytes[a], b of them */
     AIOS__G_SET,  /**< one of b literals, sorted: words[a] (offset, length, node that follows or NONE) */
-    AIOS__G_STR,  /**< JSON string of min .. max code points that is in expression a of rx; a AIOS__RX_NOTHING: in any */
+    AIOS__G_STR,  /**< JSON string of min .. max code points that is in expression a of rx (NOTHING: in any); c: with any escapes */
     AIOS__G_INT,  /**< JSON integer: ints[a] */
     AIOS__G_NUM,  /**< JSON number: nums[a], or a NONE: any */
     AIOS__G_OBJ,  /**< JSON object: objs[a] */
@@ -30,7 +30,8 @@ enum aios__gkind {
     AIOS__G_SEQ,  /**< b nodes at words[a], one after the other */
     AIOS__G_REP,  /**< node a, then node b again and again: min .. max of them in all, UINT64_MAX: no end; neither has the empty text */
     AIOS__G_RX,   /**< text of expression a of rx */
-    AIOS__G_LAZY  /**< not compiled yet: arguments of tool a (grammar_calls.c) */
+    AIOS__G_LAZY, /**< not compiled yet: arguments of tool a (grammar_calls.c) */
+    AIOS__G_DEC   /**< JSON number of any notation: decsets[a] */
 };
 
 typedef struct aios__gnode {
@@ -51,6 +52,20 @@ typedef struct aios__gint {
     uint32_t outs, n_outs, nots, n_nots;
     uint8_t frac;
 } aios__gint;
+
+/** digits * 10^exp. */
+typedef struct aios__gdec {
+    uint64_t digits;
+    int32_t exp;
+    bool neg;
+} aios__gdec;
+
+/** Bounds; and at decs[list] numbers of which all must be divisors, then those of which none, then values that are out. */
+typedef struct aios__gdecs {
+    aios__gdec lo, hi;
+    bool has_lo, has_hi, lo_open, hi_open;
+    uint32_t list, n_of, n_not, n_out;
+} aios__gdecs;
 
 #define AIOS__G_FRAC 24
 
@@ -105,6 +120,7 @@ struct aios_grammar {
     aios_ctx *ctx;
     aios__heap *heap;
     int refs;
+    bool complete; /**< all that the schema allows, however it is written; a text may run into a dead end */
     struct aios__gcache *cache; /**< that has kept it once; NULL: none */
     struct aios__gentry *entry; /**< that keeps it now; guarded by the cache's lock */
     uint32_t root;
@@ -118,6 +134,10 @@ struct aios_grammar {
     uint32_t n_ints, cap_ints;
     int64_t *vals;
     uint32_t n_vals, cap_vals;
+    aios__gdec *decs;
+    uint32_t n_decs, cap_decs;
+    aios__gdecs *decsets;
+    uint32_t n_decsets, cap_decsets;
     aios__gnum *nums;
     uint32_t n_nums, cap_nums;
     aios__gobj *objs;

@@ -263,21 +263,28 @@ static int fill_one(comp *c, uint32_t i, aios_error *err)
 
 /* ---- any value -------------------------------------------------------------------------------------------------- */
 
+static int any_number(comp *c, uint32_t *node, aios_error *err)
+{
+    const conj nothing = {0};
+    return aios__comp_number(c, &nothing, AIOS__T_INTEGER | AIOS__T_NUMBER, node, err);
+}
+
 static int make_any(comp *c, aios_error *err)
 {
-    uint32_t list[5] = {0};
+    uint32_t list[5] = {0}, inner = 0;
     int rc = aios__grammar_node(c->g, AIOS__G_STR, &list[0], err);
     if (!rc)
-        rc = aios__grammar_node(c->g, AIOS__G_NUM, &list[1], err);
+        rc = c->g->complete ? any_number(c, &list[1], err) : aios__grammar_node(c->g, AIOS__G_NUM, &list[1], err);
     if (!rc)
         rc = aios__comp_words(c, NULL, AIOS__T_ALL, &list[2], err);
     if (rc)
         return rc;
     c->g->nodes[list[0]].max = AIOS__COUNT_MAX;
-    c->g->nodes[list[1]].a = AIOS__G_NONE;
+    if (!c->g->complete)
+        c->g->nodes[list[1]].a = AIOS__G_NONE;
     rc = aios__grammar_list(c->g, AIOS__G_ALT, list, 3, &c->any[0], err);
     for (uint32_t i = 1; !rc && i <= ANY_LEVELS; i++) {
-        aios__gobj o = {.n_frees = 1, .room = AIOS__COUNT_MAX, .max = AIOS__COUNT_MAX};
+        aios__gobj o = {.n_frees = 1, .loose = c->g->complete, .room = AIOS__COUNT_MAX, .max = AIOS__COUNT_MAX};
         uint32_t other[3] = {c->any[i - 1], AIOS__RX_NOTHING, 0};
         rc = aios__grammar_words(c->g, other, 3, &o.frees, err);
         rc = rc ? rc : aios__comp_obj(c, &o, &list[3], err);
@@ -286,9 +293,12 @@ static int make_any(comp *c, aios_error *err)
         if (rc)
             break;
         c->g->nodes[list[4]].a = o.frees;
+        inner = i == 1 ? o.frees : inner;
         c->g->nodes[list[4]].max = AIOS__COUNT_MAX;
         rc = aios__grammar_list(c->g, AIOS__G_ALT, list, 5, &c->any[i], err);
     }
+    if (!rc && c->g->complete) /* what is deepest is any value again */
+        c->g->words[inner] = c->any[ANY_LEVELS];
     if (!rc)
         rc = aios__grammar_list(c->g, AIOS__G_ALT, NULL, 0, &c->never_node, err);
     return rc;

@@ -167,8 +167,11 @@ int aios__comp_listed(comp *c, const conj *k, bool *is, uint32_t *node, aios_err
 int aios__comp_words(comp *c, const conj *k, uint32_t types, uint32_t *node, aios_error *err);
 /** Every part holds for v. */
 int aios__comp_holds(const comp *c, const conj *k, const aios__json *v, bool *holds, aios_error *err);
+/** grammar_literal.c: a value in every way that it may be written, for complete grammars. */
+int aios__comp_value(comp *c, const aios__json *v, uint32_t *node, aios_error *err);
 /** grammar_string.c, grammar_number.c */
 int aios__comp_string(comp *c, const conj *k, uint32_t *node, aios_error *err);
+int aios__comp_number_value(comp *c, const aios__json *v, uint32_t *node, aios_error *err);
 int aios__comp_number(comp *c, const conj *k, uint32_t types, uint32_t *node, aios_error *err);
 /** grammar_object.c, grammar_array.c */
 int aios__comp_object(comp *c, const conj *k, uint32_t *node, aios_error *err);

@@ -101,9 +101,10 @@ static int all_rules(comp *c, const conj *k, uint32_t *rx, part *from, aios_erro
  */
 static int bound_pattern(aios_grammar *g, aios__gnode *n, aios_error *err)
 {
-    static const uint32_t sayable[] = {8, 10, 12, 13, 32, 0x10ffff};
+    static const uint32_t sayable[] = {8, 10, 12, 13, 32, 0x10ffff}, every[] = {0, 0x10ffff};
     uint32_t both[2] = {n->a}, chars, min = n->min <= COUNTED_MAX ? (uint32_t)n->min : 0;
-    int rc = aios__rx_chars(g->rx, sayable, AIOS__ARRAY_LEN(sayable) / 2, &chars, err);
+    int rc = aios__rx_chars(g->rx, g->complete ? every : sayable, g->complete ? 1 : AIOS__ARRAY_LEN(sayable) / 2, &chars, err);
+    n->c = g->complete;
     rc = rc ? rc : aios__rx_repeat(g->rx, chars, 0, AIOS__RX_ENDLESS, &g->any_text, err);
     rc = rc ? rc : aios__rx_repeat(g->rx, chars, min, n->max <= COUNTED_MAX ? (uint32_t)n->max : AIOS__RX_ENDLESS, &both[1], err);
     return rc ? rc : aios__rx_and(g->rx, both, 2, &n->a, err);

@@ -141,6 +141,26 @@ int aios__comp_words(comp *c, const conj *k, uint32_t types, uint32_t *node, aio
     return rc;
 }
 
+/* The same in a complete grammar. */
+static int make_values(comp *c, const conj *k, const aios__json *list, const aios__json *value, uint32_t *node, aios_error *err)
+{
+    size_t n = value ? 1 : aios__json_count(list);
+    uint32_t *nodes = aios__alloc_array(c->g->heap, AIOS_MEM_SCRATCH, n, sizeof *nodes, err), kept = 0;
+    if (!nodes)
+        return aios__oom(err);
+    int rc = AIOS_OK;
+    for (size_t i = 0; !rc && i < n; i++) {
+        bool holds;
+        const aios__json *v = value ? value : aios__json_at(list, i);
+        rc = aios__comp_holds(c, k, v, &holds, err);
+        if (!rc && holds)
+            rc = aios__comp_value(c, v, &nodes[kept++], err);
+    }
+    rc = rc ? rc : aios__grammar_list(c->g, AIOS__G_ALT, nodes, kept, node, err);
+    aios__free(c->g->heap, nodes);
+    return rc;
+}
+
 int aios__comp_listed(comp *c, const conj *k, bool *is, uint32_t *node, aios_error *err)
 {
     *is = false;
@@ -148,7 +168,7 @@ int aios__comp_listed(comp *c, const conj *k, bool *is, uint32_t *node, aios_err
         const aios__json *list = aios__comp_kw(c, k, i, AIOS__KW_ENUM), *value = aios__comp_kw(c, k, i, AIOS__KW_CONST);
         *is = list || value;
         if (*is)
-            return make_enum(c, k, list, value, node, err);
+            return c->g->complete ? make_values(c, k, list, value, node, err) : make_enum(c, k, list, value, node, err);
     }
     return AIOS_OK;
 }

@@ -186,6 +186,9 @@ void aios__step_one(aios__step *s, uint32_t i, uint8_t c)
     case AIOS__G_ARR:
         aios__step_arr(s, &f, c);
         break;
+    case AIOS__G_DEC:
+        aios__step_dec(s, &f, i, c);
+        break;
     case AIOS__G_RX:
         aios__step_rx(s, &f, c);
         break;

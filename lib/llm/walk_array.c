@@ -87,7 +87,7 @@ static void begin_way(aios__step *s, const aios__gnode *n, aios__frame f, uint32
 {
     bool unique = aios__grammar_unique(s->g, n);
     uint32_t counts[AIOS__G_GROUPS] = {f.a + (way & 1), f.b + (way >> 1 & 1), unique ? 0 : f.c + (way >> 2)};
-    if (!aios__step_fits(s, node, f.depth) || (n->c && !aios__grammar_arr_ends(s->g, n, f.v + 1, counts)))
+    if (!aios__step_fits(s, node, f.depth) || (n->c && !s->g->complete && !aios__grammar_arr_ends(s->g, n, f.v + 1, counts)))
         return;
     f.st = ARR_ITEM;
     f.a = counts[0];
@@ -95,7 +95,7 @@ static void begin_way(aios__step *s, const aios__gnode *n, aios__frame f, uint32
     if (!unique) {
         f.c = counts[2];
         aios__step_plan(s, node, aios__step_frame(s, &f));
-    } else if (s->g->nodes[node].few > f.v) {
+    } else if (s->g->complete || s->g->nodes[node].few > f.v) {
         aios__unique_begin(s, node, aios__step_frame(s, &f));
     }
 }

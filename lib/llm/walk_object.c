@@ -41,8 +41,8 @@ static bool free_ok(const aios__step *s, const aios__gobj *o, const aios__frame 
 {
     const uint32_t *p = free_at(s, o, i);
     uint32_t needed = o->needs & ~(uint32_t)f->x;
-    bool required = !o->loose && f->a < o->n && prop(s, o, f->a)[3];
-    if (required || !aios__step_fits(s, p[0], f->depth) || (!o->loose && needed && !(p[2] & needed)))
+    bool required = f->a < o->n && prop(s, o, f->a)[3];
+    if (required || !aios__step_fits(s, p[0], f->depth) || (needed && !(p[2] & needed)))
         return false;
     return f->v + 1 + lacking(o, f->x | (uint8_t)p[2]) <= o->max && f->v + o->room >= o->min;
 }
@@ -80,7 +80,7 @@ static bool same_key(const aios__frame *fr, uint32_t a, uint32_t b)
 }
 
 /* Bytes of a free key hang together by v; its length is c. Is it one that the object had before? */
-static bool key_seen(const aios__step *s, uint32_t list, uint32_t key)
+bool aios__key_seen(const aios__step *s, uint32_t list, uint32_t key)
 {
     const aios__frame *fr = s->w->frames;
     for (; list; list = fr[list].up)
@@ -143,6 +143,12 @@ static void begin_free(aios__step *s, const aios__gobj *o, const aios__frame *f,
 static void begin_key(aios__step *s, const aios__gobj *o, const aios__frame *f, uint32_t i)
 {
     aios__frame key = {.node = f->node, .up = i, .b = o->n_keys, .c = 1, .depth = f->depth, .st = KEY_NAME};
+    if (o->loose) {
+        key.b = key.c = 0;
+        key.st = KEY_LOOSE;
+        aios__step_emit_frame(s, &key);
+        return;
+    }
     if (any_prop_ok(s, o, f, 0, o->n_keys))
         aios__step_emit_frame(s, &key);
     for (uint32_t k = 0; k < o->n_frees; k++)
@@ -151,6 +157,8 @@ static void begin_key(aios__step *s, const aios__gobj *o, const aios__frame *f, 
 
 static bool some_key(aios__step *s, const aios__gobj *o, const aios__frame *f)
 {
+    if (o->loose)
+        return f->v < o->max;
     if (any_prop_ok(s, o, f, 0, o->n_keys))
         return true;
     for (uint32_t i = 0; i < o->n_frees; i++) {
@@ -213,7 +221,7 @@ static void end_free_key(aios__step *s, const aios__gobj *o, const aios__frame *
         aios__walk_narrow(s->g, keys, &lo, &hi, f->c + 1, '"');
     else if (!aios__rx_ends(s->g->rx, f->a))
         return;
-    if ((rx == AIOS__RX_NOTHING && lo < hi) || key_seen(s, s->w->frames[f->up].c, i))
+    if ((rx == AIOS__RX_NOTHING && lo < hi) || aios__key_seen(s, s->w->frames[f->up].c, i))
         return; /* a property with a schema of its own, or one said already */
     aios__frame to = {.node = f->node, .up = f->up, .b = class, .depth = f->depth, .st = KEY_COLON, .v = i};
     aios__step_emit_frame(s, &to);
@@ -268,6 +276,10 @@ static void step_key_colon(aios__step *s, const aios__frame *f, uint8_t c)
     aios__frame obj = s->w->frames[f->up];
     if (c != ':')
         return;
+    if (o->loose) {
+        aios__loose_colon(s, f);
+        return;
+    }
     const uint32_t *p = free_at(s, o, f->b);
     aios__frame list = {.node = f->node, .up = obj.c, .b = f->b, .st = KEY_LIST, .v = f->v};
     obj.c = aios__step_frame(s, &list);
@@ -289,6 +301,9 @@ void aios__step_object(aios__step *s, const aios__frame *f, uint32_t i, uint8_t 
         return;
     case KEY_COLON:
         step_key_colon(s, f, c);
+        return;
+    case KEY_LOOSE:
+        aios__loose_key(s, f, i, c);
         return;
     default:
         step_obj(s, f, i, c);

@@ -16,7 +16,7 @@ typedef struct aios__step {
 } aios__step;
 
 /* States of an object's frame; those from KEY_NAME on are frames of their own above it. */
-enum { OBJ_OPEN, OBJ_FIRST, OBJ_AFTER, OBJ_NEXT, KEY_NAME, KEY_FREE, KEY_COLON, KEY_LIST };
+enum { OBJ_OPEN, OBJ_FIRST, OBJ_AFTER, OBJ_NEXT, KEY_NAME, KEY_FREE, KEY_COLON, KEY_LIST, KEY_LOOSE };
 
 /* Bits of v in the frame of a free key (walk_object.c). */
 #define AIOS__KEY_CLASS 52u
@@ -57,6 +57,14 @@ static inline bool aios__is_digit(uint8_t c)
     return c >= '0' && c <= '9';
 }
 /** i: the frame's number. */
+void aios__step_dec(aios__step *s, const aios__frame *f, uint32_t i, uint8_t c);
+/** walk_loose.c */
+void aios__loose_key(aios__step *s, const aios__frame *f, uint32_t i, uint8_t c);
+void aios__loose_colon(aios__step *s, const aios__frame *f);
+/** The key that ends with that frame is in the list. */
+bool aios__key_seen(const aios__step *s, uint32_t list, uint32_t key);
+/** The text that hangs together by v up to that frame, of c bytes. */
+int aios__step_spell(aios__step *s, uint32_t text, aios__buf *out);
 void aios__step_object(aios__step *s, const aios__frame *f, uint32_t i, uint8_t c);
 
 /** Reads byte c in frame i. */

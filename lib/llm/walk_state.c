@@ -246,30 +246,34 @@ void aios__walk_back(aios_walk *w, aios__mark m)
 
 /* ---- carrying a position to where there is nothing else ------------------------------------------------------------- */
 
-/* The other frame that an object's frame refers to; 0: none. */
-static uint32_t object_link(const aios__frame *f)
+static bool by_v(const aios_grammar *g, const aios__frame *f)
 {
+    return g->nodes[f->node].kind == AIOS__G_DEC || f->st >= KEY_FREE;
+}
+
+/* The other frame that an object's or a number's frame refers to; 0: none. */
+static uint32_t other_link(const aios_grammar *g, const aios__frame *f)
+{
+    if (g->nodes[f->node].kind != AIOS__G_OBJ)
+        return g->nodes[f->node].kind == AIOS__G_DEC ? (uint32_t)f->v : 0;
     return f->st == KEY_NAME ? 0 : f->st >= KEY_FREE ? (uint32_t)f->v : f->c;
 }
 
 static void mark_links(const aios_grammar *g, const aios__frame *f, uint32_t *map)
 {
-    uint32_t links[2] = {0, 0};
-    if (g->nodes[f->node].kind == AIOS__G_OBJ)
-        links[0] = object_link(f);
-    else if (g->nodes[f->node].kind == AIOS__G_ARR)
+    uint32_t links[2] = {other_link(g, f), 0};
+    if (g->nodes[f->node].kind == AIOS__G_ARR)
         aios__array_links(g, f, links);
     map[f->up] = map[links[0]] = map[links[1]] = 1;
 }
 
 static void relink(const aios_grammar *g, aios__frame *f, const uint32_t *map)
 {
-    uint8_t kind = g->nodes[f->node].kind;
-    uint32_t link = kind == AIOS__G_OBJ ? object_link(f) : 0;
+    uint32_t link = other_link(g, f);
     f->up = map[f->up];
-    if (kind == AIOS__G_ARR)
+    if (g->nodes[f->node].kind == AIOS__G_ARR)
         aios__array_relink(g, f, map);
-    else if (link && f->st >= KEY_FREE)
+    else if (link && by_v(g, f))
         f->v = (f->v & ~(uint64_t)UINT32_MAX) | map[link];
     else if (link)
         f->c = map[link];

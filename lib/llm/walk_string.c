@@ -28,8 +28,21 @@ static int hex_value(uint8_t c)
     return c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1;
 }
 
-/* A digit of \uXXXX: never U+0000, never a lone half of a pair. */
-static bool str_hex(aios__frame *f, uint8_t c)
+static bool content(aios__step *s, const aios__gnode *n, aios__frame *f, uint8_t c);
+
+/* The character that an escape stands for, in a string that is in an expression. */
+static bool spelled(aios__step *s, const aios__gnode *n, aios__frame *f, uint32_t cp)
+{
+    char bytes[4];
+    bool fits = true;
+    size_t len = aios__utf8_encode(cp, bytes);
+    for (size_t i = 0; fits && i < len; i++)
+        fits = content(s, n, f, (uint8_t)bytes[i]);
+    return fits;
+}
+
+/* A digit of \uXXXX: U+0000 in complete grammars only, never a lone half of a pair; b keeps the first half. */
+static bool str_hex(aios__step *s, const aios__gnode *n, aios__frame *f, uint8_t c)
 {
     int h = hex_value(c);
     if (h < 0)
@@ -40,13 +53,17 @@ static bool str_hex(aios__frame *f, uint8_t c)
     if (f->st == STR_LOW_HEX) {
         if ((f->x == 1 && h != 0xd) || (f->x == 2 && !low))
             return false;
-    } else if (low || (f->x == 4 && !f->c)) {
+    } else if (low || (f->x == 4 && !f->c && !s->g->complete)) {
         return false;
     }
     if (f->x == 4) {
-        f->st = f->st == STR_HEX && f->c >= 0xd800 && f->c < 0xdc00 ? STR_LOW_SLASH : STR_PLAIN;
+        bool first = f->st == STR_HEX && f->c >= 0xd800 && f->c < 0xdc00;
+        uint32_t cp = f->st == STR_HEX ? f->c : 0x10000 + ((f->b - 0xd800) << 10) + (f->c - 0xdc00);
+        f->b = first && n->c ? f->c : 0;
+        f->st = first ? STR_LOW_SLASH : STR_PLAIN;
         f->c = 0;
         f->x = 0;
+        return first || !n->c || spelled(s, n, f, cp);
     }
     return true;
 }
@@ -83,19 +100,19 @@ static bool str_plain(aios__step *s, const aios__gnode *n, aios__frame *f, uint8
     f->v += n->max != UINT64_MAX || f->v < n->min; /* what has no end is counted as far as min, so that readings stay equal */
     if (c == '\\') {
         f->st = STR_ESCAPE;
-        return any_escape(s, n, f);
+        return n->c || any_escape(s, n, f);
     }
     if (c >= 0x80)
         f->st = STR_MORE;
     return (c < 0x80 || aios__walk_utf8_lead(c, &f->x, &f->c)) && content(s, n, f, c);
 }
 
-/* Strings under a pattern have no \u escapes, whose digits say only at their end what they stand for. */
+/* Strings under a pattern have no \u escapes unless the grammar is complete: their digits say only at the end what they stand for. */
 static bool str_escape(aios__step *s, const aios__gnode *n, aios__frame *f, uint8_t c)
 {
     const char *at = c ? strchr(escapes, c) : NULL;
     f->st = c == 'u' ? STR_HEX : STR_PLAIN;
-    return c == 'u' ? n->a == AIOS__RX_NOTHING : at && content(s, n, f, (uint8_t)escaped[at - escapes]);
+    return c == 'u' ? n->a == AIOS__RX_NOTHING || n->c : at && content(s, n, f, (uint8_t)escaped[at - escapes]);
 }
 
 bool aios__str_move(aios__step *s, const aios__gnode *n, aios__frame *f, uint8_t c)
@@ -123,7 +140,7 @@ bool aios__str_move(aios__step *s, const aios__gnode *n, aios__frame *f, uint8_t
         }
         return true;
     default:
-        return str_hex(f, c);
+        return str_hex(s, n, f, c);
     }
 }
 

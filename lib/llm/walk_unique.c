@@ -13,7 +13,7 @@
 static uint32_t text_add(aios__step *s, uint32_t node, uint32_t before, uint8_t c)
 {
     const aios__frame *p = &s->w->frames[before];
-    bool loose = (before && p->b) || c == '.' || (c | 32) == 'e' || c == '\\' || c == '{';
+    bool loose = (before && p->b) || c == '.' || c == '-' || (c | 32) == 'e' || c == '\\' || c == '{';
     aios__frame f = {.node = node, .st = ARR_TEXT, .x = c, .b = loose, .c = before ? p->c + 1 : 1, .v = before};
     return aios__step_frame(s, &f);
 }
@@ -41,7 +41,7 @@ static uint32_t beginning_so(const aios__step *s, uint32_t list, uint32_t text)
     return n;
 }
 
-static int spell(aios__step *s, uint32_t text, aios__buf *out)
+int aios__step_spell(aios__step *s, uint32_t text, aios__buf *out)
 {
     const aios__frame *fr = s->w->frames;
     static const char blanks[64] = "                                                               ";
@@ -64,7 +64,7 @@ static bool same_value(aios__step *s, uint32_t a, uint32_t b)
     int rc = AIOS_OK;
     for (int i = 0; i < 2; i++) {
         aios__buf_init(&text[i], s->g->heap, AIOS_MEM_SCRATCH, 0);
-        rc = rc ? rc : spell(s, of[i], &text[i]);
+        rc = rc ? rc : aios__step_spell(s, of[i], &text[i]);
         rc = rc ? rc : aios__json_parse(s->g->heap, text[i].p, text[i].n, &doc[i], s->err);
     }
     bool same = !rc && aios__json_equal(aios__json_root(doc[0]), aios__json_root(doc[1]));
@@ -182,7 +182,7 @@ void aios__unique_begin(aios__step *s, uint32_t node, uint32_t array)
 {
     const aios__frame *f = &s->w->frames[array];
     uint32_t before = s->wrap;
-    aios__frame u = {.node = f->node, .up = array, .c = before, .depth = f->depth, .st = ARR_WRAP, .x = f->c != 0};
+    aios__frame u = {.node = f->node, .up = array, .c = before, .depth = f->depth, .st = ARR_WRAP, .x = f->c != 0 && !s->g->complete};
     s->wrap = aios__step_frame(s, &u);
     aios__step_plan(s, node, array);
     s->wrap = before;
@@ -191,7 +191,7 @@ void aios__unique_begin(aios__step *s, uint32_t node, uint32_t array)
 /* An exponent could only be of use to write an equal number: nothing would follow it. */
 static bool begins_exponent(const aios__step *s, const aios__frame *f, uint8_t c)
 {
-    return (c | 32) == 'e' && s->g->nodes[s->w->frames[f->a].node].kind == AIOS__G_NUM;
+    return (c | 32) == 'e' && s->w->frames[f->a].node && s->g->nodes[s->w->frames[f->a].node].kind == AIOS__G_NUM;
 }
 
 void aios__unique_step(aios__step *s, const aios__frame *f, uint8_t c)

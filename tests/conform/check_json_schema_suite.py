@@ -137,6 +137,8 @@ def mask_verdict(test, answer, kind):
     if mask == "refused":
         return "refused"
     if test["valid"]:
+        if mask == "rejects" and isinstance(test["data"], str) and ":60" in test["data"]:
+            return "narrower"  # masks have leap seconds without an offset only
         return "right" if mask == "accepts" else "wrong" if kind & 0x100 else "narrower"
     return "right" if mask == "rejects" else "wrong"
 

@@ -272,9 +272,67 @@ static void a_regular_expression_is_walked_as_raw_text(void **state)
     assert_int_equal(aios_grammar_compile(ctx, AIOS_GRAMMAR_REGEX, "(a)\\1", AIOS_CSTR, &g, &err), AIOS_ENOTSUP);
 }
 
+static const struct {
+    const char *schema, *text;
+    int result;
+} complete[] = {
+    {"{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"integer\"},\"b\":{\"type\":\"string\"}},\"required\":[\"a\"]}", "{\"b\":\"x\",\"a\":1}", 1},
+    {"{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"integer\"},\"b\":{\"type\":\"string\"}},\"required\":[\"a\"]}", "{\"\\u0061\":1.0}", 1},
+    {"{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"integer\"},\"b\":{\"type\":\"string\"}},\"required\":[\"a\"]}", "{\"zz\":null,\"a\":10e-1}", 1},
+    {"{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"integer\"},\"b\":{\"type\":\"string\"}},\"required\":[\"a\"]}", "{\"a\":1,\"\\u0061\":2}", -1},
+    {"{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"integer\"},\"b\":{\"type\":\"string\"}},\"required\":[\"a\"]}", "{\"b\":\"x\"}", -1},
+    {"{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"integer\"},\"b\":{\"type\":\"string\"}},\"required\":[\"a\"]}", "{\"a\":1.5}", -1},
+    {"{\"type\":\"object\",\"properties\":{\"a\":true},\"additionalProperties\":false}", "{}", 1},
+    {"{\"type\":\"object\",\"properties\":{\"a\":true},\"additionalProperties\":false}", "{\"b\":1}", -1},
+    {"{\"type\":\"object\",\"properties\":{\"a\":true},\"additionalProperties\":false}", "{\"a\":[{\"x\":[[[[[[[[[[1]]]]]]]]]]}]}", 1},
+    {"{\"enum\":[1,\"a\\u00e9\",{\"x\":1,\"y\":[2]}]}", "1.0", 1},
+    {"{\"enum\":[1,\"a\\u00e9\",{\"x\":1,\"y\":[2]}]}", "100e-2", 1},
+    {"{\"enum\":[1,\"a\\u00e9\",{\"x\":1,\"y\":[2]}]}", "\"\\u0061\\u00e9\"", 1},
+    {"{\"enum\":[1,\"a\\u00e9\",{\"x\":1,\"y\":[2]}]}", "{\"y\":[2.0],\"x\":1}", 1},
+    {"{\"enum\":[1,\"a\\u00e9\",{\"x\":1,\"y\":[2]}]}", "{\"x\":1}", -1},
+    {"{\"enum\":[1,\"a\\u00e9\",{\"x\":1,\"y\":[2]}]}", "2", -1},
+    {"{\"type\":\"string\",\"pattern\":\"^\\ud83d\\ude00+$\"}", "\"\\ud83d\\ude00\"", 1},
+    {"{\"type\":\"string\",\"pattern\":\"^\\ud83d\\ude00+$\"}", "\"\\u0041\"", -1},
+    {"{\"type\":\"string\",\"pattern\":\"^\\ud83d\\ude00+$\"}", "\"\\ud83d\\ude01\"", -1},
+    {"{\"multipleOf\":0.01,\"maximum\":1}", "0.07", 1},
+    {"{\"multipleOf\":0.01,\"maximum\":1}", "7e-2", 1},
+    {"{\"multipleOf\":0.01,\"maximum\":1}", "0.075", -1},
+    {"{\"multipleOf\":0.01,\"maximum\":1}", "1e400", -1},
+    {"{\"multipleOf\":0.01,\"maximum\":1}", "\"x\"", 1},
+    {"{\"multipleOf\":0.01,\"maximum\":1}", "-12345678901234567890.12", 1},
+    {"{\"uniqueItems\":true}", "[1,1.0]", -1},
+    {"{\"uniqueItems\":true}", "[{\"a\":1,\"b\":2},{\"b\":2,\"a\":1}]", -1},
+    {"{\"uniqueItems\":true}", "[0,-0]", -1},
+    {"{\"uniqueItems\":true}", "[1,true,\"1\"]", 1},
+    {"{\"uniqueItems\":true}", "[\"a\",\"\\u0061\"]", -1},
+    {"{\"anyOf\":[{\"properties\":{\"a\":true},\"required\":[\"a\"]},{\"properties\":{\"b\":true},\"required\":[\"b\"]}],\"unevaluatedProperties\":false}", "{\"a\":1,\"b\":1}", 1},
+    {"{\"anyOf\":[{\"properties\":{\"a\":true},\"required\":[\"a\"]},{\"properties\":{\"b\":true},\"required\":[\"b\"]}],\"unevaluatedProperties\":false}", "{\"a\":1,\"c\":1}", -1},
+    {"{\"anyOf\":[{\"properties\":{\"a\":true},\"required\":[\"a\"]},{\"properties\":{\"b\":true},\"required\":[\"b\"]}],\"unevaluatedProperties\":false}", "{\"b\":1}", 1},
+    {"{\"not\":{\"type\":\"integer\"}}", "1.5", 1},
+    {"{\"not\":{\"type\":\"integer\"}}", "2.0", -1},
+    {"{\"not\":{\"type\":\"integer\"}}", "1e1", -1},
+    {"{\"not\":{\"type\":\"integer\"}}", "1e-1", 1},
+};
+
+static void complete_grammars_read_all_that_the_schema_allows(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof complete / sizeof *complete; i++) {
+        aios_error err = AIOS_INIT(aios_error);
+        aios_grammar *g = NULL;
+        if (aios_grammar_compile(ctx, AIOS_GRAMMAR_SCHEMA | AIOS_GRAMMAR_COMPLETE, complete[i].schema, AIOS_CSTR, &g, &err))
+            fail_msg("%s\n%s", complete[i].schema, err.msg);
+        int got = read_by(g, complete[i].text); /* a number may go on behind what is no value yet */
+        if ((got == 1) != (complete[i].result == 1))
+            fail_msg("%s\n%s: %d, %d expected", complete[i].schema, complete[i].text, got, complete[i].result);
+        aios_grammar_free(g);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(complete_grammars_read_all_that_the_schema_allows),
         cmocka_unit_test(a_regular_expression_is_walked_as_raw_text),
         cmocka_unit_test(texts_are_read_as_the_table_says),
         cmocka_unit_test(calls_name_a_tool_and_satisfy_its_schema),
