@@ -43,15 +43,22 @@ static int strings_of(comp *c, const aios__json *schema, unsigned depth, uint32_
     return strings(c, aios__schema_sub(c->s, schema), depth + 1, rx, err);
 }
 
-static int add_text(comp *c, const aios__json *v, uint32_t *rx, aios_error *err)
+int aios__comp_texts(comp *c, const aios__json *v, bool many, uint32_t *rx, aios_error *err)
 {
-    size_t n;
-    const char *s = aios__json_str(v, &n);
-    uint32_t one;
-    if (!s)
-        return AIOS_OK;
-    int rc = aios__comp_exact(c, s, n, &one, err);
-    return rc ? rc : either(c, rx, one, err);
+    size_t n = many ? aios__json_count(v) : 1, len;
+    uint32_t *all = aios__alloc_array(c->g->heap, AIOS_MEM_SCRATCH, n, sizeof *all, err), kept = 0;
+    *rx = AIOS__RX_NOTHING;
+    if (!all)
+        return aios__oom(err);
+    int rc = aios__comp_pool(c, err);
+    for (size_t i = 0; !rc && i < n; i++) {
+        const char *s = aios__json_str(many ? aios__json_at(v, i) : v, &len);
+        rc = s ? aios__comp_exact(c, s, len, &all[kept++], err) : AIOS_OK;
+    }
+    if (!rc && kept)
+        rc = aios__rx_or(c->g->rx, all, kept, rx, err);
+    aios__free(c->g->heap, all);
+    return rc;
 }
 
 static int lengths(comp *c, uint64_t min, uint64_t max, uint32_t *rx, aios_error *err)
@@ -120,14 +127,8 @@ static int keyword(comp *c, uint32_t sub, const aios__kwval *kv, unsigned depth,
         *rx = aios__schema_types(kv->v) & AIOS__T_STRING ? *rx : AIOS__RX_NOTHING;
         return AIOS_OK;
     case AIOS__KW_CONST:
-        e = AIOS__RX_NOTHING;
-        rc = add_text(c, kv->v, &e, err);
-        break;
     case AIOS__KW_ENUM:
-        e = AIOS__RX_NOTHING;
-        rc = AIOS_OK;
-        for (size_t i = 0; !rc && i < aios__json_count(kv->v); i++)
-            rc = add_text(c, aios__json_at(kv->v, i), &e, err);
+        rc = aios__comp_texts(c, kv->v, kv->kw == AIOS__KW_ENUM, &e, err);
         break;
     case AIOS__KW_PATTERN:
     case AIOS__KW_FORMAT:

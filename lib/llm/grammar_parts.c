@@ -37,6 +37,9 @@ static int queue(comp *c, uint32_t sub, bool neg, aios_error *err)
             return AIOS_OK;
         c->never = c->never || c->queue[i] == (sub << 1 | !neg);
     }
+    if (c->n_queue == MAX_PARTS)
+        return aios__comp_fail(c, sub, c->s->subs[sub].n ? c->s->kws[c->s->subs[sub].first].kw : AIOS__KW_REF,
+                               "is one of more than 2048 schemas that must hold together: simplify the schema", err);
     int rc = aios__grow(c->g->heap, &c->queue, &c->cap_queue, (size_t)c->n_queue + 1, MAX_PARTS, sizeof *c->queue, "schemas that must hold together", err);
     if (!rc)
         c->queue[c->n_queue++] = sub << 1 | neg;

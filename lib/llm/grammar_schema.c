@@ -280,6 +280,7 @@ static int make_any(comp *c, aios_error *err)
     if (rc)
         return rc;
     c->g->nodes[list[0]].max = AIOS__COUNT_MAX;
+    c->g->nodes[list[0]].c = c->g->complete;
     if (!c->g->complete)
         c->g->nodes[list[1]].a = AIOS__G_NONE;
     rc = aios__grammar_list(c->g, AIOS__G_ALT, list, 3, &c->any[0], err);
@@ -304,6 +305,32 @@ static int make_any(comp *c, aios_error *err)
     return rc;
 }
 
+/* The choice begins with more nodes than a text can be read by at once; listed values are one. */
+static bool too_wide(const comp *c, const conj *k)
+{
+    const aios__gnode *n = &c->g->nodes[k->node];
+    uint32_t wide = 0;
+    for (uint32_t i = 0; n->b > AIOS__G_THREADS && i < n->b; i++) {
+        const aios__gnode *way = &c->g->nodes[c->g->words[n->a + i]];
+        wide += way->kind != AIOS__G_ALT || way->b != 1 || c->g->nodes[c->g->words[way->a]].kind != AIOS__G_SET;
+    }
+    return wide > AIOS__G_THREADS;
+}
+
+static int check_width(comp *c, aios_error *err)
+{
+    int rc = AIOS_OK;
+    for (uint32_t i = 0; !rc && i < c->n_conjs; i++)
+        for (uint32_t j = 0; !rc && too_wide(c, &c->conjs[i]) && j < c->conjs[i].n; j++) {
+            part p = part_at(c, &c->conjs[i], j);
+            uint32_t n;
+            rc = aios__comp_ways(c, p, &n, err);
+            if (!rc && n > AIOS__G_THREADS && part_what(p) < AIOS__KW_COUNT)
+                rc = aios__comp_fail(c, part_sub(p), (enum aios__kw)part_what(p), "leaves more alternatives than can be followed at once: 1024 that are no constants", err);
+        }
+    return rc;
+}
+
 static int compile(comp *c, uint32_t *root, aios_error *err)
 {
     int rc = make_any(c, err);
@@ -317,7 +344,7 @@ static int compile(comp *c, uint32_t *root, aios_error *err)
         c->at_root = !i;
         rc = fill_one(c, i, err);
     }
-    return rc;
+    return rc ? rc : check_width(c, err);
 }
 
 int aios__grammar_schema(aios_grammar *g, const char *s, size_t n, bool closed, uint32_t *root, aios_error *err)

@@ -61,6 +61,7 @@ typedef struct comp {
     uint32_t *pairs, n_pairs, cap_pairs;
     uint32_t *held, n_held, cap_held;
     bool marks;    /**< every subschema that holds has an own part, since unevaluated... must know */
+    const aios__json *list; /**< whose values are tried */
     uint64_t work; /**< spent on combinations */
     part under;    /**< the choice under way, to be named if there are too many */
 } comp;
@@ -145,6 +146,8 @@ typedef struct keys {
 int aios__comp_pool(comp *c, aios_error *err);
 /** The text s alone. */
 int aios__comp_exact(comp *c, const char *s, size_t n, uint32_t *rx, aios_error *err);
+/** The strings of a list (many), or the one; NOTHING if there is none. */
+int aios__comp_texts(comp *c, const aios__json *v, bool many, uint32_t *rx, aios_error *err);
 /** Strings for which the schema holds, or with neg does not. */
 int aios__comp_strings(comp *c, uint32_t sub, bool neg, uint32_t *rx, aios_error *err);
 /** Splits the names of `all` by the patterns. */
@@ -165,8 +168,6 @@ const aios__json *aios__comp_held_contains(const comp *c, const held *h, uint32_
 /** grammar_value.c: if the values are listed, their node. */
 int aios__comp_listed(comp *c, const conj *k, bool *is, uint32_t *node, aios_error *err);
 int aios__comp_words(comp *c, const conj *k, uint32_t types, uint32_t *node, aios_error *err);
-/** Every part holds for v. */
-int aios__comp_holds(const comp *c, const conj *k, const aios__json *v, bool *holds, aios_error *err);
 /** grammar_literal.c: a value in every way that it may be written, for complete grammars. */
 int aios__comp_value(comp *c, const aios__json *v, uint32_t *node, aios_error *err);
 /** grammar_string.c, grammar_number.c */

@@ -39,20 +39,8 @@ void aios__comp_counts(const comp *c, const conj *k, enum aios__kw min_kw, enum 
 static int none_of(comp *c, part p, uint32_t *rx, aios_error *err)
 {
     const aios__json *v = aios__schema_kw(c->s, part_sub(p), (enum aios__kw)part_what(p));
-    bool list = part_what(p) == AIOS__KW_ENUM;
-    size_t n = list ? aios__json_count(v) : 1, len;
-    uint32_t all = AIOS__RX_NOTHING, one;
-    int rc = aios__comp_pool(c, err);
-    for (size_t i = 0; !rc && i < n; i++) {
-        const char *s = aios__json_str(list ? aios__json_at(v, i) : v, &len);
-        if (!s)
-            continue;
-        rc = aios__comp_exact(c, s, len, &one, err);
-        uint32_t both[2] = {all, one};
-        rc = rc ? rc : aios__rx_or(c->g->rx, both, 2, &all, err);
-    }
-    *rx = AIOS__RX_NOTHING;
-    return rc || all == AIOS__RX_NOTHING ? rc : aios__rx_not(c->g->rx, all, rx, err);
+    int rc = aios__comp_texts(c, v, part_what(p) == AIOS__KW_ENUM, rx, err);
+    return rc || *rx == AIOS__RX_NOTHING ? rc : aios__rx_not(c->g->rx, *rx, rx, err);
 }
 
 /* What a part says of a string's text, if it does. */
@@ -86,11 +74,12 @@ static int all_rules(comp *c, const conj *k, uint32_t *rx, part *from, aios_erro
         uint32_t one;
         bool says;
         rc = text_rule(c, part_at(c, k, i), &says, &one, err);
+        if (rc || says)
+            *from = part_at(c, k, i);
         if (rc || !says)
             continue;
         uint32_t both[2] = {one, *rx};
         rc = aios__rx_and(c->g->rx, both, 2, rx, err);
-        *from = part_at(c, k, i);
     }
     return rc;
 }
@@ -104,30 +93,38 @@ static int bound_pattern(aios_grammar *g, aios__gnode *n, aios_error *err)
     static const uint32_t sayable[] = {8, 10, 12, 13, 32, 0x10ffff}, every[] = {0, 0x10ffff};
     uint32_t both[2] = {n->a}, chars, min = n->min <= COUNTED_MAX ? (uint32_t)n->min : 0;
     int rc = aios__rx_chars(g->rx, g->complete ? every : sayable, g->complete ? 1 : AIOS__ARRAY_LEN(sayable) / 2, &chars, err);
-    n->c = g->complete;
     rc = rc ? rc : aios__rx_repeat(g->rx, chars, 0, AIOS__RX_ENDLESS, &g->any_text, err);
     rc = rc ? rc : aios__rx_repeat(g->rx, chars, min, n->max <= COUNTED_MAX ? (uint32_t)n->max : AIOS__RX_ENDLESS, &both[1], err);
     return rc ? rc : aios__rx_and(g->rx, both, 2, &n->a, err);
 }
 
-int aios__comp_string(comp *c, const conj *k, uint32_t *node, aios_error *err)
+/* The expression of node n, or the node that is never. */
+static int make_rules(comp *c, const conj *k, uint32_t *node, part *from, aios_error *err)
 {
     uint32_t rx;
-    part from;
     bool exists = true;
+    aios__gnode *n = &c->g->nodes[*node];
+    int rc = all_rules(c, k, &rx, from, err);
+    n->a = rc || *from == AIOS__NONE ? AIOS__RX_NOTHING : rx;
+    if (rc || *from == AIOS__NONE || n->min > n->max)
+        return rc;
+    rc = bound_pattern(c->g, n, err);
+    rc = rc ? rc : aios__rx_exists(c->g->rx, n->a, &exists, err);
+    *node = rc || exists ? *node : c->never_node;
+    return rc;
+}
+
+int aios__comp_string(comp *c, const conj *k, uint32_t *node, aios_error *err)
+{
+    part from;
+    aios_error why = AIOS_INIT(aios_error);
     int rc = aios__grammar_node(c->g, AIOS__G_STR, node, err);
-    rc = rc ? rc : all_rules(c, k, &rx, &from, err);
     if (rc)
         return rc;
-    aios__gnode *n = &c->g->nodes[*node];
-    aios__comp_counts(c, k, AIOS__KW_MIN_LENGTH, AIOS__KW_MAX_LENGTH, &n->min, &n->max);
-    n->a = from == AIOS__NONE ? AIOS__RX_NOTHING : rx;
-    if (from == AIOS__NONE || n->min > n->max)
-        return AIOS_OK;
-    aios_error why = AIOS_INIT(aios_error);
-    rc = bound_pattern(c->g, n, &why);
-    rc = rc ? rc : aios__rx_exists(c->g->rx, n->a, &exists, &why);
-    if (!rc && !exists)
-        *node = c->never_node;
-    return rc == AIOS_ELIMIT ? aios__comp_fail(c, part_sub(from), AIOS__KW_PATTERN, why.msg, err) : aios__error_copy(err, &why);
+    c->g->nodes[*node].c = c->g->complete;
+    aios__comp_counts(c, k, AIOS__KW_MIN_LENGTH, AIOS__KW_MAX_LENGTH, &c->g->nodes[*node].min, &c->g->nodes[*node].max);
+    rc = make_rules(c, k, node, &from, &why);
+    if (rc != AIOS_ELIMIT)
+        return aios__error_copy(err, &why);
+    return aios__comp_fail(c, part_sub(from), part_what(from) < AIOS__KW_COUNT ? (enum aios__kw)part_what(from) : AIOS__KW_PATTERN, why.msg, err);
 }

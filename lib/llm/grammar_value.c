@@ -21,7 +21,30 @@ static int add_literal(comp *c, literals *l, aios_error *err)
     return AIOS_OK;
 }
 
-int aios__comp_holds(const comp *c, const conj *k, const aios__json *v, bool *holds, aios_error *err)
+/* What the subschema whose list v is from says beside it. */
+static int own_list_holds(const comp *c, uint32_t sub, const aios__json *v, aios_error *why)
+{
+    const aios__sub *s = &c->s->subs[sub];
+    int rc = AIOS_OK;
+    for (uint32_t i = s->first; !rc && i < s->first + s->n; i++)
+        if (c->s->kws[i].kw != AIOS__KW_ENUM && c->s->kws[i].kw != AIOS__KW_CONST)
+            rc = aios__schema_check_at(c->s, sub, c->marks ? AIOS__KW_COUNT : c->s->kws[i].kw, v, why);
+    return rc;
+}
+
+static int part_holds(const comp *c, part p, const aios__json *v, aios_error *why)
+{
+    /* of a negated keyword's ways the others let through what this one does not mean: they are alternatives of one choice */
+    uint32_t what = part_what(p), sub = part_sub(p);
+    enum aios__kw only = part_neg(p) && what < AIOS__KW_COUNT ? (enum aios__kw)what : AIOS__KW_COUNT;
+    const aios__json *list = what == PART_OWN && !aios__schema_kw(c->s, sub, AIOS__KW_CONST) ? aios__schema_kw(c->s, sub, AIOS__KW_ENUM) : NULL;
+    if (list && list == c->list)
+        return own_list_holds(c, sub, v, why);
+    return aios__schema_check_at(c->s, sub, only, v, why);
+}
+
+/* Every part holds for v. */
+static int all_hold(const comp *c, const conj *k, const aios__json *v, bool *holds, aios_error *err)
 {
     aios_error why = AIOS_INIT(aios_error);
     *holds = true;
@@ -33,9 +56,7 @@ int aios__comp_holds(const comp *c, const conj *k, const aios__json *v, bool *ho
             *holds = what == PART_FREE_OF ? !has : object && has != part_neg(p);
             continue;
         }
-        /* of a negated keyword's ways the others let through what this one does not mean: they are alternatives of one choice */
-        enum aios__kw only = part_neg(p) && what < AIOS__KW_COUNT ? (enum aios__kw)what : AIOS__KW_COUNT;
-        int rc = aios__schema_check_at(c->s, part_sub(p), only, v, &why);
+        int rc = part_holds(c, p, v, &why);
         if (rc && rc != AIOS_ESCHEMA)
             return aios__error_copy(err, &why);
         *holds = part_neg(p) ? rc != 0 : !rc;
@@ -46,7 +67,7 @@ int aios__comp_holds(const comp *c, const conj *k, const aios__json *v, bool *ho
 static int add_value(comp *c, const conj *k, literals *l, const aios__json *v, aios_error *err)
 {
     bool holds;
-    int rc = aios__comp_holds(c, k, v, &holds, err);
+    int rc = all_hold(c, k, v, &holds, err);
     if (rc || !holds)
         return rc;
     aios__buf_clear(&l->text);
@@ -152,7 +173,7 @@ static int make_values(comp *c, const conj *k, const aios__json *list, const aio
     for (size_t i = 0; !rc && i < n; i++) {
         bool holds;
         const aios__json *v = value ? value : aios__json_at(list, i);
-        rc = aios__comp_holds(c, k, v, &holds, err);
+        rc = all_hold(c, k, v, &holds, err);
         if (!rc && holds)
             rc = aios__comp_value(c, v, &nodes[kept++], err);
     }
@@ -167,6 +188,7 @@ int aios__comp_listed(comp *c, const conj *k, bool *is, uint32_t *node, aios_err
     for (uint32_t i = 0; i < k->n; i++) {
         const aios__json *list = aios__comp_kw(c, k, i, AIOS__KW_ENUM), *value = aios__comp_kw(c, k, i, AIOS__KW_CONST);
         *is = list || value;
+        c->list = value ? NULL : list;
         if (*is)
             return c->g->complete ? make_values(c, k, list, value, node, err) : make_enum(c, k, list, value, node, err);
     }

@@ -53,7 +53,7 @@ static bool str_hex(aios__step *s, const aios__gnode *n, aios__frame *f, uint8_t
     if (f->st == STR_LOW_HEX) {
         if ((f->x == 1 && h != 0xd) || (f->x == 2 && !low))
             return false;
-    } else if (low || (f->x == 4 && !f->c && !s->g->complete)) {
+    } else if (low || (f->x == 4 && !f->c && !n->c)) {
         return false;
     }
     if (f->x == 4) {
