@@ -162,21 +162,35 @@ int aios__comp_words(comp *c, const conj *k, uint32_t types, uint32_t *node, aio
     return rc;
 }
 
+/* All strings of a list are one node. */
+static int join_strings(comp *c, const uint32_t *texts, uint32_t n, uint32_t *node, aios_error *err)
+{
+    uint32_t rx;
+    int rc = aios__rx_or(c->g->rx, texts, n, &rx, err);
+    rc = rc ? rc : aios__grammar_node(c->g, AIOS__G_STR, node, err);
+    if (!rc)
+        c->g->nodes[*node] = (aios__gnode){.kind = AIOS__G_STR, .a = rx, .c = 1, .max = AIOS__COUNT_MAX};
+    return rc;
+}
+
 /* The same in a complete grammar. */
 static int make_values(comp *c, const conj *k, const aios__json *list, const aios__json *value, uint32_t *node, aios_error *err)
 {
-    size_t n = value ? 1 : aios__json_count(list);
-    uint32_t *nodes = aios__alloc_array(c->g->heap, AIOS_MEM_SCRATCH, n, sizeof *nodes, err), kept = 0;
+    size_t n = value ? 1 : aios__json_count(list), len;
+    uint32_t *nodes = aios__alloc_array(c->g->heap, AIOS_MEM_SCRATCH, 2 * n + 1, sizeof *nodes, err), *texts = nodes + n + 1, kept = 0, n_texts = 0;
     if (!nodes)
         return aios__oom(err);
-    int rc = AIOS_OK;
+    int rc = aios__comp_pool(c, err);
     for (size_t i = 0; !rc && i < n; i++) {
         bool holds;
         const aios__json *v = value ? value : aios__json_at(list, i);
+        const char *s = aios__json_str(v, &len);
         rc = all_hold(c, k, v, &holds, err);
         if (!rc && holds)
-            rc = aios__comp_value(c, v, &nodes[kept++], err);
+            rc = s ? aios__comp_exact(c, s, len, &texts[n_texts++], err) : aios__comp_value(c, v, &nodes[kept++], err);
     }
+    if (!rc && n_texts)
+        rc = join_strings(c, texts, n_texts, &nodes[kept++], err);
     rc = rc ? rc : aios__grammar_list(c->g, AIOS__G_ALT, nodes, kept, node, err);
     aios__free(c->g->heap, nodes);
     return rc;
