@@ -37,7 +37,7 @@ static bool frees_end(const aios_grammar *g, const aios__gobj *o, uint64_t *room
 static uint16_t height_obj(const aios_grammar *g, const aios__gobj *o)
 {
     uint16_t h = 0, others = 0, free_h;
-    uint64_t n_required = 0, n_possible = 0, n_needs = (uint64_t)__builtin_popcount(o->needs), room;
+    uint64_t n_required = 0, n_possible = 0, n_needs = aios__grammar_lacking(g, o, 0), room;
     for (uint32_t i = 0; i < o->n; i++) {
         const uint32_t *p = g->words + o->props + 4 * (size_t)i;
         n_required += p[1];
@@ -151,7 +151,7 @@ static int heights(aios_grammar *g, aios_error *err)
         for (uint32_t i = g->n_nodes; change && i--;)
             settle_node(g, i);
         work += g->n_nodes + (uint64_t)g->n_words;
-        if (work > UINT64_C(400000000))
+        if (work > UINT64_C(100000000))
             return aios__fail(err, AIOS_ELIMIT, "the schema's references are too entangled: simplify it");
     }
     return AIOS_OK;

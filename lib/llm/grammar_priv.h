@@ -160,6 +160,8 @@ int aios__grammar_words(aios_grammar *g, const uint32_t *w, size_t n, uint32_t *
 int aios__grammar_bytes(aios_grammar *g, const void *p, size_t n, uint32_t *at, aios_error *err);
 int aios__grammar_lit(aios_grammar *g, const void *p, size_t n, uint32_t *id, aios_error *err);
 int aios__grammar_list(aios_grammar *g, uint8_t kind, const uint32_t *nodes, size_t n, uint32_t *id, aios_error *err);
+/** Members that must still come where some needs are met: one if it can meet all that is left. */
+uint32_t aios__grammar_lacking(const aios_grammar *g, const aios__gobj *o, uint32_t met);
 /** From item i on, of which counts are in each group, an array can be ended. */
 bool aios__grammar_arr_ends(const aios_grammar *g, const aios__gnode *n, uint64_t i, const uint32_t counts[AIOS__G_GROUPS]);
 /** The nodes of item i, one for each way that it may count. */

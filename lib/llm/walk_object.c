@@ -18,10 +18,15 @@ static const uint32_t *free_at(const aios__step *s, const aios__gobj *o, uint32_
     return s->g->words + o->frees + 3 * (size_t)i;
 }
 
-/* Members that must still come to meet needs. */
-static uint32_t lacking(const aios__gobj *o, uint8_t met)
+uint32_t aios__grammar_lacking(const aios_grammar *g, const aios__gobj *o, uint32_t met)
 {
-    return (uint32_t)__builtin_popcount(o->needs & ~(uint32_t)met);
+    uint32_t left = o->needs & ~met;
+    for (uint32_t i = 0; left && i < o->n_frees; i++) {
+        const uint32_t *p = g->words + o->frees + 3 * (size_t)i;
+        if (g->nodes[p[0]].height != AIOS__G_ENDLESS && !(left & ~p[2]))
+            return 1;
+    }
+    return (uint32_t)__builtin_popcount(left);
 }
 
 /* May property j come next in the object's frame f? Those left out may not be required, and the counts must work out. */
@@ -32,7 +37,7 @@ static bool prop_ok(const aios__step *s, const aios__gobj *o, const aios__frame 
     const uint32_t *from = prop(s, o, f->a), *p = prop(s, o, j);
     if (j > from[2] || !aios__step_fits(s, p[0], f->depth))
         return false;
-    if (!p[1] && f->v + 1 + from[3] + lacking(o, f->x) > o->max)
+    if (!p[1] && f->v + 1 + from[3] + aios__grammar_lacking(s->g, o, f->x) > o->max)
         return false;
     return f->v + (o->n - j) + o->room >= o->min;
 }
@@ -44,7 +49,7 @@ static bool free_ok(const aios__step *s, const aios__gobj *o, const aios__frame 
     bool required = f->a < o->n && prop(s, o, f->a)[3];
     if (required || !aios__step_fits(s, p[0], f->depth) || (needed && !(p[2] & needed)))
         return false;
-    return f->v + 1 + lacking(o, f->x | (uint8_t)p[2]) <= o->max && f->v + o->room >= o->min;
+    return f->v + 1 + aios__grammar_lacking(s->g, o, f->x | p[2]) <= o->max && f->v + o->room >= o->min;
 }
 
 static bool any_prop_ok(const aios__step *s, const aios__gobj *o, const aios__frame *f, uint32_t lo, uint32_t hi)
@@ -63,7 +68,7 @@ static uint32_t all_required(const aios__step *s, const aios__gobj *o)
 
 static bool close_ok(const aios__step *s, const aios__gobj *o, const aios__frame *f)
 {
-    if (f->v < o->min || f->v > o->max || lacking(o, f->x))
+    if (f->v < o->min || f->v > o->max || aios__grammar_lacking(s->g, o, f->x))
         return false;
     return o->loose ? f->a == all_required(s, o) : !(f->a < o->n && prop(s, o, f->a)[3]);
 }
