@@ -504,6 +504,14 @@ static bool says_part(const comp *c, part p)
     return false;
 }
 
+static bool others_say_object(const comp *c, part p)
+{
+    uint32_t types = AIOS__T_ALL;
+    for (uint32_t i = 0; i < c->n_part; i++)
+        types &= c->part[i] == p ? AIOS__T_ALL : types_of(c, c->part[i]);
+    return types == AIOS__T_OBJECT;
+}
+
 /* The part holds whenever the others do. */
 static bool is_idle(comp *c, part p)
 {
@@ -524,7 +532,7 @@ static bool is_idle(comp *c, part p)
         return !part_neg(p) && !has(c, sub, AIOS__KW_ELSE) && aios__comp_apart(c, aios__schema_sub(c->s, v));
     case AIOS__KW_PROPERTIES:
         v = part_index(p) == AIOS__NONE ? NULL : aios__comp_member(aios__schema_kw(c->s, sub, AIOS__KW_PROPERTIES), part_index(p), &name);
-        return v && says_has(c, name, p) && aios__comp_apart_member(c, name, v);
+        return v && others_say_object(c, p) && says_has(c, name, p) && aios__comp_apart_member(c, name, v);
     default:
         return false;
     }
@@ -545,13 +553,15 @@ void aios__comp_settle(comp *c)
     c->never = c->never || !c->types;
     if (c->never || c->n_part > SETTLED_MAX)
         return;
-    uint32_t kept = 0;
-    for (uint32_t i = 0; i < c->n_part; i++) {
-        if (part_what(c->part[i]) == PART_OWN || !is_idle(c, c->part[i]))
-            c->part[kept++] = c->part[i];
+    for (uint32_t i = 0; i < c->n_part;) { /* one by one: what goes says nothing for the next */
+        if (part_what(c->part[i]) == PART_OWN || !is_idle(c, c->part[i])) {
+            i++;
+            continue;
+        }
+        memmove(c->part + i, c->part + i + 1, (c->n_part - i - 1) * sizeof *c->part);
+        c->n_part--;
     }
-    c->n_part = kept;
-    for (uint32_t i = 0; i < kept; i++)
+    for (uint32_t i = 0; i < c->n_part; i++)
         if (clashes(c, c->part[i]))
             c->types &= ~(uint32_t)AIOS__T_OBJECT;
     c->never = !c->types;

@@ -19,6 +19,7 @@ static uint32_t roll(uint32_t n)
 
 static const char *const schemas[] = {
     "true",
+    "{\"properties\":{\"b\":{\"type\":\"integer\"}},\"if\":{\"properties\":{\"b\":{\"type\":\"string\"}}},\"then\":{\"type\":\"number\"},\"else\":{\"required\":[\"b\"]}}",
     "{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"string\"}},\"anyOf\":[{\"properties\":{\"b\":{\"type\":\"integer\"}},\"required\":[\"b\"]},{\"patternProperties\":{\"^c\":{\"type\":\"null\"}}}],\"unevaluatedProperties\":false}",
     "{\"type\":\"object\",\"allOf\":[{\"properties\":{\"a\":{\"type\":\"string\"}}}],\"if\":{\"properties\":{\"a\":{\"const\":\"x\"}},\"required\":[\"a\"]},\"then\":{\"properties\":{\"b\":{\"type\":\"integer\"}}},\"unevaluatedProperties\":{\"type\":\"boolean\"},\"minProperties\":2}",
     "{\"type\":\"array\",\"prefixItems\":[{\"type\":\"string\"}],\"contains\":{\"type\":\"integer\"},\"unevaluatedItems\":{\"type\":\"null\"},\"minItems\":3}",
