@@ -11,7 +11,7 @@
 
 #include "backend/gguf/vocab.h"
 #include "base/json.h"
-#include "llm/grammar_mask.h"
+#include "grammar/grammar_mask.h"
 
 enum { MAX_MASKS = 1 << 20 };
 

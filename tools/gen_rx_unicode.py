@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Writes lib/llm/rx_unicode_data.c: general categories of code points and which letters are one another's cases.
+"""Writes lib/grammar/rx_unicode_data.c: general categories of code points and which letters are one another's cases.
 
-usage: tools/gen_rx_unicode.py > lib/llm/rx_unicode_data.c
+usage: tools/gen_rx_unicode.py > lib/grammar/rx_unicode_data.c
 
 Takes the tables of the package `unicodedata2` if it is installed (the committed file: version 15.1.0), else Python's own.
 """
@@ -59,7 +59,7 @@ def rows(items, per_row):
 def main():
     print("/* SPDX-License-Identifier: Apache-2.0 */")
     print("/* Made by tools/gen_rx_unicode.py from Unicode %s: do not edit. */" % unicodedata.unidata_version)
-    print('#include "llm/rx_unicode.h"\n')
+    print('#include "grammar/rx_unicode.h"\n')
     table = ["0x%x" % r for r in runs()]
     print("const uint32_t aios__rx_categories[] = {")
     rows(table, 14)

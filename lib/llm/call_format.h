@@ -3,6 +3,8 @@
 #ifndef AIOS_LIB_CALL_FORMAT_H
 #define AIOS_LIB_CALL_FORMAT_H
 
+#include <aios/llm.h>
+
 #include "base/base.h"
 
 /** What stands for the arguments. */
@@ -63,5 +65,12 @@ typedef struct aios__call_piece {
 
 /** Writes n calls as a model of that family would. EFORMAT if arguments are no JSON object. */
 int aios__calls_write(aios__heap *h, const aios__call_format *f, const aios__call_piece *calls, size_t n, aios__buf *out, aios_error *err);
+
+/**
+ * Grammar of one or more calls (max_calls 0: any number) of the given tools in a format, each with arguments under its schema,
+ * compact. only_name restricts to one tool. Many schemas are only looked at here and compiled when their tool was chosen (grammar_calls.h).
+ */
+int aios__grammar_calls(aios_ctx *ctx, const aios_tool_def *tools, size_t stride, uint32_t n_tools, const char *only_name,
+                        const aios__call_format *f, uint32_t max_calls, aios_grammar **g, aios_error *err);
 
 #endif

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/json.h"
-#include "llm/json_push.h"
+#include "grammar/json_push.h"
 
 typedef struct writer {
     const aios__call_format *f;

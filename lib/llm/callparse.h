@@ -8,7 +8,7 @@
 
 #include "base/json.h"
 #include "llm/call_format.h"
-#include "llm/json_push.h"
+#include "grammar/json_push.h"
 
 /** Where it goes: valid UTF-8, whole characters. Each returns 0 or a code that ends the reading. */
 typedef struct aios__call_sink {

@@ -4,8 +4,8 @@
 
 #include <pthread.h>
 
-#include "llm/grammar_cache.h"
-#include "llm/json_push.h"
+#include "grammar/grammar_cache.h"
+#include "grammar/json_push.h"
 
 #define MAX_TOOLS 10000u
 #define MAX_BYTES ((size_t)64 << 20)
@@ -16,7 +16,8 @@ typedef struct tool {
 } tool;
 
 /* What is needed to make the grammar once more, with the arguments of a further tool in it. Belongs to the first of a family. */
-struct aios__lazy {
+typedef struct family {
+    struct aios__lazy lazy;
     aios_ctx *ctx;
     aios__heap *heap;
     pthread_mutex_t lock;      /* guards live */
@@ -28,11 +29,11 @@ struct aios__lazy {
     uint32_t n_tools;
     char *bytes;               /* of names and schemas, each with its NUL */
     size_t n_bytes;
-};
+} family;
 
 typedef struct calls {
     aios_grammar *g;
-    const struct aios__lazy *l;
+    const family *l;
     uint32_t *entries; /* of the set of names */
     uint32_t *args;    /* nodes, by tool */
     aios__buf text;
@@ -210,7 +211,7 @@ static int add_args(calls *c, uint32_t i, aios_error *err)
 }
 
 /* Those of `done`, a list of tools, or of all of them, are compiled. */
-static int build(struct aios__lazy *l, const uint32_t *done, uint32_t n_done, bool all, aios_grammar **out, aios_error *err)
+static int build(family *l, const uint32_t *done, uint32_t n_done, bool all, aios_grammar **out, aios_error *err)
 {
     calls c = {.g = aios__grammar_new(l->ctx, err), .l = l};
     if (!c.g)
@@ -236,7 +237,7 @@ static int build(struct aios__lazy *l, const uint32_t *done, uint32_t n_done, bo
 
 /* ---- families of grammars ------------------------------------------------------------------------------------------------ */
 
-static void lazy_free(struct aios__lazy *l)
+static void lazy_free(family *l)
 {
     aios__free(l->heap, l->live);
     aios__free(l->heap, l->tools);
@@ -245,11 +246,9 @@ static void lazy_free(struct aios__lazy *l)
     aios__free(l->heap, l);
 }
 
-aios_grammar *aios__lazy_leave(aios_grammar *g)
+static aios_grammar *lazy_leave(aios_grammar *g)
 {
-    struct aios__lazy *l = g->lazy;
-    if (!l)
-        return NULL;
+    family *l = (family *)(void *)g->lazy; /* its first member */
     if (!g->parent) {
         lazy_free(l);
         return NULL;
@@ -273,7 +272,7 @@ static bool keep(aios_grammar *g)
 }
 
 /* One that someone has made of g and uses. Under the lock. */
-static aios_grammar *find_live(const struct aios__lazy *l, const aios_grammar *g, uint32_t i)
+static aios_grammar *find_live(const family *l, const aios_grammar *g, uint32_t i)
 {
     for (uint32_t k = 0; k < l->n_live; k++)
         if (l->live[k]->parent == g && l->live[k]->done[l->live[k]->n_done - 1] == i && keep(l->live[k]))
@@ -282,7 +281,7 @@ static aios_grammar *find_live(const struct aios__lazy *l, const aios_grammar *g
 }
 
 /* Under the lock. */
-static int make_child(struct aios__lazy *l, aios_grammar *g, uint32_t i, aios_grammar **out, aios_error *err)
+static int make_child(family *l, aios_grammar *g, uint32_t i, aios_grammar **out, aios_error *err)
 {
     aios_grammar *child = NULL;
     uint32_t *done = aios__alloc_array(l->heap, AIOS_MEM_OTHER, g->n_done + 1, sizeof *done, err);
@@ -299,7 +298,7 @@ static int make_child(struct aios__lazy *l, aios_grammar *g, uint32_t i, aios_gr
     }
     __atomic_add_fetch(&g->refs, 1, __ATOMIC_ACQ_REL);
     child->parent = g;
-    child->lazy = l;
+    child->lazy = &l->lazy;
     child->done = done;
     child->n_done = g->n_done + 1;
     l->live[l->n_live++] = child;
@@ -307,10 +306,10 @@ static int make_child(struct aios__lazy *l, aios_grammar *g, uint32_t i, aios_gr
     return AIOS_OK;
 }
 
-int aios__walk_resolve(aios_walk *w, uint32_t node, aios_error *err)
+static int resolve(aios_walk *w, uint32_t node, aios_error *err)
 {
     aios_grammar *g = w->g, *child;
-    struct aios__lazy *l = g->lazy;
+    family *l = (family *)(void *)g->lazy; /* its first member */
     uint32_t i = g->nodes[node].a;
     pthread_mutex_lock(&l->lock);
     child = find_live(l, g, i);
@@ -339,7 +338,7 @@ static size_t put(char *to, const char *s, size_t n)
 }
 
 /* Copies the tools, or the one that has that name. */
-static int copy_tools(struct aios__lazy *l, const aios_tool_def *tools, size_t stride, uint32_t n, const char *only, size_t *n_schemas, aios_error *err)
+static int copy_tools(family *l, const aios_tool_def *tools, size_t stride, uint32_t n, const char *only, size_t *n_schemas, aios_error *err)
 {
     size_t total = 0, at = 0;
     *n_schemas = 0;
@@ -376,7 +375,7 @@ static int copy_tools(struct aios__lazy *l, const aios_tool_def *tools, size_t s
 }
 
 /* What can be said of schemas without compiling them: they are JSON, and objects. */
-static int check_schemas(const struct aios__lazy *l, aios_error *err)
+static int check_schemas(const family *l, aios_error *err)
 {
     for (uint32_t i = 0; i < l->n_tools; i++) {
         const tool *t = &l->tools[i];
@@ -393,17 +392,17 @@ static int check_schemas(const struct aios__lazy *l, aios_error *err)
     return AIOS_OK;
 }
 
-static int make(struct aios__lazy *l, bool lazy, aios_grammar **out, aios_error *err)
+static int make(family *l, bool lazy, aios_grammar **out, aios_error *err)
 {
     int rc = lazy ? check_schemas(l, err) : AIOS_OK;
     rc = rc ? rc : build(l, NULL, 0, !lazy, out, err);
     if (!rc && lazy)
-        (*out)->lazy = l;
+        (*out)->lazy = &l->lazy;
     return rc;
 }
 
 /* What makes grammars of calls equal: the row of the family, how many calls, the tools. */
-static int make_key(const struct aios__lazy *l, aios__buf *key, aios_error *err)
+static int make_key(const family *l, aios__buf *key, aios_error *err)
 {
     int rc = aios__buf_add(key, l->f, sizeof *l->f, err);
     rc = rc ? rc : aios__buf_add(key, &l->max_calls, sizeof l->max_calls, err);
@@ -411,7 +410,7 @@ static int make_key(const struct aios__lazy *l, aios__buf *key, aios_error *err)
 }
 
 /* As it was kept, or made. *lazy: the grammar has taken l. */
-static int recall_or_make(struct aios__lazy *l, bool *lazy, aios_grammar **out, aios_error *err)
+static int recall_or_make(family *l, bool *lazy, aios_grammar **out, aios_error *err)
 {
     aios__buf buf;
     aios__buf_init(&buf, l->heap, AIOS_MEM_SCRATCH, 0);
@@ -436,10 +435,10 @@ int aios__grammar_calls(aios_ctx *ctx, const aios_tool_def *tools, size_t stride
     if (n_tools > MAX_TOOLS)
         return aios__fail_need(err, AIOS_ELIMIT, MAX_TOOLS, n_tools, "%u tools are more than the %u allowed", n_tools, MAX_TOOLS);
     aios__heap *h = aios__ctx_heap(ctx);
-    struct aios__lazy *l = aios__alloc(h, AIOS_MEM_OTHER, sizeof *l, err);
+    family *l = aios__alloc(h, AIOS_MEM_OTHER, sizeof *l, err);
     if (!l)
         return aios__oom(err);
-    *l = (struct aios__lazy){.ctx = ctx, .heap = h, .f = f, .max_calls = max_calls};
+    *l = (family){.lazy = {resolve, lazy_leave}, .ctx = ctx, .heap = h, .f = f, .max_calls = max_calls};
     if (pthread_mutex_init(&l->lock, NULL)) {
         aios__free(h, l);
         return aios__fail(err, AIOS_ENOMEM, "the system has no room for another mutex");

@@ -5,7 +5,7 @@
 
 #include "base/json.h"
 #include "llm/call_format.h"
-#include "llm/grammar_priv.h"
+#include "grammar/program.h"
 
 /** Schemas of more bytes than this in all are compiled one by one, each when its tool was chosen. */
 enum { AIOS__CALLS_EAGER = 32 << 10 };
@@ -17,12 +17,5 @@ enum { AIOS__CALLS_EAGER = 32 << 10 };
 int aios__grammar_args(aios_grammar *g, const aios__call_format *f, const char *tool, const char *schema, uint32_t *node, aios_error *err);
 /** A property's strings stand as they are in a tag of its own, not as JSON. */
 bool aios__arg_is_text(const aios__json *property);
-
-/* ---- what is not compiled yet: a grammar's copy in which it is --------------------------------------------------------- */
-
-/** Moves w to a grammar of the same language in which the node LAZY is there; nodes and bytes that w knows keep their numbers. */
-int aios__walk_resolve(aios_walk *w, uint32_t node, aios_error *err);
-/** g goes: gives what it kept alive, to be let go next. */
-aios_grammar *aios__lazy_leave(aios_grammar *g);
 
 #endif

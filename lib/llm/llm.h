@@ -7,8 +7,8 @@
 #include <aios/snapshot.h>
 
 #include "base/base.h"
-#include "llm/grammar_mask.h"
-#include "llm/schema.h"
+#include "grammar/grammar_mask.h"
+#include "grammar/schema.h"
 
 /** Code of a refused allocation whose error went to err (may be NULL). */
 static inline int aios__nomem(const aios_error *err)

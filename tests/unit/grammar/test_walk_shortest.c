@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Ways to the end of a sentence: whole wherever one begins, and short. */
+#include "test.h"
+
+#include "grammar/grammar_mask.h"
+
+static aios_ctx *ctx;
+
+static int begin(void **state)
+{
+    (void)state;
+    ctx = test_ctx(NULL, 0);
+    return 0;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    aios_ctx_free(ctx);
+    return 0;
+}
+
+static void must(int rc, const aios_error *err)
+{
+    if (rc)
+        fail_msg("%d: %s", rc, err->msg);
+}
+
+static aios_walk *walk(int32_t kind, const char *text)
+{
+    aios_error err = AIOS_INIT(aios_error);
+    aios_grammar *g;
+    aios_walk *w;
+    must(aios_grammar_compile(ctx, kind, text, AIOS_CSTR, &g, &err), &err);
+    must(aios_walk_new(g, &w, &err), &err);
+    aios_grammar_free(g);
+    return w;
+}
+
+/* Behind `begun` the way is exactly this. */
+static void expect(int32_t kind, const char *text, const char *begun, const char *want)
+{
+    aios_error err = AIOS_INIT(aios_error);
+    char out[256];
+    size_t n;
+    aios_walk *w = walk(kind, text);
+    must(aios_walk_accept(w, begun, AIOS_CSTR, &err), &err);
+    int rc = aios__walk_shortest(w, out, sizeof out - 1, &n, &err);
+    out[n] = 0;
+    if (rc)
+        fail_msg("%s behind %s after %s: %s", text, begun, out, err.msg);
+    assert_string_equal(out, want);
+    must(aios_walk_accept(w, out, n, &err), &err);
+    assert_true(aios_walk_complete(w));
+    aios_walk_free(w);
+}
+
+static const char shop[] = "{\"type\":\"object\",\"properties\":{\"big\":{\"type\":\"object\",\"properties\":{\"name\":{\"type\":\"string\"}},\"required\":[\"name\"]},"
+                           "\"n\":{\"type\":\"integer\",\"minimum\":0},\"list\":{\"type\":\"array\",\"items\":{\"enum\":[\"red\",\"x\",\"yellow\"]},\"minItems\":2}},"
+                           "\"required\":[\"n\",\"list\"],\"additionalProperties\":false}";
+
+static void what_is_open_is_closed(void **state)
+{
+    (void)state;
+    expect(AIOS_GRAMMAR_SCHEMA, "{\"type\":\"string\"}", "\"abc", "\"");
+    expect(AIOS_GRAMMAR_SCHEMA, "{\"type\":\"array\",\"items\":{\"type\":\"string\",\"minLength\":2},\"minItems\":2}", "[\"A", "0\",\"00\"]");
+    expect(AIOS_GRAMMAR_SCHEMA, "{\"type\":\"integer\"}", "12", "");
+    expect(AIOS_GRAMMAR_SCHEMA, "{}", "{\"a\":[[{\"b\":\"c", "\"}]]}");
+    expect(AIOS_GRAMMAR_SCHEMA, shop, "{\"big\":{\"name\":\"", "\"},\"n\":0,\"list\":[\"x\",\"x\"]}");
+}
+
+static void what_is_required_comes_and_nothing_else(void **state)
+{
+    (void)state;
+    expect(AIOS_GRAMMAR_SCHEMA, shop, "", "{\"n\":0,\"list\":[\"x\",\"x\"]}");
+    expect(AIOS_GRAMMAR_SCHEMA, shop, "{\"n\":7,\"list\":[\"red\"", ",\"x\"]}");
+    expect(AIOS_GRAMMAR_SCHEMA, "{\"anyOf\":[{\"type\":\"string\",\"minLength\":50},{\"enum\":[null]}]}", "", "null");
+}
+
+static void text_under_a_pattern_ends(void **state)
+{
+    (void)state;
+    expect(AIOS_GRAMMAR_REGEX, "[a-z]+@[a-z]+[.]org", "", "a@a.org");
+    expect(AIOS_GRAMMAR_REGEX, "(?:ab){3}|x{2}", "", "xx");
+    expect(AIOS_GRAMMAR_SCHEMA, "{\"type\":\"string\",\"pattern\":\"^[a-z]+@[a-z]+[.]org$\"}", "\"me@x", ".org\"");
+}
+
+static void too_little_room_is_said(void **state)
+{
+    (void)state;
+    aios_error err = AIOS_INIT(aios_error);
+    char out[64];
+    size_t n;
+    aios_walk *w = walk(AIOS_GRAMMAR_SCHEMA, shop);
+    assert_int_equal(aios__walk_shortest(w, out, 10, &n, &err), AIOS_ELIMIT);
+    must(aios__walk_shortest(w, out, 24, &n, &err), &err);
+    assert_int_equal(n, 24);
+    aios_walk_free(w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_open_is_closed),
+        cmocka_unit_test(what_is_required_comes_and_nothing_else),
+        cmocka_unit_test(text_under_a_pattern_ends),
+        cmocka_unit_test(too_little_room_is_said),
+    };
+    return cmocka_run_group_tests(tests, begin, end);
+}
