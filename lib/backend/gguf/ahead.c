@@ -142,7 +142,7 @@ static int go_on(aios__gguf_session *s, cursor *c, const aios__trie *trie, bool 
         rc = add_forced(s, c, &stays, err);
         if (rc || !stays || a->n == AIOS__AHEAD_MAX)
             return rc;
-        rc = aios__walk_mask(c->w, trie, bits, &c->n_allowed, &only, err);
+        rc = aios__turn_mask(s, c->w, trie, bits, &c->n_allowed, &only, err);
         if (rc || !c->n_allowed)
             return rc;
         if (aios_walk_complete(c->w))

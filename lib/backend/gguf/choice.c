@@ -30,6 +30,50 @@ static int make_bits(aios__gguf_session *s, size_t n_words, aios_error *err)
     return s->bits ? AIOS_OK : aios__no_memory(err);
 }
 
+static bool has_bit(const uint32_t *bits, int32_t id)
+{
+    return bits[(uint32_t)id / 32] >> (uint32_t)id % 32 & 1;
+}
+
+/* Few bytes may follow: a mark of the format, or one of few values, but no free text. */
+static bool is_narrow(const aios_walk *w)
+{
+    enum { WAYS = 8 };
+    uint8_t next[32];
+    int n = 0;
+    for (int i = aios_walk_next_bytes(w, next) ? 32 : 0; i < 32; i++)
+        n += __builtin_popcount(next[i]);
+    return n <= WAYS;
+}
+
+/*
+ * A token that marks calls or reasoning is no text, though a string may hold its bytes: it goes where free text may follow. Formats whose strings are
+ * not JSON end them by such a token.
+ */
+static void drop_tags(const aios__gguf_model *m, const aios_walk *w, uint32_t *bits, uint32_t *n_allowed, int32_t *only)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < AIOS__TAGS; i++)
+        any |= m->tags[i] >= 0 && has_bit(bits, m->tags[i]);
+    if (!any || m->calls->args == AIOS__ARGS_TAGS || m->calls->args == AIOS__ARGS_COLON || is_narrow(w))
+        return;
+    for (uint32_t i = 0; i < AIOS__TAGS; i++)
+        if (m->tags[i] >= 0 && has_bit(bits, m->tags[i])) {
+            bits[(uint32_t)m->tags[i] / 32] &= ~(1u << (uint32_t)m->tags[i] % 32);
+            --*n_allowed;
+        }
+    *only = -1; /* where free text may follow, more than one token may */
+}
+
+int aios__turn_mask(const aios__gguf_session *s, const aios_walk *w, const aios__trie *trie, uint32_t *bits, uint32_t *n_allowed, int32_t *only,
+                    aios_error *err)
+{
+    int rc = aios__walk_mask(w, trie, bits, n_allowed, only, err);
+    if (!rc)
+        drop_tags(s->model, w, bits, n_allowed, only);
+    return rc;
+}
+
 /* Fills s->bits with what the walks still alive allow; *only as of aios__walk_mask. */
 static int mask(aios__gguf_session *s, uint32_t *n_allowed, int32_t *only, aios_error *err)
 {
@@ -43,11 +87,11 @@ static int mask(aios__gguf_session *s, uint32_t *n_allowed, int32_t *only, aios_
     if (rc)
         return rc;
     const aios_walk *w = t->walks[0] ? t->walks[0] : t->walks[1];
-    rc = aios__walk_mask(w, trie, s->bits, n_allowed, only, err);
+    rc = aios__turn_mask(s, w, trie, s->bits, n_allowed, only, err);
     if (rc || !t->walks[0] || !t->walks[1])
         return rc;
     uint32_t *both = s->bits + n_words;
-    rc = aios__walk_mask(t->walks[1], trie, both, &n, only, err);
+    rc = aios__turn_mask(s, t->walks[1], trie, both, &n, only, err);
     for (uint32_t i = 0; i < n_words; i++)
         s->bits[i] |= both[i];
     *n_allowed += n;

@@ -26,7 +26,7 @@ typedef struct aios__gguf_model {
     bool tmpl_tools;           /**< it reads `tools` */
     const aios__call_format *calls;
     const aios__think_format *think;
-    int32_t tags[AIOS__TAGS];  /**< control tokens that stand in the texts of calls and reasoning; -1: none. [0]: what opens a call */
+    int32_t tags[AIOS__TAGS];  /**< marks that stand in the texts of calls and reasoning; -1: none. [0]: what opens a call */
     uint32_t n_call_tags;      /**< of these, how many of calls, from the first on */
     uint32_t n_ctx;
     char *name;
@@ -240,6 +240,9 @@ const char *aios__turn_text(const aios__gguf_model *m, int32_t id, size_t *n);
 int aios__turn_add(aios__turn *t, const char *p, size_t n, aios_error *err);
 /** All tokens are used up: "stop" if what a grammar wants is whole, "length". */
 const char *aios__turn_limit(const aios__turn *t);
+/** As aios__walk_mask, without tokens that mark calls or reasoning where free text may stand. */
+int aios__turn_mask(const aios__gguf_session *s, const aios_walk *w, const aios__trie *trie, uint32_t *bits, uint32_t *n_allowed, int32_t *only,
+                    aios_error *err);
 /** The last tokens, which forced text may cut anew. */
 void aios__turn_tail(const aios__gguf_session *s, aios__tail *tail);
 /** The walk that alone is left; NULL: both may go on, or none is there. */

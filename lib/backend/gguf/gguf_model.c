@@ -29,14 +29,21 @@ static int read_template(aios__gguf_model *m, const char *replacement, aios_erro
     return AIOS_OK;
 }
 
-/* Adds the control tokens that stand in one of the texts. */
+/* A token of its own, written in brackets: "<tool_call>", not a word that such a text has too. */
+static bool is_mark(const aios__vocab *v, int32_t id, const char *p, size_t n)
+{
+    uint32_t type = aios__vocab_type(v, id);
+    return type == AIOS__TOKEN_CONTROL || (type == AIOS__TOKEN_USER && n > 2 && (*p == '<' || *p == '['));
+}
+
+/* Adds the marks that stand in one of the texts. */
 static void add_tags(aios__gguf_model *m, const char *const *texts, size_t n_texts, uint32_t *n)
 {
     for (uint32_t id = 0; id < aios__vocab_size(m->vocab) && *n < AIOS__TAGS; id++) {
-        if (aios__vocab_type(m->vocab, (int32_t)id) != AIOS__TOKEN_CONTROL || (int32_t)id == m->tags[0])
-            continue;
         size_t len, i = 0;
         const char *p = aios__vocab_piece(m->vocab, (int32_t)id, &len);
+        if (!is_mark(m->vocab, (int32_t)id, p, len) || (int32_t)id == m->tags[0])
+            continue;
         while (i < n_texts && !(texts[i] && len > 1 && memmem(texts[i], strlen(texts[i]), p, len)))
             i++;
         if (i < n_texts)

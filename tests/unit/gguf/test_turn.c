@@ -358,6 +358,34 @@ static void a_required_call_comes_and_its_arguments_fit(void **state)
     }
 }
 
+static void marks_of_calls_stand_in_no_string(void **state)
+{
+    (void)state;
+    static const char schema[] = "{\"type\":\"object\",\"properties\":{\"s\":{\"type\":\"string\",\"minLength\":30}},\"required\":[\"s\"]}";
+    aios_sampling sampling = AIOS_INIT(aios_sampling);
+    aios_tool_def tool = AIOS_INIT(aios_tool_def);
+    say(AIOS_ROLE_USER, "call something");
+    sampling.temperature = 20.0f;
+    tool.name = "only";
+    tool.schema_json = schema;
+    for (sampling.seed = 1; sampling.seed <= 40; sampling.seed++) {
+        aios_request r = with_tools(0, AIOS_TOOLS_REQUIRED);
+        r.tools = &tool;
+        r.n_tools = 1;
+        r.sampling = &sampling;
+        outcome o = run(session, &r);
+        assert_string_equal(o.reason, "tool_calls");
+        if (strstr(o.args, "tool_call>") || strstr(o.args, "think>"))
+            fail_msg("seed %d: %s", (int)sampling.seed, o.args);
+        r = request(60);
+        r.schema_json = schema;
+        r.sampling = &sampling;
+        o = run(session, &r);
+        assert_null(strstr(o.text, "tool_call>"));
+        assert_null(strstr(o.text, "think>"));
+    }
+}
+
 /* A model of random weights whose template has the words of a family, and opens a reasoning block. */
 static void calls_come_in_the_format_of_the_template(void **state)
 {
@@ -732,6 +760,7 @@ int main(void)
         TURN(a_value_is_whole_wherever_the_limit_lets_it),
         TURN(a_grammar_holds_for_every_reply),
         TURN(a_required_call_comes_and_its_arguments_fit),
+        TURN(marks_of_calls_stand_in_no_string),
         TURN(calls_come_in_the_format_of_the_template),
         TURN(no_call_comes_where_none_is_allowed),
         TURN(a_schema_and_tools_leave_the_choice_to_the_model),
