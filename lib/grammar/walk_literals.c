@@ -28,7 +28,7 @@ int aios__walk_literals(const aios_walk *w, aios__buf *forced, aios__literals *o
         rc = rc ? rc : aios_walk_accept(ahead, &c, 1, err);
         set = rc ? NULL : set_ahead(ahead);
     }
-    if (set)
+    if (set && ahead->g == w->g) /* behind a LAZY node its bytes are those of another grammar */
         *out = (aios__literals){.bytes = w->g->bytes, .words = w->g->words + set->a, .n = set->b};
     aios_walk_free(ahead);
     return rc;

@@ -96,6 +96,47 @@ static void nothing_stands_ahead_inside_a_name_or_where_text_is_free(void **stat
     aios_ctx_free(ctx);
 }
 
+/* Of many tools the chosen one is compiled on the way: its literals belong to a grammar that w does not have yet. */
+static void values_of_a_tool_not_yet_compiled_do_not_stand_ahead(void **state)
+{
+    (void)state;
+    enum { MANY = 40 };
+    static char names[MANY][16], schemas[MANY][1200];
+    static const char *const first[] = {"\"type\":\"boolean\"", "\"enum\":[\"celsius\",\"kelvin\"]"};
+    aios_tool_def many[MANY];
+    aios_error err = AIOS_INIT(aios_error);
+    aios_ctx *ctx = test_ctx(NULL, 0);
+    for (int i = 0; i < MANY; i++) {
+        snprintf(names[i], sizeof names[i], "tool_%d", i);
+        snprintf(schemas[i], sizeof schemas[i],
+                 "{\"type\":\"object\",\"description\":\"%0900d\",\"properties\":{\"p\":{%s}},\"required\":[\"p\"],\"additionalProperties\":false}", i, first[i % 2]);
+        many[i] = (aios_tool_def){sizeof *many, names[i], NULL, schemas[i]};
+    }
+    for (int i = 0; i < 2; i++) {
+        aios_grammar *g;
+        aios_walk *w;
+        aios__literals l;
+        char forced[256], name[64];
+        assert_int_equal(aios__grammar_calls(ctx, many, sizeof *many, MANY, NULL, aios__call_format_named("hermes"), 0, &g, &err), 0);
+        assert_int_equal(aios_walk_new(g, &w, &err), 0);
+        snprintf(name, sizeof name, "<tool_call>\n{\"name\": \"tool_%d\"", 38 + i);
+        accept(w, name);
+        assert_int_equal(ahead(w, forced, &l), 0);
+        assert_string_equal(forced, ", \"arguments\": {\"p\":");
+        accept(w, forced);
+        assert_int_equal(ahead(w, forced, &l), 2);
+        for (uint32_t k = 0; k < 2; k++) {
+            size_t n;
+            bool goes_on;
+            assert_non_null(aios__literal_at(&l, k, &n, &goes_on));
+            assert_int_equal(n, i ? (k ? 8 : 9) : (k ? 4 : 5));
+        }
+        aios_walk_free(w);
+        aios_grammar_free(g);
+    }
+    aios_ctx_free(ctx);
+}
+
 static void listed_values_stand_ahead_too_but_nothing_of_their_own_follows(void **state)
 {
     (void)state;
@@ -126,6 +167,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(names_of_tools_stand_ahead_in_every_format),
         cmocka_unit_test(nothing_stands_ahead_inside_a_name_or_where_text_is_free),
+        cmocka_unit_test(values_of_a_tool_not_yet_compiled_do_not_stand_ahead),
         cmocka_unit_test(listed_values_stand_ahead_too_but_nothing_of_their_own_follows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
