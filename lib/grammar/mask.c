@@ -26,6 +26,13 @@ void aios__masks_forget(aios_walk *w)
         drop_kept(w, AIOS__KEY_RX);
 }
 
+/* Someone further up may read the bits, so they stay where they are and are the first to be made anew. */
+void aios__masks_outdate(aios_walk *w)
+{
+    for (uint32_t i = 0; w->masks && i < w->masks->n; i++)
+        w->masks->kept[i].key = w->masks->kept[i].used = 0;
+}
+
 void aios__masks_free(aios_walk *w)
 {
     aios__mask_cache *c = w->masks;
@@ -183,13 +190,29 @@ static int32_t first_bit(const uint32_t *bits, uint32_t n_words)
     return -1;
 }
 
+/* All readings are inside what was LAZY: their frames mean something in this grammar only. */
+static bool inside_lazy(const aios_walk *w)
+{
+    const aios__state *s = &w->states[w->at];
+    bool inside = w->g->parent;
+    for (uint32_t i = 0; i < s->n && inside; i++) {
+        uint32_t f = w->pool[s->at + i];
+        while (f && w->frames[f].node < w->g->n_shared)
+            f = w->frames[f].up;
+        inside = f;
+    }
+    return inside;
+}
+
 int aios__walk_mask(const aios_walk *cw, const aios__trie *t, uint32_t *bits, uint32_t *n_allowed, int32_t *only, aios_error *err)
 {
     aios_walk *w = (aios_walk *)(uintptr_t)cw; /* what it remembers, not its position */
     aios_error local = AIOS_INIT(aios_error);
     aios__mask m = {.w = w, .t = t, .bits = bits, .err = err ? err : &local};
     int rc = make_cache(w, t, m.err);
+    w->held = inside_lazy(w);
     rc = rc ? rc : cached_mask(&m);
+    w->held = false;
     *n_allowed = rc ? 0 : m.n;
     *only = !rc && m.n == 1 ? first_bit(bits, t->n_words) : -1;
     return rc;

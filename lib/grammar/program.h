@@ -118,7 +118,10 @@ typedef struct aios__garr {
 
 /** What a grammar with nodes LAZY, of things not compiled yet, is a part of; whoever made it has more behind it. */
 struct aios__lazy {
-    /** Moves w to a grammar of the same language in which the node is there; nodes and bytes that w knows keep their numbers. */
+    /**
+     * Moves w to a grammar of the same language in which the node is there. Of what w knows, bytes and nodes before n_shared keep their
+     * numbers, other nodes and states of expressions may not: no reading that goes on stands in them (aios__walk_forget drops the rest).
+     */
     int (*resolve)(aios_walk *w, uint32_t node, aios_error *err);
     /** g goes: gives what it kept alive, to be let go next. */
     aios_grammar *(*leave)(aios_grammar *g);
@@ -157,6 +160,7 @@ struct aios_grammar {
     struct aios__lazy *lazy;  /**< of a family of grammars with nodes LAZY; NULL: no such */
     struct aios_grammar *parent; /**< the one with a LAZY node more; NULL: the first */
     uint32_t *done, n_done;   /**< tools that are compiled here, in order */
+    uint32_t n_shared;        /**< the first nodes, that mean the same in the whole family */
 };
 
 /* ---- grammar.c: building blocks --------------------------------------------------------------------------------- */
@@ -256,6 +260,8 @@ struct aios_walk {
     struct aios__todo *todo;
     uint32_t n_todo, cap_todo;
     struct aios__mask_cache *masks; /**< mask.c */
+    bool held;   /**< a look ahead from inside what was LAZY: the grammar stays, and no further such node is entered */
+    bool missed; /**< one was not */
 };
 
 /** The state after byte c; 0: none. Fails only without memory, or at a cap of readings or of a pattern's states. */
@@ -264,6 +270,8 @@ int aios__walk_next(aios_walk *w, uint32_t state, uint8_t c, uint32_t *to, aios_
 const uint32_t *aios__walk_live(aios_walk *w, uint32_t state);
 /** The state of some readings. */
 int aios__walk_readings(aios_walk *w, const uint32_t *frames, uint32_t n, uint32_t *state, aios_error *err);
+/** The grammar has changed: drops what was found out with nodes and expressions of the old one. */
+void aios__walk_forget(aios_walk *w);
 /** True if the text read so far may be a whole sentence. */
 bool aios__walk_ended(const aios_walk *w, uint32_t state);
 

@@ -81,6 +81,9 @@ static void enter(aios__step *s, uint32_t node, uint32_t up)
         aios__step_plan(s, n->a, aios__step_frame(s, &f));
         return;
     case AIOS__G_LAZY:
+        s->w->missed |= s->w->held;
+        if (s->w->held)
+            return;
         s->rc = s->rc ? s->rc : s->g->lazy->resolve(s->w, node, s->err);
         s->g = s->w->g;
         if (!s->rc)
@@ -213,13 +216,14 @@ int aios__walk_next(aios_walk *w, uint32_t state, uint8_t c, uint32_t *to, aios_
         return AIOS_OK;
     }
     *to = 0;
+    w->missed = false;
     aios__step s = begin_step(w, err);
     for (uint32_t i = 0; i < n && !s.rc; i++) {
         aios__step_one(&s, w->pool[w->states[state].at + i], c);
         settle(&s);
     }
     int rc = s.rc ? s.rc : aios__walk_intern(w, s.n, to, err);
-    if (!rc && aios__walk_keeps(w))
+    if (!rc && !w->missed && aios__walk_keeps(w))
         aios__walk_keep_hop(w, from, *to);
     return rc;
 }

@@ -59,6 +59,40 @@ int aios_walk_copy(const aios_walk *w, aios_walk **out, aios_error *err)
     return AIOS_OK;
 }
 
+/* The grammar has changed from g: was gets the position before the text, which may yet be refused, and w keeps what lies behind. */
+static int set_aside(aios_walk *w, aios_grammar *g, aios_walk *was, aios_error *err)
+{
+    aios_walk old = *w;
+    old.g = was->g = g; /* the new grammar keeps it */
+    old.next = 0;
+    int rc = was->frames ? AIOS_OK : aios__walk_carry(&old, was, err);
+    if (!rc) {
+        w->at = w->next;
+    } else {
+        aios__walk_drop(was);
+        *was = (aios_walk){0};
+    }
+    return rc;
+}
+
+/* The text is refused, and g was the grammar before it. */
+static void put_back(aios_walk *w, aios_grammar *g, const aios_walk *was)
+{
+    aios_grammar *now = w->g;
+    if (now == g)
+        return;
+    __atomic_add_fetch(&g->refs, 1, __ATOMIC_RELAXED);
+    if (was->frames) {
+        aios__walk_drop(w);
+        *w = *was;
+        w->gc_at = AIOS__G_KEEP;
+    } else {
+        w->g = g;
+        aios__walk_forget(w);
+    }
+    aios_grammar_free(now);
+}
+
 int aios_walk_accept(aios_walk *w, const char *s, size_t n, aios_error *err)
 {
     if (!w || (!s && n))
@@ -67,18 +101,28 @@ int aios_walk_accept(aios_walk *w, const char *s, size_t n, aios_error *err)
     aios_error local = AIOS_INIT(aios_error);
     err = err ? err : &local;
     int rc = AIOS_OK;
+    aios_grammar *g = w->g;
+    aios_walk was = {0};
     w->next = w->at;
     for (size_t i = 0; i < n && !rc; i++) {
         uint32_t to;
         rc = aios__walk_next(w, w->next, (uint8_t)s[i], &to, err);
         if (!rc && !to)
             rc = aios__fail_need(err, AIOS_ESCHEMA, i, n, "byte %zu of the text (0x%02x) is outside the grammar", i, (uint8_t)s[i]);
-        if (!rc) {
-            w->next = to;
+        if (rc)
+            break;
+        w->next = to;
+        rc = w->g != g ? set_aside(w, g, &was, err) : AIOS_OK;
+        if (!rc)
             aios__walk_compact(w);
-        }
     }
-    w->at = rc ? w->at : w->next;
+    if (rc) {
+        put_back(w, g, &was);
+    } else {
+        w->at = w->next;
+        if (was.frames)
+            aios__walk_drop(&was);
+    }
     w->next = 0;
     return rc;
 }

@@ -105,6 +105,7 @@ void aios__walk_drop(aios_walk *w); /**< frees all that it points to */
 
 int aios__walk_begin(aios_walk *w, aios_error *err);
 void aios__masks_forget(aios_walk *w); /**< the numbers of states have changed */
+void aios__masks_outdate(aios_walk *w); /**< their bits stay, for who reads them now */
 void aios__masks_free(aios_walk *w);
 
 /* ---- walk_live.c -------------------------------------------------------------------------------------------------- */

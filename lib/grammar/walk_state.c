@@ -217,6 +217,16 @@ void aios__walk_keep_hop(aios_walk *w, uint32_t from, uint32_t to)
     w->n_hops++;
 }
 
+void aios__walk_forget(aios_walk *w)
+{
+    if (w->n_hop_slots)
+        memset(w->hops, 0, w->n_hop_slots * sizeof *w->hops);
+    w->n_hops = 0;
+    for (uint32_t i = 1; i < w->n_states; i++)
+        w->states[i] = (aios__state){.at = w->states[i].at, .n = w->states[i].n};
+    aios__masks_outdate(w);
+}
+
 /* ---- back to what was --------------------------------------------------------------------------------------------- */
 
 bool aios__walk_keeps(const aios_walk *w)

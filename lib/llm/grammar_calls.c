@@ -220,6 +220,7 @@ static int build(family *l, const uint32_t *done, uint32_t n_done, bool all, aio
     c.entries = aios__alloc_array(l->heap, AIOS_MEM_SCRATCH, l->n_tools, 4 * sizeof *c.entries, err);
     c.args = c.entries ? c.entries + 3 * (size_t)l->n_tools : NULL;
     int rc = c.entries ? add_root(&c, err) : aios__oom(err);
+    c.g->n_shared = c.g->n_nodes;
     for (uint32_t i = 0; !rc && i < (all ? l->n_tools : n_done); i++)
         rc = add_args(&c, all ? i : done[i], err);
     rc = rc ? rc : aios__grammar_finish(c.g, err);
@@ -318,6 +319,7 @@ static int resolve(aios_walk *w, uint32_t node, aios_error *err)
     if (rc)
         return rc;
     w->g = child;
+    aios__walk_forget(w);
     aios_grammar_free(g); /* the child keeps it */
     return AIOS_OK;
 }

@@ -318,6 +318,159 @@ static void masks_do_not_tell_when_a_tool_was_compiled(void **state)
     aios_grammar_free(one);
 }
 
+/* ---- tools with patterns and lists, called in turn -------------------------------------------------------------------------- */
+
+enum { PADS = 40 };
+static const char *const turn_schemas[] = {
+    "{\"type\":\"object\",\"properties\":{\"p\":{\"type\":\"string\",\"pattern\":\"^[a-f]{2,12}x?y?$\"},\"q\":{\"anyOf\":[{\"enum\":[\"one\",\"two\"]},{\"type\":\"boolean\"}]}},"
+    "\"required\":[\"p\",\"q\"],\"additionalProperties\":false}",
+    "{\"type\":\"object\",\"properties\":{\"p\":{\"type\":\"string\",\"pattern\":\"^[0-9]+(-[g-z]{3})?$\"},\"q\":{\"anyOf\":[{\"enum\":[\"red\",7]},{\"type\":\"null\"}]}},"
+    "\"required\":[\"p\",\"q\"],\"additionalProperties\":false}",
+    "{\"type\":\"object\",\"properties\":{\"p\":{\"type\":\"string\",\"pattern\":\"^([A-C]|zz)*$\"},\"q\":{\"anyOf\":[{\"enum\":[\"x\",\"y\"]},{\"type\":\"boolean\"}]}},"
+    "\"required\":[\"p\",\"q\"],\"additionalProperties\":false}",
+};
+/* What each is called with at first, and later on. */
+static const char *const turn_args[][2] = {{"{\"p\":\"abcdefabcx\",\"q\":\"two\"}", "{\"p\":\"fedcy\",\"q\":false}"},
+                                           {"{\"p\":\"12-ghi\",\"q\":7}", "{\"p\":\"0\",\"q\":\"red\"}"},
+                                           {"{\"p\":\"AzzB\",\"q\":true}", "{\"p\":\"\",\"q\":\"y\"}"}};
+
+/* The three, and with them as many as are needed to compile each when it is chosen. */
+static aios_grammar *turns(bool lazy)
+{
+    static char pad[PADS][16];
+    static char any[1024];
+    aios_tool_def all[3 + PADS] = {{sizeof *all, "a", NULL, turn_schemas[0]}, {sizeof *all, "b", NULL, turn_schemas[1]}, {sizeof *all, "c", NULL, turn_schemas[2]}};
+    aios_error err = AIOS_INIT(aios_error);
+    aios_grammar *g = NULL;
+    snprintf(any, sizeof any, "{\"type\":\"object\",\"description\":\"%0*d\"}", lazy ? 900 : 1, 0);
+    for (int i = 0; i < PADS; i++) {
+        snprintf(pad[i], sizeof pad[i], "pad_%d", i);
+        all[3 + i] = (aios_tool_def){sizeof *all, pad[i], NULL, any};
+    }
+    if (aios__grammar_calls(ctx, all, sizeof *all, AIOS__ARRAY_LEN(all), NULL, aios__call_format_named("hermes"), 0, &g, &err))
+        fail_msg("%s", err.msg);
+    assert_int_equal(g->lazy != NULL, lazy);
+    return g;
+}
+
+static const char *const turn_tokens[] = {"a", "b", "x", "ab", "abx", "abcx\"", "cx", "1", "12", "-g", "ghi\"", "-", "A", "zz", "AzzB\"", "B\",\"", "\"", "\",\"q\":", "\"two\"", "\"o", "red", "\"r",
+                                          "7", "true", "t", "n", "null", "}", "\"}", "{", "{\"p\":\"", ", \"arguments\": {\"p\":\"", " {\"p\":\"A", " {\"p\":\"1", "\n", "<tool_call>\n"};
+
+static const char *turn_piece(void *user, int32_t id, size_t *n)
+{
+    (void)user;
+    *n = strlen(turn_tokens[id]);
+    return turn_tokens[id];
+}
+
+static void compare_positions(const aios_walk *a, const aios_walk *b, const aios__trie *t, const char *text, size_t n)
+{
+    enum { WORDS = (AIOS__ARRAY_LEN(turn_tokens) + 31) / 32 };
+    uint32_t x[WORDS], y[WORDS], n_x, n_y;
+    uint8_t p[32], q[32];
+    int32_t only;
+    assert_int_equal(aios__walk_mask(a, t, x, &n_x, &only, NULL), 0);
+    assert_int_equal(aios__walk_mask(b, t, y, &n_y, &only, NULL), 0);
+    assert_int_equal(aios_walk_next_bytes(a, p), 0);
+    assert_int_equal(aios_walk_next_bytes(b, q), 0);
+    if (memcmp(x, y, sizeof x) || n_x != n_y || memcmp(p, q, sizeof p) || aios_walk_complete(a) != aios_walk_complete(b))
+        fail_msg("behind %.*s", (int)n, text);
+}
+
+/* What was found out with one grammar of a family does not tell in the next, in which its numbers mean something else. */
+static void calls_in_turn_are_those_of_tools_compiled_at_once(void **state)
+{
+    (void)state;
+    aios_grammar *lazy = turns(true), *eager = turns(false);
+    aios__trie *t = NULL;
+    assert_int_equal(aios__trie_new(ctx, AIOS__ARRAY_LEN(turn_tokens), turn_piece, NULL, &t, NULL), 0);
+    static const char *const orders[] = {"abab", "aba", "acbca", "bcabc", "cabcab"};
+    for (size_t o = 0; o < AIOS__ARRAY_LEN(orders); o++) {
+        aios_walk *a, *b;
+        char s[1024];
+        size_t n = 0;
+        for (const char *c = orders[o]; *c; c++)
+            n += (size_t)snprintf(s + n, sizeof s - n, "%s<tool_call>\n{\"name\": \"%c\", \"arguments\": %s}\n</tool_call>", n ? "\n" : "", *c, turn_args[*c - 'a'][n > 150]);
+        assert_int_equal(aios_walk_new(lazy, &a, NULL), 0);
+        assert_int_equal(aios_walk_new(eager, &b, NULL), 0);
+        for (size_t i = 0; i < n; i++) {
+            compare_positions(a, b, t, s, i);
+            assert_int_equal(aios_walk_accept(a, s + i, 1, NULL), 0);
+            assert_int_equal(aios_walk_accept(b, s + i, 1, NULL), 0);
+        }
+        compare_positions(a, b, t, s, n);
+        assert_int_equal(aios_walk_complete(a), 1);
+        aios_walk_free(a);
+        aios_walk_free(b);
+    }
+    aios__trie_free(t);
+    aios_grammar_free(lazy);
+    aios_grammar_free(eager);
+}
+
+static const char over[] = "hi\",\"q\":7}}\n</tool_call>\n<tool_call>\n{\"name\": \"a\", \"arguments\": {\"p\":\"ab";
+
+static const char *over_piece(void *user, int32_t id, size_t *n)
+{
+    static const char *const all[] = {over, "hi", "hi\"", "4"};
+    (void)user;
+    *n = strlen(all[id]);
+    return all[id];
+}
+
+/* Masks inside arguments do not compile what a token calls next: that would change what the arguments' own readings mean. */
+static void a_look_ahead_from_inside_arguments_stays_in_its_grammar(void **state)
+{
+    (void)state;
+    aios_grammar *g = turns(true);
+    aios__trie *t = NULL;
+    aios_walk *w;
+    uint32_t bits, n;
+    int32_t only;
+    const char *s = "<tool_call>\n{\"name\": \"b\", \"arguments\": {\"p\":\"12-g";
+    assert_int_equal(aios__trie_new(ctx, 4, over_piece, NULL, &t, NULL), 0);
+    assert_int_equal(aios_walk_new(g, &w, NULL), 0);
+    assert_int_equal(aios_walk_accept(w, s, strlen(s), NULL), 0);
+    const aios_grammar *before = w->g;
+    assert_int_equal(aios__walk_mask(w, t, &bits, &n, &only, NULL), 0);
+    assert_int_equal(bits, 6);
+    assert_ptr_equal(w->g, before);
+    assert_int_equal(aios_walk_accept(w, over, strlen(over), NULL), 0); /* the text itself is one of the language */
+    assert_ptr_not_equal(w->g, before);
+    aios_walk_free(w);
+    aios__trie_free(t);
+    aios_grammar_free(g);
+}
+
+/* A text that is refused behind the name of another tool leaves the walk where and in which grammar it was. */
+static void a_text_refused_behind_a_name_changes_nothing(void **state)
+{
+    (void)state;
+    aios_grammar *lazy = turns(true), *eager = turns(false);
+    aios__trie *t = NULL;
+    aios_walk *a, *b;
+    assert_int_equal(aios__trie_new(ctx, AIOS__ARRAY_LEN(turn_tokens), turn_piece, NULL, &t, NULL), 0);
+    const char *s = "<tool_call>\n{\"name\": \"b\", \"arguments\": {\"p\":\"12-g";
+    const char *rest = "hi\",\"q\":7}}\n</tool_call>", *more = "hi\",\"q\":7}}\n</tool_call>\n<tool_call>\n{\"name\": \"a\", \"arguments\": {\"p\":\"?";
+    assert_int_equal(aios_walk_new(lazy, &a, NULL), 0);
+    assert_int_equal(aios_walk_new(eager, &b, NULL), 0);
+    assert_int_equal(aios_walk_accept(a, s, strlen(s), NULL), 0);
+    assert_int_equal(aios_walk_accept(b, s, strlen(s), NULL), 0);
+    const aios_grammar *before = a->g;
+    assert_int_equal(aios_walk_accept(a, more, strlen(more), NULL), AIOS_ESCHEMA);
+    assert_ptr_equal(a->g, before);
+    for (size_t i = 0; i < strlen(rest); i++) {
+        compare_positions(a, b, t, rest, i);
+        assert_int_equal(aios_walk_accept(a, rest + i, 1, NULL), 0);
+        assert_int_equal(aios_walk_accept(b, rest + i, 1, NULL), 0);
+    }
+    aios_walk_free(a);
+    aios_walk_free(b);
+    aios__trie_free(t);
+    aios_grammar_free(lazy);
+    aios_grammar_free(eager);
+}
+
 /* The next turn with the same tools finds the grammar made. */
 static void a_grammar_of_the_same_tools_is_made_once(void **state)
 {
@@ -408,6 +561,9 @@ int main(void)
         cmocka_unit_test(a_chosen_tool_that_is_wrong_says_so),
         cmocka_unit_test(walks_share_what_was_compiled),
         cmocka_unit_test(masks_do_not_tell_when_a_tool_was_compiled),
+        cmocka_unit_test(calls_in_turn_are_those_of_tools_compiled_at_once),
+        cmocka_unit_test(a_look_ahead_from_inside_arguments_stays_in_its_grammar),
+        cmocka_unit_test(a_text_refused_behind_a_name_changes_nothing),
         cmocka_unit_test(a_grammar_of_the_same_tools_is_made_once),
         cmocka_unit_test(threads_share_a_grammar_of_many_tools),
         cmocka_unit_test(memory_may_be_refused),
