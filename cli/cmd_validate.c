@@ -19,11 +19,19 @@ static void print_clean(const char *s)
         putchar((unsigned char)*s < ' ' || *s == 0x7f ? '?' : *s);
 }
 
+/* Text that is not UTF-8 is null. */
+static json_t *text(const char *s)
+{
+    json_t *v = json_string(s);
+    return v ? v : json_null();
+}
+
 static int tell(void *user, const aios_violation *v)
 {
     report *r = user;
     if (r->violations) {
-        json_array_append_new(r->violations, json_pack("{s:s,s:s,s:s,s:s}", "path", v->path, "schema_path", v->schema_path, "keyword", v->keyword, "message", v->message));
+        json_array_append_new(r->violations, json_pack("{s:o,s:o,s:o,s:o}", "path", text(v->path), "schema_path", text(v->schema_path), "keyword", text(v->keyword),
+                                                       "message", text(v->message)));
         return 0;
     }
     printf("%s%s%s: ", r->color ? "\x1b[31m" : "", r->name, r->color ? "\x1b[0m" : "");
@@ -42,8 +50,8 @@ static void print_result(const report *r, int rc, const aios_error *err)
 {
     bool broken = rc && !json_array_size(r->violations) && !(rc == AIOS_ESCHEMA && err->have);
     if (r->violations)
-        cli_print_json(json_pack("{s:s,s:b,s:O,s:o}", "file", r->name, "valid", !rc, "violations", r->violations, "error",
-                                 broken ? json_pack("{s:s,s:s}", "code", aios_code_name(rc), "message", err->msg) : json_null()));
+        cli_print_json(json_pack("{s:o,s:b,s:O,s:o}", "file", text(r->name), "valid", !rc, "violations", r->violations, "error",
+                                 broken ? json_pack("{s:s,s:o}", "code", aios_code_name(rc), "message", text(err->msg)) : json_null()));
     else if (broken)
         cli_fail(r->name, err);
     else if (!rc && !r->c->quiet)

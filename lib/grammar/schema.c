@@ -239,7 +239,7 @@ const char *aios__schema_path(const aios__schema *s, uint32_t i, char *out, size
         int len = sub->index != AIOS__NONE ? snprintf(step, sizeof step, "/%s/%u", sub->kw, sub->index)
                   : sub->key               ? snprintf(step, sizeof step, "/%s/%s", sub->kw, sub->key)
                                            : snprintf(step, sizeof step, "/%s", sub->kw);
-        size_t l = len < 0 ? 0 : (size_t)len < sizeof step ? (size_t)len : sizeof step - 1;
+        size_t l = len < 0 ? 0 : (size_t)len < sizeof step ? (size_t)len : aios__utf8_whole(step, sizeof step - 1);
         if (l + 1 > at)
             break;
         at -= l;

@@ -28,11 +28,11 @@ static void value_path(const checker *c, char *out, size_t n)
                                               : 0;
         at += len > 0 ? (size_t)len : 0;
     }
-    out[at < n ? at : n - 1] = 0;
+    out[at < n ? at : aios__utf8_whole(out, n - 1)] = 0;
 }
 
-/* A step of a JSON pointer, "~" and "/" escaped; nothing of it is cut in two. */
-static void put_step(char *out, size_t n, size_t *at, const char *s)
+/* A step of a JSON pointer, "~" and "/" escaped; nothing of it is cut in two. False: it is cut short. */
+static bool put_step(char *out, size_t n, size_t *at, const char *s)
 {
     static const char *const escapes[] = {"~0", "~1"};
     if (*at + 1 < n)
@@ -42,13 +42,16 @@ static void put_step(char *out, size_t n, size_t *at, const char *s)
         memcpy(out + *at, escaped ? escapes[*s == '/'] : s, escaped ? 2 : 1);
         *at += escaped ? 2 : 1;
     }
+    *at = aios__utf8_whole(out, *at);
+    return !*s;
 }
 
 /* A JSON pointer to the value. */
 static void value_pointer(const checker *c, char *out, size_t n)
 {
     size_t at = 0;
-    for (uint32_t i = 0; i < c->n; i++) {
+    bool whole = true;
+    for (uint32_t i = 0; i < c->n && whole; i++) {
         const frame *f = &c->frames[i];
         char number[16];
         const char *step = f->key;
@@ -58,9 +61,16 @@ static void value_pointer(const checker *c, char *out, size_t n)
             snprintf(number, sizeof number, "%u", f->index);
             step = number;
         }
-        put_step(out, n, &at, step);
+        whole = put_step(out, n, &at, step);
     }
     out[at] = 0;
+}
+
+/* As much of s as a message has room for. */
+static int cut(const char *s, size_t max)
+{
+    size_t n = strlen(s);
+    return (int)(n > max ? aios__utf8_whole(s, max) : n);
 }
 
 /* Tells of a violation; PASS: the check goes on behind it. */
@@ -68,13 +78,14 @@ static int tell(checker *c, const char *why, const char *what, const char *keywo
 {
     char path[1024], message[512];
     value_pointer(c, path, sizeof path);
-    snprintf(message, sizeof message, "%s%.300s", why, what ? what : "");
+    what = what ? what : "";
+    snprintf(message, sizeof message, "%s%.*s", why, cut(what, 300), what);
     const aios_violation v = {.struct_size = sizeof v, .path = path, .schema_path = schema_path, .keyword = keyword, .message = message};
     c->n_told++;
     int rc = c->tell(c->user, &v);
     if (rc)
         c->rc = aios__fail(c->err, rc, "the receiver of violations ended the check");
-    return rc ? FAIL : PASS;
+    return rc || aios__spend(c, 1) ? FAIL : PASS;
 }
 
 int aios__violation(checker *c, const char *why, const char *what)
@@ -88,7 +99,8 @@ int aios__violation(checker *c, const char *why, const char *what)
     if (c->tell)
         return tell(c, why, what, kw, aios__schema_path(c->s, f->sub, sp, sizeof sp));
     value_path(c, vp, sizeof vp);
-    c->rc = aios__fail(c->err, AIOS_ESCHEMA, "%s: %s%.120s (\"%s\" of schema %s)", vp, why, what ? what : "", kw,
+    what = what ? what : "";
+    c->rc = aios__fail(c->err, AIOS_ESCHEMA, "%s: %s%.*s (\"%s\" of schema %s)", vp, why, cut(what, 120), what, kw,
                        aios__schema_path(c->s, f->sub, sp, sizeof sp));
     return FAIL;
 }

@@ -161,6 +161,7 @@ struct aios__schema {
     uint32_t map_size;
     aios__resource *resources;
     uint32_t n_resources, cap_resources;
+    size_t n_uris; /**< bytes of all their URIs */
     aios__anchor *anchors;
     uint32_t n_anchors, cap_anchors;
     uint32_t *names, names_size; /**< hash of anchors to index + 1 */

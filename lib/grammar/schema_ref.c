@@ -9,6 +9,7 @@
 
 #define MAX_ANCHORS 400000u
 #define MAX_URI 8000u
+#define MAX_URIS ((size_t)4 << 20) /* bytes of all: a short $id stores its base anew */
 /* The scope of counts of dynamic anchors with the same name. */
 #define COUNTS (AIOS__NONE - 1)
 
@@ -76,6 +77,17 @@ static int add_anchor(aios__schema *s, uint32_t i, const char *name, bool dynami
     return rc;
 }
 
+/* Counts the URI of one more resource. */
+static int count_uri(aios__schema *s, uint32_t i, size_t n, aios_error *err)
+{
+    char path[200];
+    s->n_uris += n;
+    return s->n_uris <= MAX_URIS ? AIOS_OK
+                                 : aios__fail_need(err, AIOS_ELIMIT, MAX_URIS, s->n_uris,
+                                                   "schema %s: with this \"$id\" the URIs of all take more than %zu bytes: shorten the outer $id, or use fewer inside it",
+                                                   aios__schema_path(s, i, path, sizeof path), MAX_URIS);
+}
+
 static int add_resource(aios__schema *s, uint32_t i, const char *id, aios_error *err)
 {
     aios__anchor *a;
@@ -88,6 +100,11 @@ static int add_resource(aios__schema *s, uint32_t i, const char *id, aios_error 
         rc = aios__uri_resolve(s->heap, base, id, strlen(id), &uri, err);
     if (rc)
         return rc;
+    rc = count_uri(s, i, strlen(uri) + 1, err);
+    if (rc) {
+        aios__free(s->heap, uri);
+        return rc;
+    }
     s->resources[s->n_resources] = (aios__resource){uri, i};
     s->subs[i].resource = s->n_resources++;
     return *uri ? aios__schema_name(s, AIOS__NONE, uri, strlen(uri), s->subs[i].resource, &a, err) : AIOS_OK;

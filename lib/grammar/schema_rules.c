@@ -16,6 +16,12 @@ static int must(checker *c, bool ok, const char *why)
     return ok ? AIOS__PASS : aios__violation(c, why, NULL);
 }
 
+/* Each look-up by a list of the schema's or the value's is a step. */
+static bool spent(checker *c, const aios__json *list)
+{
+    return aios__spend(c, aios__json_count(list));
+}
+
 static bool is_object(const frame *f)
 {
     return aios__json_type(f->v) == AIOS__JSON_OBJECT;
@@ -99,7 +105,7 @@ static bool matches(checker *c, uint32_t rx, const char *s, size_t n)
 {
     bool is = false;
     if (!c->rc)
-        c->rc = aios__spend(c, n) ? c->rc : aios__rx_match(*c->s->pool, rx, s, n, &is, c->err);
+        c->rc = aios__spend(c, n + 1) ? c->rc : aios__rx_match(*c->s->pool, rx, s, n, &is, c->err);
     return is;
 }
 
@@ -194,6 +200,8 @@ static int check_unique(checker *c, frame *f, const aios__kwval *kv, child *ch)
 
 static int has_all(checker *c, const aios__json *v, const aios__json *names)
 {
+    if (spent(c, names))
+        return AIOS__FAIL;
     for (size_t i = 0; i < aios__json_count(names); i++) {
         size_t n;
         const char *name = aios__json_str(aios__json_at(names, i), &n);
@@ -216,6 +224,8 @@ static int check_dependent(checker *c, frame *f, const aios__kwval *kv, child *c
     const aios__json *names;
     if (!is_object(f))
         return AIOS__PASS;
+    if (spent(c, kv->v))
+        return AIOS__FAIL;
     for (void *it = aios__json_iter(kv->v, NULL, &key, &names); it; it = aios__json_iter(kv->v, it, &key, &names))
         if (aios__json_get(f->v, key) && has_all(c, f->v, names) == AIOS__FAIL)
             return AIOS__FAIL;
@@ -323,6 +333,8 @@ static int check_dependents(checker *c, frame *f, const aios__kwval *kv, child *
         return AIOS__FAIL;
     if (!is_object(f) || (f->i && !f->it))
         return AIOS__PASS;
+    if (!f->i && spent(c, kv->v))
+        return AIOS__FAIL;
     while ((f->it = aios__json_iter(kv->v, f->it, &key, &m))) {
         if (!aios__json_get(f->v, key))
             continue;
@@ -350,6 +362,8 @@ static int mark_listed(checker *c, const frame *f, const aios__json *map)
     const char *key;
     const aios__json *v;
     size_t i = 0;
+    if (f->want && spent(c, f->v))
+        return AIOS__FAIL;
     for (void *it = f->want ? aios__json_iter(f->v, NULL, &key, &v) : NULL; it; it = aios__json_iter(f->v, it, &key, &v), i++)
         if (aios__json_get(map, key))
             aios__evaluated(c, f, i);
@@ -364,6 +378,8 @@ static int check_properties(checker *c, frame *f, const aios__kwval *kv, child *
         return AIOS__FAIL;
     if (!is_object(f))
         return AIOS__PASS;
+    if (!f->i && spent(c, kv->v))
+        return AIOS__FAIL;
     while (!(f->i && !f->it) && (f->it = aios__json_iter(kv->v, f->it, &key, &schema))) {
         const aios__json *v = aios__json_get(f->v, key);
         if (v)
@@ -426,6 +442,8 @@ static int others(checker *c, frame *f, const aios__kwval *kv, child *ch, bool (
     const char *key;
     const aios__json *v;
     if (f->got == AIOS__FAIL)
+        return AIOS__FAIL;
+    if (!f->i && is_object(f) && spent(c, f->v))
         return AIOS__FAIL;
     while (is_object(f) && next_member(f, &key, &v)) {
         if (skip(c, f, key))

@@ -176,6 +176,9 @@ class Grammar(unittest.TestCase):
         self.assertEqual([d["valid"] for d in docs], [True, False, False])
         self.assertEqual([v["path"] for v in docs[1]["violations"]], ["/name", "/age", "", ""])
         self.assertIsNone(docs[1]["error"])
+        long = written(self.folder.name, "long.json", {"x" + "\u20ac" * 400: 1, "name": "A", "age": 3, "role": "user"})
+        code, out, err = aios("validate", self.person, "--json", long)
+        self.assertRegex(events(out)[0]["violations"][0]["message"], "not allowed: x\u20ac+$")
         self.assertTrue(docs[2]["error"]["message"])
 
     def test_validate_tells_of_a_wrong_schema_once(self):

@@ -167,6 +167,80 @@ static void paths_of_deep_values_are_cut_and_stay_whole_steps(void **state)
     assert_int_equal(n, 1);
 }
 
+static int whole_text_only(void *user, const aios_violation *v)
+{
+    assert_true(aios__utf8_valid(v->path, strlen(v->path)));
+    assert_true(aios__utf8_valid(v->schema_path, strlen(v->schema_path)));
+    assert_true(aios__utf8_valid(v->message, strlen(v->message)));
+    ++*(int *)user;
+    return 0;
+}
+
+/* A name that is cut everywhere in a letter of three bytes, for one of the offsets. */
+static void texts_of_a_violation_are_cut_between_letters(void **state)
+{
+    (void)state;
+    for (int shift = 0; shift < 3; shift++) {
+        char name[1300] = "", schema[4200], json[4200];
+        int n = 0;
+        memset(name, 'x', (size_t)shift);
+        for (int i = 0; i < 400; i++)
+            strcat(name, "\xe2\x82\xac");
+        snprintf(schema, sizeof schema, "{\"properties\":{\"%s\":{\"required\":[\"%s\"]}}}", name, name);
+        snprintf(json, sizeof json, "{\"%s\":{}}", name);
+        assert_int_equal(aios_schema_violations(ctx, schema, AIOS_CSTR, json, AIOS_CSTR, whole_text_only, &n, NULL), AIOS_ESCHEMA);
+        assert_int_equal(n, 1);
+    }
+}
+
+/* BEFORE "p0" BODY, "p1" BODY ... AFTER */
+static char *many(const char *before, int n, const char *body, const char *after)
+{
+    char *s = malloc(strlen(before) + strlen(after) + (size_t)n * (strlen(body) + 16)), *p = s + sprintf(s, "%s", before);
+    for (int i = 0; i < n; i++)
+        p += sprintf(p, "%s\"p%d\"%s", i ? "," : "", i, body);
+    strcpy(p, after);
+    return s;
+}
+
+static void looking_up_many_names_counts(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *before, *body, *after, *item;
+    } lists[] = {{"{\"items\":{\"properties\":{", ":{}", "}}}", "{}"},
+                {"{\"items\":{\"anyOf\":[{\"required\":[\"a\",", "", "]},true]}}", "{\"a\":1}"}};
+    for (size_t i = 0; i < AIOS__ARRAY_LEN(lists); i++) {
+        aios_error err = AIOS_INIT(aios_error);
+        char *schema = many(lists[i].before, 20000, lists[i].body, lists[i].after), *json = malloc(20000), *p = json + sprintf(json, "[%s", lists[i].item);
+        for (int k = 0; k < 1499; k++)
+            p += sprintf(p, ",%s", lists[i].item);
+        strcpy(p, "]");
+        int rc = aios_schema_check(ctx, schema, AIOS_CSTR, json, AIOS_CSTR, &err);
+        if (rc != AIOS_ELIMIT)
+            fail_msg("%s: %d %s", lists[i].before, rc, err.msg);
+        free(schema);
+        free(json);
+    }
+}
+
+/* Each "$id" inside is short, and stores the whole of the outer one. */
+static void uris_of_a_schema_have_a_cap(void **state)
+{
+    (void)state;
+    aios_error err = AIOS_INIT(aios_error);
+    char base[7000], *schema;
+    snprintf(base, sizeof base, "{\"$id\":\"http://x/%06500d/\",\"$defs\":{", 0);
+    schema = many(base, 600, ":{\"$id\":\"a\"}", "}}");
+    assert_int_equal(aios_schema_check(ctx, schema, AIOS_CSTR, "1", AIOS_CSTR, &err), AIOS_OK);
+    free(schema);
+    schema = many(base, 700, ":{\"$id\":\"a\"}", "}}");
+    assert_int_equal(aios_schema_check(ctx, schema, AIOS_CSTR, "1", AIOS_CSTR, &err), AIOS_ELIMIT);
+    assert_non_null(strstr(err.msg, "$id"));
+    assert_int_equal(err.have, 4 << 20);
+    free(schema);
+}
+
 /* Each is refused when compiled, with the keyword in the message. */
 static const struct {
     const char *schema, *word;
@@ -254,6 +328,9 @@ int main(void)
         cmocka_unit_test(a_violation_says_where_and_why),
         cmocka_unit_test(every_violation_is_told_with_its_path),
         cmocka_unit_test(paths_of_deep_values_are_cut_and_stay_whole_steps),
+        cmocka_unit_test(texts_of_a_violation_are_cut_between_letters),
+        cmocka_unit_test(looking_up_many_names_counts),
+        cmocka_unit_test(uris_of_a_schema_have_a_cap),
         cmocka_unit_test(schemas_that_cannot_be_enforced_are_refused_by_name),
         cmocka_unit_test(null_arguments_are_refused),
         cmocka_unit_test(a_tower_of_references_takes_no_exponential_time),
