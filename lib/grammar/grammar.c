@@ -23,7 +23,8 @@ aios_grammar *aios__grammar_new(aios_ctx *ctx, aios_error *err)
 size_t aios__grammar_size(const aios_grammar *g)
 {
     return sizeof *g + g->cap_nodes * sizeof *g->nodes + g->cap_words * sizeof *g->words + g->cap_bytes + g->cap_ints * sizeof *g->ints +
-           g->cap_nums * sizeof *g->nums + g->cap_objs * sizeof *g->objs + (g->rx ? aios__rx_size(g->rx) : 0);
+           g->cap_vals * sizeof *g->vals + g->cap_decs * sizeof *g->decs + g->cap_decsets * sizeof *g->decsets + g->cap_nums * sizeof *g->nums +
+           g->cap_objs * sizeof *g->objs + g->cap_arrs * sizeof *g->arrs + (g->rx ? aios__rx_size(g->rx) : 0);
 }
 
 void aios_grammar_free(aios_grammar *g)

@@ -407,7 +407,8 @@ void aios__rx_free(aios__rx *x)
 size_t aios__rx_size(const aios__rx *x)
 {
     return sizeof *x + ((x->n + AIOS__RX_CHUNK - 1) / AIOS__RX_CHUNK) * sizeof(aios__rx_chunk) + x->n_rows * 256 * sizeof(uint32_t) +
-           ((size_t)x->cap_words + x->n_buckets + x->cap_scratch) * sizeof(uint32_t);
+           ((size_t)x->cap_words + x->n_buckets + x->cap_scratch) * sizeof(uint32_t) +
+           (x->memo ? x->n_memo * sizeof *x->memo : 0);
 }
 
 bool aios__rx_worn(const aios__rx *x)

@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 
+#include "grammar/grammar_cache.h"
 #include "llm/grammar_calls.h"
 #include "llm/llm.h"
 
@@ -43,6 +44,30 @@ static uint64_t used(aios_ctx *ctx)
     aios_mem_usage u = AIOS_INIT(aios_mem_usage);
     aios_ctx_usage(ctx, &u);
     return u.used;
+}
+
+/* What a grammar says that it takes is what it was given, but for what the heap adds to each piece. */
+static void the_size_of_a_grammar_is_all_of_it(void **state)
+{
+    (void)state;
+    static const char *const schemas[] = {"{\"type\":\"integer\",\"not\":{\"enum\":[", "{\"items\":{\"type\":\"number\",\"not\":{\"enum\":["};
+    for (size_t i = 0; i < AIOS__ARRAY_LEN(schemas); i++) {
+        test_heap heap = {0};
+        aios_ctx *ctx = ctx_of(&heap, 0, 0);
+        char text[4000];
+        size_t n = (size_t)sprintf(text, "%s0", schemas[i]);
+        for (int k = 1; k < 400; k++)
+            n += (size_t)sprintf(text + n, ",%d", 3 * k);
+        strcpy(text + n, i ? "]}}}" : "]}}");
+        aios_grammar_free(compiled(ctx, AIOS_GRAMMAR_REGEX, "a")); /* the cache is there from here on */
+        uint64_t before = used(ctx);
+        aios_grammar *g = compiled(ctx, i ? AIOS_GRAMMAR_SCHEMA | AIOS_GRAMMAR_COMPLETE : AIOS_GRAMMAR_SCHEMA, text);
+        uint64_t took = used(ctx) - before, says = aios__grammar_size(g);
+        if (says + n + 1500 < took)
+            fail_msg("%s...: %llu of %llu bytes", schemas[i], (unsigned long long)says, (unsigned long long)took);
+        aios_grammar_free(g);
+        aios_ctx_free(ctx);
+    }
 }
 
 static void equal_texts_of_one_kind_are_compiled_once(void **state)
@@ -322,6 +347,7 @@ static void every_failed_allocation_leaks_nothing(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_size_of_a_grammar_is_all_of_it),
         cmocka_unit_test(equal_texts_of_one_kind_are_compiled_once),
         cmocka_unit_test(a_grammar_outlives_the_context_and_walks_outlive_the_grammar),
         cmocka_unit_test(many_texts_do_not_grow_memory),
