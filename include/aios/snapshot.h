@@ -36,7 +36,8 @@ AIOS_API int aios_snapshot_new(aios_ctx *ctx, aios_snapshot **s, aios_error *err
 AIOS_API void aios_snapshot_free(aios_snapshot *s);
 /**
  * Takes n bytes more, in any pieces; each byte costs the same however much came before. EFORMAT (have = bytes taken in all) where the
- * text leaves JSON, nests deeper than 200 or has a NUL, also an escaped one; nothing more is taken then, and the view stays.
+ * text leaves JSON, nests deeper than 200 or has a NUL, also an escaped one; nothing more is taken then, and the view stays. EINVAL
+ * after aios_snapshot_end: reset it for another text.
  */
 AIOS_API int aios_snapshot_add(aios_snapshot *s, const char *p, size_t n, aios_error *err);
 /** The text is over: a number at the root is whole now. EFORMAT if the value is not. */

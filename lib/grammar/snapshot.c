@@ -23,7 +23,7 @@ struct aios_snapshot {
     aios__buf key, tmp;
     level levels[AIOS__PUSH_DEPTH];
     uint64_t n_taken;
-    bool in_text, complete, failed;
+    bool in_text, complete, failed, over;
 };
 
 int aios_snapshot_new(aios_ctx *ctx, aios_snapshot **out, aios_error *err)
@@ -65,7 +65,7 @@ void aios_snapshot_reset(aios_snapshot *s)
         aios__buf_clear(bufs[i]);
     s->push = (aios__push){0};
     s->n_taken = 0;
-    s->in_text = s->complete = s->failed = false;
+    s->in_text = s->complete = s->failed = s->over = false;
 }
 
 /* ---- the way to what grows ------------------------------------------------------------------------------------------------ */
@@ -194,6 +194,8 @@ int aios_snapshot_add(aios_snapshot *s, const char *p, size_t n, aios_error *err
     n = n == AIOS_CSTR ? strlen(p) : n;
     if (s->failed)
         return aios__fail(err, AIOS_EFORMAT, "the text has left JSON before: reset the snapshot");
+    if (s->over)
+        return aios__fail(err, AIOS_EINVAL, "the text was ended before: reset the snapshot for another one");
     int rc = AIOS_OK;
     for (size_t i = 0; !rc && i < n; i++)
         rc = take(s, p[i], err);
@@ -207,7 +209,7 @@ int aios_snapshot_end(aios_snapshot *s, aios_error *err)
         return aios__fail(err, AIOS_EINVAL, "no snapshot");
     if (s->failed || !aios__push_whole(&s->push))
         return aios__fail(err, AIOS_EFORMAT, "the text is over, but the JSON value is not");
-    s->complete = true;
+    s->complete = s->over = true;
     return settle(s, 0, err);
 }
 

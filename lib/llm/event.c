@@ -101,9 +101,12 @@ static void look(aios__events *q, const aios_event *ev)
     if (i ? !ev->n_text : ev->attempt != q->shot_attempt)
         aios_snapshot_reset(s);
     q->shot_attempt = i ? q->shot_attempt : ev->attempt;
-    if (aios_snapshot_add(s, ev->text, ev->n_text, NULL) && !i)
-        drop_shot(q, i); /* a reply in words after all */
-    else if (aios_snapshot_get(s, &v, NULL) == AIOS_OK) {
+    if (aios_snapshot_add(s, ev->text, ev->n_text, NULL)) {
+        if (!i)
+            drop_shot(q, i); /* a reply in words after all */
+        return;
+    }
+    if (aios_snapshot_get(s, &v, NULL) == AIOS_OK) {
         q->shot = *ev;
         q->shot.type = AIOS_EVENT_SNAPSHOT;
         q->shot.code = (int32_t)v.flags;

@@ -136,7 +136,39 @@ static void a_number_at_the_root_is_whole_at_the_end(void **state)
     assert_int_equal(aios_snapshot_get(s, &v, NULL), 0);
     assert_string_equal(v.json, "-1.5");
     assert_int_equal(v.flags, AIOS_SNAPSHOT_COMPLETE);
+    assert_int_equal(aios_snapshot_add(s, "2", 1, NULL), AIOS_EINVAL);
+    assert_int_equal(aios_snapshot_end(s, NULL), 0);
+    assert_int_equal(aios_snapshot_get(s, &v, NULL), 0);
+    assert_string_equal(v.json, "-1.5");
+    aios_snapshot_reset(s);
+    assert_int_equal(aios_snapshot_add(s, "2", 1, NULL), 0);
     aios_snapshot_free(s);
+}
+
+/* What a model writes of a call may leave JSON: what was shown of it is not shown once more. */
+static void a_piece_that_is_no_json_shows_nothing(void **state)
+{
+    (void)state;
+    static const char *const pieces[] = {"", "{\"a\":1", ",]", "}"};
+    static const int shots[] = {0, 1, 0, 0};
+    aios__events q;
+    aios__events_init(&q, aios__ctx_heap(ctx));
+    assert_int_equal(aios__events_snapshots(&q, ctx, false, true, NULL), 0);
+    for (size_t i = 0; i < AIOS__ARRAY_LEN(pieces); i++) {
+        aios_event ev = AIOS_INIT(aios_event);
+        aios__event_node *node = NULL;
+        int n = 0;
+        ev.type = AIOS_EVENT_CALL_DELTA;
+        ev.name = "f";
+        ev.text = pieces[i];
+        ev.n_text = strlen(pieces[i]);
+        assert_int_equal(aios__event_new(q.heap, &ev, &node, NULL), 0);
+        aios__events_push(&q, node);
+        for (const aios_event *got; (got = aios__events_pop(&q));)
+            n += got->type == AIOS_EVENT_SNAPSHOT;
+        assert_int_equal(n, shots[i]);
+    }
+    aios__events_clear(&q);
 }
 
 /* Looking after every byte of a megabyte. */
@@ -196,6 +228,7 @@ int main(void)
         cmocka_unit_test(every_beginning_gives_json_that_only_grows),
         cmocka_unit_test(what_is_no_json_is_refused_where_it_stands),
         cmocka_unit_test(a_number_at_the_root_is_whole_at_the_end),
+        cmocka_unit_test(a_piece_that_is_no_json_shows_nothing),
         cmocka_unit_test(a_look_costs_the_depth_not_the_length),
         cmocka_unit_test(memory_may_be_refused),
     };
