@@ -14,6 +14,7 @@ typedef struct parrot {
     const char *reason;
     char asked[4096]; /* the last text of the last request */
     char tool[64], stop[64];
+    int start_code; /* of a start after the first line */
 } parrot;
 
 static inline int parrot_open(void *user, const aios_backend_open_args *args, void **model, aios_error *err)
@@ -56,7 +57,7 @@ static inline int parrot_start(void *session, const aios_request *req, aios_erro
     }
     snprintf(p->tool, sizeof p->tool, "%s", req->n_tools ? req->tools[0].name : "");
     snprintf(p->stop, sizeof p->stop, "%s", req->stop ? req->stop[0] : "");
-    return 0;
+    return p->at ? p->start_code : 0;
 }
 
 static inline int parrot_step(void *session, const aios_sink *sink, aios_error *err)

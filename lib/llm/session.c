@@ -315,7 +315,7 @@ static int settle(aios_session *s, aios_error *err)
         return rc;
     next_attempt(s);
     rc = s->ops->start(s->self, req, err);
-    return rc ? rc : AIOS_AGAIN;
+    return rc > 0 ? aios__fail(err, AIOS_EINTERNAL, "backend %s: start gave %d", s->ops->name, rc) : rc ? rc : AIOS_AGAIN;
 }
 
 void aios__session_step(aios_session *s)

@@ -141,6 +141,18 @@ static void after_the_last_attempt_the_turn_fails_and_keeps_its_text(void **stat
     rig_close(&r);
 }
 
+static void a_start_that_gives_a_code_of_steps_is_a_defect(void **state)
+{
+    (void)state;
+    static const char *const lines[] = {"seven", "{\"age\":7}", NULL};
+    rig r;
+    rig_open(&r, lines, 0);
+    r.p.start_code = AIOS_DONE;
+    assert_int_equal(turn(&r), AIOS_EINTERNAL);
+    assert_non_null(strstr(r.err.msg, "start gave"));
+    rig_close(&r);
+}
+
 static void what_was_cut_short_or_free_is_not_checked(void **state)
 {
     (void)state;
@@ -182,6 +194,7 @@ int main(void)
         cmocka_unit_test(a_wrong_reply_is_asked_for_again_with_the_reason),
         cmocka_unit_test(json_between_words_is_cut_out),
         cmocka_unit_test(after_the_last_attempt_the_turn_fails_and_keeps_its_text),
+        cmocka_unit_test(a_start_that_gives_a_code_of_steps_is_a_defect),
         cmocka_unit_test(what_was_cut_short_or_free_is_not_checked),
         cmocka_unit_test(memory_may_fail_at_any_place),
     };
