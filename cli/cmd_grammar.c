@@ -18,6 +18,15 @@ static bool bit(const uint8_t mask[32], int b)
     return mask[b / 8] >> b % 8 & 1;
 }
 
+/* Which bytes may come next, or why that was not found out. */
+static int next_bytes(const aios_walk *w, uint8_t mask[32], aios_error *err)
+{
+    int rc = aios_walk_next_bytes(w, mask);
+    if (rc)
+        snprintf(err->msg, sizeof err->msg, "what may come next was not found out (%s): simplify the grammar, or raise --budget", aios_strerror(rc));
+    return rc ? err->code = rc : 0;
+}
+
 /* As JSON; bytes that are not UTF-8 become \ufffd. */
 static json_t *json_text(const char *s, size_t n)
 {
@@ -110,7 +119,8 @@ static int draw(aios_walk *w, char *text, size_t max, size_t *n, bool *whole, ai
     static const uint8_t none[32];
     uint8_t mask[32];
     for (*n = 0;;) {
-        aios_walk_next_bytes(w, mask);
+        if (next_bytes(w, mask, err))
+            return err->code;
         bool ends = !memcmp(mask, none, sizeof none);
         *whole = aios_walk_complete(w);
         if ((*whole && (ends || *n >= max || !roll(3))) || *n >= max)
@@ -252,13 +262,15 @@ static void print_mask(const uint8_t mask[32], const aios_walk *w, const char *f
     }
 }
 
-static int show_mask(const cli *c, aios_model *m, aios_walk *w)
+static int show_mask(const cli *c, const cli_source *src, aios_model *m, aios_walk *w)
 {
+    aios_error err = AIOS_INIT(aios_error);
     uint8_t mask[32];
     char forced[256];
     json_int_t n_allowed = 0;
     size_t n_forced = aios_walk_forced(w, forced, sizeof forced);
-    aios_walk_next_bytes(w, mask);
+    if (next_bytes(w, mask, &err))
+        return cli_source_fail(src, &err);
     json_t *tokens = m ? tokens_after(c, m, w, &n_allowed) : NULL, *bytes = json_array();
     for (int b = 0; b < 256; b++)
         if (bit(mask, b))
@@ -281,13 +293,16 @@ static int fail_text(const cli *c, aios_walk *w, const char *text, const aios_er
 {
     size_t at = err->have < strlen(text) ? (size_t)err->have : 0;
     uint8_t mask[32];
+    aios_error why = AIOS_INIT(aios_error);
     aios_walk_accept(w, text, at, NULL);
-    aios_walk_next_bytes(w, mask);
+    int unknown = next_bytes(w, mask, &why);
     if (c->json) {
         cli_print_json(json_pack("{s:I,s:{s:s,s:s}}", "accepted", (json_int_t)at, "error", "code", aios_code_name(err->code), "message", err->msg));
         return EXIT_FAIL;
     }
     int rc = cli_fail("the text", err);
+    if (unknown)
+        return cli_fail("the text", &why);
     fputs("after ", stderr);
     cli_json_string(stderr, text, at);
     fputs(" may come: ", stderr);
@@ -311,7 +326,7 @@ static int mask(const cli *c, aios_ctx **ctx, const cli_source *src, const char 
         rc = fail_text(c, w, text, &err);
     else if (!rc && c->model)
         rc = cli_model(c, ctx, &m);
-    rc = rc ? rc : show_mask(c, m, w);
+    rc = rc ? rc : show_mask(c, src, m, w);
     aios_model_close(m);
     aios_walk_free(w);
     aios_grammar_free(g);

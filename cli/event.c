@@ -4,7 +4,8 @@
 
 #include "cli.h"
 
-static const char *const types[] = {"?", "text", "reasoning", "call", "ask", "result", "usage", "state", "done", "error", "choice"};
+static const char *const types[] = {"?", "text", "reasoning", "call", "ask", "result", "usage", "state", "done", "error", "choice",
+                                    "call_delta", "snapshot"};
 
 static void put(json_t *o, const char *key, const char *s, size_t n)
 {

@@ -48,9 +48,12 @@ AIOS_API int aios_walk_copy(const aios_walk *w, aios_walk **out, aios_error *err
 AIOS_API int aios_walk_accept(aios_walk *w, const char *s, size_t n, aios_error *err);
 /** 1: what was accepted is a whole sentence. */
 AIOS_API int aios_walk_complete(const aios_walk *w);
-/** Sets bit b of mask[32] (256 bits) for each byte that may come next. */
+/**
+ * Sets bit b of mask[32] (256 bits) for each byte that may come next. ELIMIT (too many readings, or states of a pattern: simplify the
+ * grammar), ENOMEM, EBUDGET; the mask holds nothing to go by then.
+ */
 AIOS_API int aios_walk_next_bytes(const aios_walk *w, uint8_t mask[32]);
-/** Bytes that must come next, at most n_max; returns how many. */
+/** Bytes that must come next, at most n_max; returns how many. Where aios_walk_next_bytes would fail, 0, or those found before. */
 AIOS_API size_t aios_walk_forced(const aios_walk *w, char *out, size_t n_max);
 /** Checks a whole JSON text against a schema; ESCHEMA with the path of the first violation. */
 AIOS_API int aios_schema_check(aios_ctx *ctx, const char *schema, size_t n_schema, const char *json, size_t n_json,
