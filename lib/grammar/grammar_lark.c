@@ -493,10 +493,11 @@ static int definition(parser *p)
     rc = rc ? rc : expect(p, ":", "a : is missing");
     rc = rc ? rc : body(p, terminal || a.lazy, &t);
     rc = rc || !a.lazy ? rc : make_lazy(p, &a, &t);
-    if (!rc)
-        aios__rules_define(&p->k.r, id, at, t);
-    p->k.r.rules[id].token = terminal;
     p->k.r.flags = 0;
+    if (!rc) {
+        aios__rules_define(&p->k.r, id, at, t);
+        p->k.r.rules[id].token = terminal;
+    }
     return rc;
 }
 

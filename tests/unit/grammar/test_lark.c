@@ -230,6 +230,24 @@ static void hostile_grammars_end_with_a_code_in_bounded_memory(void **state)
     ends_quickly("start: ", 500000, "x", "", AIOS_ESCHEMA);
 }
 
+/* Each defined and all but the first never used. */
+static void too_many_rules_are_refused(void **state)
+{
+    (void)state;
+    enum { RULES = 50001 };
+    char *text = malloc(RULES * 16), *p = text;
+    assert_non_null(text);
+    p = stpcpy(p, "start: \"a\"\n");
+    for (int i = 1; i < RULES; i++)
+        p += sprintf(p, "x%d: \"a\"\n", i);
+    aios_error err = AIOS_INIT(aios_error);
+    aios_grammar *g = NULL;
+    assert_int_equal(aios_grammar_compile(ctx, AIOS_GRAMMAR_LARK, text, AIOS_CSTR, &g, &err), AIOS_ELIMIT);
+    assert_null(g);
+    assert_non_null(strstr(err.msg, "rules"));
+    free(text);
+}
+
 static void every_failed_allocation_is_an_error_and_leaks_nothing(void **state)
 {
     (void)state;
@@ -263,6 +281,7 @@ int main(void)
         cmocka_unit_test(texts_are_read_as_the_rules_say),
         cmocka_unit_test(what_is_wrong_or_not_supported_is_named_with_line_and_column),
         cmocka_unit_test(hostile_grammars_end_with_a_code_in_bounded_memory),
+        cmocka_unit_test(too_many_rules_are_refused),
         cmocka_unit_test(every_failed_allocation_is_an_error_and_leaks_nothing),
     };
     ctx = test_ctx(NULL, 0);
