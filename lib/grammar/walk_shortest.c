@@ -6,7 +6,7 @@
  */
 #include "grammar/program.h"
 
-enum { FEW = 16, STEPS_MAX = 20000 };
+enum { FEW = 16, STEPS_MAX = 20000, FRAMES = 256 /* that are copied in the time of a step */ };
 
 typedef struct path {
     aios_walk *w;
@@ -52,12 +52,21 @@ static int step(path *p, uint8_t c, aios_error *err)
     return aios_walk_accept(p->w, (const char *)&c, 1, err);
 }
 
+/* A second walk, which takes the longer the more the first one remembers. */
+static int copy_of(const path *p, aios_walk **out, aios_error *err)
+{
+    *p->steps += p->w->n_frames / FRAMES + 1;
+    if (*p->steps > STEPS_MAX)
+        return aios__fail(err, AIOS_ELIMIT, "no end of the sentence was found in %d steps", (int)STEPS_MAX);
+    return aios_walk_copy(p->w, out, err);
+}
+
 /* What may come behind c; all zero: the sentence may end there. */
 static int peek(const path *p, uint8_t c, uint8_t next[32], aios_error *err)
 {
     aios_walk *w;
     memset(next, 0, 32);
-    int rc = ++*p->steps > STEPS_MAX ? AIOS_ELIMIT : aios_walk_copy(p->w, &w, err);
+    int rc = copy_of(p, &w, err);
     if (rc)
         return rc;
     rc = aios_walk_accept(w, (const char *)&c, 1, err);
@@ -132,7 +141,7 @@ static int try_each(const path *p, const uint8_t set[32], char *room, int *best,
             continue;
         aios_error why = AIOS_INIT(aios_error);
         path q = {.out = room, .max = least - 1, .steps = p->steps};
-        int rc = aios_walk_copy(p->w, &q.w, err);
+        int rc = copy_of(p, &q.w, err);
         if (rc)
             return rc;
         rc = step(&q, (uint8_t)c, &why);
