@@ -232,7 +232,7 @@ static int64_t bound(const dec *d, bool open, bool up, int f)
     bool exact;
     uint64_t v = scaled(d, f, &exact);
     bool away = up == !d->neg; /* inwards is away from zero */
-    v += away && (!exact || open);
+    v += away && (!exact || open) && v < UINT64_MAX / 2; /* what is beyond all numbers stays there */
     if (!away && open && exact) {
         if (!v)
             return up ? 1 : -1;
@@ -283,6 +283,7 @@ static int make_multiples(range *r, int f, uint32_t *node, aios_error *err)
         t.lo = -end;
     t.lo = t.lo == INT64_MIN ? INT64_MIN + 1 : t.lo;
     bool exact, none = (r->has_lo && !r->lo.neg && aios__json_type(r->lo.v) != AIOS__JSON_INT && scaled(&r->lo, f, &exact) == UINT64_MAX / 2) ||
+                       (r->has_lo && r->lo_open && aios__json_int(r->lo.v, 0) == INT64_MAX) ||
                        (r->has_hi && r->hi.neg && aios__json_type(r->hi.v) != AIOS__JSON_INT && scaled(&r->hi, f, &exact) == UINT64_MAX / 2);
     rc = rc ? rc : add_exclusions(r, f, &t, err);
     if (rc || none || t.lo > t.hi || !aios__gint_exists(g, &t)) {

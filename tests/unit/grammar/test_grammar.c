@@ -55,6 +55,9 @@ static const struct {
     {"{\"type\":\"integer\",\"exclusiveMinimum\":2,\"exclusiveMaximum\":4}", "4", -1},
     {"{\"type\":\"integer\",\"minimum\":9223372036854775807}", "9223372036854775807", 1},
     {"{\"type\":\"integer\",\"minimum\":9223372036854775807}", "9223372036854775806", -1},
+    {"{\"type\":\"integer\",\"exclusiveMaximum\":1e300}", "9", 1},
+    {"{\"type\":\"integer\",\"exclusiveMinimum\":-1e300}", "-9", 1},
+    {"{\"type\":\"integer\",\"exclusiveMinimum\":-9223372036854775807,\"maximum\":-9223372036854775806}", "-9223372036854775806", 1},
     {"{\"type\":\"integer\",\"multipleOf\":7,\"minimum\":10,\"maximum\":20}", "14", 1},
     {"{\"type\":\"integer\",\"multipleOf\":7,\"minimum\":10,\"maximum\":20}", "2", -1},
     {"{\"type\":\"number\"}", "-1.5e-7", 1},
@@ -272,6 +275,26 @@ static void a_regular_expression_is_walked_as_raw_text(void **state)
     assert_int_equal(aios_grammar_compile(ctx, AIOS_GRAMMAR_REGEX, "(a)\\1", AIOS_CSTR, &g, &err), AIOS_ENOTSUP);
 }
 
+static void bounds_beyond_all_integers_leave_none(void **state)
+{
+    (void)state;
+    static const char *const schemas[] = {
+        "{\"type\":\"integer\",\"exclusiveMaximum\":-1e300}",
+        "{\"type\":\"integer\",\"exclusiveMinimum\":1e300}",
+        "{\"type\":\"integer\",\"exclusiveMaximum\":-9223372036854775807}",
+        "{\"type\":\"integer\",\"exclusiveMaximum\":-9223372036854775808}",
+        "{\"type\":\"integer\",\"exclusiveMinimum\":9223372036854775807}",
+        "{\"type\":\"number\",\"multipleOf\":0.5,\"exclusiveMaximum\":-1e300}",
+        "{\"type\":\"number\",\"multipleOf\":0.5,\"exclusiveMaximum\":-9223372036854775807}",
+    };
+    for (size_t i = 0; i < sizeof schemas / sizeof *schemas; i++) {
+        aios_error err = AIOS_INIT(aios_error);
+        aios_grammar *g = NULL;
+        if (aios_grammar_compile(ctx, AIOS_GRAMMAR_SCHEMA, schemas[i], AIOS_CSTR, &g, &err) != AIOS_ESCHEMA || g || !strstr(err.msg, "no value"))
+            fail_msg("%s: %s", schemas[i], err.msg);
+    }
+}
+
 static const struct {
     const char *schema, *text;
     int result;
@@ -334,6 +357,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(complete_grammars_read_all_that_the_schema_allows),
         cmocka_unit_test(a_regular_expression_is_walked_as_raw_text),
+        cmocka_unit_test(bounds_beyond_all_integers_leave_none),
         cmocka_unit_test(texts_are_read_as_the_table_says),
         cmocka_unit_test(calls_name_a_tool_and_satisfy_its_schema),
         cmocka_unit_test(a_mask_holds_exactly_the_tokens_that_the_walk_accepts),
