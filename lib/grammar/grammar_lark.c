@@ -567,12 +567,13 @@ static int options(parser *p)
     const aios__json *v, *root = aios__json_root(doc);
     int rc = AIOS_OK;
     for (void *it = aios__json_iter(root, NULL, &key, &v); it && !rc; it = aios__json_iter(root, it, &key, &v)) {
-        bool on = aios__json_type(v) == AIOS__JSON_TRUE;
-        if (!strcmp(key, "allow_initial_skip"))
-            p->initial_skip = on;
-        else if (!strcmp(key, "ignore_once"))
-            p->ignore_once = on;
-        else if (on || aios__json_type(v) != AIOS__JSON_FALSE)
+        bool on = aios__json_type(v) == AIOS__JSON_TRUE, flag = on || aios__json_type(v) == AIOS__JSON_FALSE;
+        bool *known = !strcmp(key, "allow_initial_skip") ? &p->initial_skip : !strcmp(key, "ignore_once") ? &p->ignore_once : NULL;
+        if (known && flag)
+            *known = on;
+        else if (known)
+            rc = wrong(p, "allow_initial_skip and ignore_once are true or false");
+        else if (on || !flag)
             rc = refused(p, "of these options there are allow_initial_skip and ignore_once");
     }
     aios__json_free(doc);

@@ -3,6 +3,8 @@
 #include "base/json.h"
 #include "grammar/lark.h"
 
+#define IN_RANGE "ends of ranges have no flag i: use an expression, /[a-z]/i"
+
 enum { MAX_CHUNKS = 450 };
 
 static int wrong(aios__lark *k, size_t at, int code, const char *what)
@@ -100,9 +102,16 @@ static int any_case(aios__lark *k, size_t at, uint32_t *out)
     return rc;
 }
 
+static bool has_flag(const aios__lark *k)
+{
+    return k->s[k->token.at + k->token.n - 1] == 'i';
+}
+
 /* The one character of the string looked at. */
 static int end_of_range(aios__lark *k, uint32_t *cp)
 {
+    if (k->token.kind == AIOS__LK_STRING && has_flag(k))
+        return aios__lark_fail(k, AIOS_ENOTSUP, IN_RANGE);
     int rc = k->token.kind == AIOS__LK_STRING ? aios__lark_string(k) : aios__lark_fail(k, AIOS_ESCHEMA, "the end of a range is missing");
     if (!rc && (!k->text.n || aios__utf8_decode(k->text.p, k->text.n, cp) != k->text.n))
         rc = aios__lark_fail(k, AIOS_ESCHEMA, "a range goes from one character to one character");
@@ -127,13 +136,15 @@ int aios__lark_text(aios__lark *k, uint32_t *out)
 {
     size_t at = k->token.at;
     uint32_t lo, hi, ranges[2], e;
-    bool any = k->s[at + k->token.n - 1] == 'i';
+    bool any = has_flag(k);
     if (k->token.kind == AIOS__LK_REGEX)
         return regex(k, out);
     int rc = aios__lark_string(k);
     rc = rc ? rc : aios__lark_next(k);
     if (rc || !aios__lark_is(k, ".."))
         return rc ? rc : any ? any_case(k, at, out) : aios__rules_lit(&k->r, k->text.p, k->text.n, out, k->err);
+    if (any)
+        return wrong(k, at, AIOS_ENOTSUP, IN_RANGE);
     if (!k->text.n || aios__utf8_decode(k->text.p, k->text.n, &lo) != k->text.n)
         return wrong(k, at, AIOS_ESCHEMA, "a range goes from one character to one character");
     rc = aios__lark_next(k);
