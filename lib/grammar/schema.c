@@ -210,22 +210,10 @@ const aios__json *aios__schema_kw(const aios__schema *s, uint32_t i, enum aios__
     return k ? k->v : NULL;
 }
 
-uint32_t aios__schema_pattern(const aios__schema *s, uint32_t i)
-{
-    const aios__kwval *k = aios__schema_kwval(s, i, AIOS__KW_PATTERN);
-    return k ? k->rx : AIOS__RX_NOTHING;
-}
-
 uint32_t aios__schema_names(const aios__schema *s, const char *pattern)
 {
     const aios__anchor *a = aios__schema_anchor(s, AIOS__NAMES, pattern, strlen(pattern));
     return a ? a->sub : AIOS__RX_NOTHING;
-}
-
-uint32_t aios__schema_format(const aios__schema *s, uint32_t i)
-{
-    const aios__kwval *k = aios__schema_kwval(s, i, AIOS__KW_FORMAT);
-    return k ? k->rx : AIOS__RX_NOTHING;
 }
 
 const char *aios__schema_path(const aios__schema *s, uint32_t i, char *out, size_t n)
@@ -512,7 +500,7 @@ static int check_keyword(aios__schema *s, uint32_t i, const char *name, const ai
 }
 
 /* Draft 4 has bounds made exclusive by a flag beside them: as newer drafts say it. */
-static void settle_bound(aios__schema *s, uint32_t i, enum aios__kw bound, enum aios__kw exclusive)
+static int settle_bound(aios__schema *s, uint32_t i, enum aios__kw bound, enum aios__kw exclusive, aios_error *err)
 {
     aios__kwval *b = NULL, *e = NULL;
     for (uint32_t k = s->subs[i].first; k < s->n_kws; k++) {
@@ -520,10 +508,23 @@ static void settle_bound(aios__schema *s, uint32_t i, enum aios__kw bound, enum 
         e = s->kws[k].kw == exclusive ? &s->kws[k] : e;
     }
     if (!e || aios__json_is_number(e->v))
-        return;
+        return AIOS_OK;
+    if (s->subs[i].draft != AIOS__DRAFT_4 && s->subs[i].draft != AIOS__DRAFT_LATEST)
+        return aios__schema_bad(s, i, keywords[exclusive].name, "must be a number: true and false are of draft 4", err);
     if (b && aios__json_type(e->v) == AIOS__JSON_TRUE)
         b->kw = exclusive;
     *e = s->kws[--s->n_kws];
+    return AIOS_OK;
+}
+
+/* A list of schemas is called prefixItems from 2020-12 on. */
+static int check_items(const aios__schema *s, uint32_t i, const aios__json *json, aios_error *err)
+{
+    if (s->subs[i].draft < AIOS__DRAFT_2020 || aios__json_type(aios__json_get(json, "items")) != AIOS__JSON_ARRAY)
+        return AIOS_OK;
+    if (aios__json_get(json, "prefixItems"))
+        return aios__schema_bad(s, i, "items", "must be a schema beside \"prefixItems\"", err);
+    return s->subs[i].draft == AIOS__DRAFT_LATEST ? AIOS_OK : aios__schema_bad(s, i, "items", "must be a schema: a list is called \"prefixItems\" in 2020-12", err);
 }
 
 /* What depends on what the others have seen comes last. */
@@ -551,11 +552,10 @@ static int read_sub(aios__schema *s, uint32_t i, aios_error *err)
     for (void *it = aios__json_iter(json, NULL, &key, &v); it && !rc; it = aios__json_iter(json, it, &key, &v))
         rc = check_keyword(s, i, key, v, err);
     s->subs[i].first = first;
-    settle_bound(s, i, AIOS__KW_MINIMUM, AIOS__KW_EXCLUSIVE_MINIMUM);
-    settle_bound(s, i, AIOS__KW_MAXIMUM, AIOS__KW_EXCLUSIVE_MAXIMUM);
+    rc = rc ? rc : settle_bound(s, i, AIOS__KW_MINIMUM, AIOS__KW_EXCLUSIVE_MINIMUM, err);
+    rc = rc ? rc : settle_bound(s, i, AIOS__KW_MAXIMUM, AIOS__KW_EXCLUSIVE_MAXIMUM, err);
+    rc = rc ? rc : check_items(s, i, json, err);
     unevaluated_last(s, first);
-    if (!rc && aios__json_type(aios__json_get(json, "items")) == AIOS__JSON_ARRAY && s->subs[i].draft >= AIOS__DRAFT_2020 && aios__json_get(json, "prefixItems"))
-        rc = aios__schema_bad(s, i, "items", "must be a schema beside \"prefixItems\"", err);
     s->subs[i].n = s->n_kws - first;
     return rc;
 }

@@ -171,12 +171,8 @@ struct aios__schema {
 int aios__schema_new_in(aios_ctx *ctx, aios__rx **rx, const char *s, size_t n, aios__schema **out, aios_error *err);
 /** As aios__schema_new, with AIOS_SCHEMA_ flags. */
 int aios__schema_new_as(aios_ctx *ctx, uint32_t flags, const char *s, size_t n, aios__schema **out, aios_error *err);
-/** Texts that the pattern of sub i allows; AIOS__RX_NOTHING if it has none. */
-uint32_t aios__schema_pattern(const aios__schema *s, uint32_t i);
 /** Names that a key of some patternProperties speaks of. */
 uint32_t aios__schema_names(const aios__schema *s, const char *pattern);
-/** Texts of its format; AIOS__RX_NOTHING if it has none that is known. */
-uint32_t aios__schema_format(const aios__schema *s, uint32_t i);
 const char *aios__kw_name(enum aios__kw kw);
 /** Index of a subschema; AIOS__NONE if json is none. */
 uint32_t aios__schema_sub(const aios__schema *s, const aios__json *json);
