@@ -13,7 +13,6 @@ static const struct {
     {AIOS_GRAMMAR_REGEX, "regex", ".re .regex"},
     {AIOS_GRAMMAR_GBNF, "gbnf", ".gbnf"},
     {AIOS_GRAMMAR_LARK, "lark", ".lark"},
-    {AIOS_GRAMMAR_LARK, "lark", ".lark"},
 };
 
 static int32_t kind_by_extension(const char *path)
