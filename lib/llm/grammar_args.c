@@ -2,6 +2,8 @@
 /* Arguments that are not written as JSON: the listed properties in their order, strings as they are, other values as in JSON. */
 #include "llm/grammar_calls.h"
 
+#include "grammar/schema_format.h"
+
 #define MAX_PROPERTIES 2000u
 #define MAX_LENGTH 0xfffffff0u
 
@@ -63,8 +65,18 @@ static const char *end_of_text(const args *a, size_t *n)
     return s;
 }
 
-static int add_words(args *a, const aios__json *values, const aios__json *only, uint32_t *node, aios_error *err)
+static bool lists(const aios__json *values, const aios__json *v)
 {
+    for (size_t i = 0; i < aios__json_count(values); i++)
+        if (aios__json_equal(aios__json_at(values, i), v))
+            return true;
+    return false;
+}
+
+/* The listed ones that the expression allows. */
+static int add_words(args *a, const aios__json *p, uint32_t rx, uint32_t *node, aios_error *err)
+{
+    const aios__json *values = aios__json_get(p, "enum"), *only = aios__json_get(p, "const");
     size_t n = only ? 1 : aios__json_count(values), n_end;
     const char *end = end_of_text(a, &n_end);
     uint32_t *e = aios__alloc_array(a->g->heap, AIOS_MEM_SCRATCH, n ? n : 1, 3 * sizeof *e, err), at, n_words = 0;
@@ -72,7 +84,11 @@ static int add_words(args *a, const aios__json *values, const aios__json *only, 
     for (size_t i = 0; !rc && i < n; i++) {
         size_t len = 0;
         const char *s = aios__json_str(only ? only : aios__json_at(values, i), &len);
-        if (!s || !len || memmem(s, len, end, n_end)) /* an empty one is not told from none */
+        bool fits = !only || !values || lists(values, only);
+        if (!s || !len || !fits || memmem(s, len, end, n_end)) /* an empty one is not told from none */
+            continue;
+        rc = aios__rx_match(a->g->rx, rx, s, len, &fits, err);
+        if (rc || !fits)
             continue;
         rc = aios__grammar_bytes(a->g, s, len, &at, err);
         const uint32_t entry[3] = {at, (uint32_t)len, AIOS__G_NONE};
@@ -101,8 +117,10 @@ static int make_text(args *a, const aios__json *p, uint32_t *e, aios_error *err)
     static const uint32_t chars[] = {9, 10, 13, 13, 32, 0x10ffff};
     size_t n_end, n_pattern = 0;
     const char *end = end_of_text(a, &n_end), *pattern = aios__json_str(aios__json_get(p, "pattern"), &n_pattern);
+    const char *format = aios__json_str(aios__json_get(p, "format"), NULL);
+    bool known;
     aios__rx *x = a->g->rx;
-    uint32_t all[3], set, part, not_in = AIOS__RX_EMPTY;
+    uint32_t all[4], n = 2, set, part, not_in = AIOS__RX_EMPTY;
     int rc = aios__rx_chars(x, chars, AIOS__ARRAY_LEN(chars) / 2, &set, err);
     rc = rc ? rc : aios__rx_repeat(x, set, length_of(p, "minLength", 0), length_of(p, "maxLength", AIOS__RX_ENDLESS), &all[0], err);
     for (size_t i = n_end; !rc && i--;) {
@@ -115,21 +133,20 @@ static int make_text(args *a, const aios__json *p, uint32_t *e, aios_error *err)
     rc = rc ? rc : aios__rx_cat(x, AIOS__RX_ALL, not_in, &not_in, err);
     rc = rc ? rc : aios__rx_not(x, not_in, &all[1], err);
     if (pattern)
-        rc = rc ? rc : aios__rx_parse(x, pattern, n_pattern, false, &all[2], err);
-    return rc ? rc : aios__rx_and(x, all, pattern ? 3 : 2, e, err);
+        rc = rc ? rc : aios__rx_parse(x, pattern, n_pattern, false, &all[n++], err);
+    if (format) /* one that is not known allows every text */
+        rc = rc ? rc : aios__format_rx(x, format, &all[n++], &known, err);
+    return rc ? rc : aios__rx_and(x, all, n, e, err);
 }
 
 static int add_text(args *a, const aios__json *p, uint32_t *node, aios_error *err)
 {
     uint32_t e;
     bool exists = false;
-    const aios__json *values = aios__json_get(p, "enum"), *only = aios__json_get(p, "const");
     static const char *const unheld[] = {"anyOf", "oneOf", "allOf", "not", "if", "$ref"};
     for (size_t i = 0; i < AIOS__ARRAY_LEN(unheld); i++)
         if (aios__json_get(p, unheld[i]))
             return refuse(a, unheld[i], err);
-    if (values || only)
-        return add_words(a, values, only, node, err);
     int rc = a->g->rx ? AIOS_OK : aios__rx_new(a->g->ctx, &a->g->rx, err);
     aios_error why = AIOS_INIT(aios_error);
     rc = rc ? rc : make_text(a, p, &e, &why);
@@ -140,6 +157,8 @@ static int add_text(args *a, const aios__json *p, uint32_t *node, aios_error *er
         return why.code ? aios__error_copy(err, &why) : rc;
     if (!exists)
         return aios__fail(err, AIOS_ESCHEMA, "property %.64s: no text satisfies its keywords", a->key);
+    if (aios__json_get(p, "enum") || aios__json_get(p, "const"))
+        return add_words(a, p, e, node, err);
     rc = aios__grammar_node(a->g, AIOS__G_RX, node, err);
     if (!rc)
         a->g->nodes[*node].a = e;

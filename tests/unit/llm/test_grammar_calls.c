@@ -170,6 +170,39 @@ static void patterns_and_lengths_hold_in_tags(void **state)
 
 /* ---- many tools --------------------------------------------------------------------------------------------------------- */
 
+static void formats_hold_in_tags_and_lists_keep_what_fits_beside(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *keywords, *text;
+        int whole;
+    } rows[] = {
+        {"\"type\":\"string\",\"format\":\"date\"", "2024-02-29", 1}, {"\"type\":\"string\",\"format\":\"date\"", "2023-02-29", -1},
+        {"\"type\":\"string\",\"format\":\"nobody-knows\"", "any", 1}, {"\"enum\":[\"ab\",\"abc\"],\"maxLength\":2", "ab", 1},
+        {"\"enum\":[\"ab\",\"abc\"],\"maxLength\":2", "abc", -1},       {"\"enum\":[\"ab\",\"xy\"],\"pattern\":\"^a\"", "xy", -1},
+        {"\"enum\":[\"ab\",\"xy\"],\"const\":\"xy\"", "xy", 1},
+    };
+    for (size_t i = 0; i < AIOS__ARRAY_LEN(rows); i++) {
+        char schema[256], text[256];
+        snprintf(schema, sizeof schema, "{\"type\":\"object\",\"properties\":{\"p\":{%s}},\"required\":[\"p\"]}", rows[i].keywords);
+        snprintf(text, sizeof text, "{\"p\":\"%s\"}", rows[i].text);
+        aios_tool_def t = {sizeof t, "t", NULL, schema};
+        const aios__call_format *f = aios__call_format_named("qwen-coder");
+        aios__call_piece piece = {"t", NULL, text, strlen(text)};
+        aios_error err = AIOS_INIT(aios_error);
+        aios_grammar *g = NULL;
+        aios__buf out;
+        if (aios__grammar_calls(ctx, &t, sizeof t, 1, NULL, f, 1, &g, &err))
+            fail_msg("%s: %s", schema, err.msg);
+        aios__buf_init(&out, aios__ctx_heap(ctx), AIOS_MEM_TEXT, 0);
+        assert_int_equal(aios__calls_write(aios__ctx_heap(ctx), f, &piece, 1, &out, NULL), 0);
+        if (read_by(g, out.p, out.n) != rows[i].whole)
+            fail_msg("%s: %s", schema, out.p);
+        aios__buf_free(&out);
+        aios_grammar_free(g);
+    }
+}
+
 enum { MANY = 500 };
 static aios_tool_def many[MANY];
 static char names[MANY][16], schemas[MANY][2200];
@@ -557,6 +590,7 @@ int main(void)
         cmocka_unit_test(one_tool_alone_may_be_named),
         cmocka_unit_test(what_a_format_cannot_hold_to_is_named),
         cmocka_unit_test(patterns_and_lengths_hold_in_tags),
+        cmocka_unit_test(formats_hold_in_tags_and_lists_keep_what_fits_beside),
         cmocka_unit_test(tools_are_compiled_when_they_are_chosen),
         cmocka_unit_test(a_chosen_tool_that_is_wrong_says_so),
         cmocka_unit_test(walks_share_what_was_compiled),
