@@ -143,7 +143,8 @@ static void find_tail(const aios__ids *ids, aios__tail *tail)
 {
     tail->n = ids->n < AIOS__SEAM_TAIL ? ids->n : AIOS__SEAM_TAIL;
     tail->whole = tail->n == ids->n;
-    memcpy(tail->ids, ids->p + ids->n - tail->n, tail->n * sizeof *tail->ids);
+    if (tail->n)
+        memcpy(tail->ids, ids->p + ids->n - tail->n, tail->n * sizeof *tail->ids);
 }
 
 static void accept(aios_walk *w, int32_t id)
