@@ -29,13 +29,17 @@ size_t aios__grammar_size(const aios_grammar *g)
 
 void aios_grammar_free(aios_grammar *g)
 {
-    while (g && !g->cache && !__atomic_sub_fetch(&g->refs, 1, __ATOMIC_ACQ_REL)) {
+    while (g) {
+        if (g->cache) {
+            aios__grammar_release(g);
+            return;
+        }
+        if (__atomic_sub_fetch(&g->refs, 1, __ATOMIC_ACQ_REL))
+            return; /* from here on it may be gone */
         aios_ctx *ctx = g->ctx;
         g = aios__grammar_destroy(g);
         aios_ctx_free(ctx);
     }
-    if (g && g->cache)
-        aios__grammar_release(g);
 }
 
 aios_grammar *aios__grammar_destroy(aios_grammar *g)
