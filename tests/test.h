@@ -69,4 +69,42 @@ static inline aios_ctx *test_ctx(test_heap *h, uint64_t budget)
     return ctx;
 }
 
+static inline void must(int rc, const aios_error *err)
+{
+    if (rc)
+        fail_msg("%d: %s", rc, err->msg);
+}
+
+/** Runs once over a fresh ctx; 0, or the code of the first failure, told in err. It frees all it made, whatever happens. */
+typedef int scenario_fn(aios_ctx *c, aios_error *err);
+
+/**
+ * Runs fn with every allocation refused in turn: alone, and with all that follow it. `spare`: one that is refused alone may be made good
+ * by asking for less, or by keeping nothing for others.
+ */
+static inline void refuse_every_allocation(scenario_fn *fn, int spare)
+{
+    int reached = 1;
+    for (long at = 1; reached; at++) {
+        test_heap h = {.persistent = (int)(at % 2)};
+        aios_ctx *c = test_ctx(&h, 0);
+        aios_error err = AIOS_INIT(aios_error);
+        h.fail_at = h.n_allocs + (at + 1) / 2;
+        int rc = fn(c, &err);
+        reached = h.n_allocs >= h.fail_at;
+        int made_good = reached && !rc && spare && !h.persistent;
+        if (!made_good && rc != (reached ? AIOS_ENOMEM : 0))
+            fail_msg("allocation %ld%s: %d %s", (at + 1) / 2, h.persistent ? " and all behind" : "", rc, err.msg);
+        if (rc && (err.code != rc || !err.msg[0]))
+            fail_msg("allocation %ld: code %d, but the error says %d \"%s\"", (at + 1) / 2, rc, err.code, err.msg);
+        aios_ctx_free(c);
+        assert_int_equal(h.live, 0);
+    }
+}
+
+static inline void assert_nothing_leaks_when_memory_runs_out(scenario_fn *fn)
+{
+    refuse_every_allocation(fn, 0);
+}
+
 #endif

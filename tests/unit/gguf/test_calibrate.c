@@ -23,12 +23,6 @@ static aios_session *session;
 static aios_transcript *chat;
 static aios_tool_def tools[AIOS__OPTIONS_MAX + 1];
 
-static void must(int rc, const aios_error *err)
-{
-    if (rc)
-        fail_msg("%d: %s", rc, err->msg);
-}
-
 static void write_model(void)
 {
     net_make make = {.arch = "llama", .dtype = 8, .template_text = chatml, .tied = 1, .n_ctx = 4096};

@@ -56,12 +56,6 @@ static void unload(loaded *l)
     free(l->make.p);
 }
 
-static void must(int rc, const aios_error *err)
-{
-    if (rc)
-        fail_msg("%s", err->msg);
-}
-
 static float *logits_new(size_t rows)
 {
     float *p = calloc(rows * VOCAB, sizeof *p);

@@ -2,11 +2,9 @@
 #include <unistd.h>
 
 #include "gguf_make.h"
-#include "test.h"
+#include "shared_ctx.h"
 
 #include "backend/gguf/file.h"
-
-static aios_ctx *ctx;
 
 static int open_bytes(const void *p, size_t n, aios__gguf **g, aios_error *err)
 {
@@ -399,45 +397,24 @@ static void random_changes_never_do_harm(void **state)
     }
 }
 
+static char sample_path[64];
+
+static int open_sample(aios_ctx *c, aios_error *err)
+{
+    aios__gguf *g = NULL;
+    int rc = aios__gguf_open(c, sample_path, false, &g, err);
+    aios__gguf_close(g);
+    return rc;
+}
+
 static void every_failed_allocation_is_an_error_without_a_leak(void **state)
 {
     (void)state;
     static gguf_make m;
-    char path[64];
     make_sample(&m);
-    write_file(&m, path);
-    for (int persistent = 0; persistent < 2; persistent++)
-        for (long n = 1;; n++) {
-            test_heap h = {.persistent = persistent};
-            aios_ctx *own = test_ctx(&h, 0);
-            aios_error err = AIOS_INIT(aios_error);
-            aios__gguf *g = NULL;
-            h.fail_at = h.n_allocs + n;
-            int rc = aios__gguf_open(own, path, false, &g, &err);
-            if (rc)
-                assert_int_equal(rc, AIOS_ENOMEM);
-            aios__gguf_close(g);
-            h.fail_at = 0;
-            aios_ctx_free(own);
-            assert_int_equal(h.live, 0);
-            if (!rc)
-                break;
-        }
-    unlink(path);
-}
-
-static int setup(void **state)
-{
-    (void)state;
-    ctx = test_ctx(NULL, 0);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    aios_ctx_free(ctx);
-    return 0;
+    write_file(&m, sample_path);
+    assert_nothing_leaks_when_memory_runs_out(open_sample);
+    unlink(sample_path);
 }
 
 int main(void)
@@ -457,5 +434,5 @@ int main(void)
         cmocka_unit_test(random_changes_never_do_harm),
         cmocka_unit_test(every_failed_allocation_is_an_error_without_a_leak),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, open_ctx, close_ctx);
 }

@@ -16,12 +16,6 @@ typedef struct rig {
     char path[64];
 } rig;
 
-static void must(int rc, const aios_error *err)
-{
-    if (rc)
-        fail_msg("%d: %s", rc, err->msg);
-}
-
 static void rig_open(rig *r, const char *arch, uint32_t n_threads)
 {
     aios_error err = AIOS_INIT(aios_error);

@@ -18,12 +18,6 @@ typedef struct rig {
     net_make make;
 } rig;
 
-static void must(int rc, const aios_error *err)
-{
-    if (rc)
-        fail_msg("%d: %s", rc, err->msg);
-}
-
 static void rig_open_as(rig *r, const char *arch, uint32_t n_layer, uint64_t budget, int32_t kv_type)
 {
     aios_error err = AIOS_INIT(aios_error);

@@ -25,12 +25,6 @@ typedef struct header {
 
 static char dir[64], path[96];
 
-static void must(int rc, const aios_error *err)
-{
-    if (rc)
-        fail_msg("%d: %s", rc, err->msg);
-}
-
 static int begin(void **state)
 {
     (void)state;

@@ -55,7 +55,7 @@ static uint32_t draw(uint64_t *state, uint32_t n)
     return (uint32_t)(*state >> 33) % n;
 }
 
-static void must(int rc, const aios_error *err)
+static void must_or_exit(int rc, const aios_error *err)
 {
     if (rc) {
         fprintf(stderr, "%d: %s\n", rc, err->msg);
@@ -89,8 +89,8 @@ static void open_rig(rig *r, uint32_t arch, uint32_t n_threads)
     free(make.p);
     cfg.n_threads = n_threads;
     snprintf(uri, sizeof uri, "gguf:%s", r->path);
-    must(aios_ctx_new(NULL, &r->ctx, &err), &err);
-    must(aios_model_open(r->ctx, uri, &cfg, &r->model, &err), &err);
+    must_or_exit(aios_ctx_new(NULL, &r->ctx, &err), &err);
+    must_or_exit(aios_model_open(r->ctx, uri, &cfg, &r->model, &err), &err);
 }
 
 static void close_rig(rig *r)
@@ -117,7 +117,7 @@ static void start(aios_session *s, uint32_t prompt, int32_t priority)
     sampling.top_k = prompt % 4 == 1 ? 20 : 0;
     sampling.repeat_penalty = prompt % 4 == 2 ? 1.3f : 0;
     r.schema_json = prompt % 4 == 3 ? schema : NULL;
-    must(aios_session_start(s, &r, &err), &err);
+    must_or_exit(aios_session_start(s, &r, &err), &err);
 }
 
 /* Reads what there is; 1 once the turn is over. */
@@ -137,7 +137,7 @@ static void hash_logits(aios_session *s, result *out)
     static const int32_t probe = PROBE;
     aios_error err = AIOS_INIT(aios_error);
     float logits[VOCAB];
-    must(aios_session_eval(s, &probe, 1, logits, 1, &err), &err);
+    must_or_exit(aios_session_eval(s, &probe, 1, logits, 1, &err), &err);
     out->hash = 14695981039346656037ull;
     for (size_t i = 0; i < sizeof logits; i++)
         out->hash = (out->hash ^ ((const unsigned char *)logits)[i]) * 1099511628211ull;
@@ -165,12 +165,12 @@ static void warm_up(part *p, uint64_t *state)
         memcpy(prefix, prompts[p->prompt], cut ? cut : 1);
         r.raw = prefix;
         r.n_raw = AIOS_CSTR;
-        must(aios_session_prewarm(p->s, &r, &err), &err);
+        must_or_exit(aios_session_prewarm(p->s, &r, &err), &err);
         break;
     case 2:
-        must(aios_model_tokenize(p->mix->r->model, prompts[p->prompt], cut, 0, ids, 1200, &n, &err), &err);
+        must_or_exit(aios_model_tokenize(p->mix->r->model, prompts[p->prompt], cut, 0, ids, 1200, &n, &err), &err);
         for (uint32_t i = 0; i < n; i += step)
-            must(aios_session_eval(p->s, ids + i, n - i < step ? n - i : step, NULL, 0, &err), &err);
+            must_or_exit(aios_session_eval(p->s, ids + i, n - i < step ? n - i : step, NULL, 0, &err), &err);
         break;
     default:
         break;
@@ -229,9 +229,9 @@ static void make_part(mix *m, uint32_t i)
     cfg.driver = p->driver ? AIOS_DRIVER_THREAD : AIOS_DRIVER_CALLER;
     cfg.speculation = draw(&rng, 3) ? AIOS_SPECULATION_AUTO : AIOS_SPECULATION_OFF;
     if (p->forked)
-        must(aios_session_fork(m->parts[draw(&rng, i)].s, &p->s, &err), &err);
+        must_or_exit(aios_session_fork(m->parts[draw(&rng, i)].s, &p->s, &err), &err);
     else
-        must(aios_session_new(m->r->model, &cfg, &p->s, &err), &err);
+        must_or_exit(aios_session_new(m->r->model, &cfg, &p->s, &err), &err);
     if (p->warm)
         warm_up(p, &rng);
 }
@@ -282,7 +282,7 @@ static void run_alone(void)
         open_rig(&r, a, 1);
         for (uint32_t i = 0; i < N_PROMPTS; i++) {
             part p = {.prompt = i};
-            must(aios_session_new(r.model, &cfg, &p.s, &err), &err);
+            must_or_exit(aios_session_new(r.model, &cfg, &p.s, &err), &err);
             run_part(&p);
             wanted[a][i] = p.got;
             aios_session_free(p.s);

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Replies taken apart, without a model. */
-#include "test.h"
+#include "shared_ctx.h"
 
 #include "backend/gguf/gguf.h"
-
-static aios_ctx *ctx;
 
 /* A sink that only collects. */
 static int sink_text(void *user, const char *s, size_t n)
@@ -100,25 +98,11 @@ static void reasoning_is_told_from_text(void **state)
     }
 }
 
-static int setup(void **state)
-{
-    (void)state;
-    ctx = test_ctx(NULL, 0);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    aios_ctx_free(ctx);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_reply_is_taken_apart_wherever_its_tokens_end),
         cmocka_unit_test(reasoning_is_told_from_text),
     };
-    return cmocka_run_group_tests_name("reply", tests, setup, teardown);
+    return cmocka_run_group_tests_name("reply", tests, open_ctx, close_ctx);
 }

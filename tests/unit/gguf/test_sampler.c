@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "test.h"
+#include "shared_ctx.h"
 
 #include <math.h>
 
 #include "backend/gguf/sampler.h"
-
-static aios_ctx *ctx;
 
 static aios__sampler *made(const aios_sampling *p, uint32_t n)
 {
@@ -210,8 +208,5 @@ int main(void)
         cmocka_unit_test(wrong_parameters_are_refused_by_name),
         cmocka_unit_test(the_selected_front_is_sorted_whatever_its_size),
     };
-    ctx = test_ctx(NULL, 0);
-    int rc = cmocka_run_group_tests(tests, NULL, NULL);
-    aios_ctx_free(ctx);
-    return rc;
+    return cmocka_run_group_tests(tests, open_ctx, close_ctx);
 }

@@ -18,12 +18,6 @@ static aios_ctx *ctx;
 static aios_model *model;
 static char long_text[1500];
 
-static void must(int rc, const aios_error *err)
-{
-    if (rc)
-        fail_msg("%d: %s", rc, err->msg);
-}
-
 static void write_model(void)
 {
     net_make make = {.arch = "llama", .dtype = 8, .tied = 1, .n_ctx = N_CTX};

@@ -31,12 +31,6 @@ static uint32_t below(uint32_t n)
     return (uint32_t)(state >> 33) % n;
 }
 
-static void must(int rc, const aios_error *err)
-{
-    if (rc)
-        fail_msg("%d: %s", rc, err->msg);
-}
-
 static void make_vocab(gguf_make *m)
 {
     make_head(m, 3, 0, 6);

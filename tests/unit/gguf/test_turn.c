@@ -23,12 +23,6 @@ static aios_session *session;
 static aios_transcript *chat;
 static aios_tool_def tools[2];
 
-static void must(int rc, const aios_error *err)
-{
-    if (rc)
-        fail_msg("%d: %s", rc, err->msg);
-}
-
 static void write_model(const char *arch, const char *tmpl)
 {
     net_make make = {.arch = arch, .dtype = 8, .template_text = tmpl, .tied = 1, .n_ctx = 1024};

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <pthread.h>
 
-#include "test.h"
+#include "shared_ctx.h"
 #include "vocab_make.h"
 
 #include <aios/token.h>
@@ -9,7 +9,6 @@
 #include "backend/gguf/pretok.h"
 #include "backend/gguf/vocab.h"
 
-static aios_ctx *ctx;
 static gguf_make file;
 
 typedef struct loaded {
@@ -17,13 +16,13 @@ typedef struct loaded {
     aios__vocab *v;
 } loaded;
 
-static int load(const gguf_make *m, loaded *l, aios_error *err)
+static int load(aios_ctx *c, const gguf_make *m, loaded *l, aios_error *err)
 {
     l->v = NULL;
-    int rc = aios__gguf_open_mem(ctx, m->p, m->n, "vocab.gguf", &l->g, err);
+    int rc = aios__gguf_open_mem(c, m->p, m->n, "vocab.gguf", &l->g, err);
     if (rc)
         return rc;
-    rc = aios__vocab_new(ctx, l->g, &l->v, err);
+    rc = aios__vocab_new(c, l->g, &l->v, err);
     if (rc) {
         assert_null(l->v);
         aios__gguf_close(l->g);
@@ -41,7 +40,7 @@ static loaded must_load(const gguf_make *m)
 {
     aios_error err = AIOS_INIT(aios_error);
     loaded l;
-    if (load(m, &l, &err))
+    if (load(ctx, m, &l, &err))
         fail_msg("%s", err.msg);
     return l;
 }
@@ -193,7 +192,7 @@ static void refuse(const gguf_make *m, int code, const char *says)
 {
     aios_error err = AIOS_INIT(aios_error);
     loaded l;
-    assert_int_equal(load(m, &l, &err), code);
+    assert_int_equal(load(ctx, m, &l, &err), code);
     if (!strstr(err.msg, says))
         fail_msg("\"%s\" does not say \"%s\"", err.msg, says);
 }
@@ -300,7 +299,7 @@ static void random_texts_come_back_and_random_vocabularies_do_no_harm(void **sta
         bad = file;
         for (uint64_t k = rng(&seed) % 40; k; k--)
             bad.p[24 + rng(&seed) % (bad.n - 24)] = (uint8_t)(rng(&seed) >> 11);
-        if (load(&bad, &l, &err))
+        if (load(ctx, &bad, &l, &err))
             continue;
         for (int32_t id = 0; id < (int32_t)aios__vocab_size(l.v); id++) {
             size_t n;
@@ -363,38 +362,29 @@ static void sixteen_mebibytes_of_one_character_need_little_stack(void **state)
     }
 }
 
+static int load_and_encode(aios_ctx *c, aios_error *err)
+{
+    loaded l;
+    char text[3000];
+    memset(text, 'a', sizeof text);
+    int rc = load(c, &file, &l, err);
+    if (rc)
+        return rc;
+    aios__ids ids = {.heap = aios__ctx_heap(c)};
+    rc = aios__vocab_encode(l.v, text, sizeof text, 0, &ids, err);
+    assert_true(!rc || !ids.n);
+    aios__ids_free(&ids);
+    unload(&l);
+    return rc;
+}
+
 static void every_failed_allocation_is_an_error_without_a_leak(void **state)
 {
     (void)state;
-    aios_ctx *real = ctx;
-    char text[3000];
-    memset(text, 'a', sizeof text);
-    for (int kind = 0; kind < 2; kind++)
-        for (long n = 1;; n++) {
-            test_heap h = {0};
-            loaded l;
-            if (kind)
-                make_spm(&file);
-            else
-                make_bpe(&file, "gpt-2");
-            ctx = test_ctx(&h, 0);
-            h.fail_at = h.n_allocs + n;
-            int rc = load(&file, &l, NULL);
-            if (!rc) {
-                aios__ids ids = {.heap = aios__ctx_heap(ctx)};
-                rc = aios__vocab_encode(l.v, text, sizeof text, 0, &ids, NULL);
-                assert_true(!rc || !ids.n);
-                aios__ids_free(&ids);
-                unload(&l);
-            }
-            h.fail_at = 0;
-            aios_ctx_free(ctx);
-            assert_int_equal(h.live, 0);
-            assert_true(!rc || rc == AIOS_ENOMEM);
-            if (!rc)
-                break;
-        }
-    ctx = real;
+    make_bpe(&file, "gpt-2");
+    assert_nothing_leaks_when_memory_runs_out(load_and_encode);
+    make_spm(&file);
+    assert_nothing_leaks_when_memory_runs_out(load_and_encode);
 }
 
 static void null_arguments_are_refused_and_never_followed(void **state)
@@ -409,20 +399,6 @@ static void null_arguments_are_refused_and_never_followed(void **state)
     assert_int_equal(aios__vocab_find(NULL, "x", 1), -1);
     aios__vocab_free(NULL);
     aios__ids_free(NULL);
-}
-
-static int setup(void **state)
-{
-    (void)state;
-    ctx = test_ctx(NULL, 0);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    aios_ctx_free(ctx);
-    return 0;
 }
 
 int main(void)
@@ -440,5 +416,5 @@ int main(void)
         cmocka_unit_test(every_failed_allocation_is_an_error_without_a_leak),
         cmocka_unit_test(null_arguments_are_refused_and_never_followed),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, open_ctx, close_ctx);
 }

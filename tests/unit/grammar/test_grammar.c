@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "test.h"
+#include "shared_ctx.h"
 
 #include "llm/call_format.h"
 #include "llm/llm.h"
-
-static aios_ctx *ctx;
 
 static aios_grammar *compiled(const char *schema)
 {
@@ -362,8 +360,5 @@ int main(void)
         cmocka_unit_test(calls_name_a_tool_and_satisfy_its_schema),
         cmocka_unit_test(a_mask_holds_exactly_the_tokens_that_the_walk_accepts),
     };
-    ctx = test_ctx(NULL, 0);
-    int rc = cmocka_run_group_tests(tests, NULL, NULL);
-    aios_ctx_free(ctx);
-    return rc;
+    return cmocka_run_group_tests(tests, open_ctx, close_ctx);
 }

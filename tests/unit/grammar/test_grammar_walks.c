@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Whatever a grammar lets through must satisfy its schema; hostile schemas end in bounded time with a code. */
-#include "test.h"
+#include "shared_ctx.h"
 
 #include <time.h>
 
 #include "llm/llm.h"
 
-static aios_ctx *ctx;
 static uint64_t rng;
 
 static uint32_t roll(uint32_t n)
@@ -369,8 +368,5 @@ int main(void)
         cmocka_unit_test(items_that_must_differ_are_remembered_however_long_the_text),
         cmocka_unit_test(a_long_text_keeps_its_memory_bounded),
     };
-    ctx = test_ctx(NULL, 0);
-    int rc = cmocka_run_group_tests(tests, NULL, NULL);
-    aios_ctx_free(ctx);
-    return rc;
+    return cmocka_run_group_tests(tests, open_ctx, close_ctx);
 }

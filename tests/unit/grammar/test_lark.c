@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "test.h"
+#include "shared_ctx.h"
 
 #include "llm/llm.h"
-
-static aios_ctx *ctx;
 
 /* 1: a whole sentence, 0: a beginning of one, -1: outside. */
 static int read_by(aios_grammar *g, const char *text)
@@ -288,8 +286,5 @@ int main(void)
         cmocka_unit_test(too_many_rules_are_refused),
         cmocka_unit_test(every_failed_allocation_is_an_error_and_leaks_nothing),
     };
-    ctx = test_ctx(NULL, 0);
-    int rc = cmocka_run_group_tests(tests, NULL, NULL);
-    aios_ctx_free(ctx);
-    return rc;
+    return cmocka_run_group_tests(tests, open_ctx, close_ctx);
 }

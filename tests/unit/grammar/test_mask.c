@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Masks against the walk itself: every token of a vocabulary is tried from a copy, over random schemas and positions. */
-#include "test.h"
+#include "shared_ctx.h"
 
 #include "grammar/grammar_mask.h"
 
 enum { MAX_VOCAB = 1400, MAX_TEXT = 1 << 16, SCHEMAS = 36, STEPS = 50 };
-
-static aios_ctx *ctx;
 
 typedef struct vocab {
     char text[MAX_VOCAB][40];
@@ -311,10 +309,5 @@ int main(void)
         cmocka_unit_test(names_that_are_used_up_are_not_begun_again),
         cmocka_unit_test(a_mask_without_memory_fails_and_the_next_one_is_right),
     };
-    aios_error err = AIOS_INIT(aios_error);
-    if (aios_ctx_new(NULL, &ctx, &err))
-        return 1;
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    aios_ctx_free(ctx);
-    return failed;
+    return cmocka_run_group_tests(tests, open_ctx, close_ctx);
 }

@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Masks of many walks of one grammar at once: they share its automata and the vocabulary. */
-#include "test.h"
+#include "shared_ctx.h"
 
 #include <pthread.h>
 
 #include "grammar/grammar_mask.h"
 
 enum { N_VOCAB = 256 + 26 * 26, THREADS = 3, RUNS = 10, STEPS = 30 };
-
-static aios_ctx *ctx;
 
 /* The bytes, and pairs of letters. */
 static const char *piece(void *user, int32_t id, size_t *n)
@@ -84,10 +82,5 @@ static void walks_of_one_grammar_run_side_by_side(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(walks_of_one_grammar_run_side_by_side)};
-    aios_error err = AIOS_INIT(aios_error);
-    if (aios_ctx_new(NULL, &ctx, &err))
-        return 1;
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    aios_ctx_free(ctx);
-    return failed;
+    return cmocka_run_group_tests(tests, open_ctx, close_ctx);
 }

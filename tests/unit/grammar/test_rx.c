@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Regular expressions: what matches, what is refused and where, the laws of their algebra, and bounds on hostile ones. */
-#include "test.h"
+#include "shared_ctx.h"
 
 #include "grammar/rx.h"
-
-static aios_ctx *ctx;
 
 /* {pattern, text, found somewhere, matches as a whole} */
 static const struct {
@@ -176,29 +174,22 @@ static void hostile_patterns_end_soon_with_a_result_or_a_limit(void **state)
     }
 }
 
+static int match_a_text(aios_ctx *c, aios_error *err)
+{
+    aios__rx *x = NULL;
+    uint32_t e;
+    bool is = false;
+    int rc = aios__rx_new(c, &x, err);
+    rc = rc ? rc : aios__rx_parse(x, "^(?!ab)[a-z]{2,9}(x|yz)$", 23, false, &e, err);
+    rc = rc ? rc : aios__rx_match(x, e, "acccyz", 6, &is, err);
+    aios__rx_free(x);
+    return rc;
+}
+
 static void every_failed_allocation_is_reported_and_leaks_nothing(void **state)
 {
     (void)state;
-    for (long at = 1;; at++) {
-        test_heap heap = {0};
-        aios_ctx *c = test_ctx(&heap, 0);
-        aios_error err = AIOS_INIT(aios_error);
-        aios__rx *x = NULL;
-        uint32_t e;
-        bool is = false;
-        heap.fail_at = heap.n_allocs + at;
-        heap.persistent = 1;
-        int rc = aios__rx_new(c, &x, &err);
-        rc = rc ? rc : aios__rx_parse(x, "^(?!ab)[a-z]{2,9}(x|yz)$", 23, false, &e, &err);
-        rc = rc ? rc : aios__rx_match(x, e, "acccyz", 6, &is, &err);
-        int reached = heap.n_allocs >= heap.fail_at;
-        assert_int_equal(rc, reached ? AIOS_ENOMEM : AIOS_OK);
-        aios__rx_free(x);
-        aios_ctx_free(c);
-        assert_int_equal(heap.live, 0);
-        if (!reached)
-            break;
-    }
+    refuse_every_allocation(match_a_text, true);
 }
 
 int main(void)
@@ -211,10 +202,5 @@ int main(void)
         cmocka_unit_test(hostile_patterns_end_soon_with_a_result_or_a_limit),
         cmocka_unit_test(every_failed_allocation_is_reported_and_leaks_nothing),
     };
-    aios_error err = AIOS_INIT(aios_error);
-    if (aios_ctx_new(NULL, &ctx, &err))
-        return 1;
-    int rc = cmocka_run_group_tests(tests, NULL, NULL);
-    aios_ctx_free(ctx);
-    return rc;
+    return cmocka_run_group_tests(tests, open_ctx, close_ctx);
 }

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "test.h"
+#include "shared_ctx.h"
 
 #include "llm/llm.h"
-
-static aios_ctx *ctx;
 
 /* {schema, value, valid} */
 static const struct {
@@ -304,24 +302,17 @@ static void a_tower_of_references_takes_no_exponential_time(void **state)
     assert_int_equal(aios_schema_check(ctx, s, AIOS_CSTR, "{}", AIOS_CSTR, &err), AIOS_ELIMIT);
 }
 
+static int check_a_value(aios_ctx *c, aios_error *err)
+{
+    const char *schema = "{\"type\":\"object\",\"properties\":{\"a\":{\"$ref\":\"#/$defs/x\"},\"b\":{\"anyOf\":[{\"type\":\"null\"},{\"items\":{\"minimum\":3}}]}},"
+                         "\"$defs\":{\"x\":{\"type\":\"string\",\"maxLength\":7}}}";
+    return aios_schema_check(c, schema, AIOS_CSTR, "{\"a\":\"x\",\"b\":[3,4]}", AIOS_CSTR, err);
+}
+
 static void every_failed_allocation_is_reported_and_leaks_nothing(void **state)
 {
     (void)state;
-    const char *schema = "{\"type\":\"object\",\"properties\":{\"a\":{\"$ref\":\"#/$defs/x\"},\"b\":{\"anyOf\":[{\"type\":\"null\"},{\"items\":{\"minimum\":3}}]}},"
-                         "\"$defs\":{\"x\":{\"type\":\"string\",\"maxLength\":7}}}";
-    for (long at = 1;; at++) {
-        test_heap heap = {0};
-        aios_ctx *c = test_ctx(&heap, 0);
-        aios_error err = AIOS_INIT(aios_error);
-        heap.fail_at = heap.n_allocs + at;
-        int rc = aios_schema_check(c, schema, AIOS_CSTR, "{\"a\":\"x\",\"b\":[3,4]}", AIOS_CSTR, &err);
-        int reached = heap.n_allocs >= heap.fail_at;
-        assert_int_equal(rc, reached ? AIOS_ENOMEM : 0);
-        aios_ctx_free(c);
-        assert_int_equal(heap.live, 0);
-        if (!reached)
-            break;
-    }
+    assert_nothing_leaks_when_memory_runs_out(check_a_value);
 }
 
 int main(void)
@@ -339,8 +330,5 @@ int main(void)
         cmocka_unit_test(a_tower_of_references_takes_no_exponential_time),
         cmocka_unit_test(every_failed_allocation_is_reported_and_leaks_nothing),
     };
-    ctx = test_ctx(NULL, 0);
-    int rc = cmocka_run_group_tests(tests, NULL, NULL);
-    aios_ctx_free(ctx);
-    return rc;
+    return cmocka_run_group_tests(tests, open_ctx, close_ctx);
 }

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Formats: what each has and has not, and that patterns and masks can hold them. */
-#include "test.h"
+#include "shared_ctx.h"
 
 #include <stdio.h>
 
 #include "grammar/schema_format.h"
-
-static aios_ctx *ctx;
 
 /* {format, text, has it} */
 static const struct {
@@ -154,10 +152,5 @@ int main(void)
         cmocka_unit_test(calendars_are_exact),
         cmocka_unit_test(leap_seconds_are_at_midnight_of_utc),
     };
-    aios_error err = AIOS_INIT(aios_error);
-    if (aios_ctx_new(NULL, &ctx, &err))
-        return 1;
-    int rc = cmocka_run_group_tests(tests, NULL, NULL);
-    aios_ctx_free(ctx);
-    return rc;
+    return cmocka_run_group_tests(tests, open_ctx, close_ctx);
 }

@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "test.h"
+#include "shared_ctx.h"
 
 #include <aios/snapshot.h>
 
 #include "base/json.h"
 #include "grammar/json_push.h"
 #include "llm/llm.h"
-
-static aios_ctx *ctx;
 
 static aios_snapshot *fresh(void)
 {
@@ -186,39 +184,21 @@ static void a_look_costs_the_depth_not_the_length(void **state)
     aios_snapshot_free(s);
 }
 
+static int look_at_a_beginning(aios_ctx *c, aios_error *err)
+{
+    aios_snapshot *s = NULL;
+    aios_snapshot_view v = AIOS_INIT(aios_snapshot_view);
+    int rc = aios_snapshot_new(c, &s, err);
+    rc = rc ? rc : aios_snapshot_add(s, "{\"key\":[\"text", AIOS_CSTR, err);
+    rc = rc ? rc : aios_snapshot_get(s, &v, err);
+    aios_snapshot_free(s);
+    return rc;
+}
+
 static void memory_may_be_refused(void **state)
 {
     (void)state;
-    bool failed = true;
-    for (long at = 1; failed; at++) {
-        test_heap h = {0};
-        aios_snapshot *s = NULL;
-        aios_snapshot_view v = AIOS_INIT(aios_snapshot_view);
-        aios_ctx *c = test_ctx(&h, 0);
-        h.fail_at = h.n_allocs + at;
-        int rc = aios_snapshot_new(c, &s, NULL);
-        rc = rc ? rc : aios_snapshot_add(s, "{\"key\":[\"text", AIOS_CSTR, NULL);
-        rc = rc ? rc : aios_snapshot_get(s, &v, NULL);
-        failed = test_heap_heal(&h);
-        aios_ctx_free(c);
-        aios_snapshot_free(s);
-        assert_int_equal(h.live, 0);
-        assert_true(rc == 0 || (failed && rc == AIOS_ENOMEM));
-    }
-}
-
-static int setup(void **state)
-{
-    (void)state;
-    ctx = test_ctx(NULL, 0);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    aios_ctx_free(ctx);
-    return 0;
+    refuse_every_allocation(look_at_a_beginning, true);
 }
 
 int main(void)
@@ -232,5 +212,5 @@ int main(void)
         cmocka_unit_test(a_look_costs_the_depth_not_the_length),
         cmocka_unit_test(memory_may_be_refused),
     };
-    return cmocka_run_group_tests_name("snapshot", tests, setup, teardown);
+    return cmocka_run_group_tests_name("snapshot", tests, open_ctx, close_ctx);
 }

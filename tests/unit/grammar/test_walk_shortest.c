@@ -1,30 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Ways to the end of a sentence: whole wherever one begins, and short. */
-#include "test.h"
+#include "shared_ctx.h"
 
 #include "grammar/grammar_mask.h"
-
-static aios_ctx *ctx;
-
-static int begin(void **state)
-{
-    (void)state;
-    ctx = test_ctx(NULL, 0);
-    return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    aios_ctx_free(ctx);
-    return 0;
-}
-
-static void must(int rc, const aios_error *err)
-{
-    if (rc)
-        fail_msg("%d: %s", rc, err->msg);
-}
 
 static aios_walk *walk(int32_t kind, const char *text)
 {
@@ -106,5 +84,5 @@ int main(void)
         cmocka_unit_test(text_under_a_pattern_ends),
         cmocka_unit_test(too_little_room_is_said),
     };
-    return cmocka_run_group_tests(tests, begin, end);
+    return cmocka_run_group_tests(tests, open_ctx, close_ctx);
 }

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "test.h"
+#include "shared_ctx.h"
 
 #include "call_samples.h"
 #include "llm/callparse.h"
-
-static aios_ctx *ctx;
 
 /* What came, written as in call_samples.h; arguments in pieces must make up the whole. */
 typedef struct log {
@@ -346,51 +344,29 @@ static void long_hostile_replies_come_through_whole(void **state)
     free(s);
 }
 
-/* Every allocation fails once. */
+static size_t sample; /* of call_samples, that is read */
+
+static int read_sample(aios_ctx *c, aios_error *err)
+{
+    aios__callparse p;
+    log l = {0};
+    aios__call_sink to = sink;
+    const char *reply = call_samples[sample].reply, *think = call_samples[sample].think;
+    const aios__call_format *f = aios__call_format_named(call_samples[sample].format);
+    to.user = &l;
+    aios__callparse_init(&p, aios__ctx_heap(c), f, aios__think_format_find(think, strlen(think)), &to);
+    p.may_think = true;
+    int rc = aios__callparse_add(&p, reply, strlen(reply), NULL, err);
+    rc = rc ? rc : aios__callparse_finish(&p, err);
+    aios__callparse_free(&p);
+    return rc;
+}
+
 static void memory_may_be_refused(void **state)
 {
     (void)state;
-    aios_ctx *real = ctx;
-    for (size_t i = 0; i < AIOS__ARRAY_LEN(call_samples); i++) {
-        for (long at = 1;; at++) {
-            test_heap h = {0};
-            aios__callparse p;
-            log l = {0};
-            aios__call_sink to = sink;
-            ctx = test_ctx(&h, 0);
-            h.fail_at = h.n_allocs + at;
-            to.user = &l;
-            aios__callparse_init(&p, aios__ctx_heap(ctx), aios__call_format_named(call_samples[i].format),
-                                 aios__think_format_find(call_samples[i].think, strlen(call_samples[i].think)), &to);
-            p.may_think = true;
-            int rc = aios__callparse_add(&p, call_samples[i].reply, strlen(call_samples[i].reply), NULL, NULL);
-            rc = rc ? rc : aios__callparse_finish(&p, NULL);
-            bool failed = test_heap_heal(&h);
-            aios__callparse_free(&p);
-            aios_ctx_free(ctx);
-            assert_int_equal(h.live, 0);
-            if (!failed) {
-                assert_int_equal(rc, 0);
-                break;
-            }
-            assert_true(rc == AIOS_ENOMEM || rc == 0);
-        }
-    }
-    ctx = real;
-}
-
-static int setup(void **state)
-{
-    (void)state;
-    ctx = test_ctx(NULL, 0);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    aios_ctx_free(ctx);
-    return 0;
+    for (sample = 0; sample < AIOS__ARRAY_LEN(call_samples); sample++)
+        refuse_every_allocation(read_sample, true);
 }
 
 int main(void)
@@ -408,5 +384,5 @@ int main(void)
         cmocka_unit_test(long_hostile_replies_come_through_whole),
         cmocka_unit_test(memory_may_be_refused),
     };
-    return cmocka_run_group_tests_name("callparse", tests, setup, teardown);
+    return cmocka_run_group_tests_name("callparse", tests, open_ctx, close_ctx);
 }

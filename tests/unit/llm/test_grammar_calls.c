@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <pthread.h>
 
-#include "test.h"
+#include "shared_ctx.h"
 
 #include "llm/callparse.h"
 #include "llm/grammar_calls.h"
-
-static aios_ctx *ctx;
 
 static const char weather[] = "{\"type\":\"object\",\"properties\":{\"city\":{\"type\":\"string\",\"maxLength\":20},\"days\":{\"type\":\"integer\",\"minimum\":1,"
                               "\"maximum\":14},\"unit\":{\"enum\":[\"celsius\",\"kelvin\"]},\"wind\":{\"type\":\"boolean\"},\"at\":{\"$ref\":\"#/$defs/at\"}},"
@@ -541,46 +539,30 @@ static void threads_share_a_grammar_of_many_tools(void **state)
     aios_grammar_free(g);
 }
 
-/* Every allocation fails once, from the tools to the end of a call. */
+/* From the tools to the end of a call. */
+static int write_a_call(aios_ctx *c, aios_error *err)
+{
+    const char *s = "<tool_call>\n{\"name\": \"tool_20\", \"arguments\": {\"n\":20}}\n</tool_call>";
+    aios_grammar *g = NULL;
+    aios_walk *w = NULL;
+    int rc = aios__grammar_calls(c, many, sizeof *many, 40, NULL, aios__call_format_named("hermes"), 3, &g, err);
+    rc = rc ? rc : aios_walk_new(g, &w, err);
+    rc = rc ? rc : aios_walk_accept(w, s, strlen(s), err);
+    aios_walk_free(w);
+    aios_grammar_free(g);
+    return rc;
+}
+
 static void memory_may_be_refused(void **state)
 {
     (void)state;
-    aios_ctx *real = ctx;
-    const char *s = "<tool_call>\n{\"name\": \"tool_20\", \"arguments\": {\"n\":20}}\n</tool_call>";
-    bool failed = true;
-    for (long at = 1; failed; at += at < 60 ? 1 : 37) {
-        test_heap h = {0};
-        aios_grammar *g = NULL;
-        aios_walk *w = NULL;
-        aios_error err = AIOS_INIT(aios_error);
-        ctx = test_ctx(&h, 0);
-        h.fail_at = h.n_allocs + at;
-        int rc = aios__grammar_calls(ctx, many, sizeof *many, 40, NULL, aios__call_format_named("hermes"), 3, &g, &err);
-        rc = rc ? rc : aios_walk_new(g, &w, &err);
-        rc = rc ? rc : aios_walk_accept(w, s, strlen(s), &err);
-        failed = test_heap_heal(&h);
-        aios_walk_free(w);
-        aios_grammar_free(g);
-        aios_ctx_free(ctx);
-        assert_int_equal(h.live, 0);
-        assert_true(rc == 0 || (failed && rc == AIOS_ENOMEM));
-    }
-    ctx = real;
+    refuse_every_allocation(write_a_call, true);
 }
 
 static int setup(void **state)
 {
-    (void)state;
     make_many();
-    ctx = test_ctx(NULL, 0);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    aios_ctx_free(ctx);
-    return 0;
+    return open_ctx(state);
 }
 
 int main(void)
@@ -602,5 +584,5 @@ int main(void)
         cmocka_unit_test(threads_share_a_grammar_of_many_tools),
         cmocka_unit_test(memory_may_be_refused),
     };
-    return cmocka_run_group_tests_name("grammar_calls", tests, setup, teardown);
+    return cmocka_run_group_tests_name("grammar_calls", tests, setup, close_ctx);
 }

@@ -1,34 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Refusal at every point: a scenario runs with the k-th allocation failing, then with a budget that ends after k bytes. */
+/* Refusal at every point: a scenario runs with a budget that ends after k bytes. */
 #ifndef AIOS_TEST_TENSOR_H
 #define AIOS_TEST_TENSOR_H
 
 #include "test.h"
 
 #include "tensor/tensor.h"
-
-/** Runs once over a fresh ctx; 0, or the code of the first failure. It frees all it made, whatever happens. */
-typedef int scenario_fn(aios_ctx *ctx, aios_error *err);
-
-static inline void assert_nothing_leaks_when_memory_runs_out(scenario_fn *fn)
-{
-    int rc = AIOS_ENOMEM;
-    for (long k = 1; rc; k++) {
-        test_heap h = {0};
-        aios_ctx *ctx = test_ctx(&h, 0);
-        aios_error err = AIOS_INIT(aios_error);
-        aios_mem_usage before = AIOS_INIT(aios_mem_usage), after = AIOS_INIT(aios_mem_usage);
-        aios_ctx_usage(ctx, &before);
-        h.fail_at = h.n_allocs + k;
-        rc = fn(ctx, &err);
-        assert_true(!rc || (rc == AIOS_ENOMEM && err.code == rc && err.msg[0]));
-        aios_ctx_usage(ctx, &after);
-        assert_int_equal(before.used, after.used);
-        aios_ctx_free(ctx);
-        assert_int_equal(h.live, 0);
-        assert_true(k < 1000);
-    }
-}
 
 static inline void assert_every_budget_is_kept(scenario_fn *fn)
 {
