@@ -1,23 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "grammar_test.h"
 #include "shared_ctx.h"
 
-#include <time.h>
-
 #include "llm/llm.h"
-
-/* 1: a whole sentence, 0: a beginning of one, -1: outside. */
-static int read_by(aios_grammar *g, const char *text)
-{
-    aios_error err = AIOS_INIT(aios_error);
-    aios_walk *w = NULL;
-    assert_int_equal(aios_walk_new(g, &w, &err), 0);
-    int rc = aios_walk_accept(w, text, AIOS_CSTR, &err);
-    int whole = aios_walk_complete(w);
-    aios_walk_free(w);
-    if (rc)
-        assert_int_equal(rc, AIOS_ESCHEMA);
-    return rc ? -1 : whole;
-}
 
 static const char arithmetic[] = "root ::= (expr \"=\" ws term \"\\n\")+\nexpr ::= term ([-+*/] term)*\nterm ::= ident | num | \"(\" ws expr \")\" ws\n"
                                  "ident ::= [a-z] [a-z0-9_]* ws\nnum ::= [0-9]+ ws\nws ::= [ \\t\\n]*\n";
@@ -30,10 +15,7 @@ static const char json[] = "root   ::= object\nvalue  ::= object | array | strin
 static const char sums[] = "root ::= sum\nsum ::= sum \"+\" product | product\nproduct ::= product \"*\" factor | factor\nfactor ::= \"(\" sum \")\" | [0-9]+";
 static const char hidden[] = "root ::= sign root \"a\" | \"b\"\nsign ::= \"-\"?";
 
-static const struct {
-    const char *grammar, *text;
-    int result;
-} readings[] = {
+static const reading readings[] = {
     /* literals and their escapes */
     {"root ::= \"\\x41\\u00e9\\U0001F600\\t\\r\\n\\\\\\\"\\[\\]\"", "A\xc3\xa9\xf0\x9f\x98\x80\t\r\n\\\"[]", 1},
     {"root ::= \"\\xe9\"", "\xc3\xa9", 1},
@@ -111,32 +93,13 @@ static const struct {
     {json, "{\"a\":01}", -1},
 };
 
-static aios_grammar *compiled(aios_ctx *c, const char *s)
-{
-    aios_error err = AIOS_INIT(aios_error);
-    aios_grammar *g = NULL;
-    if (aios_grammar_compile(c, AIOS_GRAMMAR_GBNF, s, AIOS_CSTR, &g, &err))
-        fail_msg("%s\n%s", s, err.msg);
-    return g;
-}
-
 static void texts_are_read_as_the_rules_say(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof readings / sizeof *readings; i++) {
-        aios_grammar *g = compiled(ctx, readings[i].grammar);
-        int r = read_by(g, readings[i].text);
-        if (r != readings[i].result)
-            fail_msg("row %zu: %s\n%s\n%d instead of %d", i, readings[i].grammar, readings[i].text, r, readings[i].result);
-        aios_grammar_free(g);
-    }
+    assert_readings(ctx, AIOS_GRAMMAR_GBNF, readings, sizeof readings / sizeof *readings);
 }
 
-static const struct {
-    const char *grammar;
-    int code;
-    const char *says;
-} refusals[] = {
+static const refusal refusals[] = {
     {"", AIOS_ESCHEMA, "root"},
     {"x ::= \"a\"", AIOS_ESCHEMA, "line 1, column 10: the rule called root"},
     {"root ::= \"a\"\n  b", AIOS_ESCHEMA, "line 2, column 4: ::= is missing"},
@@ -167,64 +130,11 @@ static const struct {
 static void what_is_wrong_is_named_with_line_and_column(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof refusals / sizeof *refusals; i++) {
-        aios_error err = AIOS_INIT(aios_error);
-        aios_grammar *g = NULL;
-        int rc = aios_grammar_compile(ctx, AIOS_GRAMMAR_GBNF, refusals[i].grammar, AIOS_CSTR, &g, &err);
-        if (rc != refusals[i].code || !strstr(err.msg, refusals[i].says) || g)
-            fail_msg("row %zu: %s\n%s: %s", i, refusals[i].grammar, aios_code_name(rc), err.msg);
-    }
+    assert_refusals(ctx, AIOS_GRAMMAR_GBNF, refusals, sizeof refusals / sizeof *refusals);
 }
 
 /* ---- bad input ---------------------------------------------------------------------------------------------------- */
 
-typedef struct text {
-    char *p;
-    size_t n, cap;
-} text;
-
-static void put(text *t, const char *fmt, ...)
-{
-    va_list ap;
-    va_start(ap, fmt);
-    if (t->cap - t->n < 200) {
-        t->cap = 2 * t->cap + 400;
-        t->p = realloc(t->p, t->cap);
-        assert_non_null(t->p);
-    }
-    t->n += (size_t)vsnprintf(t->p + t->n, t->cap - t->n, fmt, ap);
-    va_end(ap);
-}
-
-/* Compiled or refused with any of the codes named, in little memory and in time. */
-static void ends_quickly(const text *t, int want, const char *what)
-{
-    struct timespec a, b;
-    aios_ctx *c = test_ctx(NULL, 0);
-    aios_error err = AIOS_INIT(aios_error);
-    aios_mem_usage usage = AIOS_INIT(aios_mem_usage);
-    aios_grammar *g = NULL;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &a);
-    int rc = aios_grammar_compile(c, AIOS_GRAMMAR_GBNF, t->p, t->n, &g, &err);
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &b);
-    double s = (double)(b.tv_sec - a.tv_sec) + (double)(b.tv_nsec - a.tv_nsec) * 1e-9;
-    aios_ctx_usage(c, &usage);
-    if (rc != want)
-        fail_msg("%s: %s, %s expected (%s)", what, aios_code_name(rc), aios_code_name(want), err.msg);
-    if (s > 5 || usage.peak > 32u << 20)
-        fail_msg("%s took %.1f s and %.1f MiB", what, s, (double)usage.peak / (1 << 20));
-    aios_grammar_free(g);
-    aios_ctx_free(c);
-    free(t->p);
-}
-
-static void many(text *t, int n, const char *fmt)
-{
-    for (int i = 0; i < n; i++)
-        put(t, fmt, i, i + 1);
-}
-
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"
 static void hostile_grammars_end_with_a_code_in_bounded_time_and_memory(void **state)
 {
     (void)state;
@@ -248,54 +158,35 @@ static void hostile_grammars_end_with_a_code_in_bounded_time_and_memory(void **s
         {"60,000 ranges", "root ::= [^", 60000, "x-z", "]", 0},
         {"60,000 rules", "root ::= r0\n", 60000, "r%d ::= r%d\n", "", AIOS_ELIMIT},
     };
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        text t = {0};
-        put(&t, "%s", rows[i].before);
-        many(&t, rows[i].n, rows[i].each);
-        put(&t, "%s", rows[i].after);
-        ends_quickly(&t, rows[i].code, rows[i].what);
-    }
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        assert_many_end_soon(AIOS_GRAMMAR_GBNF, rows[i].before, rows[i].n, rows[i].each, rows[i].after, rows[i].code, rows[i].what);
 }
 
 static void too_many_rules_that_begin_with_each_other_are_refused(void **state)
 {
     (void)state;
-    text t = {0};
-    put(&t, "root ::= r0\n");
+    made_text t = {0};
+    text_put(&t, "root ::= r0\n");
     for (int i = 0; i < 200; i++) {
-        put(&t, "r%d ::= \"x\"", i);
+        text_put(&t, "r%d ::= \"x\"", i);
         for (int k = 0; k < 200; k++)
-            put(&t, " | r%d \"a\" r%d", k, (i + k) % 200);
-        put(&t, "\n");
+            text_put(&t, " | r%d \"a\" r%d", k, (i + k) % 200);
+        text_put(&t, "\n");
     }
-    ends_quickly(&t, AIOS_ELIMIT, "200 rules of each other");
+    assert_ends_soon(AIOS_GRAMMAR_GBNF, &t, AIOS_ELIMIT, "200 rules of each other");
+}
+
+static int compile_all(aios_ctx *c, aios_error *err)
+{
+    static const char grammar[] = "root ::= n root \"a\" (\"x\" | y){2,300} | \"b\" | [^a-c]* \"zz\"\nn ::= \"-\"?\n"
+                                  "y ::= \"1\" | \"2\" | \"3\" | (\"q\"? y? \"r\"?)";
+    return compile_and_read(c, AIOS_GRAMMAR_GBNF, grammar, "", err);
 }
 
 static void every_failed_allocation_is_an_error_and_leaks_nothing(void **state)
 {
     (void)state;
-    static const char grammar[] = "root ::= n root \"a\" (\"x\" | y){2,300} | \"b\" | [^a-c]* \"zz\"\nn ::= \"-\"?\n"
-                                  "y ::= \"1\" | \"2\" | \"3\" | (\"q\"? y? \"r\"?)";
-    for (long at = 1;; at++) {
-        test_heap heap = {0};
-        aios_ctx *c = test_ctx(&heap, 0);
-        aios_error err = AIOS_INIT(aios_error);
-        aios_grammar *g = NULL;
-        heap.fail_at = heap.n_allocs + (at + 1) / 2;
-        heap.persistent = (int)(at % 2);
-        int rc = aios_grammar_compile(c, AIOS_GRAMMAR_GBNF, grammar, AIOS_CSTR, &g, &err);
-        aios_walk *w = NULL;
-        rc = rc ? rc : aios_walk_new(g, &w, &err); /* that the grammar could not be kept for others is no failure */
-        int reached = heap.n_allocs >= heap.fail_at;
-        if (rc || (reached && heap.persistent))
-            assert_int_equal(rc, AIOS_ENOMEM);
-        aios_walk_free(w);
-        aios_grammar_free(g);
-        aios_ctx_free(c);
-        assert_int_equal(heap.live, 0);
-        if (!reached)
-            break;
-    }
+    refuse_every_allocation(compile_all, true);
 }
 
 int main(void)

@@ -1,37 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "grammar_test.h"
 #include "shared_ctx.h"
 
 #include "llm/call_format.h"
 #include "llm/llm.h"
 
-static aios_grammar *compiled(const char *schema)
-{
-    aios_error err = AIOS_INIT(aios_error);
-    aios_grammar *g = NULL;
-    if (aios_grammar_compile(ctx, AIOS_GRAMMAR_SCHEMA, schema, AIOS_CSTR, &g, &err))
-        fail_msg("%s\n%s", schema, err.msg);
-    return g;
-}
-
-/* 1: a whole sentence, 0: a beginning of one, -1: outside. */
-static int read_by(aios_grammar *g, const char *text)
-{
-    aios_error err = AIOS_INIT(aios_error);
-    aios_walk *w = NULL;
-    assert_int_equal(aios_walk_new(g, &w, &err), 0);
-    int rc = aios_walk_accept(w, text, AIOS_CSTR, &err);
-    int whole = aios_walk_complete(w);
-    aios_walk_free(w);
-    if (rc)
-        assert_int_equal(rc, AIOS_ESCHEMA);
-    return rc ? -1 : whole;
-}
-
 #define STRING_X "\"type\":\"string\""
-static const struct {
-    const char *schema, *text;
-    int result;
-} readings[] = {
+static const reading readings[] = {
     {"{\"type\":\"boolean\"}", "true", 1},
     {"{\"type\":\"boolean\"}", "tr", 0},
     {"{\"type\":\"boolean\"}", "null", -1},
@@ -142,13 +117,7 @@ static const struct {
 static void texts_are_read_as_the_table_says(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof readings / sizeof *readings; i++) {
-        aios_grammar *g = compiled(readings[i].schema);
-        int r = read_by(g, readings[i].text);
-        if (r != readings[i].result)
-            fail_msg("%s\n%s gave %d", readings[i].schema, readings[i].text, r);
-        aios_grammar_free(g);
-    }
+    assert_readings(ctx, AIOS_GRAMMAR_SCHEMA, readings, sizeof readings / sizeof *readings);
 }
 
 /* A tool list, the vocabulary of all single bytes and some words, and greedy nonsense: what comes out is a call. */
@@ -188,15 +157,15 @@ static void calls_name_a_tool_and_satisfy_its_schema(void **state)
     (void)state;
     const char *one = "<tool_call>\n{\"name\": \"get_weather\", \"arguments\": {\"city\":\"Oslo\",\"days\":3}}\n</tool_call>";
     aios_grammar *g = calls(NULL, 1);
-    assert_int_equal(read_by(g, one), 1);
-    assert_int_equal(read_by(g, "<tool_call>\n{\"name\": \"get_time\", \"arguments\": {}}\n</tool_call>"), 1);
-    assert_int_equal(read_by(g, "<tool_call>\n{\"name\": \"get_time\", \"arguments\": {\""), -1);
-    assert_int_equal(read_by(g, "<tool_call>\n{\"name\": \"get_weather\", \"arguments\": {}"), -1);
-    assert_int_equal(read_by(g, "<tool_call>\n{\"name\": \"get_rain"), -1);
-    assert_int_equal(read_by(g, "<tool_call>\n{\"name\": \"get_time\", \"arguments\": {}}\n</tool_call>\n"), -1);
+    assert_int_equal(read_by(g, one, AIOS_CSTR), 1);
+    assert_int_equal(read_by(g, "<tool_call>\n{\"name\": \"get_time\", \"arguments\": {}}\n</tool_call>", AIOS_CSTR), 1);
+    assert_int_equal(read_by(g, "<tool_call>\n{\"name\": \"get_time\", \"arguments\": {\"", AIOS_CSTR), -1);
+    assert_int_equal(read_by(g, "<tool_call>\n{\"name\": \"get_weather\", \"arguments\": {}", AIOS_CSTR), -1);
+    assert_int_equal(read_by(g, "<tool_call>\n{\"name\": \"get_rain", AIOS_CSTR), -1);
+    assert_int_equal(read_by(g, "<tool_call>\n{\"name\": \"get_time\", \"arguments\": {}}\n</tool_call>\n", AIOS_CSTR), -1);
     aios_grammar_free(g);
     g = calls("get_time", 2);
-    assert_int_equal(read_by(g, "<tool_call>\n{\"name\": \"get_time\", \"arguments\": {}}\n</tool_call>\n<tool_call>\n{\"name\": \"get_time\", \"arguments\": {}}\n</tool_call>"), 1);
+    assert_int_equal(read_by(g, "<tool_call>\n{\"name\": \"get_time\", \"arguments\": {}}\n</tool_call>\n<tool_call>\n{\"name\": \"get_time\", \"arguments\": {}}\n</tool_call>", AIOS_CSTR), 1);
     aios_error err = AIOS_INIT(aios_error);
     aios_walk *w;
     char forced[256] = {0};
@@ -293,10 +262,7 @@ static void bounds_beyond_all_integers_leave_none(void **state)
     }
 }
 
-static const struct {
-    const char *schema, *text;
-    int result;
-} complete[] = {
+static const reading complete[] = {
     {"{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"integer\"},\"b\":{\"type\":\"string\"}},\"required\":[\"a\"]}", "{\"b\":\"x\",\"a\":1}", 1},
     {"{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"integer\"},\"b\":{\"type\":\"string\"}},\"required\":[\"a\"]}", "{\"\\u0061\":1.0}", 1},
     {"{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"integer\"},\"b\":{\"type\":\"string\"}},\"required\":[\"a\"]}", "{\"zz\":null,\"a\":10e-1}", 1},
@@ -339,13 +305,10 @@ static void complete_grammars_read_all_that_the_schema_allows(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof complete / sizeof *complete; i++) {
-        aios_error err = AIOS_INIT(aios_error);
-        aios_grammar *g = NULL;
-        if (aios_grammar_compile(ctx, AIOS_GRAMMAR_SCHEMA | AIOS_GRAMMAR_COMPLETE, complete[i].schema, AIOS_CSTR, &g, &err))
-            fail_msg("%s\n%s", complete[i].schema, err.msg);
-        int got = read_by(g, complete[i].text); /* a number may go on behind what is no value yet */
+        aios_grammar *g = compiled(ctx, AIOS_GRAMMAR_SCHEMA | AIOS_GRAMMAR_COMPLETE, complete[i].grammar);
+        int got = read_by(g, complete[i].text, AIOS_CSTR); /* a number may go on behind what is no value yet */
         if ((got == 1) != (complete[i].result == 1))
-            fail_msg("%s\n%s: %d, %d expected", complete[i].schema, complete[i].text, got, complete[i].result);
+            fail_msg("%s\n%s: %d, %d expected", complete[i].grammar, complete[i].text, got, complete[i].result);
         aios_grammar_free(g);
     }
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "test.h"
+#include "grammar_test.h"
 
 #include <pthread.h>
 
@@ -21,15 +21,6 @@ static aios_ctx *ctx_of(test_heap *heap, uint64_t budget, uint64_t grammar_bytes
     if (aios_ctx_new(&cfg, &ctx, &err))
         fail_msg("%s", err.msg);
     return ctx;
-}
-
-static aios_grammar *compiled(aios_ctx *ctx, int32_t kind, const char *s)
-{
-    aios_error err = AIOS_INIT(aios_error);
-    aios_grammar *g = NULL;
-    if (aios_grammar_compile(ctx, kind, s, AIOS_CSTR, &g, &err))
-        fail_msg("%s\n%s", s, err.msg);
-    return g;
 }
 
 /* The n-th of many schemas. */

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Whatever a grammar lets through must satisfy its schema; hostile schemas end in bounded time with a code. */
+#include "grammar_test.h"
 #include "shared_ctx.h"
-
-#include <time.h>
 
 #include "llm/llm.h"
 
@@ -136,14 +135,10 @@ static void a_refused_byte_leaves_the_position_as_it_was(void **state)
 {
     (void)state;
     aios_error err = AIOS_INIT(aios_error);
-    aios_grammar *g = NULL;
-    aios_walk *w = NULL, *c = NULL;
-    assert_int_equal(aios_grammar_compile(ctx, AIOS_GRAMMAR_SCHEMA, "{\"type\":\"object\",\"properties\":{\"ab\":{\"type\":\"integer\"}}}", AIOS_CSTR, &g, &err), 0);
-    assert_int_equal(aios_walk_new(g, &w, &err), 0);
+    aios_walk *c = NULL, *w = walk_of(ctx, AIOS_GRAMMAR_SCHEMA, "{\"type\":\"object\",\"properties\":{\"ab\":{\"type\":\"integer\"}}}");
     assert_int_equal(aios_walk_accept(w, "{\"a", 3, &err), 0);
     assert_int_equal(aios_walk_accept(w, "b\":1x", 5, &err), AIOS_ESCHEMA);
     assert_int_equal(err.have, 4);
-    aios_grammar_free(g); /* the walk holds it */
     assert_int_equal(aios_walk_copy(w, &c, &err), 0);
     assert_int_equal(aios_walk_accept(c, "b\":12}", 6, &err), 0);
     assert_true(aios_walk_complete(c));
@@ -170,37 +165,19 @@ static void null_arguments_and_unknown_kinds_are_refused(void **state)
     aios_grammar_free(NULL);
 }
 
+static int write_a_value(aios_ctx *c, aios_error *err)
+{
+    return compile_and_read(c, AIOS_GRAMMAR_SCHEMA,
+                            "{\"type\":\"object\",\"properties\":{\"x\":{\"anyOf\":[{\"enum\":[\"y\",1]},{\"type\":\"number\",\"minimum\":1.5}]},"
+                            "\"q\":{\"type\":\"array\",\"prefixItems\":[{\"type\":\"integer\",\"maximum\":3}]}},\"required\":[\"x\"],"
+                            "\"patternProperties\":{\"^z\":{\"uniqueItems\":true}},\"not\":{\"const\":1},\"additionalProperties\":true}",
+                            "{\"x\":\"y\",\"zz\":[1,{\"p\":null}]}", err);
+}
+
 static void every_failed_allocation_is_reported_and_leaks_nothing(void **state)
 {
     (void)state;
-    const char *text = "{\"x\":\"y\",\"zz\":[1,{\"p\":null}]}";
-    for (long at = 1;; at++) {
-        test_heap heap = {0};
-        aios_ctx *c = test_ctx(&heap, 0);
-        aios_error err = AIOS_INIT(aios_error);
-        aios_grammar *g = NULL;
-        aios_walk *w = NULL;
-        heap.fail_at = heap.n_allocs + (at + 1) / 2;
-        heap.persistent = (int)(at % 2); /* a single failure may be made good by asking for less */
-        int rc = aios_grammar_compile(c, AIOS_GRAMMAR_SCHEMA,
-                                      "{\"type\":\"object\",\"properties\":{\"x\":{\"anyOf\":[{\"enum\":[\"y\",1]},{\"type\":\"number\",\"minimum\":1.5}]},"
-                                      "\"q\":{\"type\":\"array\",\"prefixItems\":[{\"type\":\"integer\",\"maximum\":3}]}},\"required\":[\"x\"],"
-                                      "\"patternProperties\":{\"^z\":{\"uniqueItems\":true}},\"not\":{\"const\":1},\"additionalProperties\":true}",
-                                      AIOS_CSTR, &g, &err);
-        if (!rc)
-            rc = aios_walk_new(g, &w, &err);
-        if (!rc)
-            rc = aios_walk_accept(w, text, AIOS_CSTR, &err);
-        int reached = heap.n_allocs >= heap.fail_at;
-        if (rc || (reached && heap.persistent))
-            assert_int_equal(rc, AIOS_ENOMEM);
-        aios_walk_free(w);
-        aios_grammar_free(g);
-        aios_ctx_free(c);
-        assert_int_equal(heap.live, 0);
-        if (!reached)
-            break;
-    }
+    refuse_every_allocation(write_a_value, true);
 }
 
 /* ---- hostile schemas -------------------------------------------------------------------------------------------- */
@@ -318,11 +295,8 @@ static void items_that_must_differ_are_remembered_however_long_the_text(void **s
 {
     (void)state;
     aios_error err = AIOS_INIT(aios_error);
-    aios_grammar *g = NULL;
-    aios_walk *w = NULL;
     char item[32];
-    assert_int_equal(aios_grammar_compile(ctx, AIOS_GRAMMAR_SCHEMA, "{\"type\":\"array\",\"items\":{\"type\":[\"string\",\"number\"]},\"uniqueItems\":true}", AIOS_CSTR, &g, &err), 0);
-    assert_int_equal(aios_walk_new(g, &w, &err), 0);
+    aios_walk *w = walk_of(ctx, AIOS_GRAMMAR_SCHEMA, "{\"type\":\"array\",\"items\":{\"type\":[\"string\",\"number\"]},\"uniqueItems\":true}");
     assert_int_equal(aios_walk_accept(w, "[\"x\",17", 7, &err), 0);
     for (int i = 0; i < 400; i++)
         assert_int_equal(aios_walk_accept(w, item, (size_t)sprintf(item, ",\"some text %d\"", i), &err), 0);
@@ -333,18 +307,14 @@ static void items_that_must_differ_are_remembered_however_long_the_text(void **s
     assert_int_equal(aios_walk_accept(w, ",18,\"some text 400\"]", AIOS_CSTR, &err), 0);
     assert_true(aios_walk_complete(w));
     aios_walk_free(w);
-    aios_grammar_free(g);
 }
 
 static void a_long_text_keeps_its_memory_bounded(void **state)
 {
     (void)state;
     aios_error err = AIOS_INIT(aios_error);
-    aios_grammar *g = NULL;
-    aios_walk *w = NULL;
     aios_mem_usage before = AIOS_INIT(aios_mem_usage), after = AIOS_INIT(aios_mem_usage);
-    assert_int_equal(aios_grammar_compile(ctx, AIOS_GRAMMAR_SCHEMA, "{\"type\":\"array\",\"items\":{\"type\":\"string\"}}", AIOS_CSTR, &g, &err), 0);
-    assert_int_equal(aios_walk_new(g, &w, &err), 0);
+    aios_walk *w = walk_of(ctx, AIOS_GRAMMAR_SCHEMA, "{\"type\":\"array\",\"items\":{\"type\":\"string\"}}");
     assert_int_equal(aios_walk_accept(w, "[\"x\"", 4, &err), 0);
     aios_ctx_usage(ctx, &before);
     for (int i = 0; i < 20000; i++)
@@ -354,7 +324,6 @@ static void a_long_text_keeps_its_memory_bounded(void **state)
     assert_int_equal(aios_walk_accept(w, "]", 1, &err), 0);
     assert_true(aios_walk_complete(w));
     aios_walk_free(w);
-    aios_grammar_free(g);
 }
 
 int main(void)

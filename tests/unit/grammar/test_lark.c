@@ -1,31 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "grammar_test.h"
 #include "shared_ctx.h"
 
 #include "llm/llm.h"
-
-/* 1: a whole sentence, 0: a beginning of one, -1: outside. */
-static int read_by(aios_grammar *g, const char *text)
-{
-    aios_error err = AIOS_INIT(aios_error);
-    aios_walk *w = NULL;
-    assert_int_equal(aios_walk_new(g, &w, &err), 0);
-    int rc = aios_walk_accept(w, text, AIOS_CSTR, &err);
-    int whole = aios_walk_complete(w);
-    aios_walk_free(w);
-    if (rc)
-        assert_int_equal(rc, AIOS_ESCHEMA);
-    return rc ? -1 : whole;
-}
 
 static const char sums[] = "start: sum\nsum: sum \"+\" product | product\nproduct: product \"*\" atom | atom\natom: \"(\" sum \")\" | NUMBER\n"
                            "%import common.NUMBER\n%ignore /[ \\t]+/\n";
 static const char calls[] = "start: ( call )* end\ncall: head \"=f>\" /[0-9]+/ \"</f>\"\nhead[lazy]: TEXT \"<f\"\nend: TEXT\nTEXT: /(.|\\n)*/ & ~/(?s:.*)<f(?s:.*)/";
 static const char escaped[] = "%import common (ESCAPED_STRING, WS)\n%import common.INT -> WHOLE\n%ignore WS\nstart: \"[\" [item (\",\" item)*] \"]\"\nitem: ESCAPED_STRING | WHOLE";
 
-static const struct {
-    const char *grammar, *text;
-    int result;
-} readings[] = {
+static const reading readings[] = {
     /* strings, ranges, expressions */
     {"start: \"\\x41\\u00e9\\ud83d\\ude00\\n\\\"\\/\"", "A\xc3\xa9\xf0\x9f\x98\x80\n\"/", 1},
     {"start: \"ab.\"i", "aB.", 1},
@@ -59,7 +43,6 @@ static const struct {
     {"start: [\"a\"] \"b\"", "b", 1},
     {"start: \"a\"\n     | \"b\" -> name\n\n", "b", 1},
     {"start: (\"a\"\n | \"b\")", "b", 1},
-    {"?start: !x\n", "", -2},
     {"?start: x\n!x: _y\n_y: \"a\"", "a", 1},
     {"start: ", "", 1},
     /* terminals: & and ~ */
@@ -115,22 +98,10 @@ static const struct {
 static void texts_are_read_as_the_rules_say(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof readings / sizeof *readings; i++) {
-        aios_error err = AIOS_INIT(aios_error);
-        aios_grammar *g = NULL;
-        int rc = aios_grammar_compile(ctx, AIOS_GRAMMAR_LARK, readings[i].grammar, AIOS_CSTR, &g, &err);
-        int r = rc ? -2 : read_by(g, readings[i].text);
-        if (r != readings[i].result)
-            fail_msg("row %zu: %s\n%s\n%d instead of %d %s", i, readings[i].grammar, readings[i].text, r, readings[i].result, err.msg);
-        aios_grammar_free(g);
-    }
+    assert_readings(ctx, AIOS_GRAMMAR_LARK, readings, sizeof readings / sizeof *readings);
 }
 
-static const struct {
-    const char *grammar;
-    int code;
-    const char *says;
-} refusals[] = {
+static const refusal refusals[] = {
     {"", AIOS_ESCHEMA, "start"},
     {"start: x", AIOS_ESCHEMA, "line 1, column 8: no rule is called x"},
     {"start: \"a\"\nstart: \"b\"", AIOS_ESCHEMA, "line 2, column 1: start is defined twice"},
@@ -152,6 +123,7 @@ static const struct {
     {"start: (\"a\"]", AIOS_ESCHEMA, "line 1, column 12: this bracket closes nothing"},
     {"start: * \"a\"", AIOS_ESCHEMA, "line 1, column 8: a string, an expression"},
     {"start: \"a\" & \"b\"", AIOS_ESCHEMA, "line 1, column 12: & joins parts of terminals"},
+    {"?start: !x\n", AIOS_ESCHEMA, "line 1, column 9: ! and ? stand before the name of a rule"},
     {"start: A\nA: b\nb: \"x\"", AIOS_ESCHEMA, "line 2, column 4: a rule can be no part of a terminal"},
     {"start: A\nA: \"x\" A?", AIOS_ESCHEMA, "line 2, column 1: terminal A needs itself"},
     {"start: A\nA: %json {}", AIOS_ESCHEMA, "line 2, column 4: a schema can be no part"},
@@ -182,54 +154,34 @@ static const struct {
 static void what_is_wrong_or_not_supported_is_named_with_line_and_column(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof refusals / sizeof *refusals; i++) {
-        aios_error err = AIOS_INIT(aios_error);
-        aios_grammar *g = NULL;
-        int rc = aios_grammar_compile(ctx, AIOS_GRAMMAR_LARK, refusals[i].grammar, AIOS_CSTR, &g, &err);
-        if (rc != refusals[i].code || !strstr(err.msg, refusals[i].says) || g)
-            fail_msg("row %zu: %s\n%s: %s", i, refusals[i].grammar, aios_code_name(rc), err.msg);
-    }
+    assert_refusals(ctx, AIOS_GRAMMAR_LARK, refusals, sizeof refusals / sizeof *refusals);
 }
 
-/* before, n times each, after */
-static void ends_quickly(const char *before, int n, const char *each, const char *after, int want)
-{
-    size_t len = strlen(each), size = strlen(before) + (size_t)n * len + strlen(after) + 1;
-    char *text = malloc(size), *p = text;
-    assert_non_null(text);
-    p = stpcpy(p, before);
-    for (int i = 0; i < n; i++)
-        p = stpcpy(p, each);
-    strcpy(p, after);
-    aios_ctx *c = test_ctx(NULL, 0);
-    aios_error err = AIOS_INIT(aios_error);
-    aios_mem_usage usage = AIOS_INIT(aios_mem_usage);
-    aios_grammar *g = NULL;
-    int rc = aios_grammar_compile(c, AIOS_GRAMMAR_LARK, text, AIOS_CSTR, &g, &err);
-    aios_ctx_usage(c, &usage);
-    if (rc != want || usage.peak > 32u << 20)
-        fail_msg("%.60s %s: %s, %.1f MiB (%s)", before, each, aios_code_name(rc), (double)usage.peak / (1 << 20), err.msg);
-    aios_grammar_free(g);
-    aios_ctx_free(c);
-    free(text);
-}
-
-static void hostile_grammars_end_with_a_code_in_bounded_memory(void **state)
+static void hostile_grammars_end_with_a_code_in_bounded_time_and_memory(void **state)
 {
     (void)state;
-    ends_quickly("start: ", 60000, "(", "\"a\"", AIOS_ELIMIT);
-    ends_quickly("start: /", 60000, "(", "a/", AIOS_ELIMIT);
-    ends_quickly("start: ", 60000, "~", "\"a\"", 0);
-    ends_quickly("start: \"a\"", 900, "{1000}", "", 0);
-    ends_quickly("start: A\nA: \"a\"", 900, "{1000}", "", AIOS_ELIMIT);
-    ends_quickly("start: \"a\"", 40000, " | \"b\" start", "", 0);
-    ends_quickly("start: ", 20000, "\"a\"? ", "start?\n%ignore \" \"", AIOS_ELIMIT);
-    ends_quickly("start: A\nA: /", 100000, "[ab]?", "/", 0);
-    ends_quickly("start: %json ", 300000, "[", "", AIOS_ESCHEMA);
-    ends_quickly("start: %regex {\"substring_chars\":\"", 450, "a", "\"}", 0);
-    ends_quickly("start: %regex {\"substring_chars\":\"", 2000, "a", "\"}", AIOS_ELIMIT);
-    ends_quickly("start: \"", 1100000, "a", "\"", AIOS_ELIMIT);
-    ends_quickly("start: ", 500000, "x", "", AIOS_ESCHEMA);
+    static const struct {
+        const char *before;
+        int n;
+        const char *each, *after;
+        int code;
+    } rows[] = {
+        {"start: ", 60000, "(", "\"a\"", AIOS_ELIMIT},
+        {"start: /", 60000, "(", "a/", AIOS_ELIMIT},
+        {"start: ", 60000, "~", "\"a\"", 0},
+        {"start: \"a\"", 900, "{1000}", "", 0},
+        {"start: A\nA: \"a\"", 900, "{1000}", "", AIOS_ELIMIT},
+        {"start: \"a\"", 40000, " | \"b\" start", "", 0},
+        {"start: ", 20000, "\"a\"? ", "start?\n%ignore \" \"", AIOS_ELIMIT},
+        {"start: A\nA: /", 100000, "[ab]?", "/", 0},
+        {"start: %json ", 300000, "[", "", AIOS_ESCHEMA},
+        {"start: %regex {\"substring_chars\":\"", 450, "a", "\"}", 0},
+        {"start: %regex {\"substring_chars\":\"", 2000, "a", "\"}", AIOS_ELIMIT},
+        {"start: \"", 1100000, "a", "\"", AIOS_ELIMIT},
+        {"start: ", 500000, "x", "", AIOS_ESCHEMA},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        assert_many_end_soon(AIOS_GRAMMAR_LARK, rows[i].before, rows[i].n, rows[i].each, rows[i].after, rows[i].code, rows[i].before);
 }
 
 /* Each defined and all but the first never used. */
@@ -250,31 +202,17 @@ static void too_many_rules_are_refused(void **state)
     free(text);
 }
 
+static int compile_all(aios_ctx *c, aios_error *err)
+{
+    static const char grammar[] = "%import common.INT\n%ignore /[ ]+/\nstart: e | %json {\"enum\":[1,2]}\ne: e \"+\" t | t\nt: INT | \"(\" e \")\" | x\n"
+                                  "x[lazy]: /[a-z]*/ & ~\"ab\" \";\"\n";
+    return compile_and_read(c, AIOS_GRAMMAR_LARK, grammar, "", err);
+}
+
 static void every_failed_allocation_is_an_error_and_leaks_nothing(void **state)
 {
     (void)state;
-    static const char grammar[] = "%import common.INT\n%ignore /[ ]+/\nstart: e | %json {\"enum\":[1,2]}\ne: e \"+\" t | t\nt: INT | \"(\" e \")\" | x\n"
-                                  "x[lazy]: /[a-z]*/ & ~\"ab\" \";\"\n";
-    for (long at = 1;; at++) {
-        test_heap heap = {0};
-        aios_ctx *c = test_ctx(&heap, 0);
-        aios_error err = AIOS_INIT(aios_error);
-        aios_grammar *g = NULL;
-        aios_walk *w = NULL;
-        heap.fail_at = heap.n_allocs + (at + 1) / 2;
-        heap.persistent = (int)(at % 2);
-        int rc = aios_grammar_compile(c, AIOS_GRAMMAR_LARK, grammar, AIOS_CSTR, &g, &err);
-        rc = rc ? rc : aios_walk_new(g, &w, &err); /* that the grammar could not be kept for others is no failure */
-        int reached = heap.n_allocs >= heap.fail_at;
-        if (rc || (reached && heap.persistent))
-            assert_int_equal(rc, AIOS_ENOMEM);
-        aios_walk_free(w);
-        aios_grammar_free(g);
-        aios_ctx_free(c);
-        assert_int_equal(heap.live, 0);
-        if (!reached)
-            break;
-    }
+    refuse_every_allocation(compile_all, true);
 }
 
 int main(void)
@@ -282,7 +220,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(texts_are_read_as_the_rules_say),
         cmocka_unit_test(what_is_wrong_or_not_supported_is_named_with_line_and_column),
-        cmocka_unit_test(hostile_grammars_end_with_a_code_in_bounded_memory),
+        cmocka_unit_test(hostile_grammars_end_with_a_code_in_bounded_time_and_memory),
         cmocka_unit_test(too_many_rules_are_refused),
         cmocka_unit_test(every_failed_allocation_is_an_error_and_leaks_nothing),
     };

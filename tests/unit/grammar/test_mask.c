@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Masks against the walk itself: every token of a vocabulary is tried from a copy, over random schemas and positions. */
+#include "grammar_test.h"
 #include "shared_ctx.h"
 
 #include "grammar/grammar_mask.h"
@@ -211,13 +212,11 @@ static void a_walk_that_has_forgotten_says_the_same(void **state)
     aios_error err = AIOS_INIT(aios_error);
     static vocab v;
     aios__trie *t;
-    aios_grammar *g;
     aios_walk *w;
     const char *schema = "{\"type\":\"object\",\"properties\":{\"name\":{\"type\":\"integer\"}},\"additionalProperties\":{\"type\":\"array\",\"items\":{\"type\":\"string\"}}}";
     make_vocab(&v, 2);
-    assert_int_equal(aios__trie_new(ctx, v.size, piece, &v, &t, &err), 0);
-    assert_int_equal(aios_grammar_compile(ctx, AIOS_GRAMMAR_SCHEMA, schema, AIOS_CSTR, &g, &err), 0);
-    assert_int_equal(aios_walk_new(g, &w, &err), 0);
+    must(aios__trie_new(ctx, v.size, piece, &v, &t, &err), &err);
+    w = walk_of(ctx, AIOS_GRAMMAR_SCHEMA, schema);
     assert_int_equal(aios_walk_accept(w, "{\"name\":1", 9, &err), 0);
     aios_mem_usage before = AIOS_INIT(aios_mem_usage), after = AIOS_INIT(aios_mem_usage);
     aios_ctx_usage(ctx, &before);
@@ -236,7 +235,6 @@ static void a_walk_that_has_forgotten_says_the_same(void **state)
     assert_true(aios_walk_accept(w, "me\"", 3, &err) < 0);
     assert_true(aios_walk_accept(w, "k\":[],\"key of number 7\"", 23, &err) < 0);
     aios_walk_free(w);
-    aios_grammar_free(g);
     aios__trie_free(t);
 }
 
@@ -247,7 +245,6 @@ static void names_that_are_used_up_are_not_begun_again(void **state)
     aios_error err = AIOS_INIT(aios_error);
     static vocab v;
     aios__trie *t;
-    aios_grammar *g;
     aios_walk *w;
     const char *schema = "{\"type\":\"object\",\"patternProperties\":{\"^(ab|abb|abc|b)$\":{\"type\":\"null\"}},\"additionalProperties\":false}";
     make_vocab(&v, 1);
@@ -255,14 +252,12 @@ static void names_that_are_used_up_are_not_begun_again(void **state)
     add_token(&v, "bb\":null", 8);
     add_token(&v, "b\":null,\"abb\":", 15);
     assert_int_equal(aios__trie_new(ctx, v.size, piece, &v, &t, &err), 0);
-    assert_int_equal(aios_grammar_compile(ctx, AIOS_GRAMMAR_SCHEMA, schema, AIOS_CSTR, &g, &err), 0);
-    assert_int_equal(aios_walk_new(g, &w, &err), 0);
+    w = walk_of(ctx, AIOS_GRAMMAR_SCHEMA, schema);
     for (size_t i = 0; i < sizeof said / sizeof *said; i++) {
         assert_int_equal(aios_walk_accept(w, said[i], strlen(said[i]), &err), 0);
         compare(w, t, &v, schema);
     }
     aios_walk_free(w);
-    aios_grammar_free(g);
     aios__trie_free(t);
 }
 
@@ -272,7 +267,6 @@ static void a_mask_without_memory_fails_and_the_next_one_is_right(void **state)
     aios_error err = AIOS_INIT(aios_error);
     static vocab v;
     aios__trie *t;
-    aios_grammar *g;
     aios_walk *w;
     const char *schema = "{\"type\":\"object\",\"additionalProperties\":{\"type\":\"string\",\"pattern\":\"^[a-z]+1?$\"}}";
     make_vocab(&v, 1);
@@ -283,8 +277,7 @@ static void a_mask_without_memory_fails_and_the_next_one_is_right(void **state)
         aios_ctx *small;
         aios_mem_usage use = AIOS_INIT(aios_mem_usage);
         assert_int_equal(aios_ctx_new(NULL, &small, &err), 0);
-        assert_int_equal(aios_grammar_compile(small, AIOS_GRAMMAR_SCHEMA, schema, AIOS_CSTR, &g, &err), 0);
-        assert_int_equal(aios_walk_new(g, &w, &err), 0);
+        w = walk_of(small, AIOS_GRAMMAR_SCHEMA, schema);
         assert_int_equal(aios_walk_accept(w, "{\"ab\":\"", 7, &err), 0);
         aios_ctx_usage(small, &use);
         assert_int_equal(aios_ctx_set_budget(small, use.used + room, &err), 0);
@@ -294,8 +287,7 @@ static void a_mask_without_memory_fails_and_the_next_one_is_right(void **state)
         assert_int_equal(aios_ctx_set_budget(small, 1u << 30, &err), 0);
         compare(w, t, &v, schema);
         aios_walk_free(w);
-        aios_grammar_free(g);
-        aios_ctx_free(small);
+            aios_ctx_free(small);
     }
     assert_true(failed > 3);
     aios__trie_free(t);

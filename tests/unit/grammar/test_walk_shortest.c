@@ -1,19 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Ways to the end of a sentence: whole wherever one begins, and short. */
+#include "grammar_test.h"
 #include "shared_ctx.h"
 
 #include "grammar/grammar_mask.h"
-
-static aios_walk *walk(int32_t kind, const char *text)
-{
-    aios_error err = AIOS_INIT(aios_error);
-    aios_grammar *g;
-    aios_walk *w;
-    must(aios_grammar_compile(ctx, kind, text, AIOS_CSTR, &g, &err), &err);
-    must(aios_walk_new(g, &w, &err), &err);
-    aios_grammar_free(g);
-    return w;
-}
 
 /* Behind `begun` the way is exactly this. */
 static void expect(int32_t kind, const char *text, const char *begun, const char *want)
@@ -21,7 +11,7 @@ static void expect(int32_t kind, const char *text, const char *begun, const char
     aios_error err = AIOS_INIT(aios_error);
     char out[256];
     size_t n;
-    aios_walk *w = walk(kind, text);
+    aios_walk *w = walk_of(ctx, kind, text);
     must(aios_walk_accept(w, begun, AIOS_CSTR, &err), &err);
     int rc = aios__walk_shortest(w, out, sizeof out - 1, &n, &err);
     out[n] = 0;
@@ -69,7 +59,7 @@ static void too_little_room_is_said(void **state)
     aios_error err = AIOS_INIT(aios_error);
     char out[64];
     size_t n;
-    aios_walk *w = walk(AIOS_GRAMMAR_SCHEMA, shop);
+    aios_walk *w = walk_of(ctx, AIOS_GRAMMAR_SCHEMA, shop);
     assert_int_equal(aios__walk_shortest(w, out, 10, &n, &err), AIOS_ELIMIT);
     must(aios__walk_shortest(w, out, 24, &n, &err), &err);
     assert_int_equal(n, 24);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <pthread.h>
 
+#include "grammar_test.h"
 #include "shared_ctx.h"
 
 #include "llm/callparse.h"
@@ -22,20 +23,6 @@ static aios_grammar *calls(const char *format, const char *only, uint32_t max)
     if (aios__grammar_calls(ctx, tools, sizeof *tools, AIOS__ARRAY_LEN(tools), only, aios__call_format_named(format), max, &g, &err))
         fail_msg("%s: %s", format, err.msg);
     return g;
-}
-
-/* 1: a whole sentence, 0: a beginning of one, -1: outside. */
-static int read_by(aios_grammar *g, const char *text, size_t n)
-{
-    aios_error err = AIOS_INIT(aios_error);
-    aios_walk *w = NULL;
-    assert_int_equal(aios_walk_new(g, &w, &err), 0);
-    int rc = aios_walk_accept(w, text, n, &err);
-    int whole = aios_walk_complete(w);
-    aios_walk_free(w);
-    if (rc && rc != AIOS_ESCHEMA)
-        fail_msg("%s", err.msg);
-    return rc ? -1 : whole;
 }
 
 static int none(void *user, const char *s, size_t n)
