@@ -7,6 +7,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+static const char net_chatml[] __attribute__((unused)) =
+    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
 
 typedef struct net_make {
     const char *arch;
@@ -257,6 +262,20 @@ static inline void net_build(net_make *m)
         while (m->n % 32)
             net_put(m, "", 1);
     }
+}
+
+/** The model, built now if it was not, as a file of its own: uri becomes gguf:PATH, and PATH is to be unlinked. Frees m->p. */
+static inline void net_file(net_make *m, char uri[64])
+{
+    if (!m->p)
+        net_build(m);
+    strcpy(uri, "gguf:/tmp/aios-net-XXXXXX");
+    int fd = mkstemp(uri + 5);
+    if (fd < 0 || write(fd, m->p, m->n) != (ssize_t)m->n)
+        abort();
+    close(fd);
+    free(m->p);
+    m->p = NULL;
 }
 
 #endif

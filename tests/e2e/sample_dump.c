@@ -141,23 +141,6 @@ static void sample_schema(const rig *r, long i, const char *schema, long n)
 
 /* ---- the engine --------------------------------------------------------------------------------------------------- */
 
-static char made_path[64];
-
-static const char *make_model(void)
-{
-    static char uri[96];
-    net_make make = {.arch = "llama", .dtype = 8, .n_layer = 1, .n_ctx = 2048};
-    net_build(&make);
-    snprintf(made_path, sizeof made_path, "/tmp/aios-sample-XXXXXX");
-    int fd = mkstemp(made_path);
-    if (fd < 0 || write(fd, make.p, make.n) != (ssize_t)make.n)
-        return NULL;
-    close(fd);
-    free(make.p);
-    snprintf(uri, sizeof uri, "gguf:%s", made_path);
-    return uri;
-}
-
 static void reply(const rig *r, aios_session *s, long i, const char *schema)
 {
     aios_error err = AIOS_INIT(aios_error);
@@ -206,12 +189,11 @@ static void reply_schema(const rig *r, long i, const char *schema, long n)
 
 /* ---- both --------------------------------------------------------------------------------------------------------- */
 
-static int open_rig(rig *r, const char *model, bool engine, aios_error *err)
+static int open_rig(rig *r, const char *uri, aios_error *err)
 {
     aios_model_config cfg = AIOS_INIT(aios_model_config);
     cfg.n_threads = 1;
     int rc = aios_ctx_new(NULL, &r->ctx, err);
-    const char *uri = engine ? make_model() : model;
     rc = rc ? rc : aios_model_open(r->ctx, uri, &cfg, &r->model, err);
     aios__gguf_model *m = rc ? NULL : aios__model_self(r->model, "gguf");
     if (!m)
@@ -235,7 +217,11 @@ int main(int argc, char **argv)
         return 2;
     }
     bool engine = !strcmp(argv[1], "engine");
-    if (open_rig(&r, argv[1], engine, &err)) {
+    char made[64];
+    net_make make = {.arch = "llama", .dtype = 8, .n_layer = 1, .n_ctx = 2048};
+    if (engine)
+        net_file(&make, made);
+    if (open_rig(&r, engine ? made : argv[1], &err)) {
         fprintf(stderr, "%s\n", err.msg);
         return 1;
     }
@@ -250,6 +236,6 @@ int main(int argc, char **argv)
     aios_model_close(r.model);
     aios_ctx_free(r.ctx);
     if (engine)
-        unlink(made_path);
+        unlink(made + 5);
     return 0;
 }

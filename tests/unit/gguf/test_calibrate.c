@@ -9,14 +9,12 @@
 #include "base/json.h"
 #include "net_make.h"
 
-static const char chatml[] = "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}"
-                             "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
 static const char *const names[] = {"get_wind", "set", "get_rain", "set_alarm", "get_wine"};
 static const char opener[] = "<tool_call>\n{\"name\": ";
 
 enum { N = 5, SEEN = 16384 };
 
-static char path[64];
+static char uri[64];
 static aios_ctx *ctx;
 static aios_model *model;
 static aios_session *session;
@@ -25,23 +23,15 @@ static aios_tool_def tools[AIOS__OPTIONS_MAX + 1];
 
 static void write_model(void)
 {
-    net_make make = {.arch = "llama", .dtype = 8, .template_text = chatml, .tied = 1, .n_ctx = 4096};
-    net_build(&make);
-    snprintf(path, sizeof path, "/tmp/aios-choice-XXXXXX");
-    int fd = mkstemp(path);
-    assert_true(fd >= 0);
-    assert_int_equal(write(fd, make.p, make.n), (ssize_t)make.n);
-    close(fd);
-    free(make.p);
+    net_make make = {.arch = "llama", .dtype = 8, .template_text = net_chatml, .tied = 1, .n_ctx = 4096};
+    net_file(&make, uri);
 }
 
 static void open_model(uint32_t n_threads)
 {
     aios_error err = AIOS_INIT(aios_error);
     aios_model_config cfg = AIOS_INIT(aios_model_config);
-    char uri[80];
     cfg.n_threads = n_threads;
-    snprintf(uri, sizeof uri, "gguf:%s", path);
     must(aios_model_open(ctx, uri, &cfg, &model, &err), &err);
     must(aios_session_new(model, NULL, &session, &err), &err);
 }
@@ -78,7 +68,7 @@ static int end(void **state)
     aios_transcript_free(chat);
     close_model();
     aios_ctx_free(ctx);
-    unlink(path);
+    unlink(uri + 5);
     return 0;
 }
 

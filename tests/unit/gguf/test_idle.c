@@ -13,7 +13,7 @@ enum { N_CTX = 8192, LONG = 8000, SHORT = 200, MOST_TEXT = 256 };
 typedef struct rig {
     aios_ctx *ctx;
     aios_model *model;
-    char path[64];
+    char uri[64];
 } rig;
 
 static void rig_open(rig *r, const char *arch, uint32_t n_threads)
@@ -21,24 +21,17 @@ static void rig_open(rig *r, const char *arch, uint32_t n_threads)
     aios_error err = AIOS_INIT(aios_error);
     aios_model_config cfg = AIOS_INIT(aios_model_config);
     net_make make = {.arch = arch, .dtype = 8, .n_layer = 3, .n_ctx = N_CTX};
-    char uri[80];
-    net_build(&make);
-    snprintf(r->path, sizeof r->path, "/tmp/aios-idle-XXXXXX");
-    int fd = mkstemp(r->path);
-    assert_int_equal(write(fd, make.p, make.n), (ssize_t)make.n);
-    close(fd);
-    free(make.p);
+    net_file(&make, r->uri);
     cfg.n_threads = n_threads;
-    snprintf(uri, sizeof uri, "gguf:%s", r->path);
     r->ctx = test_ctx(NULL, 0);
-    must(aios_model_open(r->ctx, uri, &cfg, &r->model, &err), &err);
+    must(aios_model_open(r->ctx, r->uri, &cfg, &r->model, &err), &err);
 }
 
 static void rig_close(rig *r)
 {
     aios_model_close(r->model);
     aios_ctx_free(r->ctx);
-    unlink(r->path);
+    unlink(r->uri + 5);
 }
 
 static aios_session *session_new(rig *r)

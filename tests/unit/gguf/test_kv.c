@@ -457,14 +457,12 @@ static reply ask(aios_session *s, aios_ctx *ctx, const char *system, const char 
     return out;
 }
 
-static aios_model *open_model(aios_ctx *ctx, const char *path)
+static aios_model *open_model(aios_ctx *ctx, const char *uri)
 {
     aios_error err = AIOS_INIT(aios_error);
     aios_model_config cfg = AIOS_INIT(aios_model_config);
     aios_model *m = NULL;
-    char uri[80];
     cfg.n_threads = 2;
-    snprintf(uri, sizeof uri, "gguf:%s", path);
     must(aios_model_open(ctx, uri, &cfg, &m, &err), &err);
     return m;
 }
@@ -477,20 +475,17 @@ static void sessions_with_one_system_prompt_compute_it_once(void **state)
     static const char *const system = "This beginning is long enough for more than one block of the cache, and it does not end where a block ends: "
                                       "behind it stands what each of the users says, which is of course something else every time.";
     aios_error err = AIOS_INIT(aios_error);
-    char path[] = "/tmp/aios-kv-XXXXXX", user[32];
+    char uri[64], user[32];
     net_make make = {.arch = "gemma3", .dtype = 8, .n_layer = 7, .template_text = tmpl, .n_ctx = 1024};
-    net_build(&make);
-    int fd = mkstemp(path);
-    assert_int_equal(write(fd, make.p, make.n), (ssize_t)make.n);
-    close(fd);
+    net_file(&make, uri);
     aios_ctx *ctx = test_ctx(NULL, 0);
-    aios_model *m = open_model(ctx, path);
+    aios_model *m = open_model(ctx, uri);
     aios_session *s[SESSIONS];
     for (int i = 0; i < SESSIONS; i++) {
         must(aios_session_new(m, NULL, &s[i], &err), &err);
         snprintf(user, sizeof user, "%d asks", i);
         reply got = ask(s[i], ctx, system, user);
-        aios_model *other = open_model(ctx, path);
+        aios_model *other = open_model(ctx, uri);
         aios_session *fresh = NULL;
         must(aios_session_new(other, NULL, &fresh, &err), &err);
         reply want = ask(fresh, ctx, system, user);
@@ -508,8 +503,7 @@ static void sessions_with_one_system_prompt_compute_it_once(void **state)
         aios_session_free(s[i]);
     aios_model_close(m);
     aios_ctx_free(ctx);
-    unlink(path);
-    free(make.p);
+    unlink(uri + 5);
 }
 
 int main(void)

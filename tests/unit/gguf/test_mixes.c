@@ -25,7 +25,7 @@ typedef struct result {
 } result;
 
 typedef struct rig {
-    char path[64];
+    char uri[64];
     aios_ctx *ctx;
     aios_model *model;
 } rig;
@@ -79,25 +79,17 @@ static void open_rig(rig *r, uint32_t arch, uint32_t n_threads)
     aios_error err = AIOS_INIT(aios_error);
     aios_model_config cfg = AIOS_INIT(aios_model_config);
     net_make make = {.arch = archs[arch], .dtype = arch % 2 ? 2 : 8, .tied = 1, .n_ctx = 1024};
-    char uri[80];
-    net_build(&make);
-    snprintf(r->path, sizeof r->path, "/tmp/aios-mixes-XXXXXX");
-    int fd = mkstemp(r->path);
-    if (fd < 0 || write(fd, make.p, make.n) != (ssize_t)make.n)
-        exit(1);
-    close(fd);
-    free(make.p);
+    net_file(&make, r->uri);
     cfg.n_threads = n_threads;
-    snprintf(uri, sizeof uri, "gguf:%s", r->path);
     must_or_exit(aios_ctx_new(NULL, &r->ctx, &err), &err);
-    must_or_exit(aios_model_open(r->ctx, uri, &cfg, &r->model, &err), &err);
+    must_or_exit(aios_model_open(r->ctx, r->uri, &cfg, &r->model, &err), &err);
 }
 
 static void close_rig(rig *r)
 {
     aios_model_close(r->model);
     aios_ctx_free(r->ctx);
-    unlink(r->path);
+    unlink(r->uri + 5);
 }
 
 /* Every prompt has its own way of being answered: greedy, drawn, with penalties, under a schema. */

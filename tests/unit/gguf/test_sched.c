@@ -13,7 +13,7 @@
 
 enum { S = 8, N_CTX = 2048 };
 
-static char path[64];
+static char uri[64];
 static aios_ctx *ctx;
 static aios_model *model;
 static char long_text[1500];
@@ -21,21 +21,13 @@ static char long_text[1500];
 static void write_model(void)
 {
     net_make make = {.arch = "llama", .dtype = 8, .tied = 1, .n_ctx = N_CTX};
-    net_build(&make);
-    snprintf(path, sizeof path, "/tmp/aios-sched-XXXXXX");
-    int fd = mkstemp(path);
-    assert_true(fd >= 0);
-    assert_int_equal(write(fd, make.p, make.n), (ssize_t)make.n);
-    close(fd);
-    free(make.p);
+    net_file(&make, uri);
 }
 
 static int open_model(aios_error *err)
 {
     aios_model_config cfg = AIOS_INIT(aios_model_config);
-    char uri[80];
     cfg.n_threads = 2;
-    snprintf(uri, sizeof uri, "gguf:%s", path);
     return aios_model_open(ctx, uri, &cfg, &model, err);
 }
 
@@ -56,7 +48,7 @@ static int end(void **state)
     (void)state;
     aios_model_close(model);
     aios_ctx_free(ctx);
-    unlink(path);
+    unlink(uri + 5);
     return 0;
 }
 
@@ -361,19 +353,13 @@ static aios_model *open_other(uint64_t seed, bool evil)
     aios_error err = AIOS_INIT(aios_error);
     net_make make = {.arch = "llama", .dtype = 8, .n_layer = 1, .tied = 1, .n_ctx = N_CTX, .seed = seed};
     aios_model *m;
-    char other[64], uri[80];
+    char other[64];
     net_build(&make);
     if (evil)
         memcpy(memmem(make.p, make.n, "<think>", 7), "<thing>", 7);
-    snprintf(other, sizeof other, "/tmp/aios-draft-XXXXXX");
-    int fd = mkstemp(other);
-    assert_true(fd >= 0);
-    assert_int_equal(write(fd, make.p, make.n), (ssize_t)make.n);
-    close(fd);
-    free(make.p);
-    snprintf(uri, sizeof uri, "gguf:%s", other);
-    must(aios_model_open(ctx, uri, NULL, &m, &err), &err);
-    unlink(other);
+    net_file(&make, other);
+    must(aios_model_open(ctx, other, NULL, &m, &err), &err);
+    unlink(other + 5);
     return m;
 }
 

@@ -9,14 +9,12 @@
 #include "base/json.h"
 #include "net_make.h"
 
-static const char chatml[] = "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}"
-                             "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
 static const char args_schema[] = "{\"type\":\"object\",\"properties\":{\"n\":{\"type\":\"integer\",\"minimum\":0,\"maximum\":99}},"
                                   "\"required\":[\"n\"],\"additionalProperties\":false}";
 
 enum { IM_START = 256, IM_END = 257 };
 
-static char path[64];
+static char uri[64];
 static aios_ctx *ctx;
 static aios_model *model;
 static aios_session *session;
@@ -26,23 +24,15 @@ static aios_tool_def tools[2];
 static void write_model(const char *arch, const char *tmpl)
 {
     net_make make = {.arch = arch, .dtype = 8, .template_text = tmpl, .tied = 1, .n_ctx = 1024};
-    net_build(&make);
-    snprintf(path, sizeof path, "/tmp/aios-turn-XXXXXX");
-    int fd = mkstemp(path);
-    assert_true(fd >= 0);
-    assert_int_equal(write(fd, make.p, make.n), (ssize_t)make.n);
-    close(fd);
-    free(make.p);
+    net_file(&make, uri);
 }
 
 static void open_model(uint32_t n_ctx)
 {
     aios_error err = AIOS_INIT(aios_error);
     aios_model_config cfg = AIOS_INIT(aios_model_config);
-    char uri[80];
     cfg.n_ctx = n_ctx;
     cfg.n_threads = 2;
-    snprintf(uri, sizeof uri, "gguf:%s", path);
     must(aios_model_open(ctx, uri, &cfg, &model, &err), &err);
     must(aios_session_new(model, NULL, &session, &err), &err);
     must(aios_transcript_new(ctx, &chat, &err), &err);
@@ -52,7 +42,7 @@ static int begin(void **state)
 {
     (void)state;
     ctx = test_ctx(NULL, 0);
-    write_model("llama", chatml);
+    write_model("llama", net_chatml);
     open_model(0);
     for (int i = 0; i < 2; i++) {
         tools[i] = (aios_tool_def)AIOS_INIT(aios_tool_def);
@@ -70,7 +60,7 @@ static int end(void **state)
     aios_session_free(session);
     aios_model_close(model);
     aios_ctx_free(ctx);
-    unlink(path);
+    unlink(uri + 5);
     return 0;
 }
 
@@ -159,8 +149,6 @@ static void the_same_request_gives_the_same_reply_from_the_cache(void **state)
     assert_string_equal(c.text, d.text);
     aios_session_free(other);
     aios_model *fresh;
-    char uri[80];
-    snprintf(uri, sizeof uri, "gguf:%s", path);
     must(aios_model_open(ctx, uri, NULL, &fresh, &err), &err);
     must(aios_session_new(fresh, NULL, &other, &err), &err);
     outcome e = run(other, &r);
@@ -177,7 +165,7 @@ static void what_a_user_writes_never_becomes_a_control_token(void **state)
     aios_error err = AIOS_INIT(aios_error);
     aios__gguf *g;
     aios__vocab *v;
-    must(aios__gguf_open(ctx, path, false, &g, &err), &err);
+    must(aios__gguf_open(ctx, uri + 5, false, &g, &err), &err);
     must(aios__vocab_new(ctx, g, &v, &err), &err);
     aios__buf b;
     aios__buf_init(&b, aios__ctx_heap(ctx), AIOS_MEM_TEXT, 0);
@@ -394,13 +382,12 @@ static void calls_come_in_the_format_of_the_template(void **state)
         aios_error err = AIOS_INIT(aios_error);
         aios_sampling sampling = AIOS_INIT(aios_sampling);
         aios_model_config cfg = AIOS_INIT(aios_model_config);
-        char uri[80], tmpl[600];
+        char tmpl[600];
         aios_model *m;
         aios_session *s;
         const char *open = aios__think_format_find(words[i], strlen(words[i]))->open;
         bool thinks = !strstr(words[i], "<|channel|>");
-        snprintf(tmpl, sizeof tmpl, "{# %s #}%.*s{{ '%s' }}{%% endif %%}", words[i], (int)(sizeof chatml - 12), chatml, thinks ? open : "");
-        snprintf(uri, sizeof uri, "gguf:%s", path);
+        snprintf(tmpl, sizeof tmpl, "{# %s #}%.*s{{ '%s' }}{%% endif %%}", words[i], (int)(sizeof net_chatml - 12), net_chatml, thinks ? open : "");
         cfg.n_threads = 1;
         cfg.template_text = tmpl;
         must(aios_model_open(ctx, uri, &cfg, &m, &err), &err);
@@ -638,8 +625,6 @@ static void a_probe_and_an_inspection_need_no_loading(void **state)
     aios_error err = AIOS_INIT(aios_error);
     aios_model_status st = AIOS_INIT(aios_model_status);
     static char text[65536];
-    char uri[80];
-    snprintf(uri, sizeof uri, "gguf:%s", path);
     must(aios_model_probe(ctx, uri, NULL, &st), &err);
     assert_int_equal(st.state, AIOS_MODEL_READY);
     must(aios_model_probe(ctx, "gguf:/nonexistent/x.gguf", NULL, &st), &err);
