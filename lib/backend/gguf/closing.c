@@ -2,7 +2,10 @@
 /* A reply under a grammar ends whole within its tokens: before the last ones are used up, a short way to the end is taken. */
 #include "backend/gguf/gguf.h"
 
-/* Bytes of an end that are looked for. Where so many times the tokens that an end takes, and some, are left, it is not looked again. */
+/*
+ * Bytes of an end that are looked for. Where so many times the tokens that an end takes, and some, are left, it is not looked again; where
+ * none was found, which takes long, not before half of those that are left are used up.
+ */
 enum { END_BYTES = 4096, EASY = 4, EASY_MORE = 64 };
 
 typedef struct ending {
@@ -71,6 +74,8 @@ int aios__turn_close(aios__gguf_session *s, int32_t id, bool *closed, aios_error
     } else if (!rc) {
         rc = find_end(s, NULL, 0, e, &best, err);
         *closed = !rc && best && best->ids.n <= left;
+        if (!best)
+            t->close_at = left / 2;
         rc = *closed ? take_end(s, best, err) : rc;
     }
     for (int i = 0; i < AIOS__WALKS; i++)
