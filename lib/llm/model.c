@@ -98,7 +98,7 @@ int aios_model_open(aios_ctx *ctx, const char *uri, const aios_model_config *src
     }
     m->ctx = aios__ctx_ref(ctx);
     aios_model_info info = AIOS_INIT(aios_model_info);
-    m->enforces = !aios_model_info_get(m, &info) && info.flags & AIOS_MODEL_CAN_SCHEMA;
+    m->can = aios_model_info_get(m, &info) ? 0 : info.flags;
     *out = m;
     return AIOS_OK;
 }

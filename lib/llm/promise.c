@@ -12,13 +12,13 @@
 struct aios__promise {
     aios__heap *heap;
     aios__schema *schema;
-    uint32_t repairs; /* that are left */
+    uint32_t asked, repairs; /* attempts that were made, and those that are left */
     aios_request req; /* of the turn, with copies of all it points to */
     aios_sampling sampling;
     aios_transcript *transcript; /* with the wrong replies */
     aios_tool_def *tools;
     const char **stop;
-    aios__buf texts;
+    aios__buf texts, json; /* of the request; cut out of a reply */
 };
 
 /* ---- a request that outlives its caller --------------------------------------------------------------------------- */
@@ -104,6 +104,7 @@ int aios__promise_new(aios__heap *h, aios__request *r, aios__promise **out, aios
         return aios__nomem(err);
     p->heap = h;
     aios__buf_init(&p->texts, h, AIOS_MEM_TEXT, 0);
+    aios__buf_init(&p->json, h, AIOS_MEM_TEXT, 0);
     uint32_t wanted = r->req.max_repairs;
     p->repairs = r->req.raw || wanted == AIOS_NO_REPAIRS ? 0 : wanted ? wanted : DEFAULT_REPAIRS;
     int rc = p->repairs ? copy_request(p, &r->req, err) : AIOS_OK;
@@ -124,6 +125,7 @@ void aios__promise_free(aios__promise *p)
     aios__schema_free(p->schema);
     aios_transcript_free(p->transcript);
     aios__buf_free(&p->texts);
+    aios__buf_free(&p->json);
     aios__free(p->heap, p->tools);
     aios__free(p->heap, p->stop);
     aios__free(p->heap, p);
@@ -158,7 +160,8 @@ static bool cut_out(const char *s, size_t n, size_t *from, size_t *len)
     return b > a && *len < n;
 }
 
-int aios__promise_check(const aios__promise *p, const char *s, size_t n, size_t *from, size_t *len, aios_error *err)
+/* ESCHEMA or EFORMAT: the reply is wrong. Else valid JSON is at s + *from, *len bytes. */
+static int find_json(const aios__promise *p, const char *s, size_t n, size_t *from, size_t *len, aios_error *err)
 {
     aios_error ignored = AIOS_INIT(aios_error);
     *from = 0;
@@ -187,13 +190,11 @@ static int add_entry(aios__promise *p, int32_t role, const char *s, size_t n, ai
     return aios_transcript_add(p->transcript, &e, err);
 }
 
-int aios__promise_repair(aios__promise *p, const char *s, size_t n, const char *why, const aios_request **req, aios_error *err)
+/* Tells the model what was wrong: p->req asks again. */
+static int repair(aios__promise *p, const char *s, size_t n, const char *why, aios_error *err)
 {
     aios__buf ask;
     aios__buf_init(&ask, p->heap, AIOS_MEM_TEXT, 0);
-    *req = NULL;
-    if (!p->repairs)
-        return AIOS_OK;
     p->repairs--;
     n = n < MAX_QUOTE ? n : aios__utf8_whole(s, MAX_QUOTE);
     int rc = n ? add_entry(p, AIOS_ROLE_ASSISTANT, s, n, err) : AIOS_OK;
@@ -201,7 +202,29 @@ int aios__promise_repair(aios__promise *p, const char *s, size_t n, const char *
     rc = rc ? rc : aios__buf_adds(&ask, p->req.schema_json, err);
     rc = rc ? rc : add_entry(p, AIOS_ROLE_USER, ask.p, ask.n, err);
     aios__buf_free(&ask);
-    if (!rc)
-        *req = &p->req;
     return rc;
+}
+
+int aios__promise_settle(aios__promise *p, const char *backend, const aios__buf *reply, aios__settled *out, aios_error *err)
+{
+    aios_error why = AIOS_INIT(aios_error);
+    const char *s = reply->p ? reply->p : "";
+    size_t from, n;
+    *out = (aios__settled){0};
+    p->asked++;
+    int rc = find_json(p, s, reply->n, &from, &n, &why);
+    if (!rc) {
+        out->stands = n == reply->n;
+        aios__buf_clear(&p->json);
+        rc = out->stands ? AIOS_OK : aios__buf_add(&p->json, s + from, n, err);
+        out->json = p->json.p;
+        out->n_json = p->json.n;
+        return rc;
+    }
+    if (!is_wrong(rc))
+        return aios__error_copy(err, &why);
+    if (!p->repairs)
+        return aios__fail(err, AIOS_ESCHEMA, "the reply of backend %s does not hold to the schema, asked %u times: %s", backend, p->asked, why.msg);
+    out->req = &p->req;
+    return repair(p, s, reply->n, why.msg, err);
 }

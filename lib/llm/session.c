@@ -113,23 +113,32 @@ static int sink_dead(const aios_session *s)
     return s->sink_failed ? s->sink_failed : atomic_load(&s->cancel) ? AIOS_ECANCELED : AIOS_OK;
 }
 
+static bool is_sound(const char *p, size_t n)
+{
+    return p && !memchr(p, 0, n) && aios__utf8_valid(p, n);
+}
+
+static int send_text(aios_session *s, int32_t type, const char *name, const char *call_id, const char *p, size_t n)
+{
+    aios_event ev = AIOS_INIT(aios_event);
+    ev.type = type;
+    ev.name = name;
+    ev.call_id = call_id;
+    ev.text = p;
+    ev.n_text = n;
+    return sink_failed(s, push(s, &ev));
+}
+
 static int sink_piece(aios_session *s, int32_t type, const char *p, size_t n)
 {
     int rc = sink_dead(s);
     if (rc || !n)
         return rc;
-    if (!p || memchr(p, 0, n) || !aios__utf8_valid(p, n))
+    if (!is_sound(p, n))
         return sink_failed(s, AIOS_EPROTO);
-    if (type == AIOS_EVENT_TEXT) {
-        rc = aios__buf_add(&s->text, p, n, &s->sink_error);
-        if (rc)
-            return sink_failed(s, rc);
-    }
-    aios_event ev = AIOS_INIT(aios_event);
-    ev.type = type;
-    ev.text = p;
-    ev.n_text = n;
-    return sink_failed(s, push(s, &ev));
+    if (type == AIOS_EVENT_TEXT)
+        rc = sink_failed(s, aios__buf_add(&s->text, p, n, &s->sink_error));
+    return rc ? rc : send_text(s, type, NULL, NULL, p, n);
 }
 
 static int sink_text(void *user, const char *p, size_t n)
@@ -151,64 +160,42 @@ static void name_call(aios_session *s, const char *call_id)
         snprintf(s->call_id, sizeof s->call_id, "call_%llu", (unsigned long long)s->next_call++);
 }
 
+/* A sink that may go on with a text under a name. */
+static int sink_check(aios_session *s, const char *name, const char *p, size_t n)
+{
+    int rc = sink_dead(s);
+    return rc || (name && is_sound(name, strlen(name)) && is_sound(p, n)) ? rc : sink_failed(s, AIOS_EPROTO);
+}
+
 static int sink_call_delta(void *user, const char *name, const char *p, size_t n, const char *call_id)
 {
     aios_session *s = user;
-    int rc = sink_dead(s);
-    if (rc)
+    int rc = sink_check(s, name, n ? p : "", n);
+    if (rc || (s->n_calls && s->one_call))
         return rc;
-    if (!name || (n && !p) || !aios__utf8_valid(name, strlen(name)) || (n && (memchr(p, 0, n) || !aios__utf8_valid(p, n))))
-        return sink_failed(s, AIOS_EPROTO);
-    if (s->n_calls && s->one_call)
-        return AIOS_OK;
     if (!n || !s->open_call)
         name_call(s, call_id);
     s->open_call = true;
-    aios_event ev = AIOS_INIT(aios_event);
-    ev.type = AIOS_EVENT_CALL_DELTA;
-    ev.name = name;
-    ev.call_id = s->call_id;
-    ev.text = p;
-    ev.n_text = n;
-    return sink_failed(s, push(s, &ev));
+    return send_text(s, AIOS_EVENT_CALL_DELTA, name, s->call_id, p, n);
 }
 
 static int sink_call(void *user, const char *name, const char *args, size_t n_args, const char *call_id)
 {
     aios_session *s = user;
-    int rc = sink_dead(s);
-    if (rc)
-        return rc;
-    if (!name || !args || !aios__utf8_valid(name, strlen(name)) || memchr(args, 0, n_args) || !aios__utf8_valid(args, n_args))
-        return sink_failed(s, AIOS_EPROTO);
-    if (s->n_calls++ && s->one_call)
-        return AIOS_OK; /* asked for one: a server that ignores it must not have two effects */
+    int rc = sink_check(s, name, args, n_args);
+    if (rc || (s->n_calls++ && s->one_call))
+        return rc; /* asked for one: a server that ignores it must not have two effects */
     if (!s->open_call)
         name_call(s, call_id);
     s->open_call = false;
-    aios_event ev = AIOS_INIT(aios_event);
-    ev.type = AIOS_EVENT_CALL;
-    ev.name = name;
-    ev.call_id = s->call_id;
-    ev.text = args;
-    ev.n_text = n_args;
-    return sink_failed(s, push(s, &ev));
+    return send_text(s, AIOS_EVENT_CALL, name, s->call_id, args, n_args);
 }
 
 static int sink_choice(void *user, const char *name, const char *scores, size_t n)
 {
     aios_session *s = user;
-    int rc = sink_dead(s);
-    if (rc)
-        return rc;
-    if (!name || !scores || !aios__utf8_valid(name, strlen(name)) || memchr(scores, 0, n) || !aios__utf8_valid(scores, n))
-        return sink_failed(s, AIOS_EPROTO);
-    aios_event ev = AIOS_INIT(aios_event);
-    ev.type = AIOS_EVENT_CHOICE;
-    ev.name = name;
-    ev.text = scores;
-    ev.n_text = n;
-    return sink_failed(s, push(s, &ev));
+    int rc = sink_check(s, name, scores, n);
+    return rc ? rc : send_text(s, AIOS_EVENT_CHOICE, name, NULL, scores, n);
 }
 
 static int sink_usage(void *user, const aios_usage *usage)
@@ -273,49 +260,29 @@ static void fail_turn(aios_session *s, int code, aios_error *err)
     finish(s, err);
 }
 
-/* What was sent so far is void; another attempt begins. */
-static void next_attempt(aios_session *s)
+static int start_backend(aios_session *s, const aios_request *q, aios_error *err)
 {
-    s->attempt++;
-    aios__buf_clear(&s->text);
-    memcpy(s->reason, "stop", 5);
-}
-
-/* The JSON of a reply that holds more than JSON, as an attempt of its own. */
-static int send_cut(aios_session *s, size_t from, size_t n, aios_error *err)
-{
-    aios__buf json;
-    aios__buf_init(&json, s->heap, AIOS_MEM_TEXT, 0);
-    int rc = aios__buf_add(&json, s->text.p + from, n, err);
-    if (!rc) {
-        next_attempt(s);
-        rc = sink_text(s, json.p, json.n);
-    }
-    aios__buf_free(&json);
-    return rc ? rc : AIOS_DONE;
+    int rc = s->ops->start(s->self, q, err);
+    return rc > 0 ? aios__fail(err, AIOS_EINTERNAL, "backend %s: start gave %d", s->ops->name, rc) : rc;
 }
 
 /* The backend has ended a turn: AIOS_DONE if its reply is what was promised, AIOS_AGAIN if another attempt has begun. */
 static int settle(aios_session *s, aios_error *err)
 {
-    aios_error why = AIOS_INIT(aios_error);
-    const aios_request *req;
-    size_t from, n;
+    aios__settled is;
     if (!s->promise || s->n_calls || !strcmp(s->reason, "length"))
         return AIOS_DONE;
-    int rc = aios__promise_check(s->promise, s->text.p ? s->text.p : "", s->text.n, &from, &n, &why);
-    if (!rc)
-        return n == s->text.n ? AIOS_DONE : send_cut(s, from, n, err);
-    if (rc != AIOS_ESCHEMA && rc != AIOS_EFORMAT)
-        return aios__error_copy(err, &why);
-    rc = aios__promise_repair(s->promise, s->text.p ? s->text.p : "", s->text.n, why.msg, &req, err);
-    if (!rc && !req)
-        rc = aios__fail(err, AIOS_ESCHEMA, "the reply of backend %s does not hold to the schema, asked %u times: %s", s->ops->name, s->attempt + 1, why.msg);
-    if (rc)
-        return rc;
-    next_attempt(s);
-    rc = s->ops->start(s->self, req, err);
-    return rc > 0 ? aios__fail(err, AIOS_EINTERNAL, "backend %s: start gave %d", s->ops->name, rc) : rc ? rc : AIOS_AGAIN;
+    int rc = aios__promise_settle(s->promise, s->ops->name, &s->text, &is, err);
+    if (rc || is.stands)
+        return rc ? rc : AIOS_DONE;
+    s->attempt++; /* what was sent so far is void */
+    aios__buf_clear(&s->text);
+    memcpy(s->reason, "stop", 5);
+    if (is.req)
+        rc = start_backend(s, is.req, err);
+    else
+        rc = sink_text(s, is.json, is.n_json);
+    return rc ? rc : is.req ? AIOS_AGAIN : AIOS_DONE;
 }
 
 void aios__session_step(aios_session *s)
@@ -560,11 +527,9 @@ static uint64_t first_call_id(const aios_transcript *t)
 /* A backend that does not know of grammars would leave the reply free. */
 static int check_grammar(const aios_session *s, const aios_request *q, aios_error *err)
 {
-    aios_model_info info = AIOS_INIT(aios_model_info);
-    int rc = q->grammar ? aios_model_info_get(s->model, &info) : AIOS_OK;
-    if (!rc && q->grammar && !(info.flags & AIOS_MODEL_CAN_GRAMMAR))
-        rc = aios__fail(err, AIOS_ENOTSUP, "backend %s binds no reply to a grammar: use schema_json, or another model", s->ops->name);
-    return rc;
+    if (!q->grammar || s->model->can & AIOS_MODEL_CAN_GRAMMAR)
+        return AIOS_OK;
+    return aios__fail(err, AIOS_ENOTSUP, "backend %s binds no reply to a grammar: use schema_json, or another model", s->ops->name);
 }
 
 static int begin(aios_session *s, aios__request *r, aios_error *err)
@@ -588,7 +553,7 @@ static int begin(aios_session *s, aios__request *r, aios_error *err)
     s->attempt = 0;
     aios__promise_free(s->promise);
     s->promise = NULL;
-    int rc = r->schema && !s->model->enforces ? aios__promise_new(s->heap, r, &s->promise, err) : AIOS_OK;
+    int rc = r->schema && !(s->model->can & AIOS_MODEL_CAN_SCHEMA) ? aios__promise_new(s->heap, r, &s->promise, err) : AIOS_OK;
     s->one_call = q->flags & AIOS_REQUEST_ONE_CALL;
     s->deltas = q->flags & AIOS_REQUEST_CALL_DELTAS;
     s->open_call = false;
@@ -600,9 +565,9 @@ static int begin(aios_session *s, aios__request *r, aios_error *err)
     if (id > s->next_call)
         s->next_call = id;
     atomic_store(&s->cancel, 0);
-    rc = s->ops->start(s->self, q, err);
+    rc = start_backend(s, q, err);
     if (rc)
-        return rc < 0 ? rc : aios__fail(err, AIOS_EINTERNAL, "backend %s: start gave %d", s->ops->name, rc);
+        return rc;
     int64_t now = aios__now_ns(aios__ctx_env(s->model->ctx));
     s->deadline = !q->timeout_ns ? 0 : q->timeout_ns > INT64_MAX - now ? INT64_MAX : now + q->timeout_ns;
     atomic_store(&s->running, 1);

@@ -26,7 +26,7 @@ struct aios_model {
     aios_ctx *ctx;
     const aios_backend_ops *ops;
     void *self;
-    bool enforces;            /**< AIOS_MODEL_CAN_SCHEMA */
+    uint32_t can;             /**< AIOS_MODEL_CAN_x */
     aios__driver driver;
 };
 
@@ -81,10 +81,16 @@ void aios__request_free(aios__request *r);
 /** Takes r's schema, and copies of all that another attempt needs. */
 int aios__promise_new(aios__heap *h, aios__request *r, aios__promise **out, aios_error *err);
 void aios__promise_free(aios__promise *p);
-/** ESCHEMA or EFORMAT: the reply is wrong. Else valid JSON is at s + *from, *len bytes. */
-int aios__promise_check(const aios__promise *p, const char *s, size_t n, size_t *from, size_t *len, aios_error *err);
-/** The request of another attempt, borrowed; *req NULL: there have been enough. */
-int aios__promise_repair(aios__promise *p, const char *s, size_t n, const char *why, const aios_request **req, aios_error *err);
+
+/** What becomes of a reply; all is borrowed from the promise until its next call. */
+typedef struct aios__settled {
+    bool stands;             /**< as it is */
+    const aios_request *req; /**< of another attempt; NULL: none, the reply is json alone */
+    const char *json;
+    size_t n_json;
+} aios__settled;
+/** ESCHEMA: the reply does not hold to the schema, and there have been enough attempts. */
+int aios__promise_settle(aios__promise *p, const char *backend, const aios__buf *reply, aios__settled *out, aios_error *err);
 
 int aios__driver_init(aios__driver *d, aios_error *err);
 int aios__driver_start(aios__driver *d, aios_error *err);
