@@ -107,4 +107,31 @@ static inline void assert_nothing_leaks_when_memory_runs_out(scenario_fn *fn)
     refuse_every_allocation(fn, 0);
 }
 
+/** Runs fn with budgets that end the later each time, until it comes through. */
+static inline void assert_every_budget_is_kept(scenario_fn *fn)
+{
+    int rc = AIOS_EBUDGET;
+    uint64_t step = 16, room = 0;
+    uint32_t n_refused = 0;
+    for (; rc; room += step) {
+        test_heap h = {0};
+        aios_ctx *c = test_ctx(&h, 0);
+        aios_error err = AIOS_INIT(aios_error);
+        aios_mem_usage before = AIOS_INIT(aios_mem_usage), after = AIOS_INIT(aios_mem_usage);
+        aios_ctx_usage(c, &before);
+        assert_int_equal(aios_ctx_set_budget(c, before.used + room, &err), 0);
+        rc = fn(c, &err);
+        aios_ctx_usage(c, &after);
+        assert_true(!rc || (rc == AIOS_EBUDGET && err.need > err.have));
+        assert_int_equal(before.used, after.used);
+        assert_true(after.peak <= before.used + room);
+        n_refused += rc != 0;
+        step = room / 8 + 16;
+        aios_ctx_free(c);
+        assert_int_equal(h.live, 0);
+        assert_true(room < (uint64_t)1 << 40);
+    }
+    assert_true(n_refused > 0);
+}
+
 #endif

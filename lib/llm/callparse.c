@@ -233,14 +233,13 @@ static int try_lits(const aios__callparse *p, const char *const *lits, int n)
     return alive;
 }
 
-int aios__callparse_want(aios__callparse *p, char c, const char *const *lits, int n, aios_error *err)
+/* Adds c to held and matches n texts (NULL or blank ones: none); *at is the one that is whole, n: not yet, -1: none. */
+static int want(aios__callparse *p, char c, const char *const *lits, int n, int *at, aios_error *err)
 {
-    bool blank = aios__is_blank(c);
-    if (blank && (!p->held.n || aios__is_blank(p->held.p[p->held.n - 1])))
-        return n;
-    if (aios__buf_addc(&p->held, c, err))
-        return -1;
-    return try_lits(p, lits, n);
+    bool more = aios__is_blank(c) && (!p->held.n || aios__is_blank(p->held.p[p->held.n - 1]));
+    int rc = more ? AIOS_OK : aios__buf_addc(&p->held, c, err);
+    *at = more || rc ? n : try_lits(p, lits, n);
+    return rc;
 }
 
 /* ---- a call begins, is over, is none ----------------------------------------------------------------------------------- */
@@ -323,6 +322,18 @@ int aios__callparse_fail(aios__callparse *p, aios_error *err)
     if (!rc && again && p->raw.n > 1)
         rc = read_again(p, p->raw.p + 1, p->raw.n - 1, err);
     aios__buf_clear(&p->raw);
+    return rc;
+}
+
+int aios__callparse_take(aios__callparse *p, char c, const char *const *lits, int n, int *at, aios_error *err)
+{
+    int rc = want(p, c, lits, n, at, err);
+    if (*at < 0) {
+        *at = n;
+        return aios__callparse_fail(p, err);
+    }
+    if (*at < n)
+        aios__buf_clear(&p->held);
     return rc;
 }
 
@@ -527,7 +538,9 @@ static int read_start(aios__callparse *p, char c, aios_error *err)
         after_start(p);
         return aios__callparse_object(p, c, err);
     }
-    int at = aios__callparse_want(p, c, lits, 4, err);
+    int at, rc = want(p, c, lits, 4, &at, err);
+    if (rc)
+        return rc;
     bool fence = at < 0 && p->bare && object && p->held.n == 4 && !memcmp(p->held.p, "```", 3) && aios__is_blank(c);
     if (at < 0 && !fence)
         return aios__callparse_fail(p, err);
@@ -561,12 +574,9 @@ static int read_name(aios__callparse *p, char c, aios_error *err)
 static int read_mid(aios__callparse *p, char c, aios_error *err)
 {
     const char *const lits[] = {p->f->mid, p->id.n ? NULL : p->f->id_open};
-    int at = aios__callparse_want(p, c, lits, 2, err);
-    if (at < 0)
-        return aios__callparse_fail(p, err);
-    if (at == 2)
-        return AIOS_OK;
-    aios__buf_clear(&p->held);
+    int at, rc = aios__callparse_take(p, c, lits, 2, &at, err);
+    if (rc || at == 2)
+        return rc;
     p->state = at == 1 ? AIOS__PARSE_ID : p->f->args == AIOS__ARGS_TAGS ? AIOS__PARSE_TAG : AIOS__PARSE_JSON;
     return AIOS_OK;
 }
@@ -587,16 +597,16 @@ static int read_after(aios__callparse *p, char c, aios_error *err)
     int n = (int)p->n_lits;
     for (int i = 0; i < n; i++)
         lits[i] = p->lits_seen >> i & 1 ? NULL : p->lits[i];
-    int at = aios__callparse_want(p, c, lits, n, err);
+    int at, rc = want(p, c, lits, n, &at, err);
     if (at < 0) {
         p->state = AIOS__PARSE_TEXT;
         aios__buf_clear(&p->held);
-        int rc = read_again(p, p->raw.p, p->raw.n, err);
+        rc = read_again(p, p->raw.p, p->raw.n, err);
         aios__buf_clear(&p->raw);
         return rc;
     }
     if (at == n)
-        return AIOS_OK;
+        return rc;
     aios__buf_clear(&p->held);
     if (p->lit_kind[at] == LIT_SKIP) {
         p->lits_seen |= 1u << at;

@@ -102,8 +102,8 @@ int aios__callparse_enter_args(aios__callparse *p, char c, aios_error *err);
 
 /** 1: held is that text, 0: its beginning, -1: neither. A blank in it stands for any number. */
 int aios__callparse_match(const char *lit, const aios__buf *held);
-/** Adds c to held and matches n texts (NULL or blank ones: none); the number of the one that is whole, n: not yet, -1: none. */
-int aios__callparse_want(aios__callparse *p, char c, const char *const *lits, int n, aios_error *err);
+/** Adds c to held and waits for one of n texts (NULL or blank ones: none). *at: which is whole, n: none yet, or it is no call after all. */
+int aios__callparse_take(aios__callparse *p, char c, const char *const *lits, int n, int *at, aios_error *err);
 /** The name is known. */
 int aios__callparse_begin(aios__callparse *p, aios_error *err);
 int aios__callparse_done(aios__callparse *p, aios_error *err);

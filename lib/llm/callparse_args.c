@@ -178,6 +178,12 @@ int aios__callparse_object(aios__callparse *p, char c, aios_error *err)
 
 /* ---- what becomes JSON -------------------------------------------------------------------------------------------------------- */
 
+/* A code as those here have it: 1 goes on. */
+static int went_on(int rc)
+{
+    return rc ? rc : 1;
+}
+
 /* Adds a byte of a string's text; 1: done, 0: it is not UTF-8 or NUL. */
 static int add_text(aios__callparse *p, char c, aios_error *err)
 {
@@ -211,8 +217,7 @@ static int add_string(aios__callparse *p, const char *s, size_t n, aios_error *e
     rc = rc ? rc : add_texts(p, s, n, err);
     if (rc != 1)
         return rc;
-    rc = aios__buf_addc(&p->args, '"', err);
-    return rc ? rc : 1;
+    return went_on(aios__buf_addc(&p->args, '"', err));
 }
 
 /* A value without quotes: JSON where it is some (a string only where `strings` may be), else a string. */
@@ -252,24 +257,19 @@ int aios__callparse_enter_args(aios__callparse *p, char c, aios_error *err)
 
 int aios__callparse_tag(aios__callparse *p, char c, aios_error *err)
 {
-    if (!p->begun) {
-        int rc = aios__callparse_begin(p, err);
-        if (rc || !p->begun)
-            return rc;
-    }
+    int at, rc = p->begun ? AIOS_OK : aios__callparse_begin(p, err);
+    if (rc || !p->begun)
+        return rc;
     const char *const lits[] = {p->f->p_open, p->head_end};
-    int at = aios__callparse_want(p, c, lits, 2, err);
-    if (at < 0)
-        return aios__callparse_fail(p, err);
-    if (at == 2)
-        return AIOS_OK;
-    aios__buf_clear(&p->held);
+    rc = aios__callparse_take(p, c, lits, 2, &at, err);
+    if (rc || at == 2)
+        return rc;
     if (at == 0) {
         p->state = AIOS__PARSE_TAG_KEY;
         aios__buf_clear(&p->key);
         return AIOS_OK;
     }
-    int rc = aios__buf_adds(&p->args, p->has_args ? "}" : "{}", err);
+    rc = aios__buf_adds(&p->args, p->has_args ? "}" : "{}", err);
     return rc ? rc : aios__callparse_done(p, err);
 }
 
@@ -289,20 +289,17 @@ enum { KIND_JSON, KIND_TEXT, KIND_EITHER };
 int aios__callparse_tag_mid(aios__callparse *p, char c, aios_error *err)
 {
     const char *const lits[] = {p->f->p_mid, p->f->p_mid_json};
-    int at = aios__callparse_want(p, c, lits, 2, err);
-    if (at < 0)
-        return aios__callparse_fail(p, err);
-    if (at == 2)
-        return AIOS_OK;
-    aios__buf_clear(&p->held);
+    int at, rc = aios__callparse_take(p, c, lits, 2, &at, err);
+    if (rc || at == 2)
+        return rc;
     aios__buf_clear(&p->val);
     int is = p->f->p_mid_json ? !at : p->is_text ? p->is_text(p->tools, p->name.p, p->key.p) : -1;
     p->kind = is < 0 ? KIND_EITHER : is ? KIND_TEXT : KIND_JSON;
-    int rc = aios__buf_adds(&p->args, p->has_args ? "," : "{", err);
+    rc = aios__buf_adds(&p->args, p->has_args ? "," : "{", err);
     p->has_args = true;
     rc = rc ? rc : add_string(p, p->key.p, p->key.n, err);
     if (rc == 1)
-        rc = aios__buf_adds(&p->args, p->kind == KIND_TEXT ? ":\"" : ":", err) ? AIOS_ENOMEM : 1;
+        rc = went_on(aios__buf_adds(&p->args, p->kind == KIND_TEXT ? ":\"" : ":", err));
     p->started = false;
     p->state = AIOS__PARSE_TAG_VALUE;
     return checked(p, rc, err);
@@ -329,7 +326,7 @@ static int end_value(aios__callparse *p, size_t n, aios_error *err)
     int rc;
     if (p->kind == KIND_TEXT) {
         rc = take_value(p, n, true, err);
-        rc = rc == 1 && aios__buf_addc(&p->args, '"', err) ? AIOS_ENOMEM : rc;
+        rc = rc == 1 ? went_on(aios__buf_addc(&p->args, '"', err)) : rc;
     } else {
         size_t from = n && p->val.p[0] == '\n' && strchr(p->f->p_mid, '\n') ? 1 : 0;
         rc = add_plain(p, p->val.p + from, n - from, p->kind == KIND_JSON, err);
@@ -387,7 +384,7 @@ static int end_key(aios__callparse *p, aios_error *err)
         n--;
     int rc = n ? add_string(p, p->val.p, n, err) : 0;
     if (rc == 1)
-        rc = aios__buf_addc(&p->args, ':', err) ? AIOS_ENOMEM : 1;
+        rc = went_on(aios__buf_addc(&p->args, ':', err));
     aios__buf_clear(&p->val);
     p->loose = LOOSE_VALUE;
     return checked(p, rc, err);
@@ -560,7 +557,7 @@ static int loose_plain(aios__callparse *p, char c, aios_error *err)
     int rc = 0;
     for (size_t i = 0; !rc && i < AIOS__ARRAY_LEN(words); i++)
         if (n == strlen(words[i][0]) && !memcmp(p->val.p, words[i][0], n))
-            rc = aios__buf_adds(&p->args, words[i][1], err) ? AIOS_ENOMEM : 1;
+            rc = went_on(aios__buf_adds(&p->args, words[i][1], err));
     rc = rc ? rc : add_plain(p, p->val.p, n, true, err);
     aios__buf_clear(&p->val);
     if (rc != 1)

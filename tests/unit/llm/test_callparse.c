@@ -365,8 +365,10 @@ static int read_sample(aios_ctx *c, aios_error *err)
 static void memory_may_be_refused(void **state)
 {
     (void)state;
-    for (sample = 0; sample < AIOS__ARRAY_LEN(call_samples); sample++)
+    for (sample = 0; sample < AIOS__ARRAY_LEN(call_samples); sample++) {
         refuse_every_allocation(read_sample, true);
+        assert_every_budget_is_kept(read_sample);
+    }
 }
 
 int main(void)
