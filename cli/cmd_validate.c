@@ -64,7 +64,7 @@ static int check_file(const cli *c, aios_ctx *ctx, const char *schema, size_t n_
     size_t n = 0;
     report r = {.c = c, .name = strcmp(path, "-") ? path : "standard input", .violations = c->json ? json_array() : NULL, .color = cli_color(stdout)};
     char *json = strcmp(path, "-") ? cli_read_file(path, &n) : cli_read_all(stdin, &n);
-    int rc = json ? aios_schema_violations(ctx, schema, n_schema, json, n, tell, &r, &err) : 0;
+    int rc = json ? aios_schema_check_as(ctx, 0, schema, n_schema, json, n, tell, &r, &err) : 0;
     if (json)
         print_result(&r, rc, &err);
     json_decref(r.violations);
@@ -83,7 +83,7 @@ static int ignore(void *user, const aios_violation *v)
 static int check_schema(aios_ctx *ctx, const char *path, const char *schema, size_t n)
 {
     aios_error err = AIOS_INIT(aios_error);
-    int rc = aios_schema_violations(ctx, schema, n, "null", 4, ignore, NULL, &err);
+    int rc = aios_schema_check_as(ctx, 0, schema, n, "null", 4, ignore, NULL, &err);
     if (!rc || err.have)
         return 0;
     cli_fail(path, &err);

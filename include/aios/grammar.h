@@ -68,15 +68,12 @@ typedef struct aios_violation {
 } aios_violation;
 /** Nonzero ends the check, and is what it returns. */
 typedef int aios_violation_fn(void *user, const aios_violation *v);
-/**
- * As aios_schema_check, but tells fn of every violation (NULL: none). Alternatives (anyOf, oneOf, not, contains) count as one.
- * ESCHEMA: there were err->have of them; have is 0 if the schema itself is wrong.
- */
-AIOS_API int aios_schema_violations(aios_ctx *ctx, const char *schema, size_t n_schema, const char *json, size_t n_json, aios_violation_fn *fn, void *user,
-                                    aios_error *err);
 /** Formats are notes, as JSON Schema has them by default: a value of another format is no violation. */
 enum { AIOS_SCHEMA_FORMAT_NOTE = 1 };
-/** As aios_schema_violations, with flags; fn NULL: as aios_schema_check. */
+/**
+ * As aios_schema_check, with flags (AIOS_SCHEMA_x), and telling fn of every violation (NULL: as aios_schema_check). Alternatives (anyOf,
+ * oneOf, not, contains) count as one. With fn, ESCHEMA: there were err->have of them; have is 0 if the schema itself is wrong.
+ */
 AIOS_API int aios_schema_check_as(aios_ctx *ctx, uint32_t flags, const char *schema, size_t n_schema, const char *json, size_t n_json, aios_violation_fn *fn,
                                   void *user, aios_error *err);
 

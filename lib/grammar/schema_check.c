@@ -327,12 +327,6 @@ int aios_schema_check(aios_ctx *ctx, const char *schema, size_t n_schema, const 
     return aios_schema_check_as(ctx, 0, schema, n_schema, json, n_json, NULL, NULL, err);
 }
 
-int aios_schema_violations(aios_ctx *ctx, const char *schema, size_t n_schema, const char *json, size_t n_json, aios_violation_fn *fn, void *user,
-                           aios_error *err)
-{
-    return aios_schema_check_as(ctx, 0, schema, n_schema, json, n_json, fn, user, err);
-}
-
 int aios_schema_check_as(aios_ctx *ctx, uint32_t flags, const char *schema, size_t n_schema, const char *json, size_t n_json, aios_violation_fn *fn,
                          void *user, aios_error *err)
 {

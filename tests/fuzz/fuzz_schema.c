@@ -259,7 +259,7 @@ static const char *try_pair(aios_ctx *ctx, const text *s, const text *v, int *va
     aios_error err = AIOS_INIT(aios_error), err2 = AIOS_INIT(aios_error), err3 = AIOS_INIT(aios_error);
     uint64_t told = 0;
     int rc = aios_schema_check(ctx, s->s, s->n, v->s, v->n, &err);
-    int all = aios_schema_violations(ctx, s->s, s->n, v->s, v->n, count, &told, &err2);
+    int all = aios_schema_check_as(ctx, 0, s->s, s->n, v->s, v->n, count, &told, &err2);
     int notes = aios_schema_check_as(ctx, AIOS_SCHEMA_FORMAT_NOTE, s->s, s->n, v->s, v->n, NULL, NULL, &err3);
     *valid = !rc;
     if (!known(rc) || !known(all) || !known(notes))

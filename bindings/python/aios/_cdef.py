@@ -972,7 +972,6 @@ FUNCTIONS = {
     'aios_walk_next_bytes': (C.c_int, (C.c_void_p, C.POINTER(C.c_uint8))),
     'aios_walk_forced': (C.c_size_t, (C.c_void_p, C.POINTER(C.c_char), C.c_size_t)),
     'aios_schema_check': (C.c_int, (C.c_void_p, C.c_char_p, C.c_size_t, C.c_char_p, C.c_size_t, C.POINTER(aios_error))),
-    'aios_schema_violations': (C.c_int, (C.c_void_p, C.c_char_p, C.c_size_t, C.c_char_p, C.c_size_t, aios_violation_fn, C.c_void_p, C.POINTER(aios_error))),
     'aios_schema_check_as': (C.c_int, (C.c_void_p, C.c_uint32, C.c_char_p, C.c_size_t, C.c_char_p, C.c_size_t, aios_violation_fn, C.c_void_p, C.POINTER(aios_error))),
     'aios_model_open': (C.c_int, (C.c_void_p, C.c_char_p, C.POINTER(aios_model_config), C.POINTER(C.c_void_p), C.POINTER(aios_error))),
     'aios_model_close': (None, (C.c_void_p,)),

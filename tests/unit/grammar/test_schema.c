@@ -125,7 +125,7 @@ static void every_violation_is_told_with_its_path(void **state)
     static const char value[] = "{\"p\":1,\"a\":[1,5,2,4],\"b~/c\":\"short\",\"q\":2}";
     aios_error err = AIOS_INIT(aios_error);
     told all = {.stop_at = 0}, some = {.stop_at = 2};
-    assert_int_equal(aios_schema_violations(ctx, schema, AIOS_CSTR, value, AIOS_CSTR, note, &all, &err), AIOS_ESCHEMA);
+    assert_int_equal(aios_schema_check_as(ctx, 0, schema, AIOS_CSTR, value, AIOS_CSTR, note, &all, &err), AIOS_ESCHEMA);
     assert_string_equal(all.text, "/a/1 #/properties/a/items maximum the number is too large\n"
                                   "/a/3 #/properties/a/items maximum the number is too large\n"
                                   "/b~0~1c #/properties/b~/c anyOf the value fits no alternative\n"
@@ -134,12 +134,12 @@ static void every_violation_is_told_with_its_path(void **state)
                                   " # additionalProperties a property is not allowed: p\n"
                                   " # additionalProperties a property is not allowed: q\n");
     assert_int_equal(err.have, 7);
-    assert_int_equal(aios_schema_violations(ctx, schema, AIOS_CSTR, value, AIOS_CSTR, note, &some, &err), AIOS_ECANCELED);
+    assert_int_equal(aios_schema_check_as(ctx, 0, schema, AIOS_CSTR, value, AIOS_CSTR, note, &some, &err), AIOS_ECANCELED);
     assert_int_equal(some.n, 2);
-    assert_int_equal(aios_schema_violations(ctx, schema, AIOS_CSTR, "{\"x\":1,\"a\":[],\"y\":2}", AIOS_CSTR, note, &some, &err), AIOS_ESCHEMA);
+    assert_int_equal(aios_schema_check_as(ctx, 0, schema, AIOS_CSTR, "{\"x\":1,\"a\":[],\"y\":2}", AIOS_CSTR, note, &some, &err), AIOS_ESCHEMA);
     assert_int_equal(err.have, 2); /* x and y are not allowed */
-    assert_int_equal(aios_schema_violations(ctx, "{\"required\":[\"a\"]}", AIOS_CSTR, "{\"a\":null}", AIOS_CSTR, note, &some, &err), AIOS_OK);
-    assert_int_equal(aios_schema_violations(ctx, "{\"required\":1}", AIOS_CSTR, "{}", AIOS_CSTR, note, &some, &err), AIOS_ESCHEMA);
+    assert_int_equal(aios_schema_check_as(ctx, 0, "{\"required\":[\"a\"]}", AIOS_CSTR, "{\"a\":null}", AIOS_CSTR, note, &some, &err), AIOS_OK);
+    assert_int_equal(aios_schema_check_as(ctx, 0, "{\"required\":1}", AIOS_CSTR, "{}", AIOS_CSTR, note, &some, &err), AIOS_ESCHEMA);
     assert_int_equal(err.have, 0);
 }
 
@@ -160,7 +160,7 @@ static void paths_of_deep_values_are_cut_and_stay_whole_steps(void **state)
         strcat(json, "{\"~/~/~/~/\":");
     strcat(json, "1");
     memset(json + strlen(json), '}', 100);
-    assert_int_equal(aios_schema_violations(ctx, "{\"type\":\"object\",\"additionalProperties\":{\"$ref\":\"#\"}}", AIOS_CSTR, json, AIOS_CSTR, count_only, &n, &err),
+    assert_int_equal(aios_schema_check_as(ctx, 0, "{\"type\":\"object\",\"additionalProperties\":{\"$ref\":\"#\"}}", AIOS_CSTR, json, AIOS_CSTR, count_only, &n, &err),
                      AIOS_ESCHEMA);
     assert_int_equal(n, 1);
 }
@@ -186,7 +186,7 @@ static void texts_of_a_violation_are_cut_between_letters(void **state)
             strcat(name, "\xe2\x82\xac");
         snprintf(schema, sizeof schema, "{\"properties\":{\"%s\":{\"required\":[\"%s\"]}}}", name, name);
         snprintf(json, sizeof json, "{\"%s\":{}}", name);
-        assert_int_equal(aios_schema_violations(ctx, schema, AIOS_CSTR, json, AIOS_CSTR, whole_text_only, &n, NULL), AIOS_ESCHEMA);
+        assert_int_equal(aios_schema_check_as(ctx, 0, schema, AIOS_CSTR, json, AIOS_CSTR, whole_text_only, &n, NULL), AIOS_ESCHEMA);
         assert_int_equal(n, 1);
     }
 }
