@@ -36,19 +36,26 @@ static bool is_mark(const aios__vocab *v, int32_t id, const char *p, size_t n)
     return type == AIOS__TOKEN_CONTROL || (type == AIOS__TOKEN_USER && n > 2 && (*p == '<' || *p == '['));
 }
 
-/* Adds the marks that stand in one of the texts. */
+static void add_tag(aios__gguf_model *m, int32_t id, uint32_t from, uint32_t *n)
+{
+    bool known = id == m->tags[0];
+    for (uint32_t i = from; !known && i < *n; i++)
+        known = m->tags[i] == id;
+    if (!known && *n < AIOS__TAGS)
+        m->tags[(*n)++] = id;
+}
+
+/* Adds the marks that stand in one of the texts: each part of these is looked up, since vocabularies are far larger. */
 static void add_tags(aios__gguf_model *m, const char *const *texts, size_t n_texts, uint32_t *n)
 {
-    for (uint32_t id = 0; id < aios__vocab_size(m->vocab) && *n < AIOS__TAGS; id++) {
-        size_t len, i = 0;
-        const char *p = aios__vocab_piece(m->vocab, (int32_t)id, &len);
-        if (!is_mark(m->vocab, (int32_t)id, p, len) || (int32_t)id == m->tags[0])
-            continue;
-        while (i < n_texts && !(texts[i] && len > 1 && memmem(texts[i], strlen(texts[i]), p, len)))
-            i++;
-        if (i < n_texts)
-            m->tags[(*n)++] = (int32_t)id;
-    }
+    uint32_t from = *n;
+    for (size_t i = 0; i < n_texts; i++)
+        for (const char *p = texts[i]; p && *p; p++)
+            for (size_t len = 2, left = strlen(p); len <= left; len++) {
+                int32_t id = aios__vocab_find(m->vocab, p, len);
+                if (id >= 0 && is_mark(m->vocab, id, p, len))
+                    add_tag(m, id, from, n);
+            }
 }
 
 static void find_tags(aios__gguf_model *m)
