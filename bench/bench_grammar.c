@@ -7,9 +7,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <aios/aios.h>
+
+#include "bench.h"
 
 enum { ROUNDS_MAX = 101, MOST_TOKENS = 160 };
 
@@ -67,27 +68,6 @@ typedef struct figures {
 
 static aios_sampling sampling = AIOS_INIT(aios_sampling);
 
-static double now_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
-}
-
-static void must(int rc, const aios_error *err)
-{
-    if (!rc)
-        return;
-    fprintf(stderr, "%s: %s\n", aios_code_name(rc), err->msg);
-    exit(1);
-}
-
-static int by_size(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 static double median(double *v, size_t n)
 {
     qsort(v, n, sizeof *v, by_size);
@@ -102,7 +82,7 @@ static double turn(aios_model *m, const aios_request *q, aios_usage *usage, char
     aios_session *s = NULL;
     size_t n = 0;
     must(aios_session_new(m, NULL, &s, &err), &err);
-    double begin = now_ms();
+    double begin = now_us();
     must(aios_session_start(s, q, &err), &err);
     while (aios_session_next(s, -1, &ev) == AIOS_OK) {
         if (ev->type == AIOS_EVENT_USAGE)
@@ -112,7 +92,7 @@ static double turn(aios_model *m, const aios_request *q, aios_usage *usage, char
         if (text && n < cap && (ev->type == AIOS_EVENT_TEXT || ev->type == AIOS_EVENT_CALL))
             n += (size_t)snprintf(text + n, cap - n, "%s%s", ev->type == AIOS_EVENT_CALL ? ev->name : "", ev->text);
     }
-    double ms = now_ms() - begin;
+    double ms = (now_us() - begin) / 1e3;
     aios_session_free(s);
     return ms;
 }

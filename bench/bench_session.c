@@ -7,10 +7,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <aios/aios.h>
+
+#include "bench.h"
 
 enum { FORKS = 201, SESSIONS = 16, REPLY = 32, LOADS = 5 };
 
@@ -27,27 +28,6 @@ static void *count_realloc(void *user, void *p, size_t old_size, size_t new_size
     if (q || !new_size)
         __atomic_fetch_add(&live, (long long)new_size - (long long)old_size, __ATOMIC_RELAXED);
     return q;
-}
-
-static double now_us(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
-}
-
-static void must(int rc, const aios_error *err)
-{
-    if (!rc)
-        return;
-    fprintf(stderr, "%s: %s\n", aios_code_name(rc), err->msg);
-    exit(1);
-}
-
-static int by_size(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
 }
 
 /* A turn over a text of about n_words tokens that ends in `last`; the time up to its first event. */
