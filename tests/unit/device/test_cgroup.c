@@ -60,6 +60,48 @@ static void v1_controllers_have_their_own_paths(void **state)
     assert_int_equal(read_fake().quota_millicpu, 0);
 }
 
+static void the_tightest_ancestor_of_v1_counts_too(void **state)
+{
+    (void)state;
+    fake_file("/proc/self/cgroup", "4:memory:/x/y\n5:cpu:/a/b\n0::/\n");
+    fake_file("/sys/fs/cgroup/cpu/a/b/cpu.cfs_quota_us", "-1\n");
+    fake_file("/sys/fs/cgroup/cpu/a/b/cpu.cfs_period_us", "100000\n");
+    fake_file("/sys/fs/cgroup/cpu/a/cpu.cfs_quota_us", "150000\n");
+    fake_file("/sys/fs/cgroup/cpu/a/cpu.cfs_period_us", "50000\n");
+    fake_file("/sys/fs/cgroup/memory/x/y/memory.limit_in_bytes", "3000000000\n");
+    fake_file("/sys/fs/cgroup/memory/x/memory.limit_in_bytes", "2000000000\n");
+    fake_file("/sys/fs/cgroup/memory/x/memory.usage_in_bytes", "5\n");
+    aios__cgroup g = read_fake();
+    assert_int_equal(g.quota_millicpu, 3000);
+    assert_int_equal(g.memory_limit, 2000000000);
+    assert_int_equal(g.memory_used, 5);
+    fake_file("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "1000\n"); /* its period is missing: it says nothing */
+    assert_int_equal(read_fake().quota_millicpu, 3000);
+    fake_file("/sys/fs/cgroup/cpu/cpu.cfs_period_us", "0\n");
+    assert_int_equal(read_fake().quota_millicpu, 3000);
+    fake_file("/sys/fs/cgroup/cpu/cpu.cfs_period_us", "1000000\n"); /* less than a thousandth is one */
+    assert_int_equal(read_fake().quota_millicpu, 1);
+    fake_file("/sys/fs/cgroup/cpu.max", "70 100000\n"); /* both versions at once: the tighter one */
+    fake_file("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "2000000\n");
+    assert_int_equal(read_fake().quota_millicpu, 1);
+}
+
+static void what_is_no_quota_says_nothing(void **state)
+{
+    (void)state;
+    static const char *const malformed[] = {"", "\n", "max", "max max", "100000", "100000 0", "0 100000", "-1 100000", "a b", "1e5 100000",
+                                            "99999999999999999999 100000", " 50000 100000", "50000,100000"};
+    fake_file("/proc/self/cgroup", "0::/a\n");
+    fake_file("/sys/fs/cgroup/cpu.max", "300000 100000\n");
+    for (size_t i = 0; i < sizeof malformed / sizeof malformed[0]; i++) {
+        fake_file("/sys/fs/cgroup/a/cpu.max", malformed[i]);
+        if (read_fake().quota_millicpu != 3000)
+            fail_msg("\"%s\" is read as a quota of %llu", malformed[i], (unsigned long long)read_fake().quota_millicpu);
+    }
+    fake_bytes("/sys/fs/cgroup/a/cpu.max", "50000\0 100000", 13);
+    assert_int_equal(read_fake().quota_millicpu, 3000);
+}
+
 static void hostile_contents_do_no_harm(void **state)
 {
     (void)state;
@@ -93,6 +135,8 @@ int main(void)
         IN_ROOT(the_tightest_ancestor_of_v2_counts),
         IN_ROOT(a_container_sees_its_limits_at_the_root),
         IN_ROOT(v1_controllers_have_their_own_paths),
+        IN_ROOT(the_tightest_ancestor_of_v1_counts_too),
+        IN_ROOT(what_is_no_quota_says_nothing),
         IN_ROOT(hostile_contents_do_no_harm),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
