@@ -3,7 +3,7 @@
 #ifndef AIOS_LIB_KERNEL_ATTN_PACK_H
 #define AIOS_LIB_KERNEL_ATTN_PACK_H
 
-enum { PAGE = AIOS__KV_PAGE, TILE = 16, SPAN = AIOS__KV_SPAN, MAX = AIOS__ATTN_ROWS, DIM_MAX = 1024, FEW = 4 };
+enum { PAGE = AIOS__KV_PAGE, TILE = 16, SPAN = AIOS__KV_SPAN, MAX = AIOS__ATTN_ROWS, DIM_MAX = 1024, FEW = 4, LANES = 16 };
 #define LOG2_E 1.44269504f
 #if defined(__GNUC__) && !defined(__clang__) && !defined(AIOS_SIMDE)
 #pragma GCC optimize("ira-region=all") /* registers of a loop are not given to what stands around it */
@@ -29,7 +29,7 @@ typedef struct block {
     float *k_scale, *e, *weight, *inv; /* [PAGE] */
     int32_t *s;                  /* [STEPS][PAGE] scores, as floats once they are scaled */
     int16_t *p;                  /* [STEPS][PAGE] weights */
-    float shrink[STEPS], grow[STEPS];
+    float shrink[LANES], grow[LANES], top[LANES], sum[LANES]; /* of STEPS rows */
     uint32_t lo[MAX], hi[MAX];
     float unit[MAX];             /* a score in powers of two (with a softcap: before it) of a product of integers */
 } block;

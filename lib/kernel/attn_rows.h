@@ -70,66 +70,107 @@ static vec cap(vec s, float softcap)
     return v_mul(v_set(softcap * LOG2_E), v_sub(v_set(1.0f), v_div(v_set(2.0f), v_add(v_exp2(x), v_set(1.0f)))));
 }
 
-/*
- * Turns row r's products of a page into integer weights, and sets how its part grows; positions outside [lo, hi) weigh 0.
- * `whole`, a constant: there are none outside.
- */
-INLINE void soften(block *b, uint32_t row, uint32_t r, uint32_t lo, uint32_t hi, const bool whole)
+/* Range of a page, of vectors that hold some position of [lo, hi); `whole`, a constant: of all. */
+INLINE uint32_t first_of(uint32_t lo, const bool whole)
+{
+    return whole ? 0 : lo / WIDTH * WIDTH;
+}
+INLINE uint32_t end_of(uint32_t hi, const bool whole)
+{
+    return whole ? PAGE : (hi + WIDTH - 1) / WIDTH * WIDTH;
+}
+
+/* Row r's products of a page as scores in powers of two, and the largest; -infinity at positions outside [lo, hi). */
+INLINE void scale(block *b, uint32_t row, uint32_t r, uint32_t lo, uint32_t hi, const bool whole)
 {
     int32_t *s = b->s + r * PAGE;
-    int16_t *p = b->p + r * PAGE;
-    float *part = b->part + row * b->part_ld, softcap = b->a->softcap;
-    uint32_t from = whole ? 0 : lo / WIDTH * WIDTH, to = whole ? PAGE : (hi + WIDTH - 1) / WIDTH * WIDTH;
-    vec unit = v_set(b->unit[row]), top = v_set(-INFINITY), sum = v_set(0);
-    for (uint32_t i = from; i < to; i += WIDTH) {
+    float softcap = b->a->softcap;
+    vec unit = v_set(b->unit[row]), top = v_set(-INFINITY);
+    for (uint32_t i = first_of(lo, whole); i < end_of(hi, whole); i += WIDTH) {
         vec v = v_mul(v_from_int(i_load((const int16_t *)(void *)(s + i))), v_load(b->k_scale + i));
         v = softcap > 0 ? v_add(cap(v_mul(v, unit), softcap), v_load(b->e + i)) : v_fma(v, unit, v_load(b->e + i));
         v = whole ? v : v_inside(v, (int)i, (int)lo, (int)hi);
         top = v_max(v, top);
         v_store((float *)(void *)(s + i), v);
     }
-    float m = v_hmax(top), old = part[AIOS__PART_TOP];
-    vec vm = v_set(m);
+    b->top[r] = v_hmax(top);
+}
+
+/* Row r's scores as integer weights, and the sum of the weights; positions outside [lo, hi) weigh 0. */
+INLINE void soften(block *b, uint32_t r, uint32_t lo, uint32_t hi, const bool whole)
+{
+    const float *s = (const float *)(void *)(b->s + r * PAGE);
+    int16_t *p = b->p + r * PAGE;
+    vec top = v_set(b->top[r]), sum = v_set(0);
     if (!whole)
         memset(p, 0, PAGE * sizeof *p);
-    for (uint32_t i = from; i < to; i += WIDTH) {
-        vec v = v_load((const float *)(void *)(s + i)), u = v_exp2(v_sub(v, vm));
+    for (uint32_t i = first_of(lo, whole); i < end_of(hi, whole); i += WIDTH) {
+        vec v = v_load(s + i), u = v_exp2(v_sub(v, top));
         u = whole ? u : v_drop(u, v);
         sum = v_fma(u, v_load(b->inv + i), sum);
         v_to_i16(p + i, v_mul(u, v_load(b->weight + i)));
     }
-    float less = v_first(v_exp2(v_set(m > old ? old - m : m - old)));
-    b->shrink[r] = m > old ? less : 1.0f;
-    b->grow[r] = (m > old ? 1.0f : less) / AIOS__KV_LIMIT_P;
-    part[AIOS__PART_TOP] = m > old ? m : old;
-    part[AIOS__PART_SUM] = fmaf(part[AIOS__PART_SUM], b->shrink[r], v_hsum(sum) * (m > old ? 1.0f : less));
+    b->sum[r] = v_hsum(sum);
 }
 
-static void soften_whole(block *b, uint32_t row, uint32_t r)
+/* How the parts of n rows shrink and what they take grows, now that the page's largest scores and sums are known; one in a lane. */
+static void grow_rows(block *b, uint32_t row, uint32_t n)
 {
-    soften(b, row, r, 0, PAGE, true);
+    float old[LANES] = {0}, total[LANES] = {0};
+    for (uint32_t r = 0; r < n; r++) {
+        old[r] = b->part[(row + r) * b->part_ld + AIOS__PART_TOP];
+        total[r] = b->part[(row + r) * b->part_ld + AIOS__PART_SUM];
+    }
+    for (uint32_t r = 0; r < n; r += WIDTH) {
+        vec m = v_load(b->top + r), was = v_load(old + r), top = v_max(m, was);
+        vec grow = v_exp2(v_sub(m, top)), shrink = v_exp2(v_sub(was, top)); /* one of them is 1 */
+        v_store(b->shrink + r, shrink);
+        v_store(b->grow + r, v_div(grow, v_set(AIOS__KV_LIMIT_P)));
+        v_store(old + r, top);
+        v_store(total + r, v_fma(v_load(total + r), shrink, v_mul(v_load(b->sum + r), grow)));
+    }
+    for (uint32_t r = 0; r < n; r++) {
+        b->part[(row + r) * b->part_ld + AIOS__PART_TOP] = old[r];
+        b->part[(row + r) * b->part_ld + AIOS__PART_SUM] = total[r];
+    }
 }
 
+/* All rows see the whole page. Step by step for all of them: what one waits for, the next ones do not. */
+static void soften_whole(block *b, uint32_t row, uint32_t n_rows)
+{
+    for (uint32_t r = 0; r < n_rows; r++)
+        scale(b, row + r, r, 0, PAGE, true);
+    for (uint32_t r = 0; r < n_rows; r++)
+        soften(b, r, 0, PAGE, true);
+    grow_rows(b, row, n_rows);
+}
+
+/* One row; `lo` and `hi` are within the page. */
 static void soften_some(block *b, uint32_t row, uint32_t r, uint32_t lo, uint32_t hi)
 {
-    b->shrink[r] = 1.0f;
-    b->grow[r] = 0;
-    if (lo < hi)
-        soften(b, row, r, lo, hi, false);
-    else
-        memset(b->p + r * PAGE, 0, PAGE * sizeof *b->p);
+    if (lo < hi) {
+        scale(b, row, r, lo, hi, false);
+        soften(b, r, lo, hi, false);
+        return;
+    }
+    b->top[r] = b->part[row * b->part_ld + AIOS__PART_TOP];
+    b->sum[r] = 0;
+    memset(b->p + r * PAGE, 0, PAGE * sizeof *b->p);
 }
 
 /* Weights of rows from `row` on, of the positions from base on; the range that any of them sees. */
 static void soften_rows(block *b, uint32_t row, uint32_t base, uint32_t n_rows)
 {
-    for (uint32_t r = 0; r < n_rows; r++) {
-        uint32_t lo = max_u32(b->lo[row + r], base) - base, hi = min_u32(max_u32(b->hi[row + r], base) - base, PAGE);
-        if (lo == 0 && hi == PAGE)
-            soften_whole(b, row + r, r);
-        else
-            soften_some(b, row + r, r, lo, hi);
+    uint32_t n_whole = 0;
+    for (uint32_t r = 0; r < n_rows; r++)
+        n_whole += b->lo[row + r] <= base && b->hi[row + r] >= base + PAGE;
+    if (n_whole == n_rows) {
+        soften_whole(b, row, n_rows);
+        return;
     }
+    for (uint32_t r = 0; r < n_rows; r++)
+        soften_some(b, row + r, r, max_u32(b->lo[row + r], base) - base, min_u32(max_u32(b->hi[row + r], base) - base, PAGE));
+    grow_rows(b, row, n_rows);
 }
 
 /* Rows from `row` on before the page of positions [base, base + PAGE); n_rows is a constant. */

@@ -35,7 +35,10 @@ static void merge(float *total, const float *part, uint32_t wide)
 static void finish(const aios__attn *a, const float *total, float *out)
 {
     float inv = total[AIOS__PART_SUM] > 0 ? 1.0f / total[AIOS__PART_SUM] : 0;
-    for (uint32_t d = 0; d < a->dim; d++)
+    uint32_t d = 0;
+    for (; d + WIDTH <= a->dim; d += WIDTH)
+        v_store(out + d, v_fma(v_load(total + AIOS__PART_V + d), v_set(inv), v_set(0)));
+    for (; d < a->dim; d++)
         out[d] = fmaf(total[AIOS__PART_V + d], inv, 0.0f);
     if (a->kv_type != AIOS__KV_I16)
         aios__kv_turn(out, a->dim);

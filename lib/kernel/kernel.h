@@ -95,7 +95,7 @@ typedef uint32_t aios__argmax_fn(const float *x, uint32_t n);
  * and queries and softmax weights become integers too: sums of products are exact, so no order of theirs matters, and they run at twice
  * the speed of floats. I16 is as large as f16 and keeps more: 15 bits of a key's length, 13 of a value's largest element.
  */
-enum { AIOS__KV_PAGE = 64, AIOS__KV_SEGMENT = 256, AIOS__ATTN_ROWS = 96 };
+enum { AIOS__KV_PAGE = 64, AIOS__KV_SEGMENT = 256, AIOS__ATTN_ROWS = 48 };
 enum aios__kv_type { AIOS__KV_I16, AIOS__KV_I8, AIOS__KV_I4, AIOS__KV_TYPES };
 /** Bytes of a page, a multiple of 64. dim: a multiple of 8, at most 1024. */
 size_t aios__kv_page_bytes(int32_t kv_type, uint32_t dim);
