@@ -211,11 +211,10 @@ int aios__net_spmd(aios__net *net, aios__spmd_fn *fn, void *user)
 static int run_batch(aios__net *net, aios_error *err)
 {
     int rc = aios__pool_spmd(net->pool, run_thread, net);
-    uint32_t stop_at = atomic_load(&net->work->stop_at);
     if (rc)
         return aios__fail(err, rc, "the threads of the model could not run: %s", aios_strerror(rc));
-    if (stop_at && stop_at < net->hp.n_layer)
-        return aios__fail(err, AIOS_ECANCELED, "the pass was given up after %u of %u layers", stop_at, net->hp.n_layer);
+    if (net->work->given_up)
+        return aios__fail(err, AIOS_ECANCELED, "the pass was given up");
     return AIOS_OK;
 }
 
@@ -226,6 +225,7 @@ int aios__net_pass(aios__net *net, const aios__batch *batch, aios_error *err)
     lock_net(net);
     net->work->batch = *batch;
     atomic_store(&net->work->stop_at, 0);
+    net->work->given_up = false;
     int rc = set_batch(net, batch->rows, batch->n, err);
     rc = rc ? rc : run_batch(net, err);
     pthread_mutex_unlock(&net->lock);

@@ -109,7 +109,7 @@ typedef struct aios__batch {
     uint32_t n_want;          /**< counted by the pass */
     float *logits;            /**< of the rows that want them, not only the largest, one behind the other, n_vocab each */
     float *hidden;            /**< or, if set, their final normed states, n_embd each */
-    bool (*stop)(void *user); /**< asked between layers; true gives the pass up: ECANCELED. NULL: never */
+    bool (*stop)(void *user); /**< asked twice a layer; true gives the pass up: ECANCELED. NULL: never */
     void *user;
 } aios__batch;
 

@@ -44,14 +44,18 @@ static void turn(const float *inv_freq, uint32_t pos, uint32_t n_rot, float *cs)
     }
 }
 
-/* The first thread asks and names the next layer: a barrier stands between, so that all see it there. */
-bool aios__op_stopped(aios__exec *x, uint32_t il)
+/* The first thread asks and names the next place to stop: a barrier stands between, so that all see it there. */
+bool aios__op_stopped(aios__exec *x)
 {
-    _Atomic uint32_t *at = &x->net->work->stop_at;
-    uint32_t stop_at = atomic_load_explicit(at, memory_order_relaxed);
+    aios__work *work = x->net->work;
+    uint32_t stop_at = atomic_load_explicit(&work->stop_at, memory_order_relaxed), here = x->n_asked++;
     if (!x->tid && !stop_at && x->batch->stop && x->batch->stop(x->batch->user))
-        atomic_store_explicit(at, il + 1, memory_order_relaxed);
-    return stop_at && il >= stop_at;
+        atomic_store_explicit(&work->stop_at, here + 1, memory_order_relaxed);
+    if (!stop_at || here < stop_at)
+        return false;
+    if (!x->tid)
+        work->given_up = true;
+    return true;
 }
 
 void aios__op_embed(aios__exec *x)

@@ -25,6 +25,7 @@ typedef struct aios__exec {
     float *norm;         /**< normed rows, n x n_embd */
     aios__act act;       /**< what the next gemm reads */
     struct aios__own *own;
+    uint32_t n_asked;    /**< times that it was asked whether to stop */
 } aios__exec;
 
 /** Part of n that this thread takes. */
@@ -34,8 +35,8 @@ static inline void aios__exec_split(const aios__exec *x, uint32_t n, uint32_t *f
     *to = (uint32_t)((uint64_t)n * (x->tid + 1) / x->n_threads);
 }
 
-/** True in front of a layer if the pass was given up, on all threads alike as long as a layer has a barrier. */
-bool aios__op_stopped(aios__exec *x, uint32_t il);
+/** True if the pass was given up, on all threads alike if a barrier stands between each call and the next; the pass is then over. */
+bool aios__op_stopped(aios__exec *x);
 void aios__op_embed(aios__exec *x);
 /** act = quantized rmsnorm(h). */
 void aios__op_norm(aios__exec *x, const float *w);

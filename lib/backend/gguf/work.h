@@ -54,7 +54,8 @@ typedef struct aios__work {
     uint32_t bound_rest;   /**< passes until bounds are tried again */
     uint32_t bound_patience; /**< of the last rest */
     aios__batch batch;
-    _Atomic uint32_t stop_at; /**< layer in front of which all threads leave the pass; 0: none */
+    _Atomic uint32_t stop_at; /**< which call of aios__op_stopped, from 0, is the first to say so; 0: none */
+    bool given_up;         /**< it was said */
 } aios__work;
 
 /** Rows of a run that one attention unit takes, each with the query heads of one KV head. */

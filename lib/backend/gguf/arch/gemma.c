@@ -42,7 +42,7 @@ static void forward(aios__exec *x)
     aios__op_embed(x);
     for (uint32_t il = 0; il < net->hp.n_layer; il++) {
         const aios__layer *l = &net->w.layers[il];
-        if (aios__op_stopped(x, il))
+        if (aios__op_stopped(x))
             return;
         aios__op_norm(x, l->attn_norm);
         aios__op_qkv(x, l);
@@ -52,6 +52,8 @@ static void forward(aios__exec *x)
         aios__op_attend(x, il);
         aios__op_project(x, &l->o);
         aios__op_residual(x, l->attn_post_norm);
+        if (aios__op_stopped(x))
+            return;
         aios__op_norm(x, l->ffn_norm);
         aios__op_gate_up(x, l, x->k->gelu_mul);
         aios__op_down(x, &l->down);

@@ -9,7 +9,7 @@ void aios__forward_llama(aios__exec *x)
     aios__op_embed(x);
     for (uint32_t il = 0; il < net->hp.n_layer; il++) {
         const aios__layer *l = &net->w.layers[il];
-        if (aios__op_stopped(x, il))
+        if (aios__op_stopped(x))
             return;
         aios__op_norm(x, l->attn_norm);
         aios__op_qkv(x, l);
@@ -19,6 +19,8 @@ void aios__forward_llama(aios__exec *x)
         aios__op_attend(x, il);
         aios__op_project(x, &l->o);
         aios__op_residual(x, NULL);
+        if (aios__op_stopped(x))
+            return;
         aios__op_norm(x, l->ffn_norm);
         aios__op_gate_up(x, l, x->k->silu_mul);
         aios__op_down(x, &l->down);
