@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* GBNF, the grammars of llama.cpp: rules of literals, classes of characters, groups and repeats. */
 #include "grammar/rules.h"
+#include "grammar/hex.h"
 
 enum { MAX_DEPTH = 1000, LAST_CHAR = 0x10ffff, MAX_COUNT = 1000000000, CLASS_WEIGHT = 4 };
 
@@ -81,10 +82,10 @@ static int hex(parser *p, unsigned n, uint32_t *cp)
     uint64_t v = 0;
     for (unsigned i = 0; i < n; i++) {
         char c = p->at < p->n ? p->s[p->at] : 0;
-        uint32_t d = c >= '0' && c <= '9' ? (uint32_t)(c - '0') : (c | 32) >= 'a' && (c | 32) <= 'f' ? (uint32_t)((c | 32) - 'a') + 10 : 16;
-        if (d == 16)
+        int d = aios__hex((uint8_t)c);
+        if (d < 0)
             return wrong(p, "a hexadecimal digit is missing");
-        v = v * 16 + d;
+        v = v * 16 + (unsigned)d;
         p->at++;
     }
     *cp = (uint32_t)v;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One state a byte (RFC 8259); containers are bits of a stack, so depth costs no recursion. */
 #include "grammar/json_push.h"
+#include "grammar/hex.h"
 
 #include <string.h>
 
@@ -146,7 +147,7 @@ static int end_unit(aios__push *p)
 
 static int escape(aios__push *p, uint8_t c)
 {
-    uint32_t digit;
+    int digit;
     switch (p->text) {
     case ESCAPE:
         if (c == 'u') {
@@ -158,10 +159,10 @@ static int escape(aios__push *p, uint8_t c)
         p->text = CHARS;
         return memchr("\"\\/bfnrt", c, 8) ? AIOS__PUSH_WHOLE : -1;
     case HEX:
-        digit = c >= '0' && c <= '9' ? c - 48u : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 87u : 16;
-        p->unit = (uint16_t)(p->unit << 4 | digit);
-        if (digit > 15)
+        digit = aios__hex(c);
+        if (digit < 0)
             return -1;
+        p->unit = (uint16_t)(p->unit << 4 | digit);
         return ++p->hex == 4 ? end_unit(p) : 0;
     case PAIR_SLASH:
         p->text = PAIR_U;
@@ -257,7 +258,7 @@ int aios__push_unescape(const char *s, size_t n, aios__buf *out, aios_error *err
         } else if (i + 5 < n) {
             uint32_t cp = 0;
             for (size_t k = i + 2; k < i + 6; k++)
-                cp = cp << 4 | (uint32_t)(s[k] <= '9' ? s[k] - '0' : (s[k] | 32) - 'a' + 10);
+                cp = cp << 4 | (uint32_t)aios__hex((uint8_t)s[k]);
             i += 5;
             if (cp >= 0xd800 && cp <= 0xdbff) {
                 high = cp;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Values of Lark grammars as terms: strings, ranges, regular expressions, JSON schemas, substrings. */
 #include "base/json.h"
+#include "grammar/hex.h"
 #include "grammar/lark.h"
 
 #define IN_RANGE "ends of ranges have no flag i: use an expression, /[a-z]/i"
@@ -19,10 +20,10 @@ static int hex(aios__lark *k, size_t at, unsigned n, uint32_t *v)
     *v = 0;
     for (unsigned i = 0; i < n; i++) {
         char c = k->s[at + i];
-        uint32_t d = c >= '0' && c <= '9' ? (uint32_t)(c - '0') : (c | 32) >= 'a' && (c | 32) <= 'f' ? (uint32_t)((c | 32) - 'a') + 10 : 16;
-        if (d == 16)
+        int d = aios__hex((uint8_t)c);
+        if (d < 0)
             return wrong(k, at + i, AIOS_ESCHEMA, "a hexadecimal digit is missing");
-        *v = *v * 16 + d;
+        *v = *v * 16 + (uint32_t)d;
     }
     return AIOS_OK;
 }

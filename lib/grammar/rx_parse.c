@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "grammar/rx_priv.h"
+#include "grammar/hex.h"
 #include "grammar/rx_unicode.h"
 
 enum { TREE_DEPTH = 200, MAX_TREE = 1000000, LAST_CHAR = 0x10ffff };
@@ -166,10 +167,10 @@ static int hex(parser *p, int n_min, int n_max, uint32_t *v)
     int i = 0;
     for (*v = 0; i < n_max && more(p); i++, p->at++) {
         char c = p->s[p->at];
-        uint32_t d = c >= '0' && c <= '9' ? (uint32_t)(c - '0') : (c | 32) >= 'a' && (c | 32) <= 'f' ? (uint32_t)((c | 32) - 'a') + 10 : 16;
-        if (d == 16)
+        int d = aios__hex((uint8_t)c);
+        if (d < 0)
             break;
-        *v = *v * 16 + d;
+        *v = *v * 16 + (uint32_t)d;
     }
     return i < n_min ? wrong(p, AIOS_ESCHEMA, "a hexadecimal digit is missing") : AIOS_OK;
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/cachefile.h"
+#include "grammar/hex.h"
 #include "grammar/array.h"
 #include "grammar/schema_priv.h"
 
@@ -189,18 +190,13 @@ int aios__schema_enter(aios__schema *s, uint32_t i, aios_error *err)
 
 /* ---- references --------------------------------------------------------------------------------------------------- */
 
-static int hex(char c)
-{
-    return c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1;
-}
-
 /* A URI fragment without its percent signs, in place. */
 static size_t unescape(char *s)
 {
     char *out = s;
     for (const char *p = s; *p; p++) {
-        bool escaped = *p == '%' && hex(p[1]) >= 0 && hex(p[2]) >= 0;
-        *out++ = escaped ? (char)(hex(p[1]) << 4 | hex(p[2])) : *p;
+        bool escaped = *p == '%' && aios__hex((uint8_t)p[1]) >= 0 && aios__hex((uint8_t)p[2]) >= 0;
+        *out++ = escaped ? (char)(aios__hex((uint8_t)p[1]) << 4 | aios__hex((uint8_t)p[2])) : *p;
         p += escaped ? 2 : 0;
     }
     *out = 0;

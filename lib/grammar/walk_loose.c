@@ -4,6 +4,7 @@
  * bytes of the name, x the last of them, b what an escape says so far and a where in it the text is, or what a character still lacks.
  */
 #include "grammar/walk_priv.h"
+#include "grammar/hex.h"
 
 enum { PLAIN, SLASH, HEX, PAIR_SLASH = 16, PAIR_U, PAIR_HEX, MORE = 32 };
 #define LISTED (1u << 31)
@@ -17,11 +18,6 @@ static const aios__gobj *object_of(const aios__step *s, const aios__frame *f)
 static uint32_t name_end(const aios__frame *f, uint32_t i)
 {
     return f->c ? i : 0;
-}
-
-static int hex(uint8_t c)
-{
-    return c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1;
 }
 
 /* Adds the bytes of a character and waits for the next one. */
@@ -53,7 +49,7 @@ static void move(aios__step *s, const aios__frame *f, uint32_t a, uint32_t b)
 static void step_hex(aios__step *s, const aios__frame *f, uint32_t i, uint8_t c)
 {
     char bytes[4];
-    int h = hex(c);
+    int h = aios__hex(c);
     uint32_t base = f->a >= PAIR_HEX ? PAIR_HEX : HEX, n = f->a - base + 1, cp = f->b << 4 | (uint32_t)h;
     if (h < 0)
         return;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The walker in JSON strings. */
 #include "grammar/walk_priv.h"
+#include "grammar/hex.h"
 
 enum { STR_OPEN, STR_PLAIN, STR_ESCAPE, STR_HEX, STR_LOW_SLASH, STR_LOW_U, STR_LOW_HEX, STR_MORE };
 
@@ -23,11 +24,6 @@ bool aios__walk_utf8_more(uint8_t c, uint8_t *more, uint32_t *range)
 }
 
 
-static int hex_value(uint8_t c)
-{
-    return c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1;
-}
-
 static bool content(aios__step *s, const aios__gnode *n, aios__frame *f, uint8_t c);
 
 /* The character that an escape stands for, in a string that is in an expression. */
@@ -44,7 +40,7 @@ static bool spelled(aios__step *s, const aios__gnode *n, aios__frame *f, uint32_
 /* A digit of \uXXXX: U+0000 in complete grammars only, never a lone half of a pair; b keeps the first half. */
 static bool str_hex(aios__step *s, const aios__gnode *n, aios__frame *f, uint8_t c)
 {
-    int h = hex_value(c);
+    int h = aios__hex(c);
     if (h < 0)
         return false;
     f->c = f->c << 4 | (uint32_t)h;
