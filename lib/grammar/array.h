@@ -11,6 +11,12 @@ static inline int aios__oom(const aios_error *err)
     return err && err->code < 0 ? err->code : AIOS_ENOMEM;
 }
 
+/** Where a hash begins to look in a table of `size` slots, a power of two. */
+static inline uint32_t aios__slot(uint64_t hash, uint32_t size)
+{
+    return (uint32_t)(hash * UINT64_C(0x9e3779b97f4a7c15) >> 32) & (size - 1);
+}
+
 /**
  * Makes room for `need` elements of `size` bytes in the array *pp (pointer to a typed pointer). ELIMIT past max.
  * New elements are not cleared.

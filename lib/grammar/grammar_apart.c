@@ -56,13 +56,13 @@ static const aios__json *listed(const aios__schema *s, uint32_t sub, size_t i)
     return i < aios__json_count(v) && aios__json_count(v) <= LISTED ? aios__json_at(v, i) : NULL;
 }
 
-static bool lists_apart(const aios__schema *s, uint32_t a, uint32_t b)
+static bool lists_apart(const aios__schema *s, uint32_t a, uint32_t b, uint64_t *work)
 {
     const aios__json *x, *y;
     if (!listed(s, a, 0) || !listed(s, b, 0))
         return false;
     for (size_t i = 0; (x = listed(s, a, i)); i++)
-        for (size_t k = 0; (y = listed(s, b, k)); k++)
+        for (size_t k = 0; (y = listed(s, b, k)); k++, ++*work)
             if (aios__json_equal(x, y))
                 return false;
     return true;
@@ -71,24 +71,19 @@ static bool lists_apart(const aios__schema *s, uint32_t a, uint32_t b)
 static uint32_t types_of(const aios__schema *s, const flat *f)
 {
     uint32_t types = AIOS__T_ALL;
-    for (uint32_t i = 0; i < f->n; i++) {
-        const aios__json *t = aios__schema_kw(s, f->sub[i], AIOS__KW_TYPE), *v;
-        uint32_t of_list = 0;
-        types &= t ? aios__schema_types(t) : AIOS__T_ALL;
-        for (size_t k = 0; (v = listed(s, f->sub[i], k)); k++)
-            of_list |= aios__value_types(v);
-        types &= of_list ? of_list : AIOS__T_ALL;
-    }
+    for (uint32_t i = 0; i < f->n; i++)
+        types &= s->subs[f->sub[i]].types;
     return types;
 }
 
-static bool values_apart(const aios__schema *s, const flat *a, const flat *b)
+static bool values_apart(const aios__schema *s, const flat *a, const flat *b, uint64_t *work)
 {
+    *work += 1 + a->n * b->n / 4;
     if (!(types_of(s, a) & types_of(s, b)))
         return true;
     for (uint32_t i = 0; i < a->n; i++)
         for (uint32_t k = 0; k < b->n; k++)
-            if (lists_apart(s, a->sub[i], b->sub[k]))
+            if (lists_apart(s, a->sub[i], b->sub[k], work))
                 return true;
     return false;
 }
@@ -121,33 +116,36 @@ static bool forbids_required(const aios__schema *s, uint32_t a, const flat *b)
     return false;
 }
 
-static bool member_apart(const aios__schema *s, const flat *f, const char *name, const aios__json *schema)
+static bool member_apart(const aios__schema *s, const flat *f, const char *name, const aios__json *schema, uint64_t *work)
 {
     flat a, b;
     const aios__json *other;
     flatten(s, aios__schema_sub(s, schema), &b);
+    *work += 2 + b.n / 4;
     if (types_of(s, &b) == AIOS__T_ALL && b.n == 1 && !listed(s, b.sub[0], 0))
         return false;
+    *work += f->n / 2;
     for (uint32_t i = 0; i < f->n; i++) {
         other = aios__json_get(aios__schema_kw(s, f->sub[i], AIOS__KW_PROPERTIES), name);
         if (!other || other == schema)
             continue;
         flatten(s, aios__schema_sub(s, other), &a);
-        if (values_apart(s, &a, &b))
+        if (values_apart(s, &a, &b, work))
             return true;
     }
     return false;
 }
 
 /* Both say objects, or one requires a property that only objects have: else they meet where no object is. */
-static bool objects_apart(const aios__schema *s, const flat *a, const flat *b)
+static bool objects_apart(const aios__schema *s, const flat *a, const flat *b, uint64_t *work)
 {
+    *work += a->n + b->n;
     const char *name;
     const aios__json *v;
     for (uint32_t i = 0; i < b->n; i++) {
         const aios__json *map = aios__schema_kw(s, b->sub[i], AIOS__KW_PROPERTIES);
         for (void *it = map ? aios__json_iter(map, NULL, &name, &v) : NULL; it; it = aios__json_iter(map, it, &name, &v))
-            if (member_apart(s, a, name, v) && (requires(s, a, name) || requires(s, b, name)))
+            if (member_apart(s, a, name, v, work) && (requires(s, a, name) || requires(s, b, name)))
                 return true;
         if (forbids_required(s, b->sub[i], a))
             return true;
@@ -158,29 +156,29 @@ static bool objects_apart(const aios__schema *s, const flat *a, const flat *b)
     return false;
 }
 
-static bool apart(const aios__schema *s, const flat *a, const flat *b, uint32_t types)
+static bool apart(const aios__schema *s, const flat *a, const flat *b, uint32_t types, uint64_t *work)
 {
-    if (values_apart(s, a, b))
+    if (values_apart(s, a, b, work))
         return true;
     types &= types_of(s, a) & types_of(s, b);
-    return types == AIOS__T_OBJECT && objects_apart(s, a, b);
+    return types == AIOS__T_OBJECT && objects_apart(s, a, b, work);
 }
 
-bool aios__comp_apart(const comp *c, uint32_t sub)
+bool aios__comp_apart(comp *c, uint32_t sub)
 {
     flat a, b;
     flatten_set(c, &a);
     if (!a.n)
         return aios__json_type(c->s->subs[sub].json) == AIOS__JSON_FALSE;
     flatten(c->s, sub, &b);
-    return apart(c->s, &a, &b, AIOS__T_ALL);
+    return apart(c->s, &a, &b, AIOS__T_ALL, &c->work);
 }
 
-bool aios__comp_apart_member(const comp *c, const char *name, const aios__json *schema)
+bool aios__comp_apart_member(comp *c, const char *name, const aios__json *schema)
 {
     flat a;
     flatten_set(c, &a);
-    return member_apart(c->s, &a, name, schema);
+    return member_apart(c->s, &a, name, schema, &c->work);
 }
 
 /* ---- the alternatives of a oneOf ------------------------------------------------------------------------------------ */
@@ -204,7 +202,7 @@ static int compare_pair(comp *c, overlap *o, const aios__json *list, uint32_t i,
     flatten(c->s, aios__schema_sub(c->s, aios__json_at(list, i)), &a);
     flatten(c->s, aios__schema_sub(c->s, aios__json_at(list, k)), &b);
     c->work += 4;
-    return apart(c->s, &a, &b, o->types) ? AIOS_OK : add_pair(c, o, i < k ? i : k, i < k ? k : i, err);
+    return apart(c->s, &a, &b, o->types, &c->work) ? AIOS_OK : add_pair(c, o, i < k ? i : k, i < k ? k : i, err);
 }
 
 /* One value that an alternative says of itself, or of a property that it requires. */

@@ -27,8 +27,8 @@ uint32_t aios__few_obj(const aios_grammar *g, const aios__gobj *o, uint32_t from
             most = few(g, p[0]) > most ? few(g, p[0]) : most;
     }
     for (uint32_t i = 0; i < o->n_frees; i++) {
-        const uint32_t *p = g->words + o->frees + 3 * (size_t)i;
-        uint32_t some = p[1] == AIOS__RX_NOTHING || o->room == UINT64_C(1000000000000000000) ? AIOS__G_MANY : few(g, p[0]);
+        const uint32_t *p = g->words + o->frees + AIOS__G_FREE * (size_t)i;
+        uint32_t some = p[1] == AIOS__RX_NOTHING || p[3] == AIOS__G_NAMES ? AIOS__G_MANY : few(g, p[0]);
         most = some > most ? some : most;
     }
     return members < o->max ? aios__few_times(n, most) : n;

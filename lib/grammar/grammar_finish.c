@@ -12,75 +12,82 @@ static uint16_t deeper(uint16_t h)
     return h >= AIOS__G_DEPTH ? AIOS__G_ENDLESS : (uint16_t)(h + 1);
 }
 
-static uint16_t deepest(uint16_t a, uint16_t b)
+/* An object whose members nest up to h containers has a sentence. */
+static bool obj_ends(const aios_grammar *g, const aios__gobj *o, uint32_t h)
 {
-    return a == AIOS__G_ENDLESS ? b : b == AIOS__G_ENDLESS || a > b ? a : b;
-}
-
-/* Members with names of no listed property: what is needed must be there; *room counts names. */
-static bool frees_end(const aios_grammar *g, const aios__gobj *o, uint64_t *room, uint16_t *h)
-{
-    uint32_t met = 0;
-    *room = 0;
-    *h = 0;
-    for (uint32_t i = 0; i < o->n_frees; i++) {
-        const uint32_t *p = g->words + o->frees + 3 * (size_t)i;
-        if (of(g, p[0]) == AIOS__G_ENDLESS)
-            continue;
-        met |= p[2];
-        *room = o->room;
-        *h = deepest(*h, of(g, p[0]));
-    }
-    return (o->needs & ~met) == 0;
-}
-
-static uint16_t height_obj(const aios_grammar *g, const aios__gobj *o)
-{
-    uint16_t h = 0, others = 0, free_h;
-    uint64_t n_required = 0, n_possible = 0, n_needs = aios__grammar_lacking(g, o, 0), room;
+    uint32_t met = 0, n_needs = aios__grammar_lacking(g, o, 0, h);
+    uint64_t n_required = 0, n_possible = 0;
     for (uint32_t i = 0; i < o->n; i++) {
         const uint32_t *p = g->words + o->props + 4 * (size_t)i;
-        n_required += p[1];
-        n_possible += of(g, p[0]) != AIOS__G_ENDLESS;
         if (p[1] && of(g, p[0]) > h)
-            h = of(g, p[0]);
-        others = deepest(others, of(g, p[0]));
+            return false;
+        n_required += p[1];
+        n_possible += of(g, p[0]) <= h;
     }
-    if (!frees_end(g, o, &room, &free_h) || o->min > o->max || n_required + n_needs > o->max || n_possible + room < o->min)
-        return AIOS__G_ENDLESS;
-    if (n_needs)
-        h = h > free_h ? h : free_h;
-    if (n_required + n_needs < o->min) { /* some of the others are needed: allow for the deepest of them */
-        h = h > others ? h : others;
-        h = n_possible + n_needs < o->min && free_h > h ? free_h : h;
+    for (uint32_t i = 0; i < o->n_frees; i++) {
+        const uint32_t *p = g->words + o->frees + AIOS__G_FREE * (size_t)i;
+        met |= of(g, p[0]) <= h ? p[2] : 0;
     }
-    return deeper(h);
+    return !(o->needs & ~met) && o->min <= o->max && n_required + n_needs <= o->max && n_possible + aios__grammar_room(g, o, h) >= o->min;
 }
 
-/* The deepest node of an array's items that may have to be there. */
-static uint16_t height_groups(const aios_grammar *g, const aios__gnode *n)
+/* Of a complete grammar only the items that must be there count: its texts may run into dead ends. */
+static bool arr_ends(const aios_grammar *g, const aios__gnode *n, uint32_t h)
 {
-    const aios__garr *r = &g->arrs[n->c - 1];
     const uint32_t none[AIOS__G_GROUPS] = {0};
-    uint32_t counted = 0, ways;
-    uint16_t h = 0;
-    if (n->min > n->max || (!g->complete && !aios__grammar_arr_ends(g, n, 0, none)))
-        return AIOS__G_ENDLESS;
-    for (uint32_t k = 0; k < r->n; k++)
-        counted |= r->lo[k] || r->hi[k] != UINT32_MAX;
-    for (uint64_t i = 0; i <= n->b && (counted || i < n->min); i++) {
+    if (n->min > n->max || !g->complete)
+        return n->min <= n->max && aios__grammar_arr_ends(g, n, 0, none, h);
+    for (uint64_t i = 0; i < n->min && i <= n->b; i++) {
+        uint32_t ways, k = 0;
         const uint32_t *nodes = aios__grammar_item(g, n, i, &ways);
-        for (uint32_t k = 0; k < (counted ? ways : 1); k++)
-            h = deepest(h, of(g, nodes[k]));
+        while (k < ways && of(g, nodes[k]) > h)
+            k++;
+        if (k == ways)
+            return false;
     }
-    return deeper(h);
+    return true;
+}
+
+static bool ends(const aios_grammar *g, const aios__gnode *n, uint32_t h)
+{
+    return n->kind == AIOS__G_OBJ ? obj_ends(g, &g->objs[n->a], h) : arr_ends(g, n, h);
+}
+
+/* The least that its members must nest: more never makes it impossible. So heights only fall while they are found. */
+static uint16_t height_container(const aios_grammar *g, const aios__gnode *n)
+{
+    uint32_t lo = 0, hi = AIOS__G_DEPTH - 1;
+    if (ends(g, n, 0))
+        return 1;
+    if (!ends(g, n, hi))
+        return AIOS__G_ENDLESS;
+    while (hi - lo > 1) {
+        uint32_t mid = (lo + hi) / 2;
+        if (ends(g, n, mid))
+            hi = mid;
+        else
+            lo = mid;
+    }
+    return (uint16_t)(hi + 1);
+}
+
+/* Mostly that of the deepest required property. */
+static uint16_t height_obj(const aios_grammar *g, const aios__gnode *n)
+{
+    const aios__gobj *o = &g->objs[n->a];
+    uint16_t h = 0;
+    for (uint32_t i = 0; i < o->n; i++) {
+        const uint32_t *p = g->words + o->props + 4 * (size_t)i;
+        h = p[1] && of(g, p[0]) > h ? of(g, p[0]) : h;
+    }
+    return o->min || o->needs || o->max < o->n ? height_container(g, n) : deeper(h);
 }
 
 static uint16_t height_arr(const aios_grammar *g, const aios__gnode *n)
 {
     uint16_t h = 0;
     if (n->c)
-        return height_groups(g, n);
+        return height_container(g, n);
     for (uint64_t i = 0; i < n->min && i <= n->b; i++)
         h = of(g, g->words[n->a + i]) > h ? of(g, g->words[n->a + i]) : h;
     return n->min > n->max ? AIOS__G_ENDLESS : deeper(h);
@@ -112,7 +119,7 @@ static uint16_t height(const aios_grammar *g, const aios__gnode *n)
 {
     switch (n->kind) {
     case AIOS__G_OBJ:
-        return height_obj(g, &g->objs[n->a]);
+        return height_obj(g, n);
     case AIOS__G_ARR:
         return height_arr(g, n);
     case AIOS__G_ALT:
@@ -183,11 +190,14 @@ static void prune_arr(aios_grammar *g, aios__gnode *n)
 static void prune_frees(aios_grammar *g, aios__gobj *o)
 {
     uint32_t *p = g->words + o->frees, kept = 0;
-    for (uint32_t i = 0; i < o->n_frees; i++)
-        if (of(g, p[3 * (size_t)i]) != AIOS__G_ENDLESS)
-            memmove(p + 3 * (size_t)kept++, p + 3 * (size_t)i, 3 * sizeof *p);
+    for (uint32_t i = 0; i < o->n_frees; i++) {
+        uint16_t h = of(g, p[AIOS__G_FREE * (size_t)i]);
+        if (h == AIOS__G_ENDLESS)
+            continue;
+        o->deepest = h > o->deepest ? h : o->deepest;
+        memmove(p + AIOS__G_FREE * (size_t)kept++, p + AIOS__G_FREE * (size_t)i, AIOS__G_FREE * sizeof *p);
+    }
     o->n_frees = kept;
-    o->room = kept ? o->room : 0;
 }
 
 /* Leaves out properties without values, whose names stay taken, then counts what is required from each place on. */
@@ -206,6 +216,9 @@ static void prune_obj(aios_grammar *g, aios__gobj *o)
         if (of(g, p[4 * (size_t)i]) != AIOS__G_ENDLESS)
             memmove(p + 4 * (size_t)(p[4 * (size_t)i + 3] - 1), p + 4 * (size_t)i, 4 * sizeof *p);
     o->n = n;
+    o->deepest = 0;
+    for (uint32_t i = 0; i < o->n; i++)
+        o->deepest = of(g, p[4 * (size_t)i]) > o->deepest ? of(g, p[4 * (size_t)i]) : o->deepest;
     prune_frees(g, o);
     uint32_t next = UINT32_MAX;
     for (uint32_t i = o->n; i--;) {
@@ -322,9 +335,26 @@ static int flatten_all(aios_grammar *g, aios_error *err)
     return rc;
 }
 
+/* Names that no keyword speaks of, where an object has no sentence without; true if there are such. */
+static bool add_spares(aios_grammar *g)
+{
+    bool some = false;
+    for (uint32_t i = 0; i < g->n_nodes; i++) {
+        aios__gobj *o = g->nodes[i].kind == AIOS__G_OBJ ? &g->objs[g->nodes[i].a] : NULL;
+        if (!o || !o->spare)
+            continue;
+        o->n_frees += g->nodes[i].height == AIOS__G_ENDLESS;
+        some |= g->nodes[i].height == AIOS__G_ENDLESS;
+        o->spare = false;
+    }
+    return some;
+}
+
 static int prune(aios_grammar *g, aios_error *err)
 {
     int rc = heights(g, err);
+    if (!rc && add_spares(g))
+        rc = heights(g, err);
     if (rc)
         return rc;
     if (of(g, g->root) == AIOS__G_ENDLESS)
@@ -348,5 +378,7 @@ int aios__grammar_finish(aios_grammar *g, aios_error *err)
     int rc = prune(g, err);
     rc = rc ? rc : flatten_all(g, err);
     rc = rc ? rc : aios__grammar_few(g, &bounded, err);
-    return rc || !bounded ? rc : prune(g, err);
+    rc = rc || !bounded ? rc : prune(g, err);
+    aios__rx_reading(g->rx);
+    return rc;
 }

@@ -33,7 +33,6 @@ typedef struct object {
     uint32_t n_needs;
     held *held; /* of each unevaluatedProperties */
     uint32_t n_held, cap_held;
-    uint32_t n_possible; /* listed, and some value fits as far as is seen now */
     uint32_t *props, n_props, cap_props;   /* words */
     uint32_t *names, n_names, cap_names;   /* words */
     uint32_t *frees, n_frees, cap_frees;   /* words */
@@ -271,7 +270,6 @@ static int add_prop(object *x, const char *name, aios_error *err)
     uint32_t key[3] = {at, (uint32_t)x->text.n, x->o.n++}, prop[4] = {node, has_name(&x->required, name), 0, 0};
     memcpy(x->names + x->n_names, key, sizeof key);
     memcpy(x->props + x->n_props, prop, sizeof prop);
-    x->n_possible += node != x->c->never_node;
     x->n_names += 3;
     x->n_props += 4;
     return AIOS_OK;
@@ -382,18 +380,16 @@ static int add_free(object *x, const klass *k, uint32_t meets, aios_error *err)
         if (meets >> i & 1 && x->needs[i].schema)
             rc = aios__comp_add(x->c, x->needs[i].schema, true, err);
     rc = rc ? rc : aios__comp_node(x->c, &node, err);
-    rc = rc ? rc : aios__grow(x->c->g->heap, &x->frees, &x->cap_frees, (size_t)x->n_frees + 3, AIOS__G_WORDS, sizeof *x->frees, "properties", err);
+    rc = rc ? rc : aios__grow(x->c->g->heap, &x->frees, &x->cap_frees, (size_t)x->n_frees + AIOS__G_FREE, AIOS__G_WORDS, sizeof *x->frees, "properties", err);
     if (rc || node == x->c->never_node)
         return rc;
-    uint32_t free[3] = {node, any ? AIOS__RX_NOTHING : rx, meets};
+    const uint32_t free[AIOS__G_FREE] = {node, any ? AIOS__RX_NOTHING : rx, meets, room == ROOM ? AIOS__G_NAMES : room};
     memcpy(x->frees + x->n_frees, free, sizeof free);
-    x->n_frees += 3;
-    if (!meets)
-        x->o.room = room == ROOM || x->o.room == AIOS__COUNT_MAX ? AIOS__COUNT_MAX : x->o.room + room;
+    x->n_frees += AIOS__G_FREE;
     return AIOS_OK;
 }
 
-/* Names that no pattern matches: only where a schema says so in words, none forbids them, nobody lists any, or there must be more. */
+/* Names that no pattern matches: only where a schema says so in words, none forbids them, or nobody lists any. */
 static bool allows_others(const object *x)
 {
     bool lists = false, allowed = x->c->g->complete;
@@ -401,20 +397,25 @@ static bool allows_others(const object *x)
         allowed = allowed || kw(x, i, AIOS__KW_ADDITIONAL) || kw(x, i, AIOS__KW_UNEVALUATED_PROPERTIES);
         lists = lists || kw(x, i, AIOS__KW_PROPERTIES) || kw(x, i, AIOS__KW_PATTERN_PROPERTIES);
     }
-    return allowed || (!lists && !(x->c->closed && x->c->at_root)) || x->o.min > x->n_possible;
+    return allowed || (!lists && !(x->c->closed && x->c->at_root));
 }
 
 static int add_frees(object *x, aios_error *err)
 {
     int rc = AIOS_OK;
-    uint32_t all = 0;
+    uint32_t all = 0, last = x->keys.n - 1;
+    bool others = allows_others(x);
     for (uint32_t i = 0; i < x->n_needs; i++)
         all |= x->needs[i].by ? 0 : 1u << i;
     x->o.needs = all;
     for (uint32_t i = 0; !rc && i < x->keys.n; i++)
         for (uint32_t meets = 0; !rc && meets <= all; meets++)
-            if (!(meets & ~all) && (meets || x->keys.of[i].in || allows_others(x)))
+            if (!(meets & ~all) && (meets || x->keys.of[i].in || others))
                 rc = add_free(x, &x->keys.of[i], meets, err);
+    uint32_t n = x->n_frees;
+    if (!rc && !others && x->keys.n && !x->keys.of[last].in && x->o.min > x->required.n)
+        rc = add_free(x, &x->keys.of[last], 0, err);
+    x->o.spare = x->n_frees > n;
     return rc;
 }
 
@@ -476,7 +477,7 @@ static int finish_object(object *x, uint32_t *node, aios_error *err)
     if (!rc)
         rc = aios__grammar_words(g, x->frees, x->n_frees, &x->o.frees, err);
     x->o.n_keys = x->o.n;
-    x->o.n_frees = x->n_frees / 3;
+    x->o.n_frees = x->n_frees / AIOS__G_FREE - x->o.spare;
     if (!rc)
         rc = aios__grammar_sort(g, x->o.keys, x->o.n_keys, err);
     return rc ? rc : aios__comp_obj(x->c, &x->o, node, err);
@@ -486,7 +487,7 @@ static int finish_object(object *x, uint32_t *node, aios_error *err)
 static int make_object(object *x, uint32_t *node, aios_error *err)
 {
     x->o = (aios__gobj){.loose = x->c->g->complete};
-    x->n_possible = x->required.n = x->banned.n = x->more.n = x->n_props = x->n_names = x->n_frees = 0;
+    x->required.n = x->banned.n = x->more.n = x->n_props = x->n_names = x->n_frees = 0;
     aios__comp_counts(x->c, x->k, AIOS__KW_MIN_PROPERTIES, AIOS__KW_MAX_PROPERTIES, &x->o.min, &x->o.max);
     int rc = read_names(x, err);
     rc = rc ? rc : add_props(x, err);

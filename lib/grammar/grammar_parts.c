@@ -3,7 +3,7 @@
 #include "grammar/grammar_schema.h"
 
 #define MAX_PARTS 2048u
-#define MAX_WORK 3000000u
+#define MAX_WORK 4600000u
 #define EACH_SET 8u
 #define SETTLED_MAX 200u /* sets up to it are searched for what goes without saying */
 
@@ -435,16 +435,6 @@ int aios__comp_way(comp *c, part p, uint32_t i, aios_error *err)
 
 /* ---- what goes without saying --------------------------------------------------------------------------------------- */
 
-static uint32_t own_types(const comp *c, uint32_t sub)
-{
-    const aios__json *t = aios__schema_kw(c->s, sub, AIOS__KW_TYPE), *e = aios__schema_kw(c->s, sub, AIOS__KW_ENUM);
-    const aios__json *v = aios__schema_kw(c->s, sub, AIOS__KW_CONST);
-    uint32_t types = t ? aios__schema_types(t) : AIOS__T_ALL, listed = 0;
-    for (size_t i = 0; i < aios__json_count(e); i++)
-        listed |= aios__value_types(aios__json_at(e, i));
-    return types & (e ? listed : AIOS__T_ALL) & (v ? aios__value_types(v) : AIOS__T_ALL);
-}
-
 /* Types that a value may have of which the part holds. */
 static uint32_t types_of(const comp *c, part p)
 {
@@ -462,7 +452,7 @@ static uint32_t types_of(const comp *c, part p)
     };
     uint32_t what = part_what(p), sub = part_sub(p);
     if (what == PART_OWN)
-        return own_types(c, sub);
+        return c->s->subs[sub].types;
     if (what == PART_HAS)
         return AIOS__T_OBJECT;
     if (!part_neg(p) || what >= AIOS__KW_COUNT)
@@ -476,8 +466,9 @@ static uint32_t types_of(const comp *c, part p)
 }
 
 /* The set says, and not only by part `but`, that there is a property of the name. */
-static bool says_has(const comp *c, const char *name, part but)
+static bool says_has(comp *c, const char *name, part but)
 {
+    c->work += 1 + c->n_part / 2;
     for (uint32_t i = 0; i < c->n_part; i++) {
         part p = c->part[i];
         const char *key;
@@ -496,16 +487,18 @@ static bool says_has(const comp *c, const char *name, part but)
     return false;
 }
 
-static bool says_part(const comp *c, part p)
+static bool says_part(comp *c, part p)
 {
+    c->work += 1 + c->n_part / 16;
     for (uint32_t i = 0; i < c->n_part; i++)
         if (c->part[i] == p)
             return true;
     return false;
 }
 
-static bool others_say_object(const comp *c, part p)
+static bool others_say_object(comp *c, part p)
 {
+    c->work += 1 + c->n_part / 2;
     uint32_t types = AIOS__T_ALL;
     for (uint32_t i = 0; i < c->n_part; i++)
         types &= c->part[i] == p ? AIOS__T_ALL : types_of(c, c->part[i]);
@@ -539,7 +532,7 @@ static bool is_idle(comp *c, part p)
 }
 
 /* A property that must be there and must not. */
-static bool clashes(const comp *c, part p)
+static bool clashes(comp *c, part p)
 {
     bool out = part_what(p) == PART_FREE_OF || (part_what(p) == PART_HAS && part_neg(p));
     return out && says_has(c, c->names[part_index(p)], p);

@@ -24,17 +24,19 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static uint32_t hash_parts(const part *p, uint32_t n)
+static uint64_t hash_parts(const part *p, uint32_t n)
 {
-    uint64_t h = UINT64_C(0xcbf29ce484222325);
-    for (uint32_t i = 0; i < n; i++)
-        h = (h ^ p[i]) * UINT64_C(0x100000001b3);
-    return (uint32_t)(h ^ h >> 32);
+    uint64_t h = n;
+    for (uint32_t i = 0; i < n; i++) {
+        h = (h ^ p[i]) * UINT64_C(0x9e3779b97f4a7c15);
+        h ^= h >> 32;
+    }
+    return h;
 }
 
 static uint32_t slot(const comp *c, const part *p, uint32_t n)
 {
-    uint32_t i = hash_parts(p, n) & (c->map_size - 1);
+    uint32_t i = aios__slot(hash_parts(p, n), c->map_size);
     for (; c->map[i]; i = (i + 1) & (c->map_size - 1)) {
         const conj *k = &c->conjs[c->map[i] - 1];
         if (k->n == n && !memcmp(c->pool + k->at, p, n * sizeof *p))
@@ -285,9 +287,9 @@ static int make_any(comp *c, aios_error *err)
         c->g->nodes[list[1]].a = AIOS__G_NONE;
     rc = aios__grammar_list(c->g, AIOS__G_ALT, list, 3, &c->any[0], err);
     for (uint32_t i = 1; !rc && i <= ANY_LEVELS; i++) {
-        aios__gobj o = {.n_frees = 1, .loose = c->g->complete, .room = AIOS__COUNT_MAX, .max = AIOS__COUNT_MAX};
-        uint32_t other[3] = {c->any[i - 1], AIOS__RX_NOTHING, 0};
-        rc = aios__grammar_words(c->g, other, 3, &o.frees, err);
+        aios__gobj o = {.n_frees = 1, .loose = c->g->complete, .max = AIOS__COUNT_MAX};
+        const uint32_t other[AIOS__G_FREE] = {c->any[i - 1], AIOS__RX_NOTHING, 0, AIOS__G_NAMES};
+        rc = aios__grammar_words(c->g, other, AIOS__G_FREE, &o.frees, err);
         rc = rc ? rc : aios__comp_obj(c, &o, &list[3], err);
         if (!rc)
             rc = aios__grammar_list(c->g, AIOS__G_ARR, NULL, 0, &list[4], err);
@@ -331,6 +333,17 @@ static int check_width(comp *c, aios_error *err)
     return rc;
 }
 
+/* A limit that is reached without a word of where: at what the conjunction under way begins with. */
+static int name_place(comp *c, uint32_t i, int rc, aios_error *err)
+{
+    char path[200];
+    if (rc != AIOS_ELIMIT || i >= c->n_conjs || !strncmp(err->msg, "schema ", 7))
+        return rc;
+    uint32_t sub = part_sub(part_at(c, &c->conjs[i], 0));
+    const aios_error was = *err;
+    return aios__fail_need(err, rc, was.have, was.need, "schema %s: %.250s", aios__schema_path(c->s, sub, path, sizeof path), was.msg);
+}
+
 static int compile(comp *c, uint32_t *root, aios_error *err)
 {
     int rc = make_any(c, err);
@@ -342,7 +355,7 @@ static int compile(comp *c, uint32_t *root, aios_error *err)
         rc = aios__comp_node(c, root, err);
     for (uint32_t i = 0; !rc && i < c->n_conjs; i++) {
         c->at_root = !i;
-        rc = fill_one(c, i, err);
+        rc = name_place(c, i, fill_one(c, i, err), err);
     }
     return rc ? rc : check_width(c, err);
 }

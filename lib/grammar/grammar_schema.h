@@ -110,9 +110,9 @@ int aios__comp_way(comp *c, part p, uint32_t i, aios_error *err);
 /* ---- grammar_apart.c: schemas that no value fits both of ------------------------------------------------------------ */
 
 /** The set's own parts and schema `sub` surely exclude each other. */
-bool aios__comp_apart(const comp *c, uint32_t sub);
+bool aios__comp_apart(comp *c, uint32_t sub);
 /** What the set says of a property and the schema of the same surely exclude each other. */
-bool aios__comp_apart_member(const comp *c, const char *name, const aios__json *schema);
+bool aios__comp_apart_member(comp *c, const char *name, const aios__json *schema);
 /** Which alternatives of the oneOf of sub may hold together, as far as can be seen; neg: whatever else sub says. */
 int aios__comp_overlap(comp *c, uint32_t sub, bool neg, const overlap **out, aios_error *err);
 

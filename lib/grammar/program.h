@@ -96,15 +96,18 @@ typedef struct aios__gnum {
 typedef struct aios__gobj {
     uint32_t props, n;      /**< 4 words each (node, required, next required at or after, required from here on) */
     uint32_t keys, n_keys;  /**< sorted: 3 words each (offset, length of `"name":`, property or NONE: never) */
-    uint32_t frees, n_frees; /**< 3 words each (node, expression of names or NOTHING: any but those of keys, bits of needs that it meets) */
+    uint32_t frees, n_frees; /**< AIOS__G_FREE words each (node, expression of names or NOTHING: any but those of keys, bits of needs that it meets, names) */
     uint32_t needs;         /**< bits of what some other member must meet */
     bool loose;
-    uint64_t room;          /**< names that the frees have together */
+    bool spare;             /**< one more of the frees stands behind them, for when members are too few; only until all nodes are there */
+    uint16_t deepest;       /**< containers that the shallowest values of all members nest at most */
     uint64_t min, max;
 } aios__gobj;
 
+#define AIOS__G_FREE 4u
 #define AIOS__G_GROUPS 3u
 #define AIOS__G_MANY (1u << 20)
+#define AIOS__G_NAMES UINT32_MAX /**< of what has more names than are counted */
 
 /**
  * Counted items of an array: of every item there are 2^n nodes, bit i of their index says that the item counts in group i, of which
@@ -172,10 +175,12 @@ int aios__grammar_words(aios_grammar *g, const uint32_t *w, size_t n, uint32_t *
 int aios__grammar_bytes(aios_grammar *g, const void *p, size_t n, uint32_t *at, aios_error *err);
 int aios__grammar_lit(aios_grammar *g, const void *p, size_t n, uint32_t *id, aios_error *err);
 int aios__grammar_list(aios_grammar *g, uint8_t kind, const uint32_t *nodes, size_t n, uint32_t *id, aios_error *err);
-/** Members that must still come where some needs are met: one if it can meet all that is left. */
-uint32_t aios__grammar_lacking(const aios_grammar *g, const aios__gobj *o, uint32_t met);
+/** Members that must still come where some needs are met: one if it can meet all that is left. Here and below: of nodes up to a height. */
+uint32_t aios__grammar_lacking(const aios_grammar *g, const aios__gobj *o, uint32_t met, uint32_t height);
+/** Names that the members of no listed property have together, AIOS__G_NAMES: without end. */
+uint64_t aios__grammar_room(const aios_grammar *g, const aios__gobj *o, uint32_t height);
 /** From item i on, of which counts are in each group, an array can be ended. */
-bool aios__grammar_arr_ends(const aios_grammar *g, const aios__gnode *n, uint64_t i, const uint32_t counts[AIOS__G_GROUPS]);
+bool aios__grammar_arr_ends(const aios_grammar *g, const aios__gnode *n, uint64_t i, const uint32_t counts[AIOS__G_GROUPS], uint32_t height);
 /** The nodes of item i, one for each way that it may count. */
 const uint32_t *aios__grammar_item(const aios_grammar *g, const aios__gnode *n, uint64_t i, uint32_t *n_ways);
 /* ---- grammar_few.c ------------------------------------------------------------------------------------------------ */

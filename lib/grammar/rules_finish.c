@@ -99,5 +99,6 @@ int aios__rules_finish(aios__rules *r, aios_error *err)
     aios__free(r->heap, s.at);
     if (!rc && g->nodes[g->root].height == AIOS__G_ENDLESS)
         rc = aios__fail(err, AIOS_ESCHEMA, "the grammar has no sentence");
+    aios__rx_reading(g->rx);
     return rc;
 }

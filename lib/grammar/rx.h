@@ -24,6 +24,8 @@ int aios__rx_new(aios_ctx *ctx, aios__rx **out, aios_error *err);
 void aios__rx_free(aios__rx *x); /**< NULL is fine */
 /** Bytes that it takes, while nobody steps in it. */
 size_t aios__rx_size(const aios__rx *x);
+/** No more expressions are made: from here on only the steps of one call are bounded, no more those of all together. */
+void aios__rx_reading(aios__rx *x);
 /** True once it has used up half of what a pool may have, so that it should not be given to anybody new. Thread-safety: safe. */
 bool aios__rx_worn(const aios__rx *x);
 

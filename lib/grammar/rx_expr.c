@@ -99,11 +99,27 @@ static void describe(const aios__rx *x, aios__rx_node *n, const uint32_t *w)
     n->depth = (uint16_t)depth;
 }
 
+int aios__rx_spend(aios__rx *x, uint64_t steps, aios_error *err)
+{
+    x->fuel += steps;
+    x->made += x->reading ? 0 : steps;
+    if (x->fuel <= AIOS__RX_FUEL && x->made <= AIOS__RX_MAKING)
+        return AIOS_OK;
+    return aios__fail(err, AIOS_ELIMIT, "regular expressions take more than %u steps: make them simpler", x->fuel > AIOS__RX_FUEL ? AIOS__RX_FUEL : AIOS__RX_MAKING);
+}
+
+void aios__rx_reading(aios__rx *x)
+{
+    if (x)
+        x->reading = true;
+}
+
 /* The number of a node; w: its words, if it has any. */
 static int intern(aios__rx *x, aios__rx_node n, const uint32_t *w, uint32_t *out, aios_error *err)
 {
-    if (x->fuel++ >= AIOS__RX_FUEL)
-        return aios__fail(err, AIOS_ELIMIT, "a regular expression takes more than %u steps: make it simpler", AIOS__RX_FUEL);
+    int rc = aios__rx_spend(x, 1 + n_words_of(&n) / 8, err);
+    if (rc)
+        return rc;
     n.hash = hash_of(&n, w);
     for (uint32_t e = x->n_buckets ? x->buckets[n.hash % x->n_buckets] : 0; e; e = aios__rx_at(x, e)->next) {
         if (equal(x, aios__rx_at(x, e), &n, w)) {
@@ -114,7 +130,7 @@ static int intern(aios__rx *x, aios__rx_node n, const uint32_t *w, uint32_t *out
     describe(x, &n, w);
     if (n.depth > AIOS__RX_DEPTH)
         return aios__fail_need(err, AIOS_ELIMIT, AIOS__RX_DEPTH, n.depth, "a regular expression is nested more than %u deep", AIOS__RX_DEPTH);
-    int rc = room(x, err);
+    rc = room(x, err);
     if (!rc && n_words_of(&n)) {
         rc = aios__grow(x->heap, &x->words, &x->cap_words, (size_t)x->n_words + n_words_of(&n), AIOS__RX_WORDS, sizeof *w, "words of regular expressions", err);
         if (rc)
@@ -290,7 +306,8 @@ static int join_counts(aios__rx *x, uint32_t from, aios_error *err)
     for (uint32_t i = from; !rc && i < x->n_scratch; i++) {
         counted a, b;
         for (uint32_t j = i + 1; !rc && j < x->n_scratch && as_counted(x, x->scratch[i], &a); j++) {
-            if (!as_counted(x, x->scratch[j], &b) || a.of != b.of || a.rest != b.rest || a.min > (uint64_t)b.max + 1 || b.min > (uint64_t)a.max + 1)
+            rc = aios__rx_spend(x, j % 8 == 0, err);
+            if (rc || !as_counted(x, x->scratch[j], &b) || a.of != b.of || a.rest != b.rest || a.min > (uint64_t)b.max + 1 || b.min > (uint64_t)a.max + 1)
                 continue;
             uint32_t e;
             rc = aios__rx_repeat(x, a.of, a.min < b.min ? a.min : b.min, a.max > b.max ? a.max : b.max, &e, err);
@@ -328,7 +345,8 @@ static bool reduce(aios__rx *x, uint8_t kind, uint32_t from, uint32_t *whole)
 
 int aios__rx_list(aios__rx *x, uint8_t kind, uint32_t from, uint32_t *out, aios_error *err)
 {
-    int rc = flatten(x, kind, from, err);
+    int rc = aios__rx_spend(x, (x->n_scratch - from) / 4, err);
+    rc = rc ? rc : flatten(x, kind, from, err);
     rc = rc ? rc : join_sets(x, kind, from, err);
     if (!rc && kind == AIOS__RX_OR)
         rc = join_counts(x, from, err);

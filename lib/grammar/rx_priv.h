@@ -15,7 +15,8 @@ enum {
     AIOS__RX_NULLABLE = 1, /**< has the empty text */
     AIOS__RX_PLAIN = 2,    /**< without AND and NOT inside: some text is in it */
     AIOS__RX_ALIVE = 4,    /**< some text is in it, as was found out */
-    AIOS__RX_DEAD = 8
+    AIOS__RX_DEAD = 8,
+    AIOS__RX_NOTED = 16    /**< is in the list of a search */
 };
 
 /** CAT: a, then b, a no CAT. OR, AND: b sorted numbers at words[a]. NOT: a. REP: a, min .. max times. SET: 256 bits at words[a]. */
@@ -32,7 +33,9 @@ typedef struct aios__rx_node {
 #define AIOS__RX_WORDS 4000000u
 #define AIOS__RX_ROWS 24000u /* of 1 KiB */
 #define AIOS__RX_MEMO 4096u
-#define AIOS__RX_FUEL 4000000u
+#define AIOS__RX_FUEL 4000000u /* steps of one call */
+#define AIOS__RX_MAKING 3000000u /* of all together, while the expressions are made */
+#define AIOS__RX_STATE 24u /* steps that a look at a state takes */
 #define AIOS__RX_LOOK 5000u  /* states looked at to find out whether a text exists */
 
 /** Never moved, so that a state is read while others are made. */
@@ -57,7 +60,8 @@ struct aios__rx {
     uint32_t *words, n_words, cap_words;
     uint32_t *buckets, n_buckets;
     uint32_t *scratch, n_scratch, cap_scratch; /**< a stack of numbers */
-    uint64_t fuel;
+    uint64_t fuel, made; /**< steps of this call; of all, until texts are read */
+    bool reading;
     aios__rx_memo *memo; /**< the last derivatives, or NULL */
     uint32_t n_memo;
 };
@@ -75,6 +79,8 @@ static inline bool aios__rx_nullable(const aios__rx *x, uint32_t e)
     return aios__rx_at(x, e)->flags & AIOS__RX_NULLABLE;
 }
 
+/** Counts steps; ELIMIT if they are too many. */
+int aios__rx_spend(aios__rx *x, uint64_t steps, aios_error *err);
 int aios__rx_push(aios__rx *x, uint32_t v, aios_error *err);
 /** OR or AND of the numbers on the stack from `from` on, which are taken off. */
 int aios__rx_list(aios__rx *x, uint8_t kind, uint32_t from, uint32_t *out, aios_error *err);

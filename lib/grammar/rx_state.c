@@ -13,7 +13,7 @@ static bool has_byte(const aios__rx *x, const aios__rx_node *n, uint8_t c)
 static int derive_list(aios__rx *x, const aios__rx_node *n, uint8_t c, uint32_t *out, aios_error *err)
 {
     uint32_t from = x->n_scratch, e;
-    int rc = AIOS_OK;
+    int rc = aios__rx_spend(x, n->b / 2, err);
     for (uint32_t i = 0; !rc && i < n->b; i++) {
         rc = aios__rx_derive(x, x->words[n->a + i], c, &e, err);
         rc = rc ? rc : aios__rx_push(x, e, err);
@@ -154,27 +154,37 @@ static _Atomic(uint32_t *) *row_of(const aios__rx *x, uint32_t e)
     return &aios__rx_chunk_of(x, e)->rows[e % AIOS__RX_CHUNK];
 }
 
-/* Without a look at what lives. Under the lock. */
+static uint8_t first_byte(const uint64_t set[4])
+{
+    uint32_t i = 0;
+    while (!set[i])
+        i++;
+    return (uint8_t)(64 * i + (uint32_t)__builtin_ctzll(set[i]));
+}
+
+/* The state behind each class. Under the lock. */
+static int derive_classes(aios__rx *x, uint32_t e, classes *k, uint32_t state[256], aios_error *err)
+{
+    int rc = aios__rx_spend(x, AIOS__RX_STATE, err);
+    memset(k->set[0], 0xff, sizeof k->set[0]);
+    k->n = 1;
+    classify(x, e, k);
+    for (uint32_t i = 0; !rc && i < k->n; i++)
+        rc = aios__rx_derive(x, e, first_byte(k->set[i]), &state[i], err);
+    return rc;
+}
+
+/* Without a look at what lives. */
 static int raw_row(aios__rx *x, uint32_t e, uint32_t *row, aios_error *err)
 {
     classes k;
-    uint32_t bits[8];
-    memset(k.set[0], 0xff, sizeof k.set[0]);
-    k.n = 1;
-    classify(x, e, &k);
-    for (uint32_t i = 0; i < k.n; i++) {
-        uint32_t c = 0, state;
-        memcpy(bits, k.set[i], sizeof bits);
-        while (!(bits[c / 32] >> c % 32 & 1))
-            c++;
-        int rc = aios__rx_derive(x, e, (uint8_t)c, &state, err);
-        if (rc)
-            return rc;
-        for (; c < 256; c++)
-            if (bits[c / 32] >> c % 32 & 1)
-                row[c] = state;
-    }
-    return AIOS_OK;
+    uint32_t state[256];
+    int rc = derive_classes(x, e, &k, state, err);
+    for (uint32_t i = 0; !rc && i < k.n; i++)
+        for (uint32_t j = 0; j < 4; j++)
+            for (uint64_t bits = k.set[i][j]; bits; bits &= bits - 1)
+                row[64 * j + (uint32_t)__builtin_ctzll(bits)] = state[i];
+    return rc;
 }
 
 static bool is_known(const aios__rx *x, uint32_t e)
@@ -183,35 +193,39 @@ static bool is_known(const aios__rx *x, uint32_t e)
 }
 
 /* A list of states on the stack, each once, and behind each the place of the one that led to it. */
-static int note(aios__rx *x, uint32_t from, uint32_t e, uint32_t by, aios_error *err)
+static int note(aios__rx *x, uint32_t e, uint32_t by, aios_error *err)
 {
-    for (uint32_t i = from; i < x->n_scratch; i += 2)
-        if (x->scratch[i] == e)
-            return AIOS_OK;
+    if (aios__rx_at(x, e)->flags & AIOS__RX_NOTED)
+        return AIOS_OK;
     int rc = aios__rx_push(x, e, err);
-    return rc ? rc : aios__rx_push(x, by, err);
+    rc = rc ? rc : aios__rx_push(x, by, err);
+    aios__rx_at(x, e)->flags |= rc ? 0 : AIOS__RX_NOTED;
+    return rc;
 }
 
 /* Looks breadth-first for a state in which some text is known to be; if there is none, all that were seen are dead. */
 static int look(aios__rx *x, uint32_t e, aios_error *err)
 {
-    uint32_t from = x->n_scratch, row[256];
+    classes k;
+    uint32_t from = x->n_scratch, state[256];
     bool alive = false;
-    int rc = note(x, from, e, from, err);
+    int rc = note(x, e, from, err);
     for (uint32_t i = from; !rc && !alive && i < x->n_scratch; i += 2) {
         if (x->n_scratch - from > 2 * AIOS__RX_LOOK)
             rc = aios__fail(err, AIOS_ELIMIT, "it takes more than %u steps to find out whether any text fits: make the pattern simpler", AIOS__RX_LOOK);
-        rc = rc ? rc : raw_row(x, x->scratch[i], row, err);
-        for (uint32_t c = 0; !rc && !alive && c < 256; c++) {
-            alive = aios__rx_at(x, row[c])->flags & AIOS__RX_ALIVE;
-            if (!alive && !is_known(x, row[c]) && (!c || row[c] != row[c - 1]))
-                rc = note(x, from, row[c], i, err);
+        rc = rc ? rc : derive_classes(x, x->scratch[i], &k, state, err);
+        for (uint32_t c = 0; !rc && !alive && c < k.n; c++) {
+            alive = aios__rx_at(x, state[c])->flags & AIOS__RX_ALIVE;
+            if (!alive && !is_known(x, state[c]))
+                rc = note(x, state[c], i, err);
         }
-        for (uint32_t k = i; alive && !(aios__rx_at(x, x->scratch[k])->flags & AIOS__RX_ALIVE); k = x->scratch[k + 1])
-            aios__rx_at(x, x->scratch[k])->flags |= AIOS__RX_ALIVE; /* and all on the way there */
+        for (uint32_t at = i; alive && !(aios__rx_at(x, x->scratch[at])->flags & AIOS__RX_ALIVE); at = x->scratch[at + 1])
+            aios__rx_at(x, x->scratch[at])->flags |= AIOS__RX_ALIVE; /* and all on the way there */
     }
-    for (uint32_t i = from; !rc && !alive && i < x->n_scratch; i += 2)
-        aios__rx_at(x, x->scratch[i])->flags |= AIOS__RX_DEAD;
+    for (uint32_t i = from; i < x->n_scratch; i += 2) {
+        aios__rx_at(x, x->scratch[i])->flags &= (uint8_t)~AIOS__RX_NOTED;
+        aios__rx_at(x, x->scratch[i])->flags |= rc || alive ? 0 : AIOS__RX_DEAD;
+    }
     x->n_scratch = from;
     return rc;
 }

@@ -16,6 +16,7 @@
 #define MAX_SUBS 200000u
 #define MAX_KWS 1000000u
 #define MAX_LISTED 8000000u
+_Static_assert(AIOS__KW_COUNT <= 64, "bits of a subschema's keywords");
 #define FEW 8 /* values of an enum that are compared one by one */
 
 enum shape {
@@ -136,15 +137,9 @@ uint32_t aios__value_types(const aios__json *v)
 
 /* ---- table of subschemas ---------------------------------------------------------------------------------------- */
 
-static uint32_t hash_ptr(const void *p)
-{
-    uint64_t x = (uint64_t)(uintptr_t)p * UINT64_C(0x9e3779b97f4a7c15);
-    return (uint32_t)(x >> 32);
-}
-
 static uint32_t map_slot(const aios__schema *s, const aios__json *json)
 {
-    uint32_t i = hash_ptr(json) & (s->map_size - 1);
+    uint32_t i = aios__slot((uintptr_t)json, s->map_size);
     while (s->map[i] && s->subs[s->map[i] - 1].json != json)
         i = (i + 1) & (s->map_size - 1);
     return i;
@@ -198,7 +193,7 @@ int aios__schema_add(aios__schema *s, const aios__json *json, uint32_t parent, c
 const aios__kwval *aios__schema_kwval(const aios__schema *s, uint32_t i, enum aios__kw kw)
 {
     const aios__sub *sub = &s->subs[i];
-    for (uint32_t k = sub->first; k < sub->first + sub->n; k++)
+    for (uint32_t k = sub->first; sub->has >> kw & 1; k++)
         if (s->kws[k].kw == kw)
             return &s->kws[k];
     return NULL;
@@ -402,7 +397,7 @@ static int push_keyword(aios__schema *s, enum aios__kw kw, const aios__json *v, 
 /* Where a value stands in the hash table of an enum; n is its size. */
 static uint32_t listed_slot(const aios__schema *s, uint32_t from, uint32_t n, uint64_t hash, const aios__json *v, const aios__json *list)
 {
-    uint32_t k = (uint32_t)(hash >> 20) & (n - 1);
+    uint32_t k = aios__slot(hash, n);
     for (; s->listed[from + k].i; k = (k + 1) & (n - 1))
         if (s->listed[from + k].hash == hash && aios__json_equal(v, aios__json_at(list, s->listed[from + k].i - 1)))
             break;
@@ -541,6 +536,19 @@ static void unevaluated_last(aios__schema *s, uint32_t first)
     }
 }
 
+/* What is found without going through the keywords: which there are, and what types of values they leave. */
+static void describe(aios__schema *s, uint32_t i)
+{
+    aios__sub *sub = &s->subs[i];
+    for (uint32_t k = sub->first; k < sub->first + sub->n; k++)
+        sub->has |= UINT64_C(1) << s->kws[k].kw;
+    const aios__json *t = aios__schema_kw(s, i, AIOS__KW_TYPE), *e = aios__schema_kw(s, i, AIOS__KW_ENUM), *v = aios__schema_kw(s, i, AIOS__KW_CONST);
+    uint32_t listed = e ? 0 : AIOS__T_ALL;
+    for (size_t k = 0; listed != AIOS__T_ALL && k < aios__json_count(e); k++)
+        listed |= aios__value_types(aios__json_at(e, k));
+    sub->types = (uint8_t)((t ? aios__schema_types(t) : AIOS__T_ALL) & listed & (v ? aios__value_types(v) : AIOS__T_ALL));
+}
+
 /* ---- compile ---------------------------------------------------------------------------------------------------- */
 
 static int read_sub(aios__schema *s, uint32_t i, aios_error *err)
@@ -557,6 +565,7 @@ static int read_sub(aios__schema *s, uint32_t i, aios_error *err)
     rc = rc ? rc : check_items(s, i, json, err);
     unevaluated_last(s, first);
     s->subs[i].n = s->n_kws - first;
+    describe(s, i);
     return rc;
 }
 
@@ -595,6 +604,7 @@ static int make(aios_ctx *ctx, aios__rx **rx, uint32_t flags, const char *text, 
         rc = aios__fail(err, AIOS_ESCHEMA, "schema: it must be an object, true or false");
     else
         rc = compile(s, err);
+    aios__rx_reading(s->own);
     if (rc) {
         aios__schema_free(s);
         return rc;

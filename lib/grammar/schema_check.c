@@ -162,8 +162,7 @@ static void end_bits(checker *c, int result)
 
 static aios__memo *memo_slot(const checker *c, uint32_t sub, const aios__json *v)
 {
-    uint64_t x = ((uint64_t)(uintptr_t)v ^ (uint64_t)sub << 40) * UINT64_C(0x9e3779b97f4a7c15);
-    for (uint32_t i = (uint32_t)(x >> 32) & (c->memo_size - 1);; i = (i + 1) & (c->memo_size - 1))
+    for (uint32_t i = aios__slot((uintptr_t)v ^ (uint64_t)sub << 40, c->memo_size);; i = (i + 1) & (c->memo_size - 1))
         if (!c->memo[i].v || (c->memo[i].v == v && c->memo[i].sub == sub))
             return &c->memo[i];
 }

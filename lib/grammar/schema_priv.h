@@ -111,12 +111,14 @@ typedef struct aios__sub {
     const char *key;        /**< member below kw, or NULL */
     uint32_t index;         /**< element below kw, or AIOS__NONE */
     uint32_t first, n;      /**< its keywords in kws, annotations left out, unevaluated ones last */
+    uint64_t has;           /**< a bit for each of them */
     uint32_t ref;           /**< target of $ref, or AIOS__NONE */
     uint32_t dynamic;       /**< target of $dynamicRef or $recursiveRef, or AIOS__NONE */
     const char *anchor;     /**< its target is the outermost subschema of this dynamic anchor; NULL: as for $ref */
     uint32_t resource;      /**< that it is part of */
     uint32_t mark;          /**< of the search for cycles */
     uint8_t draft;
+    uint8_t types;          /**< that type, enum and const leave */
     bool shared;            /**< target of a reference */
 } aios__sub;
 

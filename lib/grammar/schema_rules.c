@@ -39,15 +39,34 @@ static int check_type(checker *c, frame *f, const aios__kwval *kv, child *ch)
     return must(c, aios__value_types(f->v) & aios__schema_types(kv->v), "the type is not the one asked for");
 }
 
+/* Each value that is compared or hashed is a step, and each sixteen bytes of a string. */
+static uint64_t size_of(const aios__json *v)
+{
+    size_t n = 0;
+    const char *key;
+    const aios__json *m;
+    uint64_t size = 1;
+    aios__json_str(v, &n);
+    for (size_t i = 0; aios__json_type(v) == AIOS__JSON_ARRAY && i < aios__json_count(v); i++)
+        size += size_of(aios__json_at(v, i));
+    for (void *it = aios__json_iter(v, NULL, &key, &m); it; it = aios__json_iter(v, it, &key, &m))
+        size += 1 + strlen(key) / 16 + size_of(m);
+    return size + n / 16;
+}
+
 static int check_enum(checker *c, frame *f, const aios__kwval *kv, child *ch)
 {
     AIOS__UNUSED(ch);
+    if (aios__spend(c, size_of(f->v) * (kv->rx ? 1 : aios__json_count(kv->v))))
+        return AIOS__FAIL;
     return must(c, aios__schema_lists(c->s, kv, f->v), "the value is none of those listed");
 }
 
 static int check_const(checker *c, frame *f, const aios__kwval *kv, child *ch)
 {
     AIOS__UNUSED(ch);
+    if (aios__spend(c, size_of(f->v)))
+        return AIOS__FAIL;
     return must(c, aios__json_equal(kv->v, f->v), "the value is not the constant");
 }
 
@@ -78,9 +97,11 @@ static int check_multiple(checker *c, frame *f, const aios__kwval *kv, child *ch
     return must(c, !aios__json_is_number(f->v) || aios__json_multiple(f->v, kv->v), "the number is no multiple");
 }
 
-static double length(const char *s, size_t n)
+static double length(checker *c, const char *s, size_t n)
 {
     size_t len = 0;
+    if (aios__spend(c, n / 16))
+        return 0;
     for (size_t i = 0; i < n; i++)
         len += ((unsigned char)s[i] & 0xc0) != 0x80;
     return (double)len;
@@ -91,14 +112,14 @@ static int check_min_length(checker *c, frame *f, const aios__kwval *kv, child *
     AIOS__UNUSED(ch);
     size_t n;
     const char *s = aios__json_str(f->v, &n);
-    return must(c, !s || length(s, n) >= aios__json_real(kv->v, 0), "the string is too short");
+    return must(c, !s || length(c, s, n) >= aios__json_real(kv->v, 0), "the string is too short");
 }
 static int check_max_length(checker *c, frame *f, const aios__kwval *kv, child *ch)
 {
     AIOS__UNUSED(ch);
     size_t n;
     const char *s = aios__json_str(f->v, &n);
-    return must(c, !s || length(s, n) <= aios__json_real(kv->v, 0), "the string is too long");
+    return must(c, !s || length(c, s, n) <= aios__json_real(kv->v, 0), "the string is too long");
 }
 
 static bool matches(checker *c, uint32_t rx, const char *s, size_t n)
@@ -170,7 +191,7 @@ static bool has_twins(const aios__json *v, struct item *table, uint32_t size)
     for (uint32_t i = 0, n = (uint32_t)aios__json_count(v); i < n; i++) {
         const aios__json *item = aios__json_at(v, i);
         uint64_t hash = aios__json_hash(item, (uint64_t)(uintptr_t)table);
-        uint32_t k = (uint32_t)(hash >> 20) & (size - 1);
+        uint32_t k = aios__slot(hash, size);
         for (; table[k].i; k = (k + 1) & (size - 1))
             if (table[k].hash == hash && aios__json_equal(item, aios__json_at(v, table[k].i - 1)))
                 return true;
@@ -193,7 +214,7 @@ static int check_unique(checker *c, frame *f, const aios__kwval *kv, child *ch)
         c->rc = aios__oom(c->err);
         return AIOS__FAIL;
     }
-    bool twins = !aios__spend(c, n) && has_twins(f->v, table, size);
+    bool twins = !aios__spend(c, size_of(f->v)) && has_twins(f->v, table, size);
     aios__free(c->s->heap, table);
     return must(c, !twins, "two items are equal");
 }

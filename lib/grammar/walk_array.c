@@ -8,20 +8,20 @@ const uint32_t *aios__grammar_item(const aios_grammar *g, const aios__gnode *n, 
     return g->words + n->a + (i < n->b ? i : n->b) * *n_ways;
 }
 
-static bool possible(const aios_grammar *g, uint32_t node)
+static bool possible(const aios_grammar *g, uint32_t node, uint32_t height)
 {
-    return g->nodes[node].height != AIOS__G_ENDLESS;
+    return g->nodes[node].height <= height;
 }
 
 /* With one group the sums of what may count and of what must are exact. */
-static bool one_group_ends(const aios_grammar *g, const aios__gnode *n, uint64_t i, uint64_t count)
+static bool one_group_ends(const aios_grammar *g, const aios__gnode *n, uint64_t i, uint64_t count, uint32_t height)
 {
     const aios__garr *r = &g->arrs[n->c - 1];
     uint64_t most = count, least = count;
     for (;; i++) {
         uint32_t ways;
         const uint32_t *nodes = aios__grammar_item(g, n, i, &ways);
-        bool out = possible(g, nodes[0]), in = possible(g, nodes[1]);
+        bool out = possible(g, nodes[0], height), in = possible(g, nodes[1], height);
         if (least > r->hi[0])
             return false;
         if (i >= n->min && most >= r->lo[0])
@@ -42,7 +42,7 @@ static bool one_group_ends(const aios_grammar *g, const aios__gnode *n, uint64_t
 }
 
 /* With more than one, what is lacking comes after the prefix, an item for each. */
-static bool groups_end(const aios_grammar *g, const aios__gnode *n, uint64_t i, const uint32_t *counts)
+static bool groups_end(const aios_grammar *g, const aios__gnode *n, uint64_t i, const uint32_t *counts, uint32_t height)
 {
     const aios__garr *r = &g->arrs[n->c - 1];
     uint64_t lacking = 0, from = i > n->b ? i : n->b, last = from;
@@ -50,7 +50,7 @@ static bool groups_end(const aios_grammar *g, const aios__gnode *n, uint64_t i, 
     const uint32_t *rest = aios__grammar_item(g, n, n->b, &ways);
     for (uint32_t k = 0; k < r->n; k++) {
         uint64_t some = counts[k] < r->lo[k] ? r->lo[k] - counts[k] : 0;
-        if (counts[k] > r->hi[k] || (some && !possible(g, rest[1u << k])))
+        if (counts[k] > r->hi[k] || (some && !possible(g, rest[1u << k], height)))
             return false;
         lacking += some;
     }
@@ -58,18 +58,18 @@ static bool groups_end(const aios_grammar *g, const aios__gnode *n, uint64_t i, 
     if (last > n->max)
         return false;
     for (; i < n->b && (lacking || i < n->min); i++)
-        if (!possible(g, *aios__grammar_item(g, n, i, &ways)))
+        if (!possible(g, *aios__grammar_item(g, n, i, &ways), height))
             return false;
-    return n->min <= n->max && (n->min <= last || n->min <= n->b || possible(g, rest[0]));
+    return n->min <= n->max && (n->min <= last || n->min <= n->b || possible(g, rest[0], height));
 }
 
-bool aios__grammar_arr_ends(const aios_grammar *g, const aios__gnode *n, uint64_t i, const uint32_t counts[AIOS__G_GROUPS])
+bool aios__grammar_arr_ends(const aios_grammar *g, const aios__gnode *n, uint64_t i, const uint32_t counts[AIOS__G_GROUPS], uint32_t height)
 {
     const aios__garr *r = &g->arrs[n->c - 1];
     for (uint32_t k = 0; k < r->n; k++)
         if (r->lo[k] > r->hi[k])
             return false;
-    return r->n == 1 ? one_group_ends(g, n, i, counts[0]) : groups_end(g, n, i, counts);
+    return r->n == 1 ? one_group_ends(g, n, i, counts[0], height) : groups_end(g, n, i, counts, height);
 }
 
 static bool groups_ok(const aios__step *s, const aios__gnode *n, const aios__frame *f)
@@ -87,7 +87,7 @@ static void begin_way(aios__step *s, const aios__gnode *n, aios__frame f, uint32
 {
     bool unique = aios__grammar_unique(s->g, n);
     uint32_t counts[AIOS__G_GROUPS] = {f.a + (way & 1), f.b + (way >> 1 & 1), unique ? 0 : f.c + (way >> 2)};
-    if (!aios__step_fits(s, node, f.depth) || (n->c && !s->g->complete && !aios__grammar_arr_ends(s->g, n, f.v + 1, counts)))
+    if (!aios__step_fits(s, node, f.depth) || (n->c && !s->g->complete && !aios__grammar_arr_ends(s->g, n, f.v + 1, counts, AIOS__G_DEPTH - f.depth)))
         return;
     f.st = ARR_ITEM;
     f.a = counts[0];

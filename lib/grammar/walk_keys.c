@@ -11,7 +11,7 @@ static uint32_t last_byte(const aios__frame *fr, uint32_t key)
 static uint32_t class_rx(const aios_walk *w, const aios__frame *f)
 {
     const aios__gobj *o = &w->g->objs[w->g->nodes[f->node].a];
-    return w->g->words[o->frees + 3 * (size_t)(f->v >> AIOS__KEY_CLASS) + 1];
+    return w->g->words[o->frees + AIOS__G_FREE * (size_t)(f->v >> AIOS__KEY_CLASS) + 1];
 }
 
 bool aios__key_inside(const aios_walk *w, uint32_t i, aios__inside *in)

@@ -143,7 +143,7 @@ static void end_key(aios__step *s, const aios__frame *f, uint32_t i)
     if (j < o->n)
         emit_colon(s, f, j | LISTED, end);
     for (uint32_t k = 0; j == o->n && k < o->n_frees && !s->rc; k++) {
-        uint32_t rx = s->g->words[o->frees + 3 * (size_t)k + 1];
+        uint32_t rx = s->g->words[o->frees + AIOS__G_FREE * (size_t)k + 1];
         is = rx == AIOS__RX_NOTHING;
         if (!is)
             s->rc = aios__rx_match(s->g->rx, rx, text.p, text.n, &is, s->err);
@@ -185,7 +185,7 @@ void aios__loose_colon(aios__step *s, const aios__frame *f)
     const aios__gobj *o = object_of(s, f);
     aios__frame obj = s->w->frames[f->up];
     bool listed = f->b & LISTED;
-    const uint32_t *p = s->g->words + (listed ? o->props + 4 * (size_t)(f->b & ~LISTED) : o->frees + 3 * (size_t)f->b);
+    const uint32_t *p = s->g->words + (listed ? o->props + 4 * (size_t)(f->b & ~LISTED) : o->frees + AIOS__G_FREE * (size_t)f->b);
     aios__frame list = {.node = f->node, .up = obj.c, .st = KEY_LIST, .v = f->v};
     obj.c = aios__step_frame(s, &list);
     obj.a += listed && p[1];

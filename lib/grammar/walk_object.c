@@ -15,18 +15,46 @@ static const uint32_t *prop(const aios__step *s, const aios__gobj *o, uint32_t i
 
 static const uint32_t *free_at(const aios__step *s, const aios__gobj *o, uint32_t i)
 {
-    return s->g->words + o->frees + 3 * (size_t)i;
+    return s->g->words + o->frees + AIOS__G_FREE * (size_t)i;
 }
 
-uint32_t aios__grammar_lacking(const aios_grammar *g, const aios__gobj *o, uint32_t met)
+uint32_t aios__grammar_lacking(const aios_grammar *g, const aios__gobj *o, uint32_t met, uint32_t height)
 {
     uint32_t left = o->needs & ~met;
     for (uint32_t i = 0; left && i < o->n_frees; i++) {
-        const uint32_t *p = g->words + o->frees + 3 * (size_t)i;
-        if (g->nodes[p[0]].height != AIOS__G_ENDLESS && !(left & ~p[2]))
+        const uint32_t *p = g->words + o->frees + AIOS__G_FREE * (size_t)i;
+        if (g->nodes[p[0]].height <= height && !(left & ~p[2]))
             return 1;
     }
     return (uint32_t)__builtin_popcount(left);
+}
+
+uint64_t aios__grammar_room(const aios_grammar *g, const aios__gobj *o, uint32_t height)
+{
+    uint64_t room = 0;
+    for (uint32_t i = 0; i < o->n_frees; i++) {
+        const uint32_t *p = g->words + o->frees + AIOS__G_FREE * (size_t)i;
+        if (!p[2] && g->nodes[p[0]].height <= height) /* what meets a need has names of one that meets none */
+            room = p[3] == AIOS__G_NAMES ? UINT64_MAX / 4 : room + p[3];
+    }
+    return room;
+}
+
+/* Containers that a member may nest. */
+static uint32_t height_left(const aios__frame *f)
+{
+    return AIOS__G_DEPTH - f->depth;
+}
+
+/* Members that may still come, the first of them property j or one behind it. */
+static uint64_t may_come(const aios__step *s, const aios__gobj *o, const aios__frame *f, uint32_t j)
+{
+    uint64_t n = aios__grammar_room(s->g, o, height_left(f));
+    if (o->deepest <= height_left(f))
+        return n + (o->n - j);
+    for (; j < o->n; j++)
+        n += aios__step_fits(s, prop(s, o, j)[0], f->depth);
+    return n;
 }
 
 /* May property j come next in the object's frame f? Those left out may not be required, and the counts must work out. */
@@ -37,9 +65,9 @@ static bool prop_ok(const aios__step *s, const aios__gobj *o, const aios__frame 
     const uint32_t *from = prop(s, o, f->a), *p = prop(s, o, j);
     if (j > from[2] || !aios__step_fits(s, p[0], f->depth))
         return false;
-    if (!p[1] && f->v + 1 + from[3] + aios__grammar_lacking(s->g, o, f->x) > o->max)
+    if (!p[1] && f->v + 1 + from[3] + aios__grammar_lacking(s->g, o, f->x, height_left(f)) > o->max)
         return false;
-    return f->v + (o->n - j) + o->room >= o->min;
+    return f->v >= o->min || f->v + may_come(s, o, f, j) >= o->min;
 }
 
 static bool free_ok(const aios__step *s, const aios__gobj *o, const aios__frame *f, uint32_t i)
@@ -49,7 +77,7 @@ static bool free_ok(const aios__step *s, const aios__gobj *o, const aios__frame 
     bool required = f->a < o->n && prop(s, o, f->a)[3];
     if (required || !aios__step_fits(s, p[0], f->depth) || (needed && !(p[2] & needed)))
         return false;
-    return f->v + 1 + aios__grammar_lacking(s->g, o, f->x | p[2]) <= o->max && f->v + o->room >= o->min;
+    return f->v + 1 + aios__grammar_lacking(s->g, o, f->x | p[2], height_left(f)) <= o->max && (f->v >= o->min || f->v + may_come(s, o, f, o->n) >= o->min);
 }
 
 static bool any_prop_ok(const aios__step *s, const aios__gobj *o, const aios__frame *f, uint32_t lo, uint32_t hi)
@@ -68,7 +96,7 @@ static uint32_t all_required(const aios__step *s, const aios__gobj *o)
 
 static bool close_ok(const aios__step *s, const aios__gobj *o, const aios__frame *f)
 {
-    if (f->v < o->min || f->v > o->max || aios__grammar_lacking(s->g, o, f->x))
+    if (f->v < o->min || f->v > o->max || aios__grammar_lacking(s->g, o, f->x, height_left(f)))
         return false;
     return o->loose ? f->a == all_required(s, o) : !(f->a < o->n && prop(s, o, f->a)[3]);
 }

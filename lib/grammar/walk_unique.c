@@ -104,7 +104,7 @@ static uint32_t left_key(aios__step *s, const aios__gobj *o, const aios__frame *
     const aios_grammar *g = s->g;
     uint32_t best = 1;
     if (f->st != KEY_NAME)
-        return f->st == KEY_FREE ? AIOS__G_MANY : g->nodes[g->words[o->frees + 3 * (size_t)f->b]].few;
+        return f->st == KEY_FREE ? AIOS__G_MANY : g->nodes[g->words[o->frees + AIOS__G_FREE * (size_t)f->b]].few;
     for (uint32_t i = f->a; i < f->b; i++) {
         uint32_t j = g->words[o->keys + 3 * (size_t)i + 2];
         if (j == AIOS__G_NONE || j < s->w->frames[f->up].a)

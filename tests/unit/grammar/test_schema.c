@@ -287,6 +287,27 @@ static void null_arguments_are_refused(void **state)
     assert_int_equal(aios_schema_check(ctx, "{}", AIOS_CSTR, NULL, 0, &err), AIOS_EINVAL);
 }
 
+/* Long strings take steps by their length, for each keyword that goes through them. */
+static void lengths_and_lists_of_long_strings_take_steps(void **state)
+{
+    (void)state;
+    static const char *const each[] = {"{\"minLength\":1}", "{\"maxLength\":9999999}", "{\"enum\":[1,2,3,4,5,6,7,8,9,10]}"};
+    enum { N = 400, LONG = 1 << 20 };
+    char *v = malloc(LONG + 3), *s = malloc(N * 128 + 64);
+    memset(v, 'a', LONG + 2);
+    v[0] = v[LONG + 1] = '"';
+    v[LONG + 2] = 0;
+    for (size_t k = 0; k < sizeof each / sizeof *each; k++) {
+        char *p = s + sprintf(s, "{\"anyOf\":[");
+        for (int i = 0; i < N; i++)
+            p += sprintf(p, "{\"type\":\"string\",\"not\":{\"not\":%s}%s}%s", each[k], k < 2 ? ",\"const\":1" : "", i + 1 < N ? "," : "]}");
+        aios_error err = AIOS_INIT(aios_error);
+        assert_int_equal(aios_schema_check(ctx, s, AIOS_CSTR, v, AIOS_CSTR, &err), AIOS_ELIMIT);
+    }
+    free(v);
+    free(s);
+}
+
 /* A tower of references, each twice: 2^40 evaluations if no result were kept, and a limit where none can be. */
 static void a_tower_of_references_takes_no_exponential_time(void **state)
 {
@@ -328,6 +349,7 @@ int main(void)
         cmocka_unit_test(schemas_that_cannot_be_enforced_are_refused_by_name),
         cmocka_unit_test(null_arguments_are_refused),
         cmocka_unit_test(a_tower_of_references_takes_no_exponential_time),
+        cmocka_unit_test(lengths_and_lists_of_long_strings_take_steps),
         cmocka_unit_test(every_failed_allocation_is_reported_and_leaks_nothing),
     };
     return cmocka_run_group_tests(tests, open_ctx, close_ctx);
