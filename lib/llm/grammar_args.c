@@ -333,17 +333,20 @@ static int add_object(args *a, uint32_t *node, aios_error *err)
         return aios__oom(err);
     for (void *it = aios__json_iter(props, NULL, &key, &v); it; it = aios__json_iter(props, it, &key, &v))
         its[i++] = it;
-    uint32_t list[3];
-    rc = add_properties(a, its, (uint32_t)n, &list[1], err);
+    uint32_t list[2];
+    rc = add_properties(a, its, (uint32_t)n, &list[0], err);
     aios__free(a->g->heap, its);
     if (a->f->args == AIOS__ARGS_TAGS) {
-        *node = list[1];
+        *node = list[0];
         return rc;
     }
-    bool python = a->f->args == AIOS__ARGS_PYTHON;
-    rc = rc ? rc : aios__grammar_lit(a->g, python ? "(" : "{", 1, &list[0], err);
-    rc = rc ? rc : aios__grammar_lit(a->g, python ? ")" : "}", 1, &list[2], err);
-    return rc ? rc : aios__grammar_list(a->g, AIOS__G_SEQ, list, 3, node, err);
+    rc = rc ? rc : aios__grammar_lit(a->g, a->f->args == AIOS__ARGS_PYTHON ? ")" : "}", 1, &list[1], err);
+    return rc ? rc : aios__grammar_list(a->g, AIOS__G_SEQ, list, 2, node, err);
+}
+
+const char *aios__args_open(const aios__call_format *f)
+{
+    return f->args == AIOS__ARGS_JSON || f->args == AIOS__ARGS_TAGS ? "" : f->args == AIOS__ARGS_PYTHON ? "(" : "{";
 }
 
 int aios__grammar_args(aios_grammar *g, const aios__call_format *f, const char *tool, const char *schema, uint32_t *node, aios_error *err)

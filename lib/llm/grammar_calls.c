@@ -69,8 +69,8 @@ static int add_name(calls *c, const char *name, aios_error *err)
 {
     const aios__call_format *f = c->l->f;
     aios__buf_clear(&c->text);
-    if (!f->name_key)
-        return aios__buf_addf(&c->text, err, "%s%s", name, f->id_open ? f->id_open : f->mid);
+    if (!f->name_key) /* with the bracket no name is the beginning of another: what is not compiled yet begins behind it */
+        return aios__buf_addf(&c->text, err, "%s%s%s", name, f->id_open ? f->id_open : f->mid, aios__args_open(f));
     int rc = aios__buf_add_json(&c->text, name, strlen(name), err);
     return rc ? rc : aios__buf_addf(&c->text, err, ", \"%s\": ", f->args_key);
 }
@@ -210,6 +210,18 @@ static int add_args(calls *c, uint32_t i, aios_error *err)
     return AIOS_OK;
 }
 
+/* A tool that cannot be called is told by its name, and does not drop out beside others. */
+static int finish(calls *c, const uint32_t *done, uint32_t n, bool all, aios_error *err)
+{
+    int rc = aios__grammar_finish(c->g, err);
+    for (uint32_t i = 0; (!rc || rc == AIOS_ESCHEMA) && i < n; i++) {
+        uint32_t at = all ? i : done[i];
+        if (c->g->nodes[c->args[at]].height == AIOS__G_ENDLESS)
+            return aios__fail(err, AIOS_ESCHEMA, "tool %.64s: no arguments can satisfy its schema: its keywords contradict each other", c->l->tools[at].name);
+    }
+    return rc;
+}
+
 /* Those of `done`, a list of tools, or of all of them, are compiled. */
 static int build(family *l, const uint32_t *done, uint32_t n_done, bool all, aios_grammar **out, aios_error *err)
 {
@@ -223,10 +235,7 @@ static int build(family *l, const uint32_t *done, uint32_t n_done, bool all, aio
     c.g->n_shared = c.g->n_nodes;
     for (uint32_t i = 0; !rc && i < (all ? l->n_tools : n_done); i++)
         rc = add_args(&c, all ? i : done[i], err);
-    rc = rc ? rc : aios__grammar_finish(c.g, err);
-    for (uint32_t i = 0; !rc && i < n_done; i++)
-        if (c.g->nodes[c.args[done[i]]].height == AIOS__G_ENDLESS)
-            rc = aios__fail(err, AIOS_ESCHEMA, "tool %.64s: no arguments can satisfy its schema: its keywords contradict each other", l->tools[done[i]].name);
+    rc = rc ? rc : finish(&c, done, all ? l->n_tools : n_done, all, err);
     aios__buf_free(&c.text);
     aios__free(l->heap, c.entries);
     if (rc)

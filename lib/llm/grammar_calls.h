@@ -10,6 +10,8 @@
 /** Schemas of more bytes than this in all are compiled one by one, each when its tool was chosen. */
 enum { AIOS__CALLS_EAGER = 32 << 10 };
 
+/** The bracket in front of arguments, if the syntax has one: it stands with the name. */
+const char *aios__args_open(const aios__call_format *f);
 /**
  * Arguments of a tool in the syntax of its format: the nodes of its schema's JSON, or a text of its properties. ENOTSUP names tool
  * and property whose values that syntax cannot be held to.

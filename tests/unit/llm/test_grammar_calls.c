@@ -396,6 +396,22 @@ static void compare_positions(const aios_walk *a, const aios_walk *b, const aios
 }
 
 /* What was found out with one grammar of a family does not tell in the next, in which its numbers mean something else. */
+/* Beside others too, and where names begin with each other. */
+static void a_tool_that_cannot_be_called_is_named(void **state)
+{
+    (void)state;
+    static const char never[] = "{\"type\":\"object\",\"properties\":{\"p\":{\"type\":\"array\",\"items\":false,\"minItems\":1}},\"required\":[\"p\"]}";
+    static const char *const formats[] = {"hermes", "lfm2", "gemma4", "qwen-coder"};
+    const aios_tool_def some[] = {{sizeof *some, "get", NULL, NULL}, {sizeof *some, "get_all", NULL, never}, {sizeof *some, "get_one", NULL, NULL}};
+    for (size_t i = 0; i < AIOS__ARRAY_LEN(formats); i++) {
+        aios_error err = AIOS_INIT(aios_error);
+        aios_grammar *g = NULL;
+        assert_int_equal(aios__grammar_calls(ctx, some, sizeof *some, AIOS__ARRAY_LEN(some), NULL, aios__call_format_named(formats[i]), 1, &g, &err), AIOS_ESCHEMA);
+        if (!strstr(err.msg, "get_all"))
+            fail_msg("%s: %s", formats[i], err.msg);
+    }
+}
+
 static void calls_in_turn_are_those_of_tools_compiled_at_once(void **state)
 {
     (void)state;
@@ -570,6 +586,7 @@ int main(void)
         cmocka_unit_test(a_grammar_of_the_same_tools_is_made_once),
         cmocka_unit_test(threads_share_a_grammar_of_many_tools),
         cmocka_unit_test(memory_may_be_refused),
+        cmocka_unit_test(a_tool_that_cannot_be_called_is_named),
     };
     return cmocka_run_group_tests_name("grammar_calls", tests, setup, close_ctx);
 }
