@@ -96,7 +96,8 @@ typedef struct aios__gnum {
 typedef struct aios__gobj {
     uint32_t props, n;      /**< 4 words each (node, required, next required at or after, required from here on) */
     uint32_t keys, n_keys;  /**< sorted: 3 words each (offset, length of `"name":`, property or NONE: never) */
-    uint32_t frees, n_frees; /**< AIOS__G_FREE words each (node, expression of names or NOTHING: any but those of keys, bits of needs that it meets, names) */
+    /** AIOS__G_FREE words each: node, expression of names or NOTHING (any but those of keys), bits of needs that it meets, how many names. */
+    uint32_t frees, n_frees;
     uint32_t needs;         /**< bits of what some other member must meet */
     bool loose;
     bool spare;             /**< one more of the frees stands behind them, for when members are too few; only until all nodes are there */

@@ -77,7 +77,9 @@ static bool free_ok(const aios__step *s, const aios__gobj *o, const aios__frame 
     bool required = f->a < o->n && prop(s, o, f->a)[3];
     if (required || !aios__step_fits(s, p[0], f->depth) || (needed && !(p[2] & needed)))
         return false;
-    return f->v + 1 + aios__grammar_lacking(s->g, o, f->x | p[2], height_left(f)) <= o->max && (f->v >= o->min || f->v + may_come(s, o, f, o->n) >= o->min);
+    if (f->v + 1 + aios__grammar_lacking(s->g, o, f->x | p[2], height_left(f)) > o->max)
+        return false;
+    return f->v >= o->min || f->v + may_come(s, o, f, o->n) >= o->min;
 }
 
 static bool any_prop_ok(const aios__step *s, const aios__gobj *o, const aios__frame *f, uint32_t lo, uint32_t hi)

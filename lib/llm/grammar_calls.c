@@ -217,7 +217,8 @@ static int finish(calls *c, const uint32_t *done, uint32_t n, bool all, aios_err
     for (uint32_t i = 0; (!rc || rc == AIOS_ESCHEMA) && i < n; i++) {
         uint32_t at = all ? i : done[i];
         if (c->g->nodes[c->args[at]].height == AIOS__G_ENDLESS)
-            return aios__fail(err, AIOS_ESCHEMA, "tool %.64s: no arguments can satisfy its schema: its keywords contradict each other", c->l->tools[at].name);
+            return aios__fail(err, AIOS_ESCHEMA, "tool %.64s: no arguments can satisfy its schema: its keywords contradict each other",
+                               c->l->tools[at].name);
     }
     return rc;
 }
