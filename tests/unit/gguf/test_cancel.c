@@ -17,7 +17,7 @@ enum { N_CTX = 2048, ROUNDS = 24, OTHERS = 2 };
 static const char schema[] = "{\"type\":\"object\",\"properties\":{\"n\":{\"type\":\"integer\",\"minimum\":0,\"maximum\":9999},"
                              "\"s\":{\"type\":\"string\",\"minLength\":8,\"maxLength\":40}},\"required\":[\"n\",\"s\"],\"additionalProperties\":false}";
 
-static char path[64], uri[80], long_text[1700];
+static char uri[64], long_text[1700];
 static aios_ctx *ctx;
 static aios_model *model;
 static uint64_t seed = 7;
@@ -28,26 +28,13 @@ static uint32_t draw(uint32_t n)
     return (uint32_t)(seed >> 33) % n;
 }
 
-static void must(int rc, const aios_error *err)
-{
-    if (rc)
-        fail_msg("%d: %s", rc, err->msg);
-}
-
 static int begin(void **state)
 {
     (void)state;
     aios_error err = AIOS_INIT(aios_error);
     net_make make = {.arch = "llama", .dtype = 8, .n_layer = 6, .n_embd = 128, .n_ff = 256, .head_dim = 32, .tied = 1, .n_ctx = N_CTX};
     aios_model_config cfg = AIOS_INIT(aios_model_config);
-    net_build(&make);
-    snprintf(path, sizeof path, "/tmp/aios-cancel-XXXXXX");
-    int fd = mkstemp(path);
-    assert_true(fd >= 0);
-    assert_int_equal(write(fd, make.p, make.n), (ssize_t)make.n);
-    close(fd);
-    free(make.p);
-    snprintf(uri, sizeof uri, "gguf:%s", path);
+    net_file(&make, uri);
     for (size_t i = 0; i + 1 < sizeof long_text; i++)
         long_text[i] = (char)('a' + draw(26));
     ctx = test_ctx(NULL, 0);
@@ -61,7 +48,7 @@ static int end(void **state)
     (void)state;
     aios_model_close(model);
     aios_ctx_free(ctx);
-    unlink(path);
+    unlink(uri + 5);
     return 0;
 }
 

@@ -24,7 +24,7 @@ typedef struct answer {
     char text[1024];
 } answer;
 
-static char path[64], prompt[700];
+static char uri[64], prompt[700];
 static answer want;
 
 /* In a child too, where cmocka has no say: false, and a line, if anything fails. */
@@ -38,10 +38,8 @@ static bool ask(uint32_t n_threads, answer *out)
     aios_model *m = NULL;
     aios_session *s = NULL;
     const aios_event *ev;
-    char uri[80];
     int code = 0;
     *out = (answer){0};
-    snprintf(uri, sizeof uri, "gguf:%s", path);
     cfg.n_threads = n_threads;
     r.raw = prompt;
     r.n_raw = AIOS_CSTR;
@@ -71,13 +69,7 @@ static int begin(void **state)
 {
     (void)state;
     net_make make = {.arch = "gemma3", .dtype = 8, .tied = 1, .n_ctx = N_CTX};
-    net_build(&make);
-    snprintf(path, sizeof path, "/tmp/aios-crowd-XXXXXX");
-    int fd = mkstemp(path);
-    assert_true(fd >= 0);
-    assert_int_equal(write(fd, make.p, make.n), (ssize_t)make.n);
-    close(fd);
-    free(make.p);
+    net_file(&make, uri);
     for (size_t i = 0; i + 1 < sizeof prompt; i++)
         prompt[i] = (char)('a' + i * i % 23);
     assert_true(ask(1, &want));
@@ -88,7 +80,7 @@ static int begin(void **state)
 static int end(void **state)
 {
     (void)state;
-    unlink(path);
+    unlink(uri + 5);
     return 0;
 }
 
