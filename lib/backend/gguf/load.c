@@ -322,8 +322,6 @@ static int pack_all(aios__net *net, const aios__gguf *g, const items *list, cons
         aios__free(net->heap, p.room[t]);
     aios__free(net->heap, p.room);
     aios__free(net->heap, p.errors);
-    if (!rc && args->progress && args->progress(args->progress_user, 1.0))
-        rc = aios__fail(err, AIOS_ECANCELED, "loading %s was cancelled", aios__gguf_path(g));
     return rc;
 }
 
@@ -393,10 +391,12 @@ static int bring_weights(aios__net *net, const aios__gguf *g, const items *list,
         key.n_data = list->n_bytes;
         rc = aios__packed_load(net, g, &key, &args, err);
     }
-    if (rc != AIOS_AGAIN)
-        return rc;
-    rc = pack_new(net, g, list, &args, err);
-    if (!rc && keep)
+    bool fresh = rc == AIOS_AGAIN;
+    if (fresh)
+        rc = pack_new(net, g, list, &args, err);
+    if (!rc && args.progress && args.progress(args.progress_user, 1.0))
+        rc = aios__fail(err, AIOS_ECANCELED, "loading %s was cancelled", aios__gguf_path(g));
+    if (!rc && fresh && keep)
         aios__packed_save(net, g, &key, &args);
     return rc;
 }

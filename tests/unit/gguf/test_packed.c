@@ -548,6 +548,27 @@ static void what_runs_beside_and_cancelling_count_as_ever(void **state)
     assert_true(!o.rc && !hit(&o) && n == 2);
 }
 
+static int keep_part(void *user, double part)
+{
+    *(double *)user = part;
+    return 0;
+}
+
+static void progress_ends_with_one_whatever_the_way(void **state)
+{
+    outcome o;
+    AIOS__UNUSED(state);
+    for (int way = 0; way < 3; way++) { /* packed anew, read, mapped */
+        double last = 0;
+        if (!way)
+            flip(image, -1);
+        open_with(&(aios__load_args){.cache_dir = dir, .map_packed = way == 2, .progress = keep_part, .progress_user = &last}, &o);
+        assert_int_equal(o.rc, 0);
+        assert_int_equal(hit(&o), way > 0);
+        assert_true(last == 1);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -567,6 +588,7 @@ int main(void)
         cmocka_unit_test(a_full_disk_is_no_failure),
         cmocka_unit_test(folders_that_cannot_be_made_are_no_failure),
         cmocka_unit_test(what_runs_beside_and_cancelling_count_as_ever),
+        cmocka_unit_test(progress_ends_with_one_whatever_the_way),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
