@@ -19,18 +19,44 @@ as_root() {
 }
 
 logs_dir=$(mktemp -d)
-trap 'rm -rf "$logs_dir"' EXIT
+child=
+trap '[ -z "$child" ] || kill "$child" 2>/dev/null; rm -rf "$logs_dir"' EXIT
+
+# help_of SCRIPT: prints the comment at its beginning
+help_of() { awk '/^#!|^# SPDX/ {next} !/^#/ {exit} {sub(/^# ?/, ""); print}' "$1"; }
 
 # quietly NAME COMMAND...: shows the end of its output only if it fails
 quietly() {
     local log=$logs_dir/$1
     shift
-    "$@" >"$log" 2>&1 || {
-        grep -E 'error|FAILED|undefined' "$log" | head -40 >&2
-        tail -20 "$log" >&2
-        say "error: this failed: $*"
-        exit 1
-    }
+    "$@" >"$log" 2>&1 || failed "$log" "$@"
+}
+
+failed() {
+    grep -E 'error|FAILED|undefined' "$1" | head -40 >&2 || true
+    tail -20 "$1" >&2
+    shift
+    say "error: this failed: $*"
+    exit 1
+}
+
+# with_progress NAME COMMAND...: on a terminal its own lines, elsewhere the last one so far each 10 seconds
+with_progress() {
+    local log=$logs_dir/$1 ticks=0
+    shift
+    if [ -t 2 ]; then
+        "$@" >&2 || { say "error: this failed: $*"; exit 1; }
+        return
+    fi
+    "$@" >"$log" 2>&1 &
+    child=$!
+    while kill -0 "$child" 2>/dev/null; do
+        sleep 0.5
+        ticks=$((ticks + 1))
+        if [ $((ticks % 20)) = 0 ]; then tail -n 1 "$log" >&2; fi
+    done
+    wait "$child" || failed "$log" "$@"
+    child=
 }
 
 need_packages() {
@@ -48,7 +74,7 @@ need_packages() {
 build() {
     local dir=$1
     shift
-    say "building $dir"
+    if [ -f "$dir/build.ninja" ]; then say "building $dir"; else say "building $dir: the first time takes a minute or two on two cores"; fi
     if ! [ -f "$dir/build.ninja" ]; then
         quietly setup meson setup "$dir" "$@"
     elif [ $# != 0 ] && [ "$*" != "$(cat "$dir/.options" 2>/dev/null)" ]; then
@@ -56,7 +82,7 @@ build() {
         quietly setup meson setup --reconfigure "$dir" "$@"
     fi
     [ $# = 0 ] || printf '%s\n' "$*" >"$dir/.options"
-    quietly ninja ninja -C "$dir"
+    with_progress ninja ninja -C "$dir"
 }
 
 : "${HOME:=$(getent passwd "$(id -u)" | cut -d: -f6)}"
