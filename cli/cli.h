@@ -13,6 +13,7 @@ enum { EXIT_OK = 0, EXIT_FAIL = 1, EXIT_USAGE = 2, EXIT_MODEL = 3, EXIT_NETWORK 
 
 #define CLI_MAX_LIST 32
 #define CLI_MAX_ARGS 4096
+#define CLI_MAX_TOKENS 1024 /**< of a reply, without -n */
 
 /** Every option of every command; each command names the ones it takes. */
 typedef struct cli {
@@ -24,7 +25,7 @@ typedef struct cli {
     long threads, n_ctx, kv_bits, n_predict, top, repeat, batch, depth, top_k, max_turns, chunk, count, max_bytes;
     long long seed;
     double temp, top_p, min_p, repeat_penalty;
-    bool json, quiet, raw, no_special, bos, require, probe, mmap, verbose, no_builtin, ignore_eos;
+    bool json, quiet, raw, no_special, bos, require, probe, mmap, verbose, no_builtin, ignore_eos, null;
     bool seed_set;
 } cli;
 
@@ -35,21 +36,39 @@ typedef struct command {
 } command;
 
 /* opts.c */
-int cli_parse(const command *cmd, int argc, char **argv, cli *c); /**< 0, EXIT_USAGE, or -1 after --help */
+int cli_parse(const command *cmd, int argc, char **argv, cli *c); /**< c begins zeroed; 0, EXIT_USAGE, or -1 after --help */
 void cli_help(const command *cmd);
-/* out.c */
+/* report.c */
+void cli_report_json(void);                            /**< from now on failures are JSON lines of standard output */
 int cli_fail(const char *what, const aios_error *err); /**< prints, returns the exit code of err->code */
 int cli_usage(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+int cli_no_memory(void);
+int cli_exit_code(int code);
+json_t *cli_error_json(const aios_error *err);
+int cli_cut_off(uint32_t n_out, uint32_t limit, bool bound); /**< a reply ended at a limit: a failure if a grammar bound it, else a note */
+/* nearest.c */
+const char *cli_nearest(const char *word, const char *const *list, size_t n); /**< what was meant, or NULL */
+/* out.c */
+typedef struct cli_text {
+    char *p; /**< malloc'd, NUL behind */
+    size_t n, cap;
+} cli_text;
+int cli_gather(void *user, const void *p, size_t n);   /**< appends to the cli_text that user is; AIOS_ENOMEM */
+bool cli_flush(void);                                  /**< false: standard output takes no more, cli_finish tells why */
+int cli_finish(int rc);                                /**< the exit code, once all was written */
 void cli_print_json(json_t *v);                        /**< one line to stdout; takes the reference */
 void cli_json_string(FILE *f, const char *s, size_t n);
+json_t *cli_json_text(const char *s, size_t n);        /**< bytes that are not UTF-8 become \ufffd */
 bool cli_color(FILE *f);
-char *cli_read_all(FILE *f, size_t *n);                /**< malloc'd, NUL behind; NULL: out of memory or I/O */
+char *cli_read_input(const char *path, size_t *n, aios_error *err); /**< a file or "-", malloc'd, NUL behind; NULL: *err tells */
 char *cli_read_file(const char *path, size_t *n);      /**< as above; prints what is wrong */
 char *cli_prompt(const cli *c, size_t *n);             /**< arguments joined; standard input if there are none or in place of a last - */
 /* model.c */
 int cli_ctx(const cli *c, aios_ctx **ctx);
 int cli_model(const cli *c, aios_ctx **ctx, aios_model **m); /**< makes *ctx if it is NULL */
 const char *cli_model_path(const cli *c);              /**< -m, AIOS_MODEL, or the default model in the cache */
+void cli_bar_erase(void);                              /**< the loading bar, before anything else is printed */
+int cli_model_fail(const cli *c, const aios_error *err); /**< of a model that cannot be used: prints, returns an exit code */
 void cli_sampling(const cli *c, aios_sampling *s);
 /* grammar.c */
 typedef struct cli_source {
@@ -57,11 +76,13 @@ typedef struct cli_source {
     char *text;
     size_t n;
     const char *name; /**< in messages */
+    bool is_option;   /**< no file: the option's value */
 } cli_source;
 int cli_source_read(const cli *c, const char *file, cli_source *src); /**< of --schema, --regex, --gbnf, --lark or the file; prints what is wrong */
 void cli_source_free(cli_source *src);
 int cli_source_compile(const cli_source *src, aios_ctx *ctx, aios_grammar **g, aios_error *err);
-int cli_source_fail(const cli_source *src, const aios_error *err); /**< prints, returns an exit code */
+int cli_source_fail(const cli_source *src, const aios_error *err); /**< prints, returns an exit code: EXIT_USAGE if it is wrong */
+int cli_source_check(const cli_source *src, aios_ctx *ctx); /**< before a model is loaded for it; prints what is wrong */
 const char *cli_grammar_kind(int32_t kind);
 /* messages.c */
 int cli_messages(aios_ctx *ctx, const char *s, size_t n, aios_transcript **t, json_t **doc, aios_tool_def **tools, uint32_t *n_tools);
@@ -69,7 +90,7 @@ int cli_messages(aios_ctx *ctx, const char *s, size_t n, aios_transcript **t, js
 int32_t *cli_read_ids(uint32_t *n_ids); /**< JSON array on standard input, malloc'd; NULL after printing what is wrong */
 /* event.c */
 void cli_event_json(const aios_event *ev);
-void cli_stats(const aios_usage *u);
+void cli_stats(const cli *c, const aios_usage *u);     /**< on a terminal, or with -v */
 int cli_interrupt_session(aios_session *s);            /**< Ctrl-C cancels s; NULL restores */
 int cli_interrupt_run(aios_run *r);
 bool cli_interrupted(void);

@@ -20,7 +20,7 @@ static int32_t ask(const aios_event *ev)
 {
     char answer[16] = "";
     if (!isatty(STDIN_FILENO)) {
-        fprintf(stderr, "denied: %s changes something; --allow %s lets it run\n", ev->name, ev->name);
+        fprintf(stderr, "denied: %s may change something; --allow %s lets it run\n", ev->name, ev->name);
         return AIOS_DENY;
     }
     fprintf(stderr, "run %s %.*s ? [y/N] ", ev->name, (int)ev->n_text, ev->text);
@@ -29,33 +29,44 @@ static int32_t ask(const aios_event *ev)
     return answer[0] == 'y' || answer[0] == 'Y' ? AIOS_ALLOW : AIOS_DENY;
 }
 
+/* Of a result: its beginning, without the line ends behind it. */
+static int shown_bytes(const aios_event *ev)
+{
+    size_t n = ev->n_text;
+    while (n && ev->text[n - 1] == '\n')
+        n--;
+    return (int)(n < 400 ? n : 400);
+}
+
 static void show(const cli *c, const aios_event *ev, bool *open_line)
 {
     bool color = cli_color(stderr);
     const char *dim = color ? "\x1b[2m" : "", *plain = color ? "\x1b[0m" : "";
     if (*open_line && ev->type != AIOS_EVENT_TEXT) {
         putchar('\n');
-        fflush(stdout);
+        cli_flush();
         *open_line = false;
     }
     switch (ev->type) {
     case AIOS_EVENT_TEXT:
         fwrite(ev->text, 1, ev->n_text, stdout);
-        fflush(stdout);
+        cli_flush();
         *open_line = true;
         break;
     case AIOS_EVENT_CALL:
         fprintf(stderr, "%scall   %s %.*s%s\n", dim, ev->name, (int)ev->n_text, ev->text, plain);
         break;
     case AIOS_EVENT_RESULT:
-        fprintf(stderr, "%sresult %s %s%.*s%s\n", dim, ev->name, ev->code ? "failed: " : "", (int)(ev->n_text < 400 ? ev->n_text : 400), ev->text, plain);
+        fprintf(stderr, "%sresult %s %s%.*s%s\n", dim, ev->name, ev->code ? "failed: " : "", shown_bytes(ev), ev->text, plain);
         break;
     case AIOS_EVENT_USAGE:
-        if (!c->quiet)
-            cli_stats(ev->usage);
+        cli_stats(c, ev->usage);
         break;
     case AIOS_EVENT_ERROR:
-        cli_fail(NULL, ev->error);
+        if (!cli_interrupted() && cli_flush())
+            cli_fail(NULL, ev->error);
+        if (ev->error->code == AIOS_ELIMIT)
+            fputs("hint: -n N raises the tokens of a turn, --max-turns N the turns\n", stderr);
         break;
     default:
         break;
@@ -66,6 +77,7 @@ static int drive(const cli *c, aios_run *run)
 {
     const aios_event *ev;
     bool open_line = false;
+    uint32_t n_out = 0; /* of the last turn */
     int got, rc = 0;
     while ((got = aios_run_next(run, -1, &ev)) == AIOS_OK || got == AIOS_AGAIN) {
         if (got == AIOS_AGAIN)
@@ -74,8 +86,16 @@ static int drive(const cli *c, aios_run *run)
             cli_event_json(ev);
         else
             show(c, ev, &open_line);
+        if (!cli_flush() && !rc) {
+            rc = EXIT_FAIL; /* nobody reads on */
+            aios_run_cancel(run);
+        }
         if (ev->type == AIOS_EVENT_ERROR)
-            rc = ev->error->code == AIOS_ECANCELED ? EXIT_INTERRUPT : EXIT_FAIL;
+            rc = rc ? rc : cli_exit_code(ev->error->code);
+        if (ev->type == AIOS_EVENT_USAGE)
+            n_out = ev->usage->output;
+        if (ev->type == AIOS_EVENT_DONE && ev->name && !strcmp(ev->name, "length"))
+            rc = cli_cut_off(n_out, c->n_predict ? (uint32_t)c->n_predict : CLI_MAX_TOKENS, c->schema);
         if (ev->type == AIOS_EVENT_ASK) {
             char id[128];
             snprintf(id, sizeof id, "%s", ev->call_id);
@@ -98,7 +118,7 @@ static int run_agent(const cli *c, aios_ctx *ctx, aios_model *m, aios_toolset *t
     policy.user = (void *)(uintptr_t)c;
     policy.decide = decide;
     limits.max_turns = (uint32_t)c->max_turns;
-    limits.max_turn_tokens = (uint32_t)c->n_predict;
+    limits.max_turn_tokens = c->n_predict ? (uint32_t)c->n_predict : CLI_MAX_TOKENS;
     cfg.model = m;
     cfg.toolset = ts;
     cfg.policy = &policy;
@@ -120,28 +140,58 @@ static int run_agent(const cli *c, aios_ctx *ctx, aios_model *m, aios_toolset *t
     return rc;
 }
 
+/* A name that is allowed but belongs to no tool is misspelt. */
+static int check_allowed(const cli *c, const aios_toolset *ts)
+{
+    uint32_t n = aios_toolset_count(ts);
+    const char **names = calloc(n + 1, sizeof *names), *wrong = NULL;
+    if (!names)
+        return cli_no_memory();
+    for (uint32_t i = 0; i < n; i++) {
+        aios_tool t = AIOS_INIT(aios_tool);
+        names[i] = aios_toolset_at(ts, i, &t) ? "" : t.name;
+    }
+    for (int k = 0; k < c->n_allow && !wrong; k++) {
+        uint32_t i = 0;
+        while (i < n && strcmp(names[i], c->allow[k]))
+            i++;
+        wrong = i < n ? NULL : c->allow[k];
+    }
+    const char *meant = wrong ? cli_nearest(wrong, names, n) : NULL;
+    int rc = wrong ? cli_usage("--allow %s names no tool%s%s%s", wrong, meant ? " (did you mean " : "", meant ? meant : "", meant ? "?)" : "") : 0;
+    free(names);
+    return rc;
+}
+
+static int make_tools(const cli *c, aios_ctx *ctx, aios_toolset **ts)
+{
+    aios_error err = AIOS_INIT(aios_error);
+    if (aios_toolset_new(ctx, ts, &err))
+        return cli_fail(NULL, &err);
+    if (!c->no_builtin && cli_tools_builtin(*ts, c->root ? c->root : ".", &err))
+        return cli_fail(NULL, &err) == EXIT_MODEL ? EXIT_USAGE : EXIT_FAIL; /* --root */
+    int rc = c->tools ? cli_tools_command(*ts, c->tools) : 0;
+    return rc ? rc : check_allowed(c, *ts);
+}
+
 int cmd_agent(cli *c)
 {
     aios_ctx *ctx = NULL;
     aios_model *m = NULL;
     aios_toolset *ts = NULL;
-    aios_error err = AIOS_INIT(aios_error);
-    size_t n = 0, n_schema;
-    char *schema = c->schema ? cli_read_file(c->schema, &n_schema) : NULL;
-    if (c->schema && !schema)
-        return EXIT_USAGE;
+    cli_source src = {0};
+    size_t n = 0;
     char *prompt = cli_prompt(c, &n);
-    int rc = !prompt ? EXIT_FAIL : !n ? cli_usage("a prompt is needed: aios agent 'What time is it?'") : cli_model(c, &ctx, &m);
-    if (!rc && (aios_toolset_new(ctx, &ts, &err) || (!c->no_builtin && cli_tools_builtin(ts, c->root ? c->root : ".", &err))))
-        rc = cli_fail(NULL, &err) == EXIT_MODEL ? EXIT_USAGE : EXIT_FAIL; /* --root */
-    if (!rc && c->tools)
-        rc = cli_tools_command(ts, c->tools);
-    if (!rc)
-        rc = run_agent(c, ctx, m, ts, prompt, n, schema);
+    int rc = !prompt ? EXIT_FAIL : !n ? cli_usage("a prompt is needed: aios agent 'What time is it?'") : cli_ctx(c, &ctx);
+    if (!rc && c->schema && !(rc = cli_source_read(c, NULL, &src)))
+        rc = cli_source_check(&src, ctx);
+    rc = rc ? rc : make_tools(c, ctx, &ts);
+    rc = rc ? rc : cli_model(c, &ctx, &m);
+    rc = rc ? rc : run_agent(c, ctx, m, ts, prompt, n, src.text);
     aios_toolset_free(ts);
     aios_model_close(m);
     aios_ctx_free(ctx);
     free(prompt);
-    free(schema);
+    cli_source_free(&src);
     return rc;
 }

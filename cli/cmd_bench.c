@@ -181,7 +181,7 @@ static int prepare(bench *b)
     b->ids = calloc(b->info.n_ctx + MAX_BATCH, sizeof *b->ids);
     b->logits = calloc((size_t)n_seq * b->info.n_vocab, sizeof *b->logits);
     if (!b->ids || !b->logits)
-        return cli_usage("out of memory");
+        return cli_no_memory();
     for (uint32_t i = 0; i < n_seq; i++)
         if (aios_session_new(b->m, NULL, &b->s[i], &err))
             return cli_fail(NULL, &err);

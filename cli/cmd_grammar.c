@@ -27,31 +27,13 @@ static int next_bytes(const aios_walk *w, uint8_t mask[32], aios_error *err)
     return rc ? err->code = rc : 0;
 }
 
-/* As JSON; bytes that are not UTF-8 become \ufffd. */
-static json_t *json_text(const char *s, size_t n)
-{
-    json_t *v = json_stringn(s, n);
-    if (v)
-        return v;
-    char *p = malloc(3 * n + 1);
-    size_t k = 0;
-    for (size_t i = 0; p && i < n; i++) {
-        if ((unsigned char)s[i] < 0x80)
-            p[k++] = s[i];
-        else
-            memcpy(p + k, "\xef\xbf\xbd", 3), k += 3;
-    }
-    v = p ? json_stringn(p, k) : json_null();
-    free(p);
-    return v;
-}
-
 /* ---- check -------------------------------------------------------------------------------------------------------- */
 
-static int check(const cli *c, aios_ctx **at, const cli_source *src, const char *text)
+static int check(const cli *c, aios_ctx **at, const cli_source *src, const char *text, size_t n_text)
 {
     aios_ctx *ctx = *at;
     (void)text;
+    (void)n_text;
     aios_error err = AIOS_INIT(aios_error);
     aios_mem_usage before = AIOS_INIT(aios_mem_usage), after = AIOS_INIT(aios_mem_usage);
     aios_grammar *g = NULL;
@@ -63,11 +45,14 @@ static int check(const cli *c, aios_ctx **at, const cli_source *src, const char 
     json_int_t bytes = (json_int_t)(after.used - before.used), peak = (json_int_t)(after.peak - before.used);
     aios_grammar_free(g);
     if (c->json)
-        cli_print_json(json_pack("{s:s,s:b,s:s,s:I,s:I,s:I,s:I,s:o}", "file", src->name, "ok", !rc, "kind", cli_grammar_kind(src->kind), "bytes",
-                                 (json_int_t)src->n, "compile_us", (json_int_t)us, "memory", bytes, "peak", peak, "error",
-                                 rc ? json_pack("{s:s,s:o}", "code", aios_code_name(err.code), "message", json_text(err.msg, strlen(err.msg))) : json_null()));
+        cli_print_json(json_pack("{s:o,s:b,s:s,s:I,s:I,s:I,s:I,s:o}", "file",
+                                 src->is_option ? json_null() : cli_json_text(src->name, strlen(src->name)), "ok", !rc, "kind",
+                                 cli_grammar_kind(src->kind), "bytes", (json_int_t)src->n, "compile_us", (json_int_t)us, "memory", bytes,
+                                 "peak", peak, "error", rc ? cli_error_json(&err) : json_null()));
+    else if (rc)
+        cli_fail(src->name, &err);
     if (rc)
-        return c->json ? EXIT_FAIL : cli_source_fail(src, &err);
+        return EXIT_FAIL; /* what was asked is answered: it is wrong */
     if (!c->json) {
         bool color = cli_color(stdout);
         printf("%sok%s: %s, %s of %zu bytes, compiled in %.2f ms to %.1f KiB (at most %.1f KiB meanwhile)\n", color ? "\x1b[32m" : "", color ? "\x1b[0m" : "",
@@ -142,31 +127,36 @@ static int sample_grammar(const cli *c, const cli_source *src, aios_grammar *g)
     size_t max = c->max_bytes ? (size_t)c->max_bytes : 2000, n = 0;
     char *text = malloc(max + 1);
     long n_cut = 0, count = c->count ? c->count : 1;
-    int rc = text ? 0 : EXIT_FAIL;
+    bool torn = false; /* by a line end of its own */
+    int rc = text ? 0 : cli_no_memory();
     rng = (c->seed_set ? (uint64_t)c->seed : (uint64_t)now_us()) * 2654435761u + 88172645463325252u;
-    for (long i = 0; i < count && !rc; i++) {
+    for (long i = 0; i < count && !rc && cli_flush(); i++) {
         aios_walk *w = NULL;
         bool whole = false;
         if (aios_walk_new(g, &w, &err) || draw(w, text, max, &n, &whole, &err))
             rc = cli_source_fail(src, &err);
         else if (c->json)
-            cli_print_json(json_pack("{s:o,s:b}", "text", json_text(text, n), "complete", whole));
+            cli_print_json(json_pack("{s:o,s:b}", "text", cli_json_text(text, n), "complete", whole));
         else if (whole)
-            fwrite(text, 1, n, stdout), putchar('\n');
+            fwrite(text, 1, n, stdout), putchar(c->null ? 0 : '\n');
+        torn |= count > 1 && whole && memchr(text, '\n', n);
         n_cut += !rc && !whole;
         aios_walk_free(w);
     }
     free(text);
+    if (!rc && torn && !c->quiet && !c->json && !c->null)
+        fputs("note: sentences have line ends of their own: --null or --json tells where each ends\n", stderr);
     if (!rc && n_cut && !c->quiet)
         fprintf(stderr, "%ld of %ld found no end within %zu bytes: try --max-bytes %zu\n", n_cut, count, max, 10 * max);
     return rc ? rc : n_cut ? EXIT_FAIL : 0;
 }
 
-static int sample(const cli *c, aios_ctx **ctx, const cli_source *src, const char *text)
+static int sample(const cli *c, aios_ctx **ctx, const cli_source *src, const char *text, size_t n_text)
 {
     aios_error err = AIOS_INIT(aios_error);
     aios_grammar *g = NULL;
     (void)text;
+    (void)n_text;
     int rc = cli_source_compile(src, *ctx, &g, &err) ? cli_source_fail(src, &err) : sample_grammar(c, src, g);
     aios_grammar_free(g);
     return rc;
@@ -238,7 +228,7 @@ static json_t *tokens_after(const cli *c, aios_model *m, const aios_walk *w, jso
         if (!may_follow(m, w, (int32_t)id, piece, n))
             continue;
         if (!c->top || *n_allowed < c->top)
-            json_array_append_new(list, json_pack("[I,o]", (json_int_t)id, json_text(piece, n)));
+            json_array_append_new(list, json_pack("[I,o]", (json_int_t)id, cli_json_text(piece, n)));
         ++*n_allowed;
     }
     return list;
@@ -278,7 +268,7 @@ static int show_mask(const cli *c, const cli_source *src, aios_model *m, aios_wa
     if (!c->json) {
         print_mask(mask, w, forced, n_forced, tokens, n_allowed);
     } else {
-        json_t *o = json_pack("{s:b,s:o,s:O}", "complete", aios_walk_complete(w), "forced", json_text(forced, n_forced), "bytes", bytes);
+        json_t *o = json_pack("{s:b,s:o,s:O}", "complete", aios_walk_complete(w), "forced", cli_json_text(forced, n_forced), "bytes", bytes);
         if (tokens)
             json_object_update_new(o, json_pack("{s:I,s:O}", "n_tokens", n_allowed, "tokens", tokens));
         cli_print_json(o);
@@ -289,15 +279,15 @@ static int show_mask(const cli *c, const cli_source *src, aios_model *m, aios_wa
 }
 
 /* The text leaves the language: says where, and what could have stood there. */
-static int fail_text(const cli *c, aios_walk *w, const char *text, const aios_error *err)
+static int fail_text(const cli *c, aios_walk *w, const char *text, size_t n_text, const aios_error *err)
 {
-    size_t at = err->have < strlen(text) ? (size_t)err->have : 0;
+    size_t at = err->have < n_text ? (size_t)err->have : 0;
     uint8_t mask[32];
     aios_error why = AIOS_INIT(aios_error);
     aios_walk_accept(w, text, at, NULL);
     int unknown = next_bytes(w, mask, &why);
     if (c->json) {
-        cli_print_json(json_pack("{s:I,s:{s:s,s:s}}", "accepted", (json_int_t)at, "error", "code", aios_code_name(err->code), "message", err->msg));
+        cli_print_json(json_pack("{s:I,s:o}", "accepted", (json_int_t)at, "error", cli_error_json(err)));
         return EXIT_FAIL;
     }
     int rc = cli_fail("the text", err);
@@ -315,15 +305,15 @@ static int fail_text(const cli *c, aios_walk *w, const char *text, const aios_er
     return rc;
 }
 
-static int mask(const cli *c, aios_ctx **ctx, const cli_source *src, const char *text)
+static int mask(const cli *c, aios_ctx **ctx, const cli_source *src, const char *text, size_t n_text)
 {
     aios_error err = AIOS_INIT(aios_error);
     aios_grammar *g = NULL;
     aios_walk *w = NULL;
     aios_model *m = NULL;
     int rc = cli_source_compile(src, *ctx, &g, &err) || aios_walk_new(g, &w, &err) ? cli_source_fail(src, &err) : 0;
-    if (!rc && aios_walk_accept(w, text, strlen(text), &err))
-        rc = fail_text(c, w, text, &err);
+    if (!rc && aios_walk_accept(w, text, n_text, &err))
+        rc = fail_text(c, w, text, n_text, &err);
     else if (!rc && c->model)
         rc = cli_model(c, ctx, &m);
     rc = rc ? rc : show_mask(c, src, m, w);
@@ -337,7 +327,7 @@ static int mask(const cli *c, aios_ctx **ctx, const cli_source *src, const char 
 
 static const struct verb {
     const char *name;
-    int (*run)(const cli *c, aios_ctx **ctx, const cli_source *src, const char *text);
+    int (*run)(const cli *c, aios_ctx **ctx, const cli_source *src, const char *text, size_t n_text);
     bool takes_text;
 } verbs[] = {{"check", check, false}, {"sample", sample, false}, {"mask", mask, true}};
 
@@ -345,9 +335,14 @@ static int run_verb(const cli *c, const struct verb *v, const char *file, const 
 {
     cli_source src;
     aios_ctx *ctx = NULL;
+    size_t n_text = strlen(text);
+    char *input = NULL; /* the text, from standard input */
     int rc = cli_source_read(c, file, &src);
+    if (!rc && !strcmp(text, "-") && !(input = cli_read_file(text, &n_text)))
+        rc = EXIT_USAGE;
     rc = rc ? rc : cli_ctx(c, &ctx);
-    rc = rc ? rc : v->run(c, &ctx, &src, text);
+    rc = rc ? rc : v->run(c, &ctx, &src, input ? input : text, n_text);
+    free(input);
     aios_ctx_free(ctx);
     cli_source_free(&src);
     return rc;
@@ -364,6 +359,9 @@ int cmd_grammar(cli *c)
     int at = 1;
     const char *file = !named && at < c->n_args ? c->args[at++] : NULL;
     const char *text = v->takes_text && at < c->n_args ? c->args[at++] : "";
+    const char *source = c->schema ? c->schema : c->gbnf ? c->gbnf : c->lark ? c->lark : file;
+    if (source && !strcmp(source, "-") && !strcmp(text, "-"))
+        return cli_usage("grammar and text cannot both be standard input");
     if (at < c->n_args)
         return cli_usage("\"%s\" is one argument too many for aios grammar %s", c->args[at], v->name);
     return run_verb(c, v, file, text);

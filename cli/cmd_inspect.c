@@ -4,27 +4,6 @@
 
 #include "cli.h"
 
-typedef struct text {
-    char *p;
-    size_t n, cap;
-} text;
-
-static int gather(void *user, const void *p, size_t n)
-{
-    text *t = user;
-    if (t->cap - t->n < n + 1) {
-        size_t cap = (t->cap + n + 1) * 2;
-        char *q = realloc(t->p, cap);
-        if (!q)
-            return AIOS_ENOMEM;
-        t->p = q;
-        t->cap = cap;
-    }
-    memcpy(t->p + t->n, p, n);
-    t->n += n;
-    return AIOS_OK;
-}
-
 static void print_value(const char *key, json_t *v)
 {
     char *s = json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY);
@@ -54,13 +33,13 @@ int cmd_inspect(cli *c)
 {
     aios_ctx *ctx = NULL;
     aios_error err = AIOS_INIT(aios_error);
-    text t = {NULL, 0, 0};
+    cli_text t = {0};
     const char *uri = c->n_args ? c->args[0] : cli_model_path(c);
     int rc = cli_ctx(c, &ctx);
     if (rc)
         return rc;
-    if (aios_model_inspect(ctx, uri, gather, &t, &err)) {
-        rc = cli_fail(NULL, &err);
+    if (aios_model_inspect(ctx, uri, cli_gather, &t, &err)) {
+        rc = cli_model_fail(c, &err);
     } else if (c->json) {
         fwrite(t.p, 1, t.n, stdout);
         putchar('\n');

@@ -102,7 +102,7 @@ int cmd_logits(cli *c)
             if ((uint32_t)ids[i] >= info.n_vocab)
                 rc = cli_usage("id %d at position %u is not below the vocabulary size %u", ids[i], i, info.n_vocab);
         if (!rc && (!o.nll || !o.top || !logits))
-            rc = cli_usage("out of memory");
+            rc = cli_no_memory();
         if (!rc && aios_session_new(m, NULL, &s, &err))
             rc = cli_fail(NULL, &err);
         if (!rc)

@@ -6,35 +6,71 @@
 
 #include "cli.h"
 
-/* Streams one turn; the reply goes to *reply (malloc'd) if wanted. */
-static int stream_turn(const cli *c, aios_session *s, const aios_request *req, char **reply)
+typedef struct turn {
+    const cli *c;
+    aios_session *s;
+    bool bound;      /**< by a grammar */
+    bool open, cut;  /**< the line; the reply, by a limit */
+    aios_usage usage;
+    char *reply;     /**< malloc'd, once it is whole */
+    int rc;          /**< exit code */
+} turn;
+
+static void end_line(turn *t)
+{
+    if (t->open)
+        putchar('\n'), cli_flush();
+    t->open = false;
+}
+
+static void fail_turn(turn *t, const aios_error *err)
+{
+    end_line(t);
+    t->rc = t->rc ? t->rc : t->c->json || cli_interrupted() ? cli_exit_code(err->code) : cli_fail(NULL, err);
+}
+
+static void take_event(turn *t, const aios_event *ev)
+{
+    if (t->c->json)
+        cli_event_json(ev);
+    else if (ev->type == AIOS_EVENT_TEXT)
+        t->open = true, fwrite(ev->text, 1, ev->n_text, stdout);
+    if (!cli_flush() && !t->rc) {
+        t->rc = EXIT_FAIL; /* nobody reads on */
+        aios_session_cancel(t->s);
+    }
+    if (ev->type == AIOS_EVENT_USAGE)
+        t->usage = *ev->usage;
+    else if (ev->type == AIOS_EVENT_ERROR)
+        fail_turn(t, ev->error);
+    if (ev->type != AIOS_EVENT_DONE)
+        return;
+    t->cut = ev->name && !strcmp(ev->name, "length");
+    t->reply = strndup(ev->text ? ev->text : "", ev->n_text);
+    t->open = !t->c->json; /* an empty reply is a line too */
+}
+
+/* Streams one turn. */
+static int stream_turn(turn *t, const aios_request *req)
 {
     aios_error err = AIOS_INIT(aios_error);
     const aios_event *ev;
-    int rc = 0, got;
-    if (aios_session_start(s, req, &err))
+    int got;
+    if (aios_session_start(t->s, req, &err))
         return cli_fail(NULL, &err);
-    while ((got = aios_session_next(s, -1, &ev)) == AIOS_OK || got == AIOS_AGAIN) {
-        if (got == AIOS_AGAIN)
-            continue;
-        if (c->json)
-            cli_event_json(ev);
-        else if (ev->type == AIOS_EVENT_TEXT)
-            fwrite(ev->text, 1, ev->n_text, stdout), fflush(stdout);
-        else if (ev->type == AIOS_EVENT_USAGE && !c->quiet && isatty(STDERR_FILENO))
-            fputc('\n', stderr), cli_stats(ev->usage);
-        if (ev->type == AIOS_EVENT_ERROR)
-            rc = c->json ? EXIT_FAIL : (fputc('\n', stdout), cli_fail(NULL, ev->error));
-        if (ev->type == AIOS_EVENT_DONE && reply)
-            *reply = strndup(ev->text ? ev->text : "", ev->n_text);
-    }
-    if (!c->json && !rc)
-        putchar('\n');
-    if (got < 0 && !rc) {
+    while ((got = aios_session_next(t->s, -1, &ev)) == AIOS_OK || got == AIOS_AGAIN)
+        if (got == AIOS_OK)
+            take_event(t, ev);
+    end_line(t);
+    if (t->usage.struct_size && !t->c->json)
+        cli_stats(t->c, &t->usage);
+    if (t->cut && !t->rc && (t->bound || !t->c->n_predict))
+        t->rc = cli_cut_off(t->usage.output, req->max_tokens, t->bound);
+    if (got < 0 && !t->rc) {
         err.code = got;
-        rc = cli_fail(NULL, &err);
+        t->rc = cli_fail(NULL, &err);
     }
-    return rc;
+    return t->rc;
 }
 
 static void fill_request(const cli *c, aios_request *req, aios_sampling *smp)
@@ -42,7 +78,7 @@ static void fill_request(const cli *c, aios_request *req, aios_sampling *smp)
     *req = (aios_request)AIOS_INIT(aios_request);
     cli_sampling(c, smp);
     req->sampling = smp;
-    req->max_tokens = (uint32_t)c->n_predict;
+    req->max_tokens = c->n_predict ? (uint32_t)c->n_predict : CLI_MAX_TOKENS;
     req->flags = c->ignore_eos ? AIOS_REQUEST_IGNORE_EOS : 0;
 }
 
@@ -73,10 +109,12 @@ static int run_once(const cli *c, aios_ctx *ctx, aios_model *m, const char *prom
     }
     if (rc) {
         rc = cli_fail(NULL, &err);
-        rc = rc == EXIT_MODEL ? EXIT_FAIL : rc; /* the model is open: it was the session's file */
+        rc = rc == EXIT_MODEL || err.code == AIOS_EINVAL ? EXIT_USAGE : rc; /* the model is open: it was the session's file */
     } else {
+        turn one = {.c = c, .s = s, .bound = grammar || schema};
         cli_interrupt_session(s);
-        rc = stream_turn(c, s, &req, NULL);
+        rc = stream_turn(&one, &req);
+        free(one.reply);
         bool stopped = cli_interrupted();
         cli_interrupt_session(NULL);
         rc = stopped ? EXIT_INTERRUPT : rc;
@@ -96,7 +134,9 @@ static int read_bound(const cli *c, aios_ctx **ctx, cli_source *src, aios_gramma
         return 0;
     int rc = cli_source_read(c, c->grammar, src);
     rc = rc ? rc : cli_ctx(c, ctx);
-    if (!rc && src->kind != AIOS_GRAMMAR_SCHEMA && cli_source_compile(src, *ctx, g, &err))
+    if (!rc && src->kind == AIOS_GRAMMAR_SCHEMA)
+        return cli_source_check(src, *ctx);
+    if (!rc && cli_source_compile(src, *ctx, g, &err))
         rc = cli_source_fail(src, &err);
     return rc;
 }
@@ -142,7 +182,7 @@ static int chat_loop(const cli *c, aios_transcript *t, aios_session *s)
             continue;
         aios_request req;
         aios_sampling smp;
-        char *reply = NULL;
+        turn one = {.c = c, .s = s};
         uint32_t before = aios_transcript_count(t);
         fill_request(c, &req, &smp);
         req.transcript = t;
@@ -151,11 +191,11 @@ static int chat_loop(const cli *c, aios_transcript *t, aios_session *s)
             continue;
         }
         cli_interrupt_session(s);
-        rc = stream_turn(c, s, &req, &reply);
+        rc = stream_turn(&one, &req);
         cli_interrupt_session(NULL);
-        if (rc || !reply || aios_transcript_add_text(t, AIOS_ROLE_ASSISTANT, reply, AIOS_CSTR, &err))
+        if (rc || !one.reply || aios_transcript_add_text(t, AIOS_ROLE_ASSISTANT, one.reply, AIOS_CSTR, &err))
             aios_transcript_truncate(t, before, NULL); /* a turn that failed leaves no trace */
-        free(reply);
+        free(one.reply);
     }
     free(line);
     return rc;

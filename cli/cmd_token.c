@@ -12,7 +12,7 @@ static int print_ids(aios_model *m, const char *s, size_t n, uint32_t flags)
         return cli_fail("tokenize", &err);
     int32_t *ids = malloc((n_ids + 1) * sizeof *ids);
     if (!ids)
-        return cli_usage("out of memory for %u tokens", n_ids);
+        return cli_no_memory();
     int rc = aios_model_tokenize(m, s, n, flags, ids, n_ids, &n_ids, &err) ? cli_fail("tokenize", &err) : 0;
     if (!rc) {
         putchar('[');
@@ -29,9 +29,9 @@ int cmd_tokenize(cli *c)
     aios_ctx *ctx = NULL;
     aios_model *m = NULL;
     size_t n;
-    char *s = cli_read_all(stdin, &n);
+    char *s = cli_read_file("-", &n);
     if (!s)
-        return EXIT_FAIL;
+        return EXIT_USAGE;
     int rc = cli_model(c, &ctx, &m);
     if (!rc)
         rc = print_ids(m, s, n, (c->no_special ? 0u : AIOS_TOKENIZE_SPECIAL) | (c->bos ? AIOS_TOKENIZE_BOS : 0u));
@@ -67,7 +67,16 @@ int32_t *cli_read_ids(uint32_t *n_ids)
     return ids;
 }
 
-static int print_text(aios_model *m, const int32_t *ids, uint32_t n_ids)
+/* As it is, or with --json as {"text": ...}. */
+static void put_text(const cli *c, const char *s, size_t n)
+{
+    if (c->json)
+        cli_print_json(json_pack("{s:o}", "text", cli_json_text(s, n)));
+    else
+        fwrite(s, 1, n, stdout);
+}
+
+static int print_text(const cli *c, aios_model *m, const int32_t *ids, uint32_t n_ids)
 {
     aios_error err = AIOS_INIT(aios_error);
     size_t n = 0;
@@ -75,10 +84,10 @@ static int print_text(aios_model *m, const int32_t *ids, uint32_t n_ids)
         return cli_fail("detokenize", &err);
     char *s = malloc(n + 1);
     if (!s)
-        return EXIT_FAIL;
+        return cli_no_memory();
     int rc = aios_model_detokenize(m, ids, n_ids, s, n, &n, &err) ? cli_fail("detokenize", &err) : 0;
     if (!rc)
-        fwrite(s, 1, n, stdout);
+        put_text(c, s, n);
     free(s);
     return rc;
 }
@@ -93,17 +102,11 @@ int cmd_detokenize(cli *c)
         return EXIT_USAGE;
     int rc = cli_model(c, &ctx, &m);
     if (!rc)
-        rc = print_text(m, ids, n_ids);
+        rc = print_text(c, m, ids, n_ids);
     free(ids);
     aios_model_close(m);
     aios_ctx_free(ctx);
     return rc;
-}
-
-static int to_stdout(void *user, const void *p, size_t n)
-{
-    (void)user;
-    return fwrite(p, 1, n, stdout) == n ? 0 : AIOS_EIO;
 }
 
 int cmd_template(cli *c)
@@ -116,9 +119,10 @@ int cmd_template(cli *c)
     aios_tool_def *tools = NULL;
     json_t *doc = NULL;
     size_t n;
-    char *s = c->n_args ? cli_read_file(c->args[0], &n) : cli_read_all(stdin, &n);
+    cli_text prompt = {0};
+    char *s = cli_read_file(c->n_args ? c->args[0] : "-", &n);
     if (!s)
-        return EXIT_FAIL;
+        return EXIT_USAGE;
     int rc = cli_model(c, &ctx, &m);
     if (!rc)
         rc = cli_messages(ctx, s, n, &t, &doc, &tools, &req.n_tools);
@@ -126,9 +130,12 @@ int cmd_template(cli *c)
         req.transcript = t;
         req.tools = tools;
         req.tool_stride = sizeof *tools;
-        if (aios_model_render(m, &req, to_stdout, NULL, &err))
+        if (aios_model_render(m, &req, cli_gather, &prompt, &err))
             rc = cli_fail("template", &err);
+        else
+            put_text(c, prompt.p, prompt.n);
     }
+    free(prompt.p);
     aios_transcript_free(t);
     free(tools);
     json_decref(doc);

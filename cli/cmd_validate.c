@@ -51,7 +51,7 @@ static void print_result(const report *r, int rc, const aios_error *err)
     bool broken = rc && !json_array_size(r->violations) && !(rc == AIOS_ESCHEMA && err->have);
     if (r->violations)
         cli_print_json(json_pack("{s:o,s:b,s:O,s:o}", "file", text(r->name), "valid", !rc, "violations", r->violations, "error",
-                                 broken ? json_pack("{s:s,s:o}", "code", aios_code_name(rc), "message", text(err->msg)) : json_null()));
+                                 broken ? cli_error_json(err) : json_null()));
     else if (broken)
         cli_fail(r->name, err);
     else if (!rc && !r->c->quiet)
@@ -63,9 +63,11 @@ static int check_file(const cli *c, aios_ctx *ctx, const char *schema, size_t n_
     aios_error err = AIOS_INIT(aios_error);
     size_t n = 0;
     report r = {.c = c, .name = strcmp(path, "-") ? path : "standard input", .violations = c->json ? json_array() : NULL, .color = cli_color(stdout)};
-    char *json = strcmp(path, "-") ? cli_read_file(path, &n) : cli_read_all(stdin, &n);
-    int rc = json ? aios_schema_check_as(ctx, 0, schema, n_schema, json, n, tell, &r, &err) : 0;
-    if (json)
+    char *json = cli_read_input(path, &n, &err);
+    int rc = json ? aios_schema_check_as(ctx, 0, schema, n_schema, json, n, tell, &r, &err) : err.code;
+    if (!json && !c->json)
+        cli_fail(NULL, &err);
+    else
         print_result(&r, rc, &err);
     json_decref(r.violations);
     free(json);
@@ -86,7 +88,7 @@ static int check_schema(aios_ctx *ctx, const char *path, const char *schema, siz
     int rc = aios_schema_check_as(ctx, 0, schema, n, "null", 4, ignore, NULL, &err);
     if (!rc || err.have)
         return 0;
-    cli_fail(path, &err);
+    cli_fail(strcmp(path, "-") ? path : "standard input", &err);
     return EXIT_USAGE;
 }
 
@@ -98,11 +100,11 @@ int cmd_validate(cli *c)
         return cli_usage("a schema is needed: aios validate schema.json value.json");
     if (!strcmp(c->args[0], "-") && c->n_args < 2)
         return cli_usage("the schema is standard input: name the files to check");
-    char *schema = strcmp(c->args[0], "-") ? cli_read_file(c->args[0], &n_schema) : cli_read_all(stdin, &n_schema);
+    char *schema = cli_read_file(c->args[0], &n_schema);
     int rc = schema ? cli_ctx(c, &ctx) : EXIT_USAGE;
     rc = rc ? rc : check_schema(ctx, c->args[0], schema, n_schema);
     int worst = 0;
-    for (int i = 1; !rc && i < (c->n_args < 2 ? 2 : c->n_args); i++) {
+    for (int i = 1; !rc && cli_flush() && i < (c->n_args < 2 ? 2 : c->n_args); i++) {
         int got = check_file(c, ctx, schema, n_schema, i < c->n_args ? c->args[i] : "-");
         worst = got > worst ? got : worst;
     }

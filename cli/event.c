@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <signal.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli.h"
 
@@ -53,17 +54,17 @@ void cli_event_json(const aios_event *ev)
         json_object_set_new(o, "code", json_integer(ev->code));
     put_usage(o, ev->usage);
     if (ev->error)
-        json_object_set_new(o, "error",
-                            json_pack("{s:s,s:s,s:I,s:I}", "code", aios_code_name(ev->error->code), "message", ev->error->msg, "have",
-                                      (json_int_t)ev->error->have, "need", (json_int_t)ev->error->need));
+        json_object_set_new(o, "error", cli_error_json(ev->error));
     cli_print_json(o);
 }
 
-void cli_stats(const aios_usage *u)
+void cli_stats(const cli *c, const aios_usage *u)
 {
     double pre = (double)u->prefill_ns / 1e9, dec = (double)u->decode_ns / 1e9;
     uint32_t fresh = u->input - u->cached;
     bool color = cli_color(stderr);
+    if (c->quiet || !(c->verbose || isatty(STDERR_FILENO)))
+        return;
     fprintf(stderr, "%s%u tokens in (%u cached", color ? "\x1b[2m" : "", u->input, u->cached);
     if (pre > 0)
         fprintf(stderr, ", %.0f/s", fresh / pre);

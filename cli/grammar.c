@@ -37,7 +37,7 @@ const char *cli_grammar_kind(int32_t kind)
 static int read_source(const char *path, cli_source *src)
 {
     src->name = strcmp(path, "-") ? path : "standard input";
-    src->text = strcmp(path, "-") ? cli_read_file(path, &src->n) : cli_read_all(stdin, &src->n);
+    src->text = cli_read_file(path, &src->n);
     if (!src->text)
         return EXIT_USAGE;
     while (src->kind == AIOS_GRAMMAR_REGEX && src->n && (src->text[src->n - 1] == '\n' || src->text[src->n - 1] == '\r'))
@@ -52,15 +52,18 @@ int cli_source_read(const cli *c, const char *file, cli_source *src)
         return cli_usage("one grammar at a time: --schema, --regex, --gbnf, --lark or a file");
     if (c->regex) {
         src->name = "the expression";
+        src->is_option = true;
         src->kind = AIOS_GRAMMAR_REGEX;
         src->text = strdup(c->regex);
         src->n = strlen(c->regex);
-        return src->text ? 0 : EXIT_FAIL;
+        return src->text ? 0 : cli_no_memory();
     }
     src->kind = c->schema ? AIOS_GRAMMAR_SCHEMA : c->gbnf ? AIOS_GRAMMAR_GBNF : c->lark ? AIOS_GRAMMAR_LARK : file ? kind_by_extension(file) : 0;
     file = c->schema ? c->schema : c->gbnf ? c->gbnf : c->lark ? c->lark : file;
     if (!file)
         return cli_usage("a grammar is needed: a file, --schema FILE, --regex RE, --gbnf FILE or --lark FILE");
+    if (!*file)
+        return cli_usage("the grammar's file name is empty");
     if (!src->kind)
         return cli_usage("%s: its name does not tell what it is: say --schema %s, --gbnf %s, --lark %s or --regex RE", file, file, file, file);
     return read_source(file, src);
@@ -77,8 +80,22 @@ int cli_source_compile(const cli_source *src, aios_ctx *ctx, aios_grammar **g, a
     return aios_grammar_compile(ctx, src->kind, src->text, src->n, g, err);
 }
 
+static bool is_wrong(int code)
+{
+    return code == AIOS_ESCHEMA || code == AIOS_ENOTSUP || code == AIOS_EINVAL || code == AIOS_EFORMAT;
+}
+
 int cli_source_fail(const cli_source *src, const aios_error *err)
 {
     int rc = cli_fail(src->name, err);
-    return rc == EXIT_MODEL ? EXIT_FAIL : rc; /* no model was asked for */
+    return is_wrong(err->code) ? EXIT_USAGE : rc;
+}
+
+int cli_source_check(const cli_source *src, aios_ctx *ctx)
+{
+    aios_error err = AIOS_INIT(aios_error);
+    aios_grammar *g = NULL;
+    int rc = cli_source_compile(src, ctx, &g, &err);
+    aios_grammar_free(g);
+    return !rc || rc == AIOS_ENOTSUP ? 0 : cli_source_fail(src, &err);
 }

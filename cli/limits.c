@@ -8,23 +8,6 @@
 
 #include "cli.h"
 
-typedef struct text {
-    char *s;
-    size_t n;
-} text;
-
-static int append(void *user, const void *s, size_t n)
-{
-    text *t = user;
-    char *grown = realloc(t->s, t->n + n + 1);
-    if (!grown)
-        return AIOS_ENOMEM;
-    memcpy(grown + t->n, s, n);
-    t->s = grown;
-    t->n += n;
-    return 0;
-}
-
 static double macs_of(const json_t *shape)
 {
     return (double)json_integer_value(json_array_get(shape, 0)) * (double)json_integer_value(json_array_get(shape, 1));
@@ -50,15 +33,15 @@ static void add_tensor(cli_limits *l, const json_t *t, bool *own_head)
 
 static void read_work(const cli *c, aios_ctx *ctx, cli_limits *l)
 {
-    text t = {0};
+    cli_text t = {0};
     bool own_head = false;
-    int rc = aios_model_inspect(ctx, cli_model_path(c), append, &t, NULL);
-    json_t *doc = rc ? NULL : json_loadb(t.s, t.n, 0, NULL), *tensors = json_object_get(doc, "tensors"), *one;
+    int rc = aios_model_inspect(ctx, cli_model_path(c), cli_gather, &t, NULL);
+    json_t *doc = rc ? NULL : json_loadb(t.p, t.n, 0, NULL), *tensors = json_object_get(doc, "tensors"), *one;
     size_t i;
     json_array_foreach(tensors, i, one)
         add_tensor(l, one, &own_head);
     json_decref(doc);
-    free(t.s);
+    free(t.p);
 }
 
 /* Probes once for each byte that comes, until the other end is closed. */

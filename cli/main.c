@@ -23,7 +23,7 @@ static const command commands[] = {
      "  aios run 'Capital of France, one word' --regex '[A-Z][a-z]{2,12}'\n"
      "  aios run --save-session notes.kv \"$(cat notes.txt) Summarise.\"; aios run --load-session notes.kv \"$(cat notes.txt) Translate.\"\n"},
     {"grammar", "check|sample|mask [FILE] [TEXT]", "tries a grammar: schema (.json), expression (.re), .gbnf or .lark; - is standard input",
-     "schema regex gbnf lark count seed max-bytes top model budget threads quiet json verbose", cmd_grammar,
+     "schema regex gbnf lark count seed max-bytes null top model budget threads quiet json verbose", cmd_grammar,
      "  aios grammar check person.json            does it compile, how large is it\n"
      "  aios grammar sample person.json -n 5      random sentences, without a model\n"
      "  aios grammar mask person.json '{\"age\":1'   what may follow this text\n"
@@ -33,7 +33,14 @@ static const command commands[] = {
     {"chat", "", "a conversation", MODEL_OPTS SAMPLE_OPTS "system", cmd_chat, "  aios chat --temp 0.7\n"},
     {"agent", "PROMPT", "a run with tools: time, calculator, system_facts, read_file and your own commands",
      MODEL_OPTS SAMPLE_OPTS "system tools require allow root max-turns no-builtin schema", cmd_agent,
-     "  aios agent --require 'What is 12.5% of 840?'\n  aios agent --tools tools.json --allow deploy 'Deploy the site'\n"},
+     "  aios agent --require 'What is 12.5% of 840?'\n  aios agent --tools tools.json --allow deploy 'Deploy the site'\n\n"
+     "a file of tools (docs/command.md):\n"
+     "  [{\"name\": \"deploy\", \"description\": \"Deploys the site.\", \"effect\": \"unsafe\", \"command\": [\"./deploy.sh\", \"--site\"],\n"
+     "    \"parameters\": {\"type\": \"object\", \"properties\": {\"branch\": {\"type\": \"string\"}}, \"required\": [\"branch\"]}}]\n"
+     "  command     the program and its arguments, started without a shell; what the model gives is one JSON object on its standard\n"
+     "              input: {\"branch\": \"main\"}; its standard output is the result, an exit code other than 0 a failure\n"
+     "  parameters  JSON schema of that object (default: any object)\n"
+     "  effect      read: runs unasked; local, keyed, unsafe (default): asks, or is denied without a terminal, unless --allow NAME\n"},
     {"logits", "", "token ids (JSON, standard input) to log-probabilities", MODEL_OPTS "top chunk", cmd_logits,
      "  echo '[504, 1927, 282]' | aios logits --top 5\n"},
     {"bench", "", "prefill and decode speed, one JSON line a test", MODEL_OPTS "prompts predict repeat batch depth", cmd_bench,
@@ -48,31 +55,53 @@ static void print_help(FILE *f)
         fprintf(f, "  %-11s %s\n", commands[i].name, commands[i].help);
     fprintf(f, "\n  aios COMMAND --help     its options and examples\n  aios --version\n\n"
                "Without -m the model is $AIOS_MODEL, or the default model that scripts/quickstart fetched.\n"
-               "Data goes to standard output, everything else to standard error. Exit codes: 0 done, 1 failed,\n"
-               "2 wrong usage, 3 the model cannot be used, 4 network, 130 interrupted.\n");
+               "Data goes to standard output, everything else to standard error; with --json failures too are lines of standard\n"
+               "output, which have \"error\": {\"code\", \"message\"}.\n\nexit codes:\n"
+               "    0  done\n"
+               "    1  failed, or the answer is no: a reply was cut off before its grammar's end, a value breaks its schema (validate),\n"
+               "       a grammar is wrong (grammar check), a text leaves it (grammar mask), standard output takes no more\n"
+               "    2  wrong usage: an option, an argument, or a file named by one that cannot be read or is wrong\n"
+               "    3  the model cannot be used: its file is missing, damaged, not supported, or too large for the memory\n"
+               "    4  network\n"
+               "  130  interrupted\n");
+}
+
+static int no_command(const char *word)
+{
+    const char *names[sizeof commands / sizeof *commands];
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
+        names[i] = commands[i].name;
+    const char *meant = cli_nearest(word, names, sizeof names / sizeof *names);
+    if (*word == '-')
+        return cli_usage("no command \"%s\": options stand behind the command, aios COMMAND %s; `aios --help` lists commands", word, word);
+    return cli_usage("no command \"%s\"%s%s%s; `aios --help` lists them", word,
+                     meant ? " (did you mean \"" : "", meant ? meant : "", meant ? "\"?)" : "");
 }
 
 int main(int argc, char **argv)
 {
+    bool json = false;
+    while (argc > 1 && !strcmp(argv[1], "--json")) { /* the one option that may stand before the command */
+        cli_report_json();
+        argv[1] = argv[0];
+        argc--, argv++;
+        json = true;
+    }
     if (argc < 2 || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
         print_help(argc < 2 ? stderr : stdout);
-        return argc < 2 ? EXIT_USAGE : EXIT_OK;
+        return argc < 2 ? EXIT_USAGE : cli_finish(EXIT_OK);
     }
     if (!strcmp(argv[1], "--version")) {
         printf("aios %d.%d.%d\n", (int)(aios_version() >> 16), (int)(aios_version() >> 8 & 255), (int)(aios_version() & 255));
-        return EXIT_OK;
+        return cli_finish(EXIT_OK);
     }
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
         if (strcmp(argv[1], commands[i].name))
             continue;
-        cli c;
+        cli c = {.json = json};
         int rc = cli_parse(&commands[i], argc - 2, argv + 2, &c);
-        if (rc)
-            return rc < 0 ? EXIT_OK : rc;
-        rc = commands[i].run(&c);
-        if (fflush(stdout) || ferror(stdout))
-            return rc ? rc : EXIT_FAIL;
-        return cli_interrupted() ? EXIT_INTERRUPT : rc;
+        rc = rc < 0 ? EXIT_OK : rc ? rc : commands[i].run(&c);
+        return cli_finish(cli_interrupted() ? EXIT_INTERRUPT : rc);
     }
-    return cli_usage("no command \"%s\"; `aios --help` lists them", argv[1]);
+    return no_command(argv[1]);
 }

@@ -109,7 +109,7 @@ static int read_tools(json_t *list, aios_tool_def **tools, uint32_t *n_tools)
         return 0;
     *tools = calloc(json_array_size(list), sizeof **tools);
     if (!*tools)
-        return EXIT_FAIL;
+        return cli_no_memory();
     json_array_foreach(list, i, tool) {
         json_t *fn = json_object_get(tool, "function"), *at = fn ? fn : tool;
         json_t *schema = json_object_get(at, "parameters");

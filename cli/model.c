@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -22,10 +23,19 @@ const char *cli_model_path(const cli *c)
     return path;
 }
 
+static _Atomic int bar = -1; /* 24ths of the loading bar that are on the terminal; -1: it is not there */
+
+void cli_bar_erase(void)
+{
+    if (atomic_exchange(&bar, -1) >= 0)
+        fprintf(stderr, "\r%40s\r", "");
+}
+
 static void log_line(void *user, int32_t level, const char *msg)
 {
     static const char *const names[] = {"error", "warn", "info", "debug"};
     (void)user;
+    cli_bar_erase();
     fprintf(stderr, "%s: %s\n", names[level & 3], msg);
 }
 
@@ -73,14 +83,13 @@ int cli_ctx(const cli *c, aios_ctx **ctx)
 
 static int show_progress(void *user, double part)
 {
-    int filled = (int)(part * 24), *shown = user;
-    if (filled == *shown && part < 1)
-        return cli_interrupted();
-    *shown = filled;
-    fprintf(stderr, "\rloading [%.*s%.*s] %3d%%", filled, "########################", 24 - filled, "........................",
-            (int)(part * 100));
+    int filled = (int)(part * 24);
+    (void)user;
     if (part >= 1)
-        fprintf(stderr, "\r%40s\r", "");
+        cli_bar_erase();
+    else if (atomic_exchange(&bar, filled) != filled)
+        fprintf(stderr, "\rloading [%.*s%.*s] %3d%%", filled, "########################", 24 - filled, "........................",
+                (int)(part * 100));
     return cli_interrupted();
 }
 
@@ -100,12 +109,28 @@ static const char *cache_dir(const cli *c)
     return *path ? path : NULL;
 }
 
+int cli_model_fail(const cli *c, const aios_error *err)
+{
+    int rc = cli_fail(NULL, err);
+    if (!c->model && !c->json && err->code == AIOS_ENOENT)
+        fputs("hint: scripts/quickstart fetches the default model; or name one with -m FILE or AIOS_MODEL\n", stderr);
+    return rc == EXIT_FAIL ? EXIT_MODEL : rc;
+}
+
+static void tell_model(const aios_model *m, const aios_ctx *ctx)
+{
+    aios_model_info i = AIOS_INIT(aios_model_info);
+    aios_cpu_info cpu = AIOS_INIT(aios_cpu_info);
+    if (!aios_model_info_get(m, &i) && !aios_cpu_info_get(ctx, &cpu))
+        fprintf(stderr, "info: %s: %s %s, %.1f M parameters, context %u, %u threads, %s\n", i.name ? i.name : "?",
+                i.architecture ? i.architecture : "", i.quantization ? i.quantization : "", (double)i.n_params / 1e6, i.n_ctx, i.n_threads, cpu.isa);
+}
+
 int cli_model(const cli *c, aios_ctx **ctx, aios_model **m)
 {
     aios_model_config cfg = AIOS_INIT(aios_model_config);
     aios_error err = AIOS_INIT(aios_error);
     const char *path = cli_model_path(c);
-    int shown = -1;
     int rc = c->cache_size ? parse_bytes("cache-size", c->cache_size, &cfg.cache_bytes) : 0;
     rc = rc || *ctx ? rc : cli_ctx(c, ctx);
     if (rc)
@@ -116,15 +141,16 @@ int cli_model(const cli *c, aios_ctx **ctx, aios_model **m)
     cfg.use_mmap = c->mmap;
     cfg.cache_dir = cache_dir(c);
     if (!c->quiet && isatty(STDERR_FILENO))
-        cfg.progress = show_progress, cfg.progress_user = &shown;
-    if (!aios_model_open(*ctx, path, &cfg, m, &err))
-        return 0;
-    rc = cli_fail(NULL, &err);
-    if (!c->model && err.code == AIOS_ENOENT)
-        fputs("hint: scripts/quickstart fetches the default model; or name one with -m FILE or AIOS_MODEL\n", stderr);
-    aios_ctx_free(*ctx);
-    *ctx = NULL;
-    return rc == EXIT_FAIL ? EXIT_MODEL : rc;
+        cfg.progress = show_progress;
+    rc = aios_model_open(*ctx, path, &cfg, m, &err) ? cli_model_fail(c, &err) : 0;
+    cli_bar_erase();
+    if (!rc && c->verbose)
+        tell_model(*m, *ctx);
+    if (rc) {
+        aios_ctx_free(*ctx);
+        *ctx = NULL;
+    }
+    return rc;
 }
 
 void cli_sampling(const cli *c, aios_sampling *s)

@@ -26,10 +26,10 @@ static const struct option_row {
     {"mmap", 0, FLAG, offsetof(cli, mmap), 0, 0, NULL, "map weights, shared with other processes (trusted files only)"},
     {"cache", 0, TEXT, offsetof(cli, cache), 0, 0, "DIR", "folder of packed weights; auto: ~/.cache/aios/packed (default), off: none"},
     {"cache-size", 0, TEXT, offsetof(cli, cache_size), 0, 0, "BYTES", "most of it, with K, M or G (default 8G, or a fifth of the disk's room)"},
-    {"quiet", 'q', FLAG, offsetof(cli, quiet), 0, 0, NULL, "no progress, no statistics"},
-    {"json", 0, FLAG, offsetof(cli, json), 0, 0, NULL, "output for machines"},
-    {"verbose", 'v', FLAG, offsetof(cli, verbose), 0, 0, NULL, "log to standard error"},
-    {"predict", 'n', LONG, offsetof(cli, n_predict), 1, 16777216, "N", "tokens to generate at most"},
+    {"quiet", 'q', FLAG, offsetof(cli, quiet), 0, 0, NULL, "no progress bar, no statistics"},
+    {"json", 0, FLAG, offsetof(cli, json), 0, 0, NULL, "output and failures as lines of JSON"},
+    {"verbose", 'v', FLAG, offsetof(cli, verbose), 0, 0, NULL, "log and statistics on standard error, terminal or not"},
+    {"predict", 'n', LONG, offsetof(cli, n_predict), 1, 16777216, "N", "tokens to generate at most (default 1024; bench: 128)"},
     {"temp", 0, REAL, offsetof(cli, temp), 0, 100, "T", "temperature; 0: the likeliest token (default)"},
     {"seed", 's', SEED, offsetof(cli, seed), 0, 0, "S", "seed of the sampler"},
     {"top-k", 0, LONG, offsetof(cli, top_k), 0, 16777216, "K", "sample among the K likeliest"},
@@ -42,6 +42,7 @@ static const struct option_row {
     {"lark", 0, TEXT, offsetof(cli, lark), 0, 0, "FILE", "a Lark grammar, whatever its name"},
     {"grammar", 0, TEXT, offsetof(cli, grammar), 0, 0, "FILE", "the reply is a sentence of this grammar: .json (schema), .re, .gbnf, .lark"},
     {"count", 'n', LONG, offsetof(cli, count), 1, 1e9, "N", "sentences (default 1)"},
+    {"null", '0', FLAG, offsetof(cli, null), 0, 0, NULL, "a NUL byte behind each sentence instead of a line end"},
     {"max-bytes", 0, LONG, offsetof(cli, max_bytes), 1, 1e8, "N", "of a sentence (default 2000)"},
     {"system", 0, TEXT, offsetof(cli, system), 0, 0, "TEXT", "system message"},
     {"load-session", 0, TEXT, offsetof(cli, load_session), 0, 0, "FILE", "begin with what such a file holds of the prompt"},
@@ -50,7 +51,7 @@ static const struct option_row {
     {"ignore-eos", 0, FLAG, offsetof(cli, ignore_eos), 0, 0, NULL, "go on after the end token"},
     {"no-special", 0, FLAG, offsetof(cli, no_special), 0, 0, NULL, "texts of special tokens stay text"},
     {"bos", 0, FLAG, offsetof(cli, bos), 0, 0, NULL, "add what the model adds at the beginning"},
-    {"tools", 0, TEXT, offsetof(cli, tools), 0, 0, "FILE", "command tools: [{name, description, parameters, command, effect}]"},
+    {"tools", 0, TEXT, offsetof(cli, tools), 0, 0, "FILE", "your own tools, a JSON array of them: see below"},
     {"require", 0, FLAG, offsetof(cli, require), 0, 0, NULL, "the first turn must call a tool"},
     {"allow", 0, LIST, offsetof(cli, allow), 0, 0, "NAME", "run this tool without asking (repeatable)"},
     {"root", 0, TEXT, offsetof(cli, root), 0, 0, "DIR", "read_file reads below this folder (default: the current one)"},
@@ -127,46 +128,98 @@ static int set_option(const struct option_row *r, const char *v, cli *c)
     return 0;
 }
 
-static const struct option_row *find_option(const command *cmd, const char *arg, size_t n)
+static const struct option_row *find_name(const command *cmd, const char *name, size_t n)
 {
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        bool hit = arg[1] == '-' ? strlen(rows[i].name) == n - 2 && !strncmp(arg + 2, rows[i].name, n - 2)
-                                 : n == 2 && rows[i].letter == arg[1];
-        if (hit && takes(cmd, rows[i].name))
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (strlen(rows[i].name) == n && !strncmp(name, rows[i].name, n) && takes(cmd, rows[i].name))
             return &rows[i];
-    }
     return NULL;
+}
+
+static const struct option_row *find_letter(const command *cmd, char letter)
+{
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (rows[i].letter == letter && takes(cmd, rows[i].name))
+            return &rows[i];
+    return NULL;
+}
+
+static int unknown_option(const command *cmd, const char *a, int n)
+{
+    const char *names[sizeof rows / sizeof *rows];
+    char word[64];
+    size_t n_names = 0;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (takes(cmd, rows[i].name))
+            names[n_names++] = rows[i].name;
+    snprintf(word, sizeof word, "%.*s", n > 2 ? n - 2 : 0, a + (n > 2 ? 2 : 0));
+    const char *meant = cli_nearest(word, names, n_names);
+    return cli_usage("aios %s has no option \"%.*s\"%s%s%s; `aios %s --help` lists them", cmd->name, n, a, meant ? " (did you mean --" : "",
+                     meant ? meant : "", meant ? "?)" : "", cmd->name);
+}
+
+/* The value of r: what stands behind it in its own word, or the next word. */
+static int take_value(const struct option_row *r, const char *given, int argc, char **argv, int *i, cli *c)
+{
+    if (!given && *i + 1 == argc)
+        return cli_usage("%s needs a value: --%s %s", argv[*i], r->name, r->value);
+    return set_option(r, given ? given : argv[++*i], c);
+}
+
+static int parse_name(const command *cmd, int argc, char **argv, int *i, cli *c)
+{
+    const char *a = argv[*i], *eq = strchr(a, '=');
+    size_t n = eq ? (size_t)(eq - a) : strlen(a);
+    const struct option_row *r = find_name(cmd, a + 2, n - 2);
+    if (!r)
+        return unknown_option(cmd, a, (int)n);
+    if (r->kind == FLAG)
+        return eq ? cli_usage("--%s takes no value", r->name) : set_option(r, NULL, c);
+    return take_value(r, eq ? eq + 1 : NULL, argc, argv, i, c);
+}
+
+/* -q, -n 3, -n3, -qn3. */
+static int parse_letters(const command *cmd, int argc, char **argv, int *i, cli *c)
+{
+    int rc = 0;
+    for (const char *p = argv[*i] + 1; *p && !rc; p++) {
+        const struct option_row *r = find_letter(cmd, *p);
+        if (!r)
+            return cli_usage("aios %s has no option \"-%c\"; `aios %s --help` lists them", cmd->name, *p, cmd->name);
+        if (r->kind != FLAG)
+            return take_value(r, p[1] ? p + 1 : NULL, argc, argv, i, c);
+        rc = set_option(r, NULL, c);
+    }
+    return rc;
+}
+
+static bool is_help(const char *a)
+{
+    return !strcmp(a, "--help") || !strcmp(a, "-h");
 }
 
 int cli_parse(const command *cmd, int argc, char **argv, cli *c)
 {
-    memset(c, 0, sizeof *c);
     bool only_args = false;
-    for (int i = 0; i < argc; i++) {
+    int rc = 0;
+    for (int i = 0; i < argc && strcmp(argv[i], "--"); i++)
+        c->json |= !strcmp(argv[i], "--json"); /* so that what is wrong before it is told so too */
+    if (c->json)
+        cli_report_json();
+    for (int i = 0; i < argc && !rc; i++) {
         const char *a = argv[i];
         if (only_args || a[0] != '-' || !a[1]) {
             if (c->n_args == CLI_MAX_ARGS)
                 return cli_usage("more than %d arguments: quote the prompt", CLI_MAX_ARGS);
             c->args[c->n_args++] = a;
-            continue;
-        }
-        if (!strcmp(a, "--")) {
+        } else if (!strcmp(a, "--")) {
             only_args = true;
-            continue;
-        }
-        if (!strcmp(a, "--help") || !strcmp(a, "-h")) {
+        } else if (is_help(a)) {
             cli_help(cmd);
             return -1;
+        } else {
+            rc = a[1] == '-' ? parse_name(cmd, argc, argv, &i, c) : parse_letters(cmd, argc, argv, &i, c);
         }
-        const char *eq = a[1] == '-' ? strchr(a, '=') : NULL;
-        const struct option_row *r = find_option(cmd, a, eq ? (size_t)(eq - a) : strlen(a));
-        if (!r)
-            return cli_usage("aios %s has no option \"%s\"; `aios %s --help` lists them", cmd->name, a, cmd->name);
-        if (r->kind != FLAG && !eq && i + 1 == argc)
-            return cli_usage("%s needs a value: %s", a, r->value);
-        int rc = set_option(r, r->kind == FLAG ? NULL : eq ? eq + 1 : argv[++i], c);
-        if (rc)
-            return rc;
     }
-    return 0;
+    return rc;
 }

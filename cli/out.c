@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -15,37 +14,6 @@ bool cli_color(FILE *f)
     return !getenv("NO_COLOR") && isatty(fileno(f)) && term && strcmp(term, "dumb");
 }
 
-static const struct {
-    int code, exit_code;
-} exits[] = {
-    {AIOS_ENOENT, EXIT_MODEL},  {AIOS_EFORMAT, EXIT_MODEL},    {AIOS_EVERSION, EXIT_MODEL}, {AIOS_ENOTSUP, EXIT_MODEL},
-    {AIOS_EAUTH, EXIT_NETWORK}, {AIOS_EUNAVAIL, EXIT_NETWORK}, {AIOS_EPROTO, EXIT_NETWORK}, {AIOS_ERATE, EXIT_NETWORK},
-    {AIOS_ECANCELED, EXIT_INTERRUPT},
-};
-
-int cli_fail(const char *what, const aios_error *err)
-{
-    bool color = cli_color(stderr);
-    fprintf(stderr, "%serror%s: %s%s%s", color ? "\x1b[31m" : "", color ? "\x1b[0m" : "", what ? what : "", what ? ": " : "",
-            err->msg[0] ? err->msg : aios_strerror(err->code));
-    fprintf(stderr, " (%s)\n", aios_code_name(err->code));
-    for (size_t i = 0; i < sizeof exits / sizeof *exits; i++)
-        if (exits[i].code == err->code)
-            return exits[i].exit_code;
-    return EXIT_FAIL;
-}
-
-int cli_usage(const char *fmt, ...)
-{
-    va_list ap;
-    va_start(ap, fmt);
-    fputs("aios: ", stderr);
-    vfprintf(stderr, fmt, ap);
-    fputc('\n', stderr);
-    va_end(ap);
-    return EXIT_USAGE;
-}
-
 void cli_print_json(json_t *v)
 {
     char *s = json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY);
@@ -53,7 +21,25 @@ void cli_print_json(json_t *v)
         puts(s);
     free(s);
     json_decref(v);
-    fflush(stdout);
+    cli_flush();
+}
+
+json_t *cli_json_text(const char *s, size_t n)
+{
+    json_t *v = json_stringn(s, n);
+    if (v)
+        return v;
+    char *p = malloc(3 * n + 1);
+    size_t k = 0;
+    for (size_t i = 0; p && i < n; i++) {
+        if ((unsigned char)s[i] < 0x80)
+            p[k++] = s[i];
+        else
+            memcpy(p + k, "\xef\xbf\xbd", 3), k += 3;
+    }
+    v = p ? json_stringn(p, k) : json_null();
+    free(p);
+    return v;
 }
 
 void cli_json_string(FILE *f, const char *s, size_t n)
@@ -65,43 +51,78 @@ void cli_json_string(FILE *f, const char *s, size_t n)
     json_decref(v);
 }
 
-char *cli_read_all(FILE *f, size_t *n)
+static int write_errno; /* of the first write to standard output that failed */
+
+bool cli_flush(void)
 {
-    size_t cap = 65536;
-    char *p = malloc(cap);
-    *n = 0;
-    while (p) {
-        size_t got = fread(p + *n, 1, cap - *n - 1, f);
-        *n += got;
-        if (!got)
-            break;
-        if (cap - *n < 2) {
-            char *q = realloc(p, cap *= 2);
-            if (!q)
-                free(p);
-            p = q;
-        }
+    if ((fflush(stdout) || ferror(stdout)) && !write_errno)
+        write_errno = errno ? errno : EIO;
+    return !write_errno;
+}
+
+int cli_finish(int rc)
+{
+    if (cli_flush())
+        return rc;
+    fprintf(stderr, "error: standard output: %s\n", strerror(write_errno));
+    return rc ? rc : EXIT_FAIL;
+}
+
+int cli_gather(void *user, const void *p, size_t n)
+{
+    cli_text *t = user;
+    if (t->cap - t->n < n + 1) {
+        size_t cap = (t->cap + n + 1) * 2;
+        char *q = realloc(t->p, cap);
+        if (!q)
+            return AIOS_ENOMEM;
+        t->p = q;
+        t->cap = cap;
     }
-    if (p && ferror(f)) {
-        free(p);
-        p = NULL;
+    memcpy(t->p + t->n, p, n);
+    t->n += n;
+    t->p[t->n] = 0;
+    return AIOS_OK;
+}
+
+static char *read_stream(FILE *f, size_t *n)
+{
+    cli_text t = {0};
+    char piece[65536];
+    size_t got;
+    int rc = cli_gather(&t, "", 0);
+    while (!rc && (got = fread(piece, 1, sizeof piece, f)) > 0)
+        rc = cli_gather(&t, piece, got);
+    if (rc || ferror(f)) {
+        errno = rc ? ENOMEM : errno;
+        free(t.p);
+        return NULL;
     }
-    if (p)
-        p[*n] = 0;
-    else
-        fprintf(stderr, "error: reading failed: %s\n", strerror(errno));
+    *n = t.n;
+    return t.p;
+}
+
+char *cli_read_input(const char *path, size_t *n, aios_error *err)
+{
+    bool std = !strcmp(path, "-");
+    FILE *f = std ? stdin : fopen(path, "rb");
+    char *p = f ? read_stream(f, n) : NULL;
+    if (!p) {
+        err->code = errno == ENOENT ? AIOS_ENOENT : errno == EACCES ? AIOS_EDENIED : AIOS_EIO;
+        snprintf(err->msg, sizeof err->msg, "%s cannot be read: %s",
+                 std ? "standard input" : *path ? path : "a file without a name", strerror(errno));
+    }
+    if (f && !std)
+        fclose(f);
     return p;
 }
 
 char *cli_read_file(const char *path, size_t *n)
 {
-    FILE *f = fopen(path, "rb");
-    if (!f) {
-        fprintf(stderr, "error: %s cannot be read: %s\n", path, strerror(errno));
-        return NULL;
-    }
-    char *p = cli_read_all(f, n);
-    fclose(f);
+    aios_error err = AIOS_INIT(aios_error);
+    char *p = cli_read_input(path, n, &err);
+    if (!p)
+        cli_fail(NULL, &err);
     return p;
 }
 
@@ -111,7 +132,7 @@ char *cli_prompt(const cli *c, size_t *n)
     char *in = NULL;
     if (!c->n_args || !isatty(STDIN_FILENO)) {
         bool wanted = !c->n_args || !strcmp(c->args[c->n_args - 1], "-");
-        if (wanted && !(in = cli_read_all(stdin, &n_in)))
+        if (wanted && !(in = cli_read_file("-", &n_in)))
             return NULL;
     }
     for (int i = 0; i < c->n_args; i++)

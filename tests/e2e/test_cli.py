@@ -309,9 +309,9 @@ class RealModel(unittest.TestCase):
             with open(path, "r+b") as f:
                 f.seek(1000)
                 f.write(b"x")
-            code, _, err = aios(*args, "--load-session", path)
-            self.assertEqual(code, 1)
-            self.assertIn("EFORMAT", err)
+            code, out, err = aios(*args, "--load-session", path)
+            self.assertEqual((code, err), (2, ""))
+            self.assertIn("EFORMAT", out)
             self.assertEqual(os.listdir(d), ["session"])
 
     def test_a_schema_is_kept(self):
@@ -391,10 +391,15 @@ class RealModel(unittest.TestCase):
         self.assertIn("context of 64", err)
 
 
-if __name__ == "__main__":
-    result = unittest.main(exit=False, verbosity=2).result
+def main():
+    """Runs the tests of the script that calls it; the last lines count them as cmocka does."""
+    result = unittest.main(module="__main__", exit=False, verbosity=2).result
     failed = len(result.failures) + len(result.errors)
     print(f"[  PASSED  ] {result.testsRun - failed - len(result.skipped)} test(s).")
     if failed:
         print(f"[  FAILED  ] {failed} test(s)")
     sys.exit(bool(failed))
+
+
+if __name__ == "__main__":
+    main()

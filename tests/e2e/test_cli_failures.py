@@ -1,0 +1,265 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""How the aios command fails: what it prints where, and its exit codes; and what a terminal shows."""
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+from test_cli import AIOS, MODEL, PERSON, aios, events, main, written
+
+SCRIPTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "scripts")
+TOOL = {"name": "shout", "description": "Shouts.", "effect": "read", "parameters": {"type": "object"}}
+
+
+def on_terminal(*args, env=None):
+    """Runs the command with a terminal for output; (exit code, what the terminal got)."""
+    front, back = pty.openpty()
+    p = subprocess.Popen([AIOS, *args], stdin=subprocess.DEVNULL, stdout=back, stderr=back, env={**os.environ, "TERM": "dumb", **(env or {})})
+    os.close(back)
+    out = b""
+    try:
+        while piece := os.read(front, 65536):
+            out += piece
+    except OSError:  # the other end is closed
+        pass
+    os.close(front)
+    return p.wait(timeout=240), out.decode("utf-8", "replace")
+
+
+class WithFolder(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+        self.person = written(self.folder, "person.json", PERSON)
+
+    def assertFailsAsJson(self, code, *args, stdin=""):
+        """One JSON line with an error comes last, and nothing on standard error."""
+        got, out, err = aios(*args, stdin=stdin)
+        self.assertEqual((got, err), (code, ""), (args, out))
+        error = events(out)[-1]["error"]
+        self.assertTrue(error["code"].startswith("E") and error["message"], error)
+        return events(out)
+
+
+class CutOff(WithFolder):
+    ECHO = 'echo:say {"name":"hello big world","age":3,"role":"user"}'
+
+    def test_a_value_that_was_cut_off_is_a_failure(self):
+        for bound in (["--schema", self.person], ["--regex", '[{].{20,60}[}]']):
+            code, out, err = aios("run", "-m", self.ECHO, *bound, "-q", "-n", "2", "A person")
+            self.assertEqual(code, 1)
+            self.assertTrue(out.startswith('{"name":"hello'), out)
+            self.assertEqual(err, "error: cut off after 2 tokens before the value was complete: raise -n (ELIMIT)\n")
+        lines = self.assertFailsAsJson(1, "run", "-m", self.ECHO, "--schema", self.person, "--json", "-n", "2", "A person")
+        self.assertEqual((lines[-2]["type"], lines[-2]["reason"], lines[-1]["error"]["code"]), ("done", "length", "ELIMIT"))
+        self.assertEqual(aios("run", "-m", self.ECHO, "--schema", self.person, "-q", "-n", "400", "A person")[::2], (0, ""))
+
+    def test_a_free_reply_may_be_cut_off(self):
+        words = "echo:say " + "word " * 2000
+        self.assertEqual(aios("run", "-m", words, "-n", "3", "hi")[::2], (0, ""))
+        code, _, err = aios("run", "-m", words, "hi")
+        self.assertEqual((code, err), (0, "note: the reply was cut off after 1024 tokens: raise -n\n"))
+        code, out, err = aios("agent", "-m", words, "-n", "3", "hi")
+        self.assertEqual((code, err), (0, "note: the reply was cut off after 3 tokens: raise -n\n"))
+        self.assertTrue(out.startswith("word word"))
+
+    def test_the_default_is_in_the_help(self):
+        self.assertIn("(default 1024", aios("run", "--help")[1])
+
+
+class Writing(WithFolder):
+    def test_a_full_disk_is_told(self):
+        for args in (["run", "-m", "echo:say hello", "x"], ["run", "-m", "echo:say hello", "--json", "x"], ["agent", "-m", "echo:say hello", "x"],
+                     ["grammar", "sample", self.person, "-n", "100000"], ["validate", self.person, self.person], ["devices"], ["--help"], ["run", "--help"]):
+            with open("/dev/full", "w", encoding="utf-8") as full:
+                p = subprocess.run([AIOS, *args], stdout=full, stderr=subprocess.PIPE, timeout=240, check=False)
+            self.assertEqual((p.returncode, p.stderr.decode()), (1, "error: standard output: No space left on device\n"), args)
+
+
+class FailuresAsJson(WithFolder):
+    def test_every_failure_is_a_line(self):
+        wrong = written(self.folder, "wrong.json", '{"type":"strnig"}')
+        for code, args in ((2, ["run", "--json", "--schema", wrong, "x"]), (3, ["run", "--json", "-m", "none.gguf", "x"]), (2, ["run", "--json"]),
+                           (2, ["run", "--no-such", "--json"]), (2, ["validate", "--json", wrong, self.person]), (2, ["grammar", "check", "--json", "none.json"]),
+                           (2, ["agent", "--json", "-m", "echo:", "--tools", wrong, "x"]), (3, ["inspect", "--json", "none.gguf"]), (2, ["--json", "devcies"]),
+                           (2, ["--json", "devices", "--no-such"])):
+            self.assertFailsAsJson(code, *args)
+
+    def test_validate_tells_of_files_that_are_missing_beside_others(self):
+        good = written(self.folder, "good.json", {"name": "A", "age": 3, "role": "user"})
+        code, out, err = aios("validate", "--json", self.person, good, "none.json", good)
+        self.assertEqual((code, err), (2, ""))
+        lines = events(out)
+        self.assertEqual([(r["file"], r["valid"]) for r in lines], [(good, True), ("none.json", False), (good, True)])
+        self.assertEqual(lines[1]["error"]["code"], "ENOENT")
+
+    def test_json_may_stand_before_the_command(self):
+        self.assertIn("cpu", json.loads(aios("--json", "devices")[1]))
+        code, _, err = aios("-q", "devices")
+        self.assertEqual(code, 2)
+        self.assertIn("aios COMMAND -q", err)
+
+    def test_an_expression_is_no_file(self):
+        self.assertIsNone(json.loads(aios("grammar", "check", "--regex", "a", "--json")[1])["file"])
+
+
+class Codes(WithFolder):
+    def test_one_failure_has_one_code_and_form(self):
+        wrong = written(self.folder, "wrong.json", '{"type":"strnig"}')
+        for code, args in ((2, ["run", "-m", "echo:", "--schema", wrong, "x"]), (2, ["agent", "-m", "echo:", "--schema", wrong, "x"]), (2, ["validate", wrong, wrong]),
+                           (2, ["grammar", "sample", wrong]), (2, ["grammar", "mask", wrong]), (1, ["grammar", "check", wrong]),
+                           (3, ["inspect", self.person]), (3, ["run", "-m", self.person, "x"]),
+                           (2, ["run", "--schema", "/none.json", "x"]), (2, ["validate", "/none.json"]), (2, ["agent", "-m", "echo:", "--tools", "/none.json", "x"]),
+                           (2, ["template", "-m", "echo:", "/none.json"]), (2, ["run"]), (2, ["grammar", "check", ""]), (2, ["devcies"])):
+            got, out, err = aios(*args)
+            self.assertEqual((got, out), (code, ""), (args, err))
+            self.assertRegex(err, r"^error: [^:]", args)
+            self.assertEqual(err.count("\n"), 1, err)
+            for name in (a for a in args if a.endswith(".json")):
+                self.assertIn(os.path.basename(name), err)
+        table = aios("--help")[1]
+        for code in ("0", "1", "2", "3", "4", "130"):
+            self.assertRegex(table, rf"\n +{code}  [a-z]")
+
+    def test_what_cannot_be_read_is_named(self):
+        for path, word in ((self.folder, "directory"), ("/dev/null", "empty")):
+            err = aios("run", "-m", "echo:", "--schema", path, "x")[2]
+            self.assertIn(path, err)
+            self.assertIn(word, err)
+
+    def test_misspelt_words_are_guessed(self):
+        self.assertIn('did you mean "devices"?', aios("devcies")[2])
+        self.assertIn("did you mean --schema?", aios("run", "--shcema", "x")[2])
+        self.assertNotIn("did you mean", aios("zzzzzz")[2])
+
+
+class Options(WithFolder):
+    def test_letters_are_read_as_getopt_does(self):
+        want = aios("grammar", "sample", "--regex", "[a-z]{8}", "-s", "7", "-n", "3")[1]
+        self.assertEqual(want.count("\n"), 3)
+        for form in (["-s7", "-n3"], ["-qs7", "-n", "3"], ["-qn3", "--seed=7"], ["-qs", "7", "-n3"]):
+            self.assertEqual(aios("grammar", "sample", "--regex", "[a-z]{8}", *form), (0, want, ""))
+        for form in (["-qx"], ["-nq"], ["-q", "-n"], ["--quiet=1"]):
+            self.assertEqual(aios("grammar", "sample", "--regex", "a", *form)[0], 2, form)
+
+    def test_a_text_from_standard_input(self):
+        masks = [aios("grammar", "mask", self.person, *args, "--json", stdin='{"na') for args in (['{"na'], ["-"])]
+        self.assertEqual(masks[0], masks[1])
+        self.assertEqual(json.loads(masks[0][1])["bytes"], [ord("m")])
+        self.assertEqual(aios("grammar", "mask", "--schema", "-", "-", stdin="{}")[0], 2)
+
+    def test_sentences_with_line_ends_can_be_told_apart(self):
+        args = ("grammar", "sample", "--regex", r"(a\n){2}", "-n", "3")
+        code, out, err = aios(*args)
+        self.assertEqual((code, out), (0, "a\na\n\n" * 3))
+        self.assertIn("--null", err)
+        self.assertEqual(aios(*args, "--null"), (0, "a\na\n\0" * 3, ""))
+
+    def test_statistics_are_for_terminals_and_verbose(self):
+        for command in ("run", "agent"):
+            self.assertEqual(aios(command, "-m", "echo:say hello", "x")[2], "")
+            self.assertIn("tokens in", aios(command, "-m", "echo:say hello", "-v", "x")[2])
+            self.assertIn("tokens in", on_terminal(command, "-m", "echo:say hello", "x")[1])
+        self.assertIn("info: echo", aios("run", "-m", "echo:say hello", "-v", "x")[2])
+
+
+class Tools(WithFolder):
+    def run_with(self, tool, *args, script="call shout {}; say ok"):
+        return aios("agent", "-m", "echo:" + script, "--tools", written(self.folder, "tools.json", [tool]), *args, "go")
+
+    def test_a_wrong_tool_is_refused_by_what_is_wrong(self):
+        good = {**TOOL, "command": ["true"]}
+        for wrong, word in (({**good, "descriptoin": "x"}, 'did you mean "description"?'), ({**good, "command": "echo hi"}, "an array of strings"),
+                            ({**good, "command": ["echo", 3]}, "an array of strings"), ({**good, "command": []}, "an array of strings"), (TOOL, "an array of strings"),
+                            ({**good, "effect": "reed"}, "effect must be"), ({**good, "effect": 1}, "effect must be"), ({**good, "parameters": "x"}, "parameters must be"),
+                            ({"command": ["true"]}, "no name"), (3, "not an object")):
+            code, out, err = self.run_with(wrong)
+            self.assertEqual((code, out), (2, ""), wrong)
+            self.assertIn("tools.json: tool 1", err)
+            self.assertIn(word, err)
+        self.assertEqual(self.run_with(good)[0], 0)
+
+    def test_an_allowed_name_is_that_of_a_tool(self):
+        good = {**TOOL, "command": ["true"]}
+        code, _, err = self.run_with(good, "--allow", "shuot")
+        self.assertEqual(code, 2)
+        self.assertIn("--allow shuot names no tool (did you mean shout?)", err)
+        self.assertEqual(self.run_with(good, "--allow", "shout", "--allow", "time")[0], 0)
+
+    def test_standard_error_of_a_tool_is_lines_with_its_name(self):
+        noisy = "import sys; sys.stdin.read(); sys.stderr.write('one\\ntwo'); print('done')"
+        code, out, err = self.run_with({**TOOL, "command": [sys.executable, "-c", noisy]})
+        self.assertEqual((code, out), (0, "ok\n"))
+        self.assertEqual([e for e in err.splitlines() if e.startswith("shout: ")], ["shout: one", "shout: two"])
+        flood = "import sys; sys.stdin.read(); sys.stdout.close(); sys.stderr.write('x' * 300000)"
+        code, out, err = self.run_with({**TOOL, "command": [sys.executable, "-c", flood]})
+        self.assertEqual((code, out, err.count("x")), (0, "ok\n", 300000))
+        left = "sleep 20 & echo done"  # keeps standard error open, but not the result
+        start = time.monotonic()
+        self.assertEqual(self.run_with({**TOOL, "command": ["sh", "-c", left.replace("&", ">/dev/null &")]})[0], 0)
+        self.assertLess(time.monotonic() - start, 10)
+
+    def test_the_help_tells_how_a_file_looks(self):
+        out = aios("agent", "--help")[1]
+        for word in ('"command": [', "standard", "effect", "docs/command.md"):
+            self.assertIn(word, out)
+
+
+class Scripts(unittest.TestCase):
+    def test_scripts_print_their_own_help(self):
+        for name in ("quickstart", "test", "fetch-model"):
+            p = subprocess.run([os.path.join(SCRIPTS, name), "--help"], capture_output=True, text=True, timeout=60, check=False)
+            self.assertEqual(p.returncode, 0, p.stderr)
+            self.assertIn("scripts/" + name, p.stdout)
+        self.assertEqual(subprocess.run([os.path.join(SCRIPTS, "quickstart"), "--hepl"], capture_output=True, timeout=60, check=False).returncode, 2)
+
+    def test_a_build_shows_its_progress(self):
+        lines = "import time; print('[1/9] first', flush=True); time.sleep(11); print('[9/9] last')"
+        script = f". scripts/setup.sh; with_progress x {sys.executable} -c \"{lines}\"; with_progress y false; echo not reached"
+        p = subprocess.run(["bash", "-c", "set -euo pipefail; " + script], capture_output=True, text=True, timeout=60, cwd=os.path.dirname(SCRIPTS), check=False)
+        self.assertEqual((p.returncode, p.stdout), (1, ""))
+        self.assertEqual(p.stderr, "[1/9] first\nerror: this failed: false\n")
+
+
+@unittest.skipUnless(MODEL, "AIOS_TEST_MODEL names no model")
+class RealModel(WithFolder):
+    def test_the_loading_bar_is_gone_before_the_reply(self):
+        cache = os.path.join(self.folder, "cache")
+        for _ in range(2):  # packed, and from the image
+            code, out = on_terminal("run", "-m", MODEL, "--cache", cache, "-n", "3", "hi")
+            self.assertEqual(code, 0, out)
+            self.assertIn("loading [", out)
+            self.assertEqual(out.rpartition("loading [")[2].count("\r" + " " * 40 + "\r"), 1)
+            self.assertNotIn("%", out.rpartition(" " * 40 + "\r")[2])
+
+    def test_what_the_model_does_not_finish_is_a_failure(self):
+        code, out, err = aios("run", "-m", MODEL, "--schema", self.person, "-qn4", "A person")
+        self.assertEqual((code, out[:9]), (1, '{"name":"'))
+        self.assertEqual(err.count("\n"), 1)
+        self.assertIn("before the value was complete: raise -n", err)
+
+    def test_a_full_context_says_which_option_helps(self):
+        err = aios("run", "-m", MODEL, "-c", "64", "word " * 200)[2]
+        self.assertIn("-c N sets the context", err)
+        code, _, err = aios("run", "-m", MODEL, "-c", "48", "--regex", "[a-z]{900}", "-n", "2000", "hi")
+        self.assertEqual(code, 1)
+        self.assertIn("raise -c", err)
+
+    def test_an_interrupt_is_no_error(self):
+        p = subprocess.Popen([AIOS, "run", "-m", MODEL, "--ignore-eos", "-n", "4000", "A long story"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        first = p.stdout.read(1)
+        p.send_signal(signal.SIGINT)
+        out, err = p.communicate(timeout=240)
+        self.assertEqual((p.returncode, err), (130, b""))
+        self.assertTrue(first and out.endswith(b"\n"))
+
+
+if __name__ == "__main__":
+    main()
