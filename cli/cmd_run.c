@@ -196,6 +196,8 @@ static int chat_loop(const cli *c, aios_transcript *t, aios_session *s)
         if (rc || !one.reply || aios_transcript_add_text(t, AIOS_ROLE_ASSISTANT, one.reply, AIOS_CSTR, &err))
             aios_transcript_truncate(t, before, NULL); /* a turn that failed leaves no trace */
         free(one.reply);
+        if (!cli_flush())
+            break; /* nobody reads on */
     }
     free(line);
     return rc;

@@ -26,7 +26,7 @@ static const command commands[] = {
      "schema regex gbnf lark count seed max-bytes null top model budget threads quiet json verbose", cmd_grammar,
      "  aios grammar check person.json            does it compile, how large is it\n"
      "  aios grammar sample person.json -n 5      random sentences, without a model\n"
-     "  aios grammar mask person.json '{\"age\":1'   what may follow this text\n"
+     "  aios grammar mask person.json '{\"age\":1'   what may follow this text; -: that of standard input, to its last byte\n"
      "  aios grammar mask --regex '(ab)+' ab -m model.gguf --top 20\n"},
     {"validate", "SCHEMA [JSON...]", "checks values against a JSON schema and tells of every violation; exit code 1 if there is one", "quiet json budget verbose",
      cmd_validate, "  aios validate schema.json a.json b.json\n  aios run 'A person' --schema person.json | aios validate person.json -\n"},

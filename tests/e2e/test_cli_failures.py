@@ -70,16 +70,21 @@ class CutOff(WithFolder):
         self.assertEqual((code, err), (0, "note: the reply was cut off after 3 tokens: raise -n\n"))
         self.assertTrue(out.startswith("word word"))
 
+    def test_an_agents_value_that_was_cut_off_is_a_failure(self):
+        code, _, err = aios("agent", "-m", self.ECHO, "--schema", self.person, "-n", "2", "A person")
+        self.assertEqual(code, 1)
+        self.assertIn("hint: -n N raises", err)
+
     def test_the_default_is_in_the_help(self):
         self.assertIn("(default 1024", aios("run", "--help")[1])
 
 
 class Writing(WithFolder):
     def test_a_full_disk_is_told(self):
-        for args in (["run", "-m", "echo:say hello", "x"], ["run", "-m", "echo:say hello", "--json", "x"], ["agent", "-m", "echo:say hello", "x"],
+        for args in (["run", "-m", "echo:say hello", "x"], ["chat", "-m", "echo:say hello"], ["run", "-m", "echo:say hello", "--json", "x"], ["agent", "-m", "echo:say hello", "x"],
                      ["grammar", "sample", self.person, "-n", "100000"], ["validate", self.person, self.person], ["devices"], ["--help"], ["run", "--help"]):
             with open("/dev/full", "w", encoding="utf-8") as full:
-                p = subprocess.run([AIOS, *args], stdout=full, stderr=subprocess.PIPE, timeout=240, check=False)
+                p = subprocess.run([AIOS, *args], input=b"a\nb\n", stdout=full, stderr=subprocess.PIPE, timeout=240, check=False)
             self.assertEqual((p.returncode, p.stderr.decode()), (1, "error: standard output: No space left on device\n"), args)
 
 
