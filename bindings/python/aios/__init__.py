@@ -5,12 +5,17 @@
     for piece in model.session().stream("Why is the sky blue?"):
         print(piece, end="", flush=True)
 """
+from typing import TYPE_CHECKING
+
 from . import _cdef
 from ._agent import Action, Agent, Call, Run, Toolset
+from ._context import Context
 from ._events import Event, Label, Reply, Usage
-from ._grammar import Grammar
+from ._grammar import Grammar, Walk
 from ._lib import Error, ToolError, has, library_path, strerror, version
-from ._llm import Context, Model, Session, Turn
+from ._llm import Model, Session, Turn
+from ._schema import Violation, schema_check, schema_violations
+from ._signature import schema_of
 from ._snapshot import Snapshot
 from ._transcript import Entry, Part, Transcript
 
@@ -18,6 +23,9 @@ __version__ = ".".join(str(n) for n in (_cdef.AIOS_VERSION_MAJOR, _cdef.AIOS_VER
 
 # Constants without their prefix: aios.EBUDGET, aios.LABEL_USER ...
 globals().update({name[5:]: value for name, value in vars(_cdef).items() if name.startswith("AIOS_") and isinstance(value, int)})
+if TYPE_CHECKING:
+    def __getattr__(name: str) -> int: ...
 
 __all__ = ["Action", "Agent", "Call", "Context", "Entry", "Error", "Event", "Grammar", "Label", "Model", "Part", "Reply", "Run", "Session",
-           "Snapshot", "ToolError", "Toolset", "Transcript", "Turn", "Usage", "has", "library_path", "strerror", "version"]
+           "Snapshot", "ToolError", "Toolset", "Transcript", "Turn", "Usage", "Violation", "Walk", "has", "library_path", "schema_check",
+           "schema_of", "schema_violations", "strerror", "version"]

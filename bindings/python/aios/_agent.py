@@ -1,16 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tools in Python, the agent loop, its runs."""
+from __future__ import annotations
+
 import ctypes as C
-import inspect
 import itertools
 import json
 import threading
+from typing import Any, Callable
 
 from . import _cdef as c
+from ._args import choice, cstr, data, function, instance, known, new, seconds_ns
+from ._context import Context
 from ._events import Event, Label, Reply
-from ._lib import (SLICE_MS, Box, Error, Handle, ToolError, _boxes, call, cstr, lib, log, new, seconds_ns, slices,
-                   string)
-from ._llm import CHOICES, sampling_struct, schema_text
+from ._lib import SLICE_MS, Box, Error, Handle, ToolError, _boxes, call, lib, log, slices, string
+from ._llm import Model, fields_of, sampling_struct, tool_choice_of
+from ._schema import Schema, schema_text
+from ._signature import arguments_of, plain, summary
 from ._transcript import Transcript
 
 EFFECTS = {"unsafe": c.AIOS_EFFECT_UNSAFE, "read": c.AIOS_EFFECT_READ, "local": c.AIOS_EFFECT_LOCAL, "keyed": c.AIOS_EFFECT_KEYED}
@@ -29,21 +34,21 @@ class Call:
         self.id, self.name = string(lib.aios_call_id(ptr)), string(lib.aios_call_name(ptr))
 
     @property
-    def cancelled(self):
+    def cancelled(self) -> bool:
         """True: the run was cancelled or the time of the call is over."""
         return self._ptr is not None and bool(lib.aios_call_cancelled(self._ptr))
 
 
 class _Tool:
-    def __init__(self, fn, pass_call):
-        self.fn, self.pass_call = fn, pass_call
+    def __init__(self, fn, pass_call, read):
+        self.fn, self.pass_call, self.read = fn, pass_call, read
 
     def result(self, ptr, handle):
-        arguments = json.loads(lib.aios_call_args(ptr))
+        arguments = self.read(json.loads(lib.aios_call_args(ptr)))
         value = self.fn(handle, **arguments) if self.pass_call else self.fn(**arguments)
         if value is None:
             return ""
-        return value if isinstance(value, (str, bytes)) else json.dumps(value, ensure_ascii=False)
+        return value if isinstance(value, (str, bytes)) else json.dumps(value, ensure_ascii=False, default=plain)
 
 
 def _report(handle, error):
@@ -59,22 +64,22 @@ def _report(handle, error):
 
 @c.aios_tool_fn
 def _tool_fn(user, ptr):
-    status, data, handle = 0, b"", None
+    status, out, handle = 0, b"", None
     try:
         handle = Call(ptr)
-        data = _tools[user].result(ptr, handle)
-        data = data if isinstance(data, bytes) else data.encode("utf-8", "replace")
+        out = _tools[user].result(ptr, handle)
+        out = out if isinstance(out, bytes) else out.encode("utf-8", "replace")
     except BaseException as e:  # pylint: disable=broad-except
         try:
             status = c.AIOS_ETOOL
             text = str(e) if isinstance(e, ToolError) else f"{type(e).__name__}: {e}"
-            data = text.encode("utf-8", "replace")
+            out = text.encode("utf-8", "replace")
             _report(handle, e)
         except BaseException:  # pylint: disable=broad-except
             log.critical("tool failed", exc_info=True)
     if handle is not None:
         handle._ptr = None  # the call is not touched once it is finished
-    lib.aios_call_finish(ptr, status, data, len(data))
+    lib.aios_call_finish(ptr, status, out, len(out))
     return 0
 
 
@@ -99,8 +104,8 @@ def _decide_fn(user, action, out):
         box = _boxes.get(user)
         answer = box.fn(Action(action.contents))
         verdict, reason = answer if isinstance(answer, tuple) else (answer, "")
-        out.contents.reason = reason.encode("utf-8")[:255]
-        out.contents.verdict = VERDICTS[verdict]
+        out.contents.reason = data(reason, "a policy's reason")[:255]
+        out.contents.verdict = choice(VERDICTS, verdict, "a policy's verdict")
         return 0
     except BaseException as e:  # pylint: disable=broad-except
         run = getattr(_thread, "run", None)
@@ -116,22 +121,32 @@ class Toolset(Handle):
 
     _destroy, _serial = "aios_toolset_free", True
 
-    def __init__(self, context):
+    def __init__(self, context: Context):
         out = C.c_void_p()
-        with context._pin() as ctx:
+        with instance(context, Context, "context")._pin() as ctx:
             call(lib.aios_toolset_new, ctx, C.byref(out))
         self._context = context
         self._own(out.value)
 
-    def add(self, fn, schema=None, name=None, description=None, effect="unsafe", any_thread=False, trusted=False, timeout=0, pass_call=False):
-        """Adds fn. It is called with the arguments that the schema (a dict) names; its result goes to the model, as it is if it is
-        text, else as JSON. effect: "read" runs without asking under the default policy. any_thread: it may run beside others.
+    def add(self, fn: Callable, schema: Schema | None = None, name: str | None = None, description: str | None = None, effect: str = "unsafe",
+            any_thread: bool = False, trusted: bool = False, timeout: float = 0, pass_call: bool = False) -> Callable:
+        """Adds fn, and gives it back. Its result goes to the model, as it is if it is text, else as JSON.
+
+        schema: of the arguments, with which fn is called as they are in JSON. Without it the schema is made of fn's annotations and
+        defaults (schema_of), and arguments come as what is annotated: members of an Enum, dataclasses, sets. name and description: else
+        fn's name, and the first line of its docstring. effect: "read" runs without asking under the default policy; "unsafe", "local",
+        "keyed". any_thread: it may run beside others. timeout: seconds, 0: the run's. pass_call: a Call is the first argument.
         """
-        tool = new(c.aios_tool, name=cstr(name or fn.__name__), description=cstr(description or inspect.getdoc(fn)),
-                   schema_json=schema_text(schema), effect=EFFECTS[effect], timeout_ns=seconds_ns(timeout),
+        name = name or getattr(function(fn, "a tool"), "__name__", None)
+        if not name:
+            raise TypeError(f"{fn!r} has no name of its own: give name=")
+        form = arguments_of(fn, name, skip=int(pass_call)) if schema is None else None
+        description = summary(fn) if description is None else description
+        tool = new(c.aios_tool, name=cstr(name), description=cstr(description), schema_json=schema_text(form.schema if form else schema),
+                   effect=choice(EFFECTS, effect, "effect"), timeout_ns=seconds_ns(timeout, "timeout"),
                    flags=(c.AIOS_TOOL_ANY_THREAD if any_thread else 0) | (c.AIOS_TOOL_TRUSTED if trusted else 0),
                    fn=_tool_fn, release=_release_fn, user=next(_tool_keys))
-        _tools[tool.user] = _Tool(fn, pass_call)
+        _tools[tool.user] = _Tool(fn, pass_call, form.read if form else dict)
         try:
             with self._pin() as ts:
                 call(lib.aios_toolset_add, ts, C.byref(tool))
@@ -140,15 +155,19 @@ class Toolset(Handle):
             raise
         return fn
 
-    def tool(self, schema=None, **options):
-        """Decorator form of add."""
+    def tool(self, schema: Schema | Callable | None = None, **options) -> Callable:
+        """Decorator form of add: @tools.tool, @tools.tool(effect="read"), @tools.tool({...})."""
+        if callable(schema):
+            return self.add(schema, **options)
+        choice(EFFECTS, options.get("effect", "unsafe"), "effect")
         return lambda fn: self.add(fn, schema, **options)
 
     def __len__(self):
         with self._pin() as ts:
             return lib.aios_toolset_count(ts)
 
-    def names(self):
+    def names(self) -> list[str]:
+        """Names of the tools, in their order."""
         out, tool = [], new(c.aios_tool)
         with self._pin() as ts:
             for i in range(lib.aios_toolset_count(ts)):
@@ -157,15 +176,12 @@ class Toolset(Handle):
         return out
 
 
+LIMIT_SECONDS = {"timeout": "timeout_ns", "tool_timeout": "tool_timeout_ns"}
+
+
 def _limits(options):
-    known = {f for f, *_ in c.aios_limits._fields_ if f != "struct_size"}
-    rows = {}
-    for key, value in options.items():
-        field, value = (f"{key}_ns", seconds_ns(value)) if key in ("timeout", "tool_timeout") else (key, value)
-        if field not in known:
-            raise TypeError(f"limits have no {key}; they have timeout, tool_timeout (seconds), {', '.join(sorted(known))}")
-        rows[field] = value
-    return new(c.aios_limits, **rows)
+    rows = known(options, {*LIMIT_SECONDS, *fields_of(c.aios_limits)} - {*LIMIT_SECONDS.values()}, "limits")
+    return new(c.aios_limits, **{LIMIT_SECONDS.get(k, k): seconds_ns(v, k) if k in LIMIT_SECONDS else v for k, v in rows.items()})
 
 
 class Agent(Handle):
@@ -177,22 +193,22 @@ class Agent(Handle):
 
     _destroy = "aios_agent_free"
 
-    def __init__(self, model, toolset=None, instructions=None, schema=None, policy=None, limits=None, sampling=None,
-                 tool_choice="auto", tool_name=None, one_call=False, threaded=False,
-                 calibrate=True, min_margin=0):
-        if tool_name is not None:
-            tool_choice = "named"
+    def __init__(self, model: Model, toolset: Toolset | None = None, instructions: str | None = None, schema: Schema | None = None,
+                 policy: Callable[[Action], Any] | None = None, limits: dict | None = None, sampling: dict | None = None,
+                 tool_choice: str = "auto", tool_name: str | None = None, one_call: bool = False, threaded: bool = False,
+                 calibrate: bool = True, min_margin: float = 0):
+        instance(model, Model, "model")
         cfg = new(c.aios_agent_config, instructions=cstr(instructions), schema_json=schema_text(schema), tool_name=cstr(tool_name),
-                  tool_choice=CHOICES[tool_choice], min_margin=min_margin,
+                  tool_choice=tool_choice_of(tool_choice, tool_name), min_margin=min_margin,
                   flags=(c.AIOS_AGENT_ONE_CALL if one_call else 0) | (0 if calibrate else c.AIOS_AGENT_PLAIN_CHOICE),
                   driver=c.AIOS_DRIVER_THREAD if threaded else c.AIOS_DRIVER_CALLER)
-        if limits:
+        if limits is not None:
             cfg.limits = C.pointer(_limits(limits))
         sampled = sampling_struct(sampling)
         if sampled:
             cfg.sampling = sampled
-        self._policy = Box(policy) if policy else None
-        if policy:
+        self._policy = Box(function(policy, "policy")) if policy is not None else None
+        if self._policy:
             cfg.policy = C.pointer(new(c.aios_policy, user=self._policy.key, decide=_decide_fn))
         out = C.c_void_p()
         with model.context._pin() as ctx, model._pin() as m:
@@ -200,17 +216,18 @@ class Agent(Handle):
             if toolset is None:
                 call(lib.aios_agent_new, ctx, C.byref(cfg), C.byref(out))
             else:
-                with toolset._pin() as ts:
+                with instance(toolset, Toolset, "toolset")._pin() as ts:
                     cfg.toolset = ts
                     call(lib.aios_agent_new, ctx, C.byref(cfg), C.byref(out))
         self.model, self.toolset = model, toolset
         self._own(out.value)
 
-    def start(self, prompt, transcript=None):
+    def start(self, prompt: str, transcript: Transcript | None = None) -> Run:
         """A Run, to iterate over. transcript is continued if given, and busy until the run is closed."""
         return Run(self, prompt, transcript)
 
-    def run(self, prompt, on_event=None, on_ask=None, transcript=None):
+    def run(self, prompt: str, on_event: Callable[[Event], Any] | None = None, on_ask: Callable[[Event], Any] | None = None,
+            transcript: Transcript | None = None) -> Reply:
         """Runs to the end; the Reply. on_event(event) returning True cancels; what it raises ends the run and is raised here.
         on_ask(event) answers calls that the policy asks for: True allows, else they are denied.
         """
@@ -231,12 +248,13 @@ class Run(Handle):
 
     _destroy = "aios_run_free"
 
-    def __init__(self, agent, prompt, transcript=None):
-        data, out = prompt.encode("utf-8"), C.c_void_p()
-        lent = transcript._lend() if transcript is not None else None
+    def __init__(self, agent: Agent, prompt: str, transcript: Transcript | None = None):
+        raw, out = data(prompt, "prompt"), C.c_void_p()
+        instance(agent, Agent, "agent")
+        lent = instance(transcript, Transcript, "transcript")._lend() if transcript is not None else None
         try:
             with agent._pin() as a:
-                call(lib.aios_run_start, a, lent, data, len(data), C.byref(out))
+                call(lib.aios_run_start, a, lent, raw, len(raw), C.byref(out))
         except BaseException:
             if transcript is not None:
                 transcript._returned()
@@ -258,7 +276,7 @@ class Run(Handle):
                 return ev
         raise StopIteration
 
-    def next(self, timeout=None):
+    def next(self, timeout: float | None = None) -> Event | None:
         """The next event within timeout seconds (0: poll), or None. Nothing is denied on its own: see decide."""
         for ms in slices(timeout):
             ev = None if self._over else self._next(ms)
@@ -267,7 +285,8 @@ class Run(Handle):
         return None
 
     @property
-    def running(self):
+    def running(self) -> bool:
+        """More events may come."""
         return not self._over
 
     def _next(self, timeout_ms):
@@ -305,7 +324,7 @@ class Run(Handle):
         self._error = self._error or error
         lib.aios_run_cancel(self._ptr)
 
-    def decide(self, call_id, allow):
+    def decide(self, call_id: str, allow: bool) -> None:
         """Answers an "ask" event."""
         if call_id in self._asked:
             self._asked.remove(call_id)
@@ -313,7 +332,7 @@ class Run(Handle):
             call(lib.aios_run_decide, r, cstr(call_id), c.AIOS_ALLOW if allow else c.AIOS_DENY)
 
     @property
-    def transcript(self):
+    def transcript(self) -> Transcript:
         """A copy of the conversation so far."""
         with self._lock:
             if self._driver not in (None, threading.get_ident()):
@@ -323,7 +342,7 @@ class Run(Handle):
                 call(lib.aios_transcript_copy, lib.aios_run_transcript(r), C.byref(out))
         return Transcript._wrap(self.agent.model.context, out.value)
 
-    def cancel(self):
+    def cancel(self) -> None:
         """Ends the run; its iterator raises ECANCELED. From any thread."""
         with self._pin() as r:
             lib.aios_run_cancel(r)
@@ -331,7 +350,7 @@ class Run(Handle):
     def _interrupt(self):
         lib.aios_run_cancel(self._ptr)
 
-    def fileno(self):
+    def fileno(self) -> int:
         """Readable when next(0) has something to do; for select and asyncio."""
         with self._pin() as r:
             fd = lib.aios_run_fd(r)

@@ -1,15 +1,35 @@
 # SPDX-License-Identifier: Apache-2.0
 """Events, usage, replies: plain values, copied out of the library."""
+from __future__ import annotations
+
 import json
-from collections import namedtuple
+from typing import Any, NamedTuple
 
 from . import _cdef as c
 from ._lib import Error, bytes_of, string
 
 EVENTS = {value: name[11:].lower() for name, value in vars(c).items() if name.startswith("AIOS_EVENT_")}
 
-Label = namedtuple("Label", "integrity confidentiality")
-Usage = namedtuple("Usage", "input cached output reasoning prefill_ns decode_ns")
+
+class Label(NamedTuple):
+    """Who could have written a text (LABEL_x), and the set of classes that it is confidential to."""
+
+    integrity: int
+    confidentiality: int
+
+
+class Usage(NamedTuple):
+    """Tokens and times of one turn; forced: tokens that a grammar left no choice about, grammar_ns: time for it, part of the others."""
+
+    input: int
+    cached: int
+    output: int
+    reasoning: int
+    prefill_ns: int
+    decode_ns: int
+    forced: int = 0
+    grammar_ns: int = 0
+
 
 
 class Event:
@@ -24,17 +44,17 @@ class Event:
         self.call_id, self.name = string(ev.call_id), string(ev.name)
         self.text = string(bytes_of(ev, "text", ev.n_text))
         self.usage = Usage(*(getattr(ev.usage.contents, f) for f in Usage._fields)) if ev.usage else None
-        self.error = Error.of(ev.error.contents) if ev.error else None
+        self.error = Error.of(ev.error.contents, text=self.text) if ev.error else None
         self.path = string(ev.path)
         self.label = Label(ev.label.integrity, ev.label.confidentiality)
 
     @property
-    def value(self):
+    def value(self) -> Any:
         """What a snapshot shows, read."""
         return json.loads(self.text)
 
     @property
-    def arguments(self):
+    def arguments(self) -> Any:
         """Arguments of a call or an ask, read."""
         return json.loads(self.text)
 
@@ -62,7 +82,7 @@ class Reply:
             self.text, self.reason = ev.text, ev.name
 
     @property
-    def json(self):
+    def json(self) -> Any:
         """The text read as JSON, for a reply under a schema."""
         return json.loads(self.text)
 

@@ -1,103 +1,65 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The library itself: where it is, whether it fits, what its failures become, who owns what."""
+"""The library itself: what its failures become, its callbacks, who owns what."""
+from __future__ import annotations
+
 import contextlib
 import ctypes as C
-import ctypes.util
 import itertools
 import logging
 import os
-import pathlib
 import threading
 import time
 import weakref
 
 from . import _cdef as c
+from ._args import cstr, new
+from ._find import load
 
 log = logging.getLogger("aios")
 SLICE_MS = 50  # longest wait inside the library, so that Ctrl-C is heard
 
-
-def _candidates():
-    named = os.environ.get("AIOS_LIBRARY")
-    if named:
-        yield named
-        return
-    here = pathlib.Path(__file__).resolve().parent
-    for folder in (here, here.parents[2] / "build" / "lib"):
-        for name in ("libaios.so.0", "libaios.so"):
-            if (folder / name).exists():
-                yield str(folder / name)
-    found = ctypes.util.find_library("aios")
-    if found:
-        yield found
-
-
-def _load():
-    tried = []
-    for path in _candidates():
-        try:
-            return c.declare(C.CDLL(path)), path
-        except OSError as e:
-            tried.append(str(e))
-        except AttributeError as e:
-            tried.append(f"{path} is not the library of this package: {e}")
-    raise ImportError("libaios.so is not found: build it, install it, or set AIOS_LIBRARY to its path"
-                      + "".join(f"\n  {t}" for t in tried))
-
-
-def _check_fit(library, path):
-    """The minor number counts while the major one is 0; a struct of ours must come back filled in."""
-    have = library.aios_version()
-    if have >> 8 != c.AIOS_VERSION >> 8:
-        raise ImportError(f"{path} is version {have >> 16}.{have >> 8 & 255}.{have & 255}, this package is for "
-                          f"{c.AIOS_VERSION_MAJOR}.{c.AIOS_VERSION_MINOR}.x")
-    info = new(c.aios_dtype_info)
-    if library.aios_dtype_info_get(c.AIOS_DTYPE_Q4_K, C.byref(info)) or (info.name, info.block_bytes) != (b"Q4_K", 144):
-        raise ImportError(f"{path} lays out structs in another way than this package")
-
-
-def new(struct, **fields):
-    """A struct with its size filled in."""
-    out = struct(struct_size=C.sizeof(struct))
-    for name, value in fields.items():
-        setattr(out, name, value)
-    return out
-
-
-lib, library_path = _load()
-_check_fit(lib, library_path)
+lib, library_path = load()
 
 
 class Error(Exception):
-    """A failure of the library: code, name ("EBUDGET"), message, have and need in the same unit (else 0), sys (errno)."""
+    """A failure of the library: code, name ("EBUDGET"), message, have and need in the same unit (else 0), sys (errno); text is what of
+    a reply had come by then.
+    """
 
-    def __init__(self, code, message="", have=0, need=0, sys=0):
-        super().__init__(code, message, have, need, sys)
+    __module__ = "aios"
+
+    def __init__(self, code: int, message: str = "", have: int = 0, need: int = 0, sys: int = 0, text: str = ""):
+        super().__init__(code, message, have, need, sys, text)
         self.code, self.message, self.have, self.need, self.sys = code, message or strerror(code), have, need, sys
+        self.text = text
         self.name = lib.aios_code_name(code).decode()
 
     def __str__(self):
         return f"{self.name}: {self.message}"
 
     @classmethod
-    def of(cls, err, code=0):
-        return cls(err.code or code, err.msg.decode("utf-8", "replace"), err.have, err.need, err.sys)
+    def of(cls, err, code=0, text=""):
+        return cls(err.code or code, err.msg.decode("utf-8", "replace"), err.have, err.need, err.sys, text)
 
 
 class ToolError(Exception):
     """Raised by a tool to tell the model that it failed; any other exception does that too, and is logged besides."""
 
+    __module__ = "aios"
 
-def strerror(code):
+
+def strerror(code: int) -> str:
+    """What a code means."""
     return lib.aios_strerror(code).decode()
 
 
-def version():
+def version() -> str:
+    """Of the loaded library."""
     v = lib.aios_version()
     return f"{v >> 16}.{v >> 8 & 255}.{v & 255}"
 
 
-def has(feature):
+def has(feature: str) -> bool:
     """Whether the library was built with "curl", "hwloc", "openblas", "gguf", "echo"."""
     return bool(lib.aios_has(cstr(feature)))
 
@@ -109,16 +71,6 @@ def call(fn, *args):
     if rc < 0:
         raise Error.of(err, rc)
     return rc
-
-
-def cstr(text):
-    """Bytes of a text that C reads up to its NUL; None stays None."""
-    if text is None:
-        return None
-    data = text if isinstance(text, bytes) else os.fspath(text).encode("utf-8")
-    if b"\0" in data:
-        raise ValueError("a NUL character is not possible here")
-    return data
 
 
 def string(data):
@@ -141,15 +93,11 @@ def as_dict(struct):
     return out
 
 
-def seconds_ns(seconds):
-    return int(seconds * 1e9)
-
-
 def slices(timeout):
     """A wait of timeout seconds (None: for ever) as short ones, in milliseconds."""
     end = None if timeout is None else time.monotonic() + timeout
     while True:
-        left = SLICE_MS if end is None else max(0, int((end - time.monotonic()) * 1000 + 0.999))
+        left = SLICE_MS if end is None else max(0, int(min(SLICE_MS + 1, (end - time.monotonic()) * 1000 + 0.999)))
         yield min(SLICE_MS, left)
         if left <= SLICE_MS and end is not None and time.monotonic() >= end:
             return
@@ -250,7 +198,7 @@ class Handle:
     def _interrupt(self):
         """Makes a call that is inside return soon."""
 
-    def close(self):
+    def close(self) -> None:
         """Frees it now instead of when it is collected; any order is fine, twice too."""
         if self._final is None:
             return
@@ -263,7 +211,7 @@ class Handle:
             self._final()
 
     @property
-    def closed(self):
+    def closed(self) -> bool:
         return self._final is None or self._closing or not self._final.alive
 
     def __enter__(self):

@@ -1,145 +1,59 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Context, Model, Session: text from a model, as events or as pieces."""
+"""Model, Session: text from a model, as events or as pieces."""
+from __future__ import annotations
+
+import contextlib
 import ctypes as C
-import json
+from typing import Iterator, Sequence
 
 from . import _cdef as c
+from ._args import choice, cstr, data, fill, instance, known, new, seconds_ns, whole
+from ._context import Context, model_config
 from ._events import Event, Reply
-from ._lib import (SLICE_MS, Box, Error, Handle, as_dict, box_call, call, cstr, lib, log, new, seconds_ns, slices, string,
-                   written)
+from ._grammar import Grammar
+from ._lib import SLICE_MS, Error, Handle, as_dict, call, lib, slices, written
+from ._schema import schema_check, schema_text
 from ._transcript import Transcript
 
-LEVELS = {"error": c.AIOS_LOG_ERROR, "warn": c.AIOS_LOG_WARN, "info": c.AIOS_LOG_INFO, "debug": c.AIOS_LOG_DEBUG}
 NO_REPAIRS = 0xFFFFFFFF  # AIOS_NO_REPAIRS
 CHOICES = {"auto": c.AIOS_TOOLS_AUTO, "required": c.AIOS_TOOLS_REQUIRED, "none": c.AIOS_TOOLS_NONE, "named": c.AIOS_TOOLS_NAMED}
+TOOL_FIELDS = ("name", "description", "schema")
 
 
-@c.aios_log_fn
-def _log_fn(user, level, msg):
-    box_call(user, None, level, string(msg))
-
-
-@c.aios_pressure_fn
-def _pressure_fn(user, used, budget, need):
-    return 1 if box_call(user, False, used, budget, need) else 0
-
-
-@dict(c.aios_model_config._fields_)["progress"]
-def _progress_fn(user, part):
-    return 1 if box_call(user, True, part) else 0
-
-
-def _hooked(fn):
-    """A callback that nobody waits for: what it raises is logged."""
-    def run(*args):
-        try:
-            return fn(*args)
-        except Exception:  # pylint: disable=broad-except
-            log.error("callback %r failed", fn, exc_info=True)
-            return None
-    return Box(run)
-
-
-def schema_text(schema):
-    """A schema, given as dict or as JSON text, for C."""
-    return cstr(schema if schema is None or isinstance(schema, (str, bytes)) else json.dumps(schema))
+def fields_of(struct):
+    """Names that a caller may set."""
+    return {f for f, *_ in struct._fields_ if f != "struct_size"}
 
 
 def sampling_struct(options):
     """aios_sampling of a dict: temperature, top_p, min_p, top_k, repeat_penalty, seed ..."""
-    if not options:
+    if options is None:
         return None
-    known = {f for f, *_ in c.aios_sampling._fields_ if f != "struct_size"}
-    wrong = set(options) - known
-    if wrong:
-        raise TypeError(f"sampling has no {', '.join(sorted(wrong))}; it has {', '.join(sorted(known))}")
-    return C.pointer(new(c.aios_sampling, **options))
+    return C.pointer(new(c.aios_sampling, **known(options, fields_of(c.aios_sampling), "sampling")))
 
 
-class Context(Handle):
-    """The root: memory under a hard budget (bytes), log(level, message), pressure(used, budget, need) -> retry?"""
-
-    _destroy = "aios_ctx_free"
-
-    def __init__(self, budget=0, n_threads=0, cpu=None, log=None, log_level="warn", pressure=None, env=False):
-        cfg = new(c.aios_ctx_config, budget=budget, n_threads=n_threads, cpu=cstr(cpu), log_level=LEVELS[log_level])
-        self._boxes = []
-        if log:  # shadows the logger in here alone
-            self._boxes.append(_hooked(log))
-            cfg.log, cfg.log_user = _log_fn, self._boxes[-1].key
-        if pressure:
-            self._boxes.append(_hooked(pressure))
-            cfg.pressure, cfg.pressure_user = _pressure_fn, self._boxes[-1].key
-        if env:
-            call(lib.aios_config_from_env, C.byref(cfg))
-        out = C.c_void_p()
-        call(lib.aios_ctx_new, C.byref(cfg), C.byref(out))
-        self._own(out.value)
-
-    def usage(self):
-        """Bytes: budget, used, peak, refused, by_kind and peak_by_kind as dicts."""
-        u = new(c.aios_mem_usage)
-        with self._pin() as ctx:
-            lib.aios_ctx_usage(ctx, C.byref(u))
-        out = as_dict(u)
-        for row in ("by_kind", "peak_by_kind"):
-            out[row] = {text: out[row][number] for _, number, text in c.MEM_KINDS}
-        return out
-
-    def set_budget(self, n_bytes):
-        with self._pin() as ctx:
-            call(lib.aios_ctx_set_budget, ctx, n_bytes)
-
-    def devices(self):
-        """Facts of each device; the CPU is the first."""
-        out = []
-        with self._pin() as ctx:
-            for i in range(lib.aios_device_count(ctx)):
-                info = new(c.aios_device_info)
-                if lib.aios_device_info_get(lib.aios_device_at(ctx, i), C.byref(info)) == 0:
-                    out.append(as_dict(info))
-        return out
-
-    def cpu_info(self):
-        info = new(c.aios_cpu_info)
-        with self._pin() as ctx:
-            rc = lib.aios_cpu_info_get(ctx, C.byref(info))
-        if rc < 0:
-            raise Error(rc)
-        return as_dict(info)
-
-    def load_plugin(self, path):
-        with self._pin() as ctx:
-            call(lib.aios_plugin_load, ctx, cstr(path))
-
-    def probe(self, uri, **options):
-        """Whether a model could be opened, and if not why, without loading it: state, code, msg, have, need."""
-        out = new(c.aios_model_status)
-        cfg, _ = _model_config(**options)
-        with self._pin() as ctx:
-            rc = lib.aios_model_probe(ctx, cstr(uri), C.byref(cfg), C.byref(out))
-        if rc < 0 and not out.code:
-            raise Error(rc)
-        return {**as_dict(out), "state": lib.aios_model_state_name(out.state).decode()}
+def tool_choice_of(tool_choice, tool_name):
+    """The number of a choice; the name of a tool chooses it."""
+    return choice(CHOICES, "named" if tool_name is not None else tool_choice, "tool_choice")
 
 
-def _model_config(n_ctx=0, n_threads=0, use_mmap=False, template=None, progress=None, kv_bits=0, cache_dir=None, cache_bytes=0):
-    cfg = new(c.aios_model_config, n_ctx=n_ctx, n_threads=n_threads, use_mmap=int(use_mmap), template_text=cstr(template), kv_bits=kv_bits,
-              cache_dir=cstr(cache_dir), cache_bytes=cache_bytes)
-    box = Box(progress) if progress else None
-    if box:
-        cfg.progress, cfg.progress_user = _progress_fn, box.key
-    return cfg, box
+def _tool_def(tool):
+    row = known(tool, TOOL_FIELDS, "a tool")
+    if not row.get("name"):
+        raise ValueError(f"a tool has no name: it has {', '.join(TOOL_FIELDS)}")
+    return new(c.aios_tool_def, name=cstr(row["name"]), description=cstr(row.get("description")), schema_json=schema_text(row.get("schema")))
 
 
 class Model(Handle):
-    """A model by URI: "gguf:FILE", a path that ends in .gguf, "echo:SCRIPT". progress(part) is called while it loads; True cancels."""
+    """A model by URI: "gguf:FILE", a path that ends in .gguf, "echo:SCRIPT". progress(part) is called while it loads; True cancels.
+    Further options: n_ctx, n_threads, use_mmap, template, kv_bits (16, 8, 4), cache_dir, cache_bytes.
+    """
 
     _destroy = "aios_model_close"
 
-    def __init__(self, uri, context=None, **options):
-        self.context = context or Context()
-        cfg, box = _model_config(**options)
+    def __init__(self, uri: str, context: Context | None = None, **options):
+        self.context = Context() if context is None else instance(context, Context, "context")
+        cfg, box = model_config(**options)
         out = C.c_void_p()
         with self.context._pin() as ctx:
             try:
@@ -150,7 +64,7 @@ class Model(Handle):
         self._own(out.value)
 
     @property
-    def info(self):
+    def info(self) -> dict:
         """Facts as a dict: name, backend, architecture, n_ctx, n_params ..."""
         info = new(c.aios_model_info)
         with self._pin() as m:
@@ -159,36 +73,39 @@ class Model(Handle):
                 raise Error(rc)
             return as_dict(info)
 
-    def session(self, **options):
+    def session(self, **options) -> Session:
+        """A Session; options: n_ctx, threaded."""
         return Session(self, **options)
 
-    def tokenize(self, text, special=False, bos=False):
-        data = text if isinstance(text, bytes) else text.encode("utf-8")
+    def tokenize(self, text: str | bytes, special: bool = False, bos: bool = False) -> list[int]:
+        """Tokens of a text. special: texts of special tokens are those tokens; bos: the one of the beginning comes first."""
+        raw = data(text)
         flags = (c.AIOS_TOKENIZE_SPECIAL if special else 0) | (c.AIOS_TOKENIZE_BOS if bos else 0)
         n = C.c_uint32()
         with self._pin() as m:
-            call(lib.aios_model_tokenize, m, data, len(data), flags, None, 0, C.byref(n))
+            call(lib.aios_model_tokenize, m, raw, len(raw), flags, None, 0, C.byref(n))
             ids = (C.c_int32 * n.value)()
-            call(lib.aios_model_tokenize, m, data, len(data), flags, ids, n.value, C.byref(n))
+            call(lib.aios_model_tokenize, m, raw, len(raw), flags, ids, n.value, C.byref(n))
         return list(ids)[:n.value]
 
-    def detokenize(self, ids):
+    def detokenize(self, ids: Sequence[int]) -> bytes:
         """Bytes: a token need not end at a character's end."""
-        row, n = (C.c_int32 * len(ids))(*ids), C.c_size_t()
+        row, n = (C.c_int32 * len(ids))(*[whole(C.c_int32, i, "a token") for i in ids]), C.c_size_t()
         with self._pin() as m:
             call(lib.aios_model_detokenize, m, row, len(ids), None, 0, C.byref(n))
             out = C.create_string_buffer(n.value + 1)
             call(lib.aios_model_detokenize, m, row, len(ids), out, n.value, C.byref(n))
         return out.raw[:n.value]
 
-    def embed(self, text):
-        data = text.encode("utf-8")
+    def embed(self, text: str | bytes) -> list[float]:
+        """The embedding of a text; Error ENOTSUP of models that have none."""
+        raw = data(text)
         out = (C.c_float * self.info["n_embd"])()
         with self._pin() as m:
-            call(lib.aios_model_embed, m, data, len(data), out, len(out))
+            call(lib.aios_model_embed, m, raw, len(raw), out, len(out))
         return list(out)
 
-    def render(self, prompt, **options):
+    def render(self, prompt: str | Transcript, **options) -> str:
         """The prompt text that the chat template makes of a request."""
         with Request(self.context, prompt, **options) as req, self._pin() as m:
             return written(lib.aios_model_render, m, req).decode("utf-8", "replace")
@@ -202,54 +119,82 @@ class Request:
                  max_repairs=None, calibrate=True, min_margin=0, call_deltas=False, snapshots=False):
         if (prompt is None) == (raw is None):
             raise TypeError("give a prompt (a text or a Transcript) or raw=, not both")
+        if not isinstance(prompt, (str, Transcript, type(None))):
+            raise TypeError(f"prompt is a str or a Transcript, not {type(prompt).__name__}")
         self._own_transcript = isinstance(prompt, str)
-        self._transcript = Transcript(context, [("user", prompt)]) if self._own_transcript else prompt
-        if tool_name is not None:
-            tool_choice = "named"
+        self._grammar = None if grammar is None else instance(grammar, Grammar, "grammar")
         flags = (c.AIOS_REQUEST_ONE_CALL if one_call else 0) | (c.AIOS_REQUEST_IGNORE_EOS if ignore_eos else 0)
         flags |= 0 if calibrate else c.AIOS_REQUEST_PLAIN_CHOICE
         flags |= (c.AIOS_REQUEST_CALL_DELTAS if call_deltas else 0) | (c.AIOS_REQUEST_SNAPSHOTS if snapshots else 0)
-        self._req = new(c.aios_request, tool_choice=CHOICES[tool_choice], tool_name=cstr(tool_name), schema_json=schema_text(schema),
-                        max_tokens=max_tokens, max_reasoning=max_reasoning, priority=priority, flags=flags, min_margin=min_margin,
-                        timeout_ns=seconds_ns(timeout or 0),
-                        max_repairs=0 if max_repairs is None else max_repairs or NO_REPAIRS)
+        self._req = new(c.aios_request, tool_choice=tool_choice_of(tool_choice, tool_name), tool_name=cstr(tool_name),
+                        schema_json=schema_text(schema), flags=flags, min_margin=min_margin, timeout_ns=seconds_ns(timeout, "timeout"))
+        fill(self._req, max_tokens=max_tokens, max_reasoning=max_reasoning, priority=priority,
+             max_repairs=0 if max_repairs is None else max_repairs or NO_REPAIRS)
         if raw is not None:
-            data = raw if isinstance(raw, bytes) else raw.encode("utf-8")
-            self._req.raw, self._req.n_raw = data, len(data)
+            text = data(raw, "raw")
+            self._req.raw, self._req.n_raw = text, len(text)
         if tools:
-            rows = [new(c.aios_tool_def, name=cstr(t["name"]), description=cstr(t.get("description")),
-                        schema_json=schema_text(t.get("schema"))) for t in tools]
+            rows = [_tool_def(t) for t in tools]
             self._req.tools = (c.aios_tool_def * len(rows))(*rows)
             self._req.tool_stride, self._req.n_tools = C.sizeof(c.aios_tool_def), len(rows)
             self._rows = rows
         if stop:
+            stop = [stop] if isinstance(stop, (str, bytes)) else list(stop)
             self._req.stop = (C.c_char_p * (len(stop) + 1))(*[cstr(s) for s in stop], None)
-        self._grammar = grammar
         sampled = sampling_struct(sampling)
         if sampled:
             self._req.sampling = sampled
+        self._transcript = Transcript(context, [("user", prompt)]) if self._own_transcript else prompt
+        self.bound = Bound(context, self._req.schema_json, self._grammar, self._req.max_tokens)
 
     def __enter__(self):
-        if self._grammar is not None:
-            self._req.grammar = self._grammar._enter()
-        if self._transcript is not None:
-            self._req.transcript = self._transcript._enter()
+        with contextlib.ExitStack() as held:
+            if self._own_transcript:
+                held.callback(self._transcript.close)
+            for field, handle in (("grammar", self._grammar), ("transcript", self._transcript)):
+                if handle is not None:
+                    setattr(self._req, field, handle._enter())
+                    held.callback(handle._leave)
+            self._held = held.pop_all()
         return C.byref(self._req)
 
     def __exit__(self, *_):
-        if self._grammar is not None:
-            self._grammar._leave()
-        if self._transcript is not None:
-            self._transcript._leave()
-            if self._own_transcript:
-                self._transcript.close()
+        self._held.close()
+
+
+class Bound:
+    """What a reply is held to, for the end of its turn: one that was cut before it was whole is a failure, not a reply."""
+
+    def __init__(self, context, schema, grammar, max_tokens):
+        self._context, self._schema, self._grammar, self._max_tokens = context, schema, grammar, max_tokens
+
+    def _whole(self, text):
+        try:
+            if self._schema is not None:
+                schema_check(self._context, self._schema, text)
+                return True
+            return self._grammar is None or self._grammar.matches(text) is True
+        except Error:
+            return False
+
+    def cut(self, reply) -> Error | None:
+        """ELIMIT of a reply that ended for "length" in the middle; replies that call tools are held to nothing."""
+        if reply.reason != "length" or reply.calls or self._whole(reply.text):
+            return None
+        what = "schema" if self._schema is not None else "grammar"
+        todo = (f"raise max_tokens ({self._max_tokens})" if self._max_tokens
+                else "the context is full, so give the session a larger n_ctx or a shorter prompt")
+        return Error(c.AIOS_ELIMIT, f"the reply was cut before its {what} was satisfied: {todo}; .text has what came", self._max_tokens,
+                     text=reply.text)
 
 
 class Turn:
-    """Iterates over the events of one turn. Leaving it early (close, with, the collector) cancels the turn."""
+    """Iterates over the events of one turn. Leaving it early (close, with, the collector) cancels the turn. A failure is raised, also in
+    place of the "done" of a reply that was cut before its schema or grammar was satisfied; reply has what came.
+    """
 
-    def __init__(self, session, number):
-        self._session, self._number, self._over, self.reply = session, number, False, Reply()
+    def __init__(self, session, number, bound):
+        self._session, self._number, self._bound, self._over, self.reply = session, number, bound, False, Reply()
 
     def __iter__(self):
         return self
@@ -261,7 +206,7 @@ class Turn:
                 return ev
         raise StopIteration
 
-    def next(self, timeout=None):
+    def next(self, timeout: float | None = None) -> Event | None:
         """The next event within timeout seconds (0: poll), or None. For loops of one's own, beside Session.fileno."""
         for ms in slices(timeout):
             ev = None if self._over else self._session._next(self, ms)
@@ -270,24 +215,26 @@ class Turn:
         return None
 
     @property
-    def running(self):
+    def running(self) -> bool:
+        """More events may come."""
         return not self._over
 
-    def text(self):
+    def text(self) -> Iterator[str]:
         """Pieces of the reply's text alone."""
         with self:
             for ev in self:
                 if ev.kind == "text":
                     yield ev.text
 
-    def result(self):
+    def result(self) -> Reply:
         """Reads to the end; the Reply."""
         with self:
             for _ in self:
                 pass
         return self.reply
 
-    def close(self):
+    def close(self) -> None:
+        """Cancels the turn if it runs still."""
         if not self._over:
             self._over = True
             self._session._abandon(self)
@@ -306,49 +253,56 @@ class Session(Handle):
 
     _destroy = "aios_session_free"
 
-    def __init__(self, model, n_ctx=0, threaded=False):
+    def __init__(self, model: Model, n_ctx: int = 0, threaded: bool = False):
         cfg = new(c.aios_session_config, n_ctx=n_ctx, driver=c.AIOS_DRIVER_THREAD if threaded else c.AIOS_DRIVER_CALLER)
         out = C.c_void_p()
-        with model._pin() as m:
+        with instance(model, Model, "model")._pin() as m:
             call(lib.aios_session_new, m, C.byref(cfg), C.byref(out))
         self.model, self._number, self._running = model, 0, False
         self._own(out.value)
 
-    def start(self, prompt=None, **options):
+    def start(self, prompt: str | Transcript | None = None, **options) -> Turn:
         """Starts a turn and returns its events as an iterator; a turn that runs still is cancelled.
 
-        prompt: a text or a Transcript, or raw=text. Options: tools (dicts of name, description, schema), tool_choice ("auto",
-        "required", "none"), tool_name, schema, grammar (a Grammar), sampling (a dict), max_tokens, timeout (seconds), stop (texts), one_call,
-        max_repairs (attempts after a reply that breaks its schema, of a model that cannot enforce one; None: two).
+        prompt: a text or a Transcript, or raw=text. Options: schema (a dict, True, False or JSON text: the reply is JSON under it),
+        grammar (a Grammar: the reply is one of its sentences), max_tokens (0: to the end of the context), stop (a text or several), sampling (a
+        dict), timeout (seconds), tools (dicts of name, description, schema), tool_choice ("auto", "required", "none"), tool_name, one_call,
+        call_deltas, snapshots, max_reasoning, max_repairs (attempts after a reply that breaks its schema, of a model that cannot enforce
+        one; None: two). Error ELIMIT, with what came as its text, ends a turn whose tokens were used up before its schema or grammar was
+        satisfied; a free reply has the reason "length" then.
         """
-        with Request(self.model.context, prompt, **options) as req, self._pin() as s:
+        request = Request(self.model.context, prompt, **options)
+        with request as req, self._pin() as s:
             if self._running:
                 self._drain(s)
             call(lib.aios_session_start, s, req)
             self._number += 1
             self._running = True
-            return Turn(self, self._number)
+            return Turn(self, self._number, request.bound)
 
-    def stream(self, prompt=None, **options):
-        """Pieces of the reply's text as they come, of all its attempts: start() tells them apart where a schema may be broken."""
+    def stream(self, prompt: str | Transcript | None = None, **options) -> Iterator[str]:
+        """Pieces of the reply's text as they come, of all its attempts: start() tells them apart where a schema may be broken. Fails as
+        start.
+        """
         return self.start(prompt, **options).text()
 
-    def complete(self, prompt=None, **options):
-        """The whole Reply."""
+    def complete(self, prompt: str | Transcript | None = None, **options) -> Reply:
+        """The whole Reply. Fails as start."""
         return self.start(prompt, **options).result()
 
-    def count(self, prompt=None, **options):
+    def count(self, prompt: str | Transcript | None = None, **options) -> int:
         """Tokens that the request would send."""
         n = C.c_uint32()
         with Request(self.model.context, prompt, **options) as req, self._pin() as s:
             call(lib.aios_session_count, s, req, C.byref(n))
         return n.value
 
-    def prewarm(self, prompt, **options):
+    def prewarm(self, prompt: str | Transcript, **options) -> None:
+        """Computes the prefix now, so that a later start with the same beginning is quick."""
         with Request(self.model.context, prompt, **options) as req, self._pin() as s:
             call(lib.aios_session_prewarm, s, req)
 
-    def fork(self):
+    def fork(self) -> Session:
         """A second session that shares the computed prefix."""
         out = C.c_void_p()
         with self._pin() as s:
@@ -378,8 +332,9 @@ class Session(Handle):
             raise Error(rc)
         if out:
             turn.reply.add(out)
-            if out.error:
-                raise out.error
+            error = out.error or (turn._bound.cut(turn.reply) if out.kind == "done" else None)
+            if error:
+                raise error
         return out
 
     def _drain(self, s):
@@ -395,7 +350,7 @@ class Session(Handle):
             with self._pin() as s:
                 self._drain(s)
 
-    def cancel(self):
+    def cancel(self) -> None:
         """Stops the turn; its iterator raises ECANCELED. From any thread."""
         with self._pin() as s:
             lib.aios_session_cancel(s)
@@ -403,7 +358,7 @@ class Session(Handle):
     def _interrupt(self):
         lib.aios_session_cancel(self._ptr)
 
-    def fileno(self):
+    def fileno(self) -> int:
         """Readable when Turn.next(0) has something; for select and asyncio."""
         with self._pin() as s:
             fd = lib.aios_session_fd(s)

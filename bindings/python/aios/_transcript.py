@@ -1,10 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The conversation: entries of parts."""
+from __future__ import annotations
+
 import ctypes as C
+from typing import Iterable, Sequence
 
 from . import _cdef as c
+from ._args import choice, cstr, data, fill, instance, new, whole
+from ._context import Context
 from ._events import Label
-from ._lib import Error, Handle, bytes_of, call, cstr, lib, new, string, written
+from ._lib import Error, Handle, bytes_of, call, lib, string, written
 
 ROLES = {"system": c.AIOS_ROLE_SYSTEM, "user": c.AIOS_ROLE_USER, "assistant": c.AIOS_ROLE_ASSISTANT, "tool": c.AIOS_ROLE_TOOL}
 PARTS = {name[10:].lower(): value for name, value in vars(c).items() if name.startswith("AIOS_PART_")}
@@ -47,20 +52,19 @@ class Entry:
 
 def _part_out(p):
     kind = _PART_NAMES.get(p.kind, "unknown")
-    data = bytes_of(p, "text", p.n_text)
-    return Part(kind, data if kind in BINARY else string(data), string(p.name), string(p.call_id), string(p.mime), p.status)
+    raw = bytes_of(p, "text", p.n_text)
+    return Part(kind, raw if kind in BINARY else string(raw), string(p.name), string(p.call_id), string(p.mime), p.status)
 
 
 def _part_in(p):
-    data = p.text if isinstance(p.text, bytes) else p.text.encode("utf-8")
-    return new(c.aios_part, kind=PARTS[p.kind], status=p.status, text=data, n_text=len(data), name=cstr(p.name),
+    raw = data(instance(p, Part, "a part").text)
+    return new(c.aios_part, kind=choice(PARTS, p.kind, "kind"), status=p.status, text=raw, n_text=len(raw), name=cstr(p.name),
                call_id=cstr(p.call_id), mime=cstr(p.mime))
 
 
 def role_number(role):
-    if role not in ROLES:
-        raise ValueError(f"role {role!r} is none of {', '.join(ROLES)}")
-    return ROLES[role]
+    """AIOS_ROLE_x of a name."""
+    return choice(ROLES, role, "role")
 
 
 class Transcript(Handle):
@@ -69,9 +73,9 @@ class Transcript(Handle):
     _destroy, _serial = "aios_transcript_free", True
     _lent = 0  # runs that write in it
 
-    def __init__(self, context, entries=()):
+    def __init__(self, context: Context, entries: Iterable[tuple[str, str]] = ()):
         out = C.c_void_p()
-        with context._pin() as ctx:
+        with instance(context, Context, "context")._pin() as ctx:
             call(lib.aios_transcript_new, ctx, C.byref(out))
         self._context = context
         self._own(out.value)
@@ -105,20 +109,20 @@ class Transcript(Handle):
             self._lent -= 1
         self._leave()
 
-    def add(self, role, text):
+    def add(self, role: str, text: str | bytes) -> None:
         """Appends an entry of one text part."""
-        data = text.encode("utf-8")
+        number, raw = role_number(role), data(text)
         with self._pin() as t:
-            call(lib.aios_transcript_add_text, t, role_number(role), data, len(data))
+            call(lib.aios_transcript_add_text, t, number, raw, len(raw))
 
-    def add_entry(self, role, parts, integrity=None, confidentiality=0):
+    def add_entry(self, role: str, parts: Sequence[Part], integrity: int | None = None, confidentiality: int = 0) -> None:
         """Appends an entry of Part objects; integrity (AIOS_LABEL_x) is by role unless given."""
         rows = (c.aios_part * len(parts))(*[_part_in(p) for p in parts])
         number = role_number(role)
         if integrity is None:
             integrity = {c.AIOS_ROLE_SYSTEM: c.AIOS_LABEL_SYSTEM, c.AIOS_ROLE_USER: c.AIOS_LABEL_USER}.get(number, c.AIOS_LABEL_UNTRUSTED)
         entry = new(c.aios_entry, role=number, n_parts=len(parts), parts=rows, part_stride=C.sizeof(c.aios_part))
-        entry.label.integrity, entry.label.confidentiality = integrity, confidentiality
+        fill(entry.label, integrity=integrity, confidentiality=confidentiality)
         with self._pin() as t:
             call(lib.aios_transcript_add, t, C.byref(entry))
 
@@ -139,26 +143,27 @@ class Transcript(Handle):
             parts = [_part_out(c.aios_part.from_address(at + k * e.part_stride)) for k in range(e.n_parts)]
             return Entry(_ROLE_NAMES[e.role], parts, Label(e.label.integrity, e.label.confidentiality), e.id)
 
-    def truncate(self, i):
+    def truncate(self, i: int) -> None:
         """Drops the entries from i on."""
         with self._pin() as t:
-            call(lib.aios_transcript_truncate, t, i)
+            call(lib.aios_transcript_truncate, t, whole(C.c_uint32, i, "i"))
 
-    def copy(self):
+    def copy(self) -> Transcript:
+        """A second one with the same entries."""
         out = C.c_void_p()
         with self._pin() as t:
             call(lib.aios_transcript_copy, t, C.byref(out))
         return self._wrap(self._context, out.value)
 
-    def to_json(self):
+    def to_json(self) -> str:
         """The same text for the same entries, byte for byte."""
         with self._pin() as t:
             return written(lib.aios_transcript_write_json, t).decode("utf-8")
 
     @classmethod
-    def from_json(cls, context, text):
-        data = text if isinstance(text, bytes) else text.encode("utf-8")
-        out = C.c_void_p()
-        with context._pin() as ctx:
-            call(lib.aios_transcript_read_json, ctx, data, len(data), C.byref(out))
+    def from_json(cls, context: Context, text: str | bytes) -> Transcript:
+        """Reads what to_json wrote. Error EFORMAT, EVERSION."""
+        raw, out = data(text), C.c_void_p()
+        with instance(context, Context, "context")._pin() as ctx:
+            call(lib.aios_transcript_read_json, ctx, raw, len(raw), C.byref(out))
         return cls._wrap(context, out.value)

@@ -5,7 +5,6 @@ import gc
 import json
 import logging
 import os
-import pathlib
 import pickle
 import random
 import select
@@ -15,45 +14,8 @@ import threading
 import time
 import unittest
 
-HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
-import aios  # noqa: E402
-from aios import _agent, _cdef, _lib  # noqa: E402
-
-MODEL = os.environ.get("AIOS_TEST_MODEL", "")
-TEXT = "안녕하세요 Grüße 👩‍👩‍👧 café naïve \U0001F600 end"
-ADD = {"type": "object", "properties": {"a": {"type": "integer"}, "b": {"type": "integer"}}, "required": ["a", "b"]}
-
-
-def script(text):
-    return "echo:" + text.replace("\\", "\\\\").replace("\n", "\\n")
-
-
-def python(code, **env):
-    return subprocess.run([sys.executable, "-W", "ignore::DeprecationWarning", "-c", code], capture_output=True, text=True, timeout=60,
-                          env={**os.environ, "PYTHONPATH": str(HERE.parent), **env})
-
-
-class Base(unittest.TestCase):
-    def setUp(self):
-        self.context = aios.Context()
-
-    def model(self, text, **options):
-        return aios.Model(script(text), self.context, **options)
-
-    def agent(self, text, *tools, **options):
-        """An agent over a script; tools are functions, or pairs of function and options of add."""
-        toolset = aios.Toolset(self.context)
-        for t in tools:
-            fn, opts = t if isinstance(t, tuple) else (t, {})
-            toolset.add(fn, **{"effect": "read", **opts})
-        return aios.Agent(self.model(text), toolset, **options)
-
-    def fails(self, code, fn, *args, **options):
-        with self.assertRaises(aios.Error) as caught:
-            fn(*args, **options)
-        self.assertEqual(caught.exception.name, code, caught.exception)
-        return caught.exception
+from support import ADD, HERE, MODEL, TEXT, Base, aios, main, python, script
+from aios import _agent, _cdef, _lib
 
 
 class Library(Base):
@@ -279,7 +241,7 @@ class Sessions(Base):
         # The scripted model loads nothing, so the trampoline is called as the engine would call it.
         def progress(_part):
             raise KeyError("stop here")
-        cfg, box = aios._llm._model_config(progress=progress)
+        cfg, box = aios._context.model_config(progress=progress)
         self.assertEqual(cfg.progress(cfg.progress_user, 0.5), 1)
         self.assertRaises(KeyError, box.reraise)
 
@@ -617,7 +579,7 @@ class Lifetime(Base):
             raise ValueError("broken hook")
         context = aios.Context(log=hook, log_level="debug")
         with self.assertLogs("aios", logging.ERROR) as logged:
-            self.assertEqual(aios._llm._log_fn(context._boxes[0].key, 1, b"hello"), None)
+            self.assertEqual(aios._context._log_fn(context._boxes[0].key, 1, b"hello"), None)
         self.assertIn("broken hook", logged.output[0])
 
     def test_the_example_runs(self):
@@ -680,19 +642,5 @@ class Real(unittest.TestCase):
         self.assertGreater(caught.exception.need, 0)
 
 
-class Counted(unittest.TextTestResult):
-    """Counts what passed: Python versions differ in whether a skipped test was run."""
-    passed = 0
-
-    def addSuccess(self, test):
-        super().addSuccess(test)
-        self.passed += 1
-
-
 if __name__ == "__main__":
-    result = unittest.main(exit=False, testRunner=unittest.TextTestRunner(verbosity=2, resultclass=Counted)).result
-    failed = len(result.failures) + len(result.errors)
-    print(f"[  PASSED  ] {result.passed} test(s).")
-    if failed:
-        print(f"[  FAILED  ] {failed} test(s)")
-    sys.exit(bool(failed))
+    main()
