@@ -316,6 +316,7 @@ class Run(Handle):
             if out.kind == "ask":
                 self._asked.append(out.call_id)
             if out.error:
+                out.error.text = out.error.text or self.reply.text
                 raise out.error
         return out
 

@@ -67,10 +67,15 @@ class Reply:
 
     def __init__(self):
         self.text = self.reasoning = ""
+        self._turn = None
         self.reason, self.usage, self.calls, self.choices, self.transcript = None, [], [], [], None
 
     def add(self, ev):
-        if ev.kind == "reasoning":
+        """Takes an event: the text is that of the last attempt, as far as it came, until the end says it as a whole."""
+        if ev.kind == "text":
+            self.text = ev.text if self._turn != (ev.step, ev.attempt) else self.text + ev.text
+            self._turn = ev.step, ev.attempt
+        elif ev.kind == "reasoning":
             self.reasoning += ev.text
         elif ev.kind == "usage":
             self.usage.append(ev.usage)

@@ -15,9 +15,8 @@ model = aios.Model(URI, context)
 tools = aios.Toolset(context)
 
 
-@tools.tool({"type": "object", "properties": {"a": {"type": "integer"}, "b": {"type": "integer"}}, "required": ["a", "b"]},
-            effect="read")  # the default policy lets it run; others would be asked for
-def add(a, b):
+@tools.tool(effect="read")  # the default policy lets it run; others would be asked for
+def add(a: int, b: int):
     """Adds two whole numbers."""
     return a + b
 

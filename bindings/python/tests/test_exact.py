@@ -68,6 +68,15 @@ class Cuts(Base):
         self.assertEqual(pickle.loads(pickle.dumps(e)).text, e.text)
         self.assertTrue(e.text)
 
+    def test_an_agents_cut_reply_has_its_text_too(self):
+        agent = self.agent(f"call f {{}}; say {self.TEXT}", (lambda: "x", {"name": "f"}), schema=PERSON, limits={"max_turn_tokens": 3})
+        self.assertEqual(self.fails("ELIMIT", agent.run, "hi").text, '{"name": "Bo", "age":')
+
+    def test_a_turn_that_broke_leaves_what_came_in_its_reply(self):
+        turn = self.model("say one two; fail EIO x").session().start("hi")
+        self.fails("EIO", turn.result)
+        self.assertEqual(turn.reply.text, "one two")
+
     def test_the_text_of_a_turn_that_broke_is_kept_too(self):
         e = self.fails("EIO", self.model("say so far; fail EIO the cable is cut").session().complete, "hi")
         self.assertEqual(e.text, "so far")
