@@ -19,7 +19,7 @@ STACK = re.compile(r'[yz]mm.*\(%r[sb]p\)|\(%r[sb]p\).*[yz]mm|\bq\d+,.*\[(sp|x29)
 JUMP = re.compile(r'\bj\w+\s+([0-9a-f]+)\b|^(?:b(?:\.\w+)?|cbn?z|tbn?z)\s.*?\b([0-9a-f]+) <')
 ARM = re.compile(r'-(neon|dotprod|i8mm)\.a$')
 # function (without what the compiler adds behind a dot): spills that its worst loop may have
-BORNE = {'step1': 0, 'step2': 1, 'step3': 1, 'step4': 0, 'step5': 0, 'step6': 0, 'soften_whole': 0}
+BORNE = {'step1': 0, 'step2': 1, 'step3': 1, 'step4': 1, 'step5': 0, 'step6': 0, 'soften_whole': 0}
 BORNE_ARM = {'step1': 0, 'step2': 0, 'step3': 0, 'step4': 0, 'step5': 0, 'soften_whole': 0, 'gemm_f32': 0, 'gemm_f16': 0, 'gemm_bf16': 0,
              'gemm_q4_0': 0, 'gemm_q4_1': 0, 'gemm_q5_0': 2, 'gemm_q5_1': 0, 'gemm_q8_0': 0, 'gemm_q4_k': 2}
 

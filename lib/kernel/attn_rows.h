@@ -158,8 +158,8 @@ static void soften_some(block *b, uint32_t row, uint32_t r, uint32_t lo, uint32_
     memset(b->p + r * PAGE, 0, PAGE * sizeof *b->p);
 }
 
-/* Weights of rows from `row` on, of the positions from base on; the range that any of them sees. */
-static void soften_rows(block *b, uint32_t row, uint32_t base, uint32_t n_rows)
+/* Weights of rows from `row` on, of the positions from base on. Apart from the products, whose registers it would take. */
+static __attribute__((noinline)) void soften_rows(block *b, uint32_t row, uint32_t base, uint32_t n_rows)
 {
     uint32_t n_whole = 0;
     for (uint32_t r = 0; r < n_rows; r++)
