@@ -60,6 +60,8 @@ enum { AIOS__RX_ANY_CASE = 1, AIOS__RX_DOT_ALL = 2, AIOS__RX_BLANKS = 4 /**< bla
 int aios__rx_row(aios__rx *x, uint32_t state, const uint32_t **row, aios_error *err);
 /** True if the text may end here. */
 bool aios__rx_ends(const aios__rx *x, uint32_t state);
+/** Bytes that a text of e has at least, as far as can be seen; UINT32_MAX: no text. */
+uint32_t aios__rx_least(const aios__rx *x, uint32_t e);
 /** True if some text is in e. */
 int aios__rx_exists(aios__rx *x, uint32_t e, bool *exists, aios_error *err);
 /** Texts in e, at most `limit`; that too if they are too long or too various to be counted (rx_count.c). */

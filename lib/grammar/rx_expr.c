@@ -73,6 +73,27 @@ static uint32_t max_u32(uint32_t a, uint32_t b)
     return a > b ? a : b;
 }
 
+/* Bytes of its shortest text, or fewer. */
+static uint32_t least_of(const aios__rx *x, const aios__rx_node *n, const uint32_t *w)
+{
+    uint64_t least = n->kind == AIOS__RX_OR ? UINT32_MAX : 0;
+    for (uint32_t i = 0; is_list(n->kind) && i < n->b; i++) {
+        uint32_t p = aios__rx_at(x, w[i])->least;
+        least = (n->kind == AIOS__RX_OR) == (p < least) ? p : least;
+    }
+    if (n->kind == AIOS__RX_CAT)
+        least = (uint64_t)aios__rx_at(x, n->a)->least + aios__rx_at(x, n->b)->least;
+    else if (n->kind == AIOS__RX_REP)
+        least = (uint64_t)n->min * aios__rx_at(x, n->a)->least;
+    else if (n->kind == AIOS__RX_NOT)
+        least = aios__rx_nullable(x, n->a);
+    else if (n->kind == AIOS__RX_SET)
+        least = 1;
+    else if (n->kind == AIOS__RX_NONE)
+        least = UINT32_MAX;
+    return least < UINT32_MAX ? (uint32_t)least : UINT32_MAX;
+}
+
 /* What the parts of a node say about it. */
 static void describe(const aios__rx *x, aios__rx_node *n, const uint32_t *w)
 {
@@ -97,6 +118,7 @@ static void describe(const aios__rx *x, aios__rx_node *n, const uint32_t *w)
     plain = plain && n->kind != AIOS__RX_AND && n->kind != AIOS__RX_NOT && n->kind != AIOS__RX_NONE;
     n->flags = (uint8_t)((nullable[n->kind] ? AIOS__RX_NULLABLE | AIOS__RX_ALIVE : 0) | (plain ? AIOS__RX_PLAIN | AIOS__RX_ALIVE : 0));
     n->depth = (uint16_t)depth;
+    n->least = least_of(x, n, w);
 }
 
 int aios__rx_spend(aios__rx *x, uint64_t steps, aios_error *err)

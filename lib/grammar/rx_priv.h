@@ -24,6 +24,7 @@ typedef struct aios__rx_node {
     uint8_t kind, flags;
     uint16_t depth; /**< of nesting; the chain of CATs counts once */
     uint32_t a, b, min, max;
+    uint32_t least;      /**< bytes that a text has at least, as far as can be seen */
     uint32_t hash, next; /**< in its bucket */
 } aios__rx_node;
 

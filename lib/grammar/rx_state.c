@@ -276,6 +276,11 @@ bool aios__rx_ends(const aios__rx *x, uint32_t state)
     return aios__rx_nullable(x, state);
 }
 
+uint32_t aios__rx_least(const aios__rx *x, uint32_t e)
+{
+    return aios__rx_at(x, e)->least;
+}
+
 int aios__rx_exists(aios__rx *x, uint32_t e, bool *exists, aios_error *err)
 {
     int rc = AIOS_OK;

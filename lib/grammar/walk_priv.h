@@ -135,11 +135,18 @@ bool aios__key_ends(const aios_walk *w, const aios__inside *in, const char *more
 bool aios__key_said(const aios_walk *w, uint32_t frame, uint32_t *list, char *text, uint32_t max, uint32_t *n);
 /** Moves a frame over a byte of its string, other than the closing quote. */
 bool aios__str_move(aios__step *s, const aios__gnode *n, aios__frame *f, uint8_t c);
+/** The frame is behind the opening quote. */
+bool aios__str_begun(const aios__frame *f);
 /** The frame is between two characters. */
 bool aios__str_between(const aios__frame *f);
 /** A frame behind the opening quote of a string that holds anything (node n), or what is in expression e. */
 aios__frame aios__str_begin(uint32_t node, uint32_t e);
 
+/**
+ * walk_text_end.c: the shortest text that ends the string, key, expression or literal that a reading is in, of at most max bytes; *n is 0 if
+ * there is none, or it is in none. looks counts states that were looked at; ELIMIT if they are too many.
+ */
+int aios__walk_text_end(aios_walk *w, uint32_t frame, char *out, size_t max, size_t *n, uint32_t *looks, aios_error *err);
 /** An item of an array has ended: its frame goes on. */
 void aios__leave_arr(aios__step *s, aios__frame f);
 /** Narrows lo .. hi of sorted entries, equal in their first `pos` bytes and all longer, to those with c next. */

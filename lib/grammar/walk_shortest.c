@@ -1,18 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A short way to the end of a sentence, by the public side of a walk alone. Brackets and strings are closed first; where few bytes may
- * come (names, alternatives), each is followed to the end and the shortest wins; in text under a pattern a byte that changes what may
- * come next is better than one that does not. Not always the shortest of all, but a sentence whenever one is found.
+ * A short way to the end of a sentence. Strings, keys, expressions and literals that have begun are ended first, the shortest way
+ * (walk_text_end.c); then brackets are closed; where few bytes may come (names, alternatives), each is followed to the end and the
+ * shortest wins. Not always the shortest of all, but a sentence whenever one is found.
  */
-#include "grammar/program.h"
+#include "grammar/walk_priv.h"
 
-enum { FEW = 16, STEPS_MAX = 20000, FRAMES = 256 /* that are copied in the time of a step */ };
+enum {
+    FEW = 16,
+    STEPS_MAX = 20000,
+    READINGS = 16,    /* of which the text that ends the soonest is taken */
+    REFUSED_MAX = 64, /* texts that turned out to be there already */
+    FRAMES = 256      /* that are copied in the time of a step */
+};
+
+static const char likely[] = "0aA1.-@:/_ Tz+x";
 
 typedef struct path {
     aios_walk *w;
     char *out;
     size_t n, max;
     uint32_t *steps; /* taken by all paths together */
+    uint32_t *refused; /* texts by all of them; REFUSED_MAX: no more are looked for */
 } path;
 
 static bool has(const uint8_t set[32], uint8_t c)
@@ -79,7 +88,6 @@ static int peek(const path *p, uint8_t c, uint8_t next[32], aios_error *err)
 /* Among many bytes: the first of these that lets the text end, else one that changes something. */
 static int choose_many(const path *p, const uint8_t set[32], int *c, aios_error *err)
 {
-    static const char likely[] = "0aA1.-@:/_ Tz+x";
     uint8_t next[32];
     int other = -1;
     *c = -1;
@@ -116,12 +124,62 @@ static int obvious(const uint8_t set[32])
     return digit;
 }
 
+/* Another byte than one that leads to a text that is there already, if there is one. */
+static int step_aside(path *p, uint8_t c, aios_error *err)
+{
+    uint8_t set[32];
+    int rc = aios_walk_next_bytes(p->w, set), other = -1;
+    if (rc)
+        return aios__fail(err, rc, "what may come next was not found out");
+    ++*p->refused;
+    for (const char *l = likely; *l && other < 0; l++)
+        other = has(set, (uint8_t)*l) && (uint8_t)*l != c ? *l : -1;
+    for (int b = ' '; b < 256 && other < 0; b++)
+        other = has(set, (uint8_t)b) && b != c && b != '"' && b != '\\' ? b : -1;
+    return step(p, other < 0 ? c : (uint8_t)other, err);
+}
+
+/* Ends the text that some reading is in; only_known: if all readings are in one. */
+static int end_text(path *p, bool only_known, bool *ended, aios_error *err)
+{
+    const aios__state *s = &p->w->states[p->w->at];
+    const uint32_t n_readings = s->n, at = s->at;
+    uint32_t looks = 0;
+    size_t best = 0, n;
+    aios_error why = AIOS_INIT(aios_error);
+    int rc = AIOS_OK;
+    *ended = false;
+    for (uint32_t i = 0; !rc && *p->refused < REFUSED_MAX && i < n_readings && i < READINGS && best != 1; i++) {
+        rc = aios__walk_text_end(p->w, p->w->pool[at + i], p->out + p->n, best ? best - 1 : p->max - p->n, &n, &looks, &why);
+        if (!n && !best && only_known)
+            break;
+        best = n ? n : best;
+    }
+    *p->steps += looks + (uint32_t)best;
+    *p->refused = rc == AIOS_ELIMIT ? REFUSED_MAX : *p->refused;
+    if (rc && rc != AIOS_ELIMIT)
+        return aios__error_copy(err, &why);
+    if (!best)
+        return AIOS_OK;
+    rc = aios_walk_accept(p->w, p->out + p->n, best, &why);
+    *ended = true;
+    if (rc == AIOS_ESCHEMA)
+        return step_aside(p, (uint8_t)p->out[p->n], err);
+    p->n += best;
+    return rc ? aios__error_copy(err, &why) : AIOS_OK;
+}
+
 /* To the end without trials. */
 static int run(path *p, aios_error *err)
 {
     uint8_t set[32];
     while (!aios_walk_complete(p->w)) {
-        int rc = aios_walk_next_bytes(p->w, set), c = rc ? -1 : obvious(set);
+        bool ended;
+        int rc = end_text(p, false, &ended, err);
+        if (!rc && ended)
+            continue;
+        rc = rc ? rc : aios_walk_next_bytes(p->w, set);
+        int c = rc ? -1 : obvious(set);
         if (!rc && c < 0)
             rc = choose_many(p, set, &c, err);
         rc = rc ? rc : step(p, (uint8_t)c, err);
@@ -140,7 +198,7 @@ static int try_each(const path *p, const uint8_t set[32], char *room, int *best,
         if (!has(set, (uint8_t)c))
             continue;
         aios_error why = AIOS_INIT(aios_error);
-        path q = {.out = room, .max = least - 1, .steps = p->steps};
+        path q = {.out = room, .max = least - 1, .steps = p->steps, .refused = p->refused};
         int rc = copy_of(p, &q.w, err);
         if (rc)
             return rc;
@@ -161,7 +219,12 @@ static int find(path *p, char *room, aios_error *err)
 {
     uint8_t set[32];
     while (!aios_walk_complete(p->w)) {
-        int rc = aios_walk_next_bytes(p->w, set), c = rc ? -1 : obvious(set);
+        bool ended;
+        int rc = end_text(p, true, &ended, err);
+        if (!rc && ended)
+            continue;
+        rc = rc ? rc : aios_walk_next_bytes(p->w, set);
+        int c = rc ? -1 : obvious(set);
         if (!rc && c < 0 && count(set) <= FEW)
             rc = try_each(p, set, room, &c, err);
         if (!rc && c < 0)
@@ -177,8 +240,8 @@ int aios__walk_shortest(const aios_walk *w, char *out, size_t max, size_t *n, ai
 {
     aios_error own = AIOS_INIT(aios_error);
     err = err ? err : &own;
-    uint32_t steps = 0;
-    path p = {.out = out, .max = max, .steps = &steps};
+    uint32_t steps = 0, refused = 0;
+    path p = {.out = out, .max = max, .steps = &steps, .refused = &refused};
     *n = 0;
     char *room = aios__alloc(w->g->heap, AIOS_MEM_SCRATCH, max + 1, err);
     int rc = room ? aios_walk_copy(w, &p.w, err) : aios__oom(err);

@@ -152,6 +152,11 @@ void aios__step_str(aios__step *s, const aios__frame *f, uint8_t c)
     }
 }
 
+bool aios__str_begun(const aios__frame *f)
+{
+    return f->st != STR_OPEN;
+}
+
 bool aios__str_between(const aios__frame *f)
 {
     return f->st == STR_PLAIN;

@@ -53,6 +53,38 @@ static void text_under_a_pattern_ends(void **state)
     expect(AIOS_GRAMMAR_SCHEMA, "{\"type\":\"string\",\"pattern\":\"^[a-z]+@[a-z]+[.]org$\"}", "\"me@x", ".org\"");
 }
 
+/* As expect, for what has more than one shortest way: how long it is, how long it may take. */
+static void expect_length(int32_t kind, const char *text, const char *begun, size_t want)
+{
+    aios_error err = AIOS_INIT(aios_error);
+    char out[4096];
+    size_t n;
+    aios_walk *w = walk_of(ctx, kind, text);
+    must(aios_walk_accept(w, begun, AIOS_CSTR, &err), &err);
+    int rc = aios__walk_shortest(w, out, sizeof out, &n, &err);
+    if (rc)
+        fail_msg("%s behind %s: %s", text, begun, err.msg);
+    must(aios_walk_accept(w, out, n, &err), &err);
+    assert_true(aios_walk_complete(w));
+    if (n != want)
+        fail_msg("%s behind %s: %.*s is %zu bytes", text, begun, (int)n, out, n);
+    aios_walk_free(w);
+}
+
+static void what_a_pattern_asks_for_somewhere_is_found(void **state)
+{
+    (void)state;
+    expect(AIOS_GRAMMAR_SCHEMA, "{\"type\":\"string\",\"pattern\":\"x.y\"}", "\"abc", "x0y\"");
+    expect(AIOS_GRAMMAR_SCHEMA, "{\"type\":\"string\",\"pattern\":\"x.y\"}", "\"abcx", "0y\"");
+    expect(AIOS_GRAMMAR_SCHEMA, "{\"type\":\"string\",\"pattern\":\"x.y\",\"minLength\":8}", "\"abc", "00x0y\"");
+    expect_length(AIOS_GRAMMAR_REGEX, ".*k.{20}q", "kkkkkk", 16);
+    expect_length(AIOS_GRAMMAR_SCHEMA, "{\"type\":\"string\",\"pattern\":\"x.y\",\"minLength\":3000}", "\"", 3001);
+    expect_length(AIOS_GRAMMAR_SCHEMA, "{\"type\":\"string\",\"allOf\":[{\"pattern\":\"x.y\"},{\"pattern\":\"[0-9]{4}\"},{\"pattern\":\"\\u00e9\"}]}", "\"a", 9);
+    expect_length(AIOS_GRAMMAR_REGEX, ".*(cat|horse).{12}!", "no c", 15);
+    expect_length(AIOS_GRAMMAR_SCHEMA, "{\"type\":\"object\",\"patternProperties\":{\"x.y\":{\"type\":\"null\"}},\"additionalProperties\":false,\"minProperties\":1}", "{\"", 10);
+    expect_length(AIOS_GRAMMAR_SCHEMA, "{\"type\":\"array\",\"items\":{\"type\":\"string\",\"pattern\":\"x[ab]y\"},\"minItems\":2,\"uniqueItems\":true}", "[\"x", 11);
+}
+
 static void too_little_room_is_said(void **state)
 {
     (void)state;
@@ -72,6 +104,7 @@ int main(void)
         cmocka_unit_test(what_is_open_is_closed),
         cmocka_unit_test(what_is_required_comes_and_nothing_else),
         cmocka_unit_test(text_under_a_pattern_ends),
+        cmocka_unit_test(what_a_pattern_asks_for_somewhere_is_found),
         cmocka_unit_test(too_little_room_is_said),
     };
     return cmocka_run_group_tests(tests, open_ctx, close_ctx);
