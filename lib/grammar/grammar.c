@@ -202,7 +202,8 @@ int aios_grammar_compile(aios_ctx *ctx, int32_t kind, const char *s, size_t n, a
     if (!g)
         return *out ? AIOS_OK : aios__oom(err);
     g->complete = complete;
-    rc = compilers[complete ? AIOS_GRAMMAR_SCHEMA : kind](g, s, n, err);
+    g->kind = (uint8_t)(complete ? AIOS_GRAMMAR_SCHEMA : kind);
+    rc = compilers[g->kind](g, s, n, err);
     if (rc) {
         aios_grammar_free(g);
         return rc;

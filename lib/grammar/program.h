@@ -135,6 +135,7 @@ struct aios_grammar {
     aios_ctx *ctx;
     aios__heap *heap;
     int refs;
+    uint8_t kind; /**< AIOS_GRAMMAR_x, 0: as of a schema */
     bool complete; /**< all that the schema allows, however it is written; a text may run into a dead end */
     struct aios__gcache *cache; /**< that has kept it once; NULL: none */
     struct aios__gentry *entry; /**< that keeps it now; guarded by the cache's lock */
@@ -200,8 +201,15 @@ bool aios__gnum_single(const aios__gnum *n);
 bool aios__gint_exists(const aios_grammar *g, const aios__gint *t);
 /** Sorts the n entries of 3 words at words[at] by their bytes. */
 int aios__grammar_sort(aios_grammar *g, uint32_t at, uint32_t n, aios_error *err);
+/** Heights of all nodes; ELIMIT if they do not settle soon, *last being one that did not. */
+int aios__grammar_heights(aios_grammar *g, uint32_t *last, aios_error *err);
 /** Computes heights, drops what has no sentence; ESCHEMA if the root has none. Once, when all nodes are there. */
 int aios__grammar_finish(aios_grammar *g, aios_error *err);
+/**
+ * grammar_schema.c: a schema whose program could not be finished, as err says, is looked at again: err then names the place, if one is found.
+ * Returns err's code.
+ */
+int aios__grammar_schema_why(aios_ctx *ctx, bool complete, const char *s, size_t n, aios_error *err);
 /** grammar_schema.c: adds the nodes of a JSON schema; `closed`: a bare {"type":"object"} at the root has no members. */
 int aios__grammar_schema(aios_grammar *g, const char *s, size_t n, bool closed, uint32_t *root, aios_error *err);
 /** grammar_gbnf.c: the whole program of a grammar in GBNF. */
@@ -244,6 +252,11 @@ typedef struct aios__table {
     uint32_t n_slots; /**< a power of two */
 } aios__table;
 
+/** Steps in which a frame was emitted, and left, last. */
+typedef struct aios__stamp {
+    uint32_t emitted, left;
+} aios__stamp;
+
 /**
  * A position. Frames and states are never changed once made, and equal ones are one, so what follows a state is computed once a byte.
  * All that the position does not need is dropped when it has grown.
@@ -253,7 +266,7 @@ struct aios_walk {
     uint32_t at, next; /**< its state, and the one that it is on the way to */
     aios__frame *frames;
     uint32_t n_frames, cap_frames;
-    uint32_t *stamps; /**< by frame: the step that emitted it last */
+    aios__stamp *stamps; /**< by frame */
     uint32_t cap_stamps, tick;
     aios__state *states; /**< 0: no reading */
     uint32_t n_states, cap_states;
@@ -262,6 +275,7 @@ struct aios_walk {
     aios__table by_frame, by_readings;
     aios__hop *hops;
     uint32_t n_hops, n_hop_slots;
+    uint32_t spent; /**< alternatives that were looked at, beyond what a byte may take anyway */
     uint32_t gc_at; /**< frames from which on the position is packed */
     struct aios__todo *todo;
     uint32_t n_todo, cap_todo;

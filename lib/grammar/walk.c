@@ -3,6 +3,9 @@
    none, one or several new ones; equal ones meet again, so ambiguity does not multiply. What a byte does to a set is kept. */
 #include "grammar/walk_priv.h"
 
+/* Alternatives looked at for one byte: those that any grammar may need, and all of a walk beyond them. */
+enum { FREE = 1024, SPENT_MAX = 8000000 };
+
 typedef struct aios__todo {
     uint32_t node, up; /* node NONE: what stands on `up` is done */
     uint32_t wrap;
@@ -15,20 +18,30 @@ uint32_t aios__step_frame(aios__step *s, const aios__frame *f)
     return i;
 }
 
+/* A text has too many readings: what to do about it, by the kind of grammar. */
+static int too_many(const aios__step *s, uint32_t most, uint64_t need)
+{
+    static const char levels[] = "write it so that each text is read in one way: operators with levels of precedence, lists with * and +";
+    static const char *const advice[] = {
+        [AIOS_GRAMMAR_REGEX] = "make the expression simpler", [AIOS_GRAMMAR_GBNF] = levels, [AIOS_GRAMMAR_LARK] = levels};
+    const char *what = s->g->kind < AIOS__ARRAY_LEN(advice) ? advice[s->g->kind] : NULL;
+    const char *how = most > AIOS__G_THREADS ? "in so many ways that they took more steps than" : "in more ways at once than";
+    return aios__fail_need(s->err, AIOS_ELIMIT, most, need, "a text can be read %s %u: %s", how, most,
+                           what ? what : "make the alternatives of the schema differ earlier");
+}
+
 void aios__step_emit(aios__step *s, uint32_t frame)
 {
     aios_walk *w = s->w;
-    if (s->rc || (s->wrap && !(frame = aios__unique_wrap(s, frame))) || s->rc || w->stamps[frame] == w->tick)
+    if (s->rc || (s->wrap && !(frame = aios__unique_wrap(s, frame))) || s->rc || w->stamps[frame].emitted == w->tick)
         return;
     if (s->n == AIOS__G_THREADS)
-        s->rc = aios__fail_need(s->err, AIOS_ELIMIT, AIOS__G_THREADS, s->n + 1,
-                                "a text can be read in more than %u ways at once: make the alternatives of the schema differ earlier",
-                                AIOS__G_THREADS);
+        s->rc = too_many(s, AIOS__G_THREADS, s->n + 1);
     if (!s->rc)
         s->rc = aios__grow(s->g->heap, &w->pool, &w->cap_pool, (size_t)w->n_pool + s->n + 1, UINT32_MAX, sizeof *w->pool, "readings", s->err);
     if (s->rc)
         return;
-    w->stamps[frame] = w->tick;
+    w->stamps[frame].emitted = w->tick;
     w->pool[w->n_pool + s->n++] = frame;
 }
 
@@ -147,13 +160,26 @@ static void leave(aios__step *s, uint32_t up)
     }
 }
 
+/* Readings that meet in a frame leave it once. */
+static bool was_left(aios__step *s, const todo *t)
+{
+    uint32_t *left = &s->w->stamps[t->up].left;
+    bool was = !t->wrap && *left == s->w->tick;
+    *left = t->wrap ? *left : s->w->tick;
+    return was;
+}
+
 static void settle(aios__step *s)
 {
     aios_walk *w = s->w;
     while (w->n_todo && !s->rc) {
         todo t = w->todo[--w->n_todo];
         s->wrap = t.wrap;
-        if (t.node == AIOS__G_NONE)
+        if (++s->work > FREE && ++w->spent > SPENT_MAX)
+            s->rc = too_many(s, SPENT_MAX, w->spent);
+        else if (t.node == AIOS__G_NONE && was_left(s, &t))
+            continue;
+        else if (t.node == AIOS__G_NONE)
             leave(s, t.up);
         else
             enter(s, t.node, t.up);

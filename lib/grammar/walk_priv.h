@@ -10,6 +10,7 @@ typedef struct aios__step {
     aios_walk *w;
     const aios_grammar *g;
     uint32_t n; /**< readings, at the end of the pool */
+    uint32_t work; /**< alternatives looked at */
     uint32_t wrap; /**< what new readings stand in (walk_unique.c); 0: nothing */
     int rc;
     aios_error *err;

@@ -94,7 +94,7 @@ int aios__walk_frame(aios_walk *w, const aios__frame *f, uint32_t *out, aios_err
     if (grown)
         put_frames(w);
     w->frames[w->n_frames] = copy;
-    w->stamps[w->n_frames] = 0;
+    w->stamps[w->n_frames] = (aios__stamp){0};
     put(&w->by_frame, hash, w->n_frames + 1);
     *out = w->n_frames++;
     return AIOS_OK;
@@ -345,6 +345,7 @@ static int room_for(aios_walk *c, uint32_t n, aios_error *err)
 int aios__walk_carry(const aios_walk *w, aios_walk *c, aios_error *err)
 {
     uint32_t *map = aios__alloc_array(w->g->heap, AIOS_MEM_SCRATCH, w->n_frames, sizeof *map, err);
+    c->spent = w->spent;
     int rc = map ? room_for(c, number_frames(w, map), err) : aios__oom(err);
     if (!rc) {
         move_frames(w, c, map);

@@ -189,6 +189,40 @@ static void every_failed_allocation_is_an_error_and_leaks_nothing(void **state)
     refuse_every_allocation(compile_all, true);
 }
 
+/* How many times `more` is read behind `first`, up to 3000, before it is too much; the message then has words of rules. */
+static size_t read_again(const char *grammar, const char *first, const char *more, double *seconds)
+{
+    aios_error err = AIOS_INIT(aios_error);
+    aios_walk *w = walk_of(ctx, AIOS_GRAMMAR_GBNF, grammar);
+    struct timespec a, b;
+    size_t n = 0;
+    uint8_t mask[32];
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &a);
+    int rc = aios_walk_accept(w, first, AIOS_CSTR, &err);
+    for (; !rc && n < 3000; n++) {
+        rc = aios_walk_accept(w, more, AIOS_CSTR, &err);
+        rc = rc ? rc : aios_walk_next_bytes(w, mask);
+    }
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &b);
+    *seconds = (double)(b.tv_sec - a.tv_sec) + (double)(b.tv_nsec - a.tv_nsec) * 1e-9;
+    assert_int_equal(rc, AIOS_ELIMIT);
+    rc = aios_walk_accept(w, more, AIOS_CSTR, &err);
+    assert_int_equal(rc, AIOS_ELIMIT);
+    assert_non_null(strstr(err.msg, "levels of precedence"));
+    aios_walk_free(w);
+    return n;
+}
+
+static void ambiguous_rules_are_read_far_and_end_soon(void **state)
+{
+    (void)state;
+    double s;
+    assert_true(read_again("root ::= e\ne ::= e \"+\" e | \"1\"\n", "1", "+1", &s) > 400);
+    assert_true(s < 2);
+    assert_true(read_again("root ::= s\ns ::= s s | \"a\" | \"\"\n", "a", "a", &s) > 400);
+    assert_true(s < 2);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -196,6 +230,7 @@ int main(void)
         cmocka_unit_test(what_is_wrong_is_named_with_line_and_column),
         cmocka_unit_test(hostile_grammars_end_with_a_code_in_bounded_time_and_memory),
         cmocka_unit_test(too_many_rules_that_begin_with_each_other_are_refused),
+        cmocka_unit_test(ambiguous_rules_are_read_far_and_end_soon),
         cmocka_unit_test(every_failed_allocation_is_an_error_and_leaks_nothing),
     };
     return cmocka_run_group_tests(tests, open_ctx, close_ctx);
