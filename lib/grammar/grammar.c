@@ -174,7 +174,10 @@ static int regex(aios_grammar *g, const char *s, size_t n, aios_error *err)
 static int schema(aios_grammar *g, const char *s, size_t n, aios_error *err)
 {
     int rc = aios__grammar_schema(g, s, n, false, &g->root, err);
-    return rc ? rc : aios__grammar_finish(g, err);
+    if (rc)
+        return rc;
+    rc = aios__grammar_finish(g, err);
+    return rc == AIOS_ESCHEMA || rc == AIOS_ELIMIT ? aios__grammar_schema_why(g->ctx, g->complete, s, n, err) : rc;
 }
 
 static int (*const compilers[])(aios_grammar *g, const char *s, size_t n, aios_error *err) = {

@@ -144,8 +144,8 @@ static bool settle_node(aios_grammar *g, uint32_t i)
     return change;
 }
 
-/* Least fixpoint: heights only fall. Both directions, since references go both ways. */
-static int heights(aios_grammar *g, aios_error *err)
+/* Least fixpoint: heights only fall. Both directions, since references go both ways. *last: the node that fell last. */
+static int heights(aios_grammar *g, uint32_t *last, aios_error *err)
 {
     uint64_t work = 0;
     bool change = true;
@@ -154,7 +154,10 @@ static int heights(aios_grammar *g, aios_error *err)
     while (change) {
         change = false;
         for (uint32_t i = 0; i < g->n_nodes; i++)
-            change |= settle_node(g, i);
+            if (settle_node(g, i)) {
+                change = true;
+                *last = i;
+            }
         for (uint32_t i = g->n_nodes; change && i--;)
             settle_node(g, i);
         work += g->n_nodes + (uint64_t)g->n_words;
@@ -350,11 +353,16 @@ static bool add_spares(aios_grammar *g)
     return some;
 }
 
+int aios__grammar_heights(aios_grammar *g, uint32_t *last, aios_error *err)
+{
+    int rc = heights(g, last, err);
+    return !rc && add_spares(g) ? heights(g, last, err) : rc;
+}
+
 static int prune(aios_grammar *g, aios_error *err)
 {
-    int rc = heights(g, err);
-    if (!rc && add_spares(g))
-        rc = heights(g, err);
+    uint32_t last = 0;
+    int rc = aios__grammar_heights(g, &last, err);
     if (rc)
         return rc;
     if (of(g, g->root) == AIOS__G_ENDLESS)

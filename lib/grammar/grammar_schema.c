@@ -344,6 +344,16 @@ static int name_place(comp *c, uint32_t i, int rc, aios_error *err)
     return aios__fail_need(err, rc, was.have, was.need, "schema %s: %.250s", aios__schema_path(c->s, sub, path, sizeof path), was.msg);
 }
 
+int aios__comp_fill(comp *c, aios_error *err)
+{
+    int rc = AIOS_OK;
+    for (; !rc && c->n_filled < c->n_conjs; c->n_filled++) {
+        c->at_root = !c->n_filled;
+        rc = name_place(c, c->n_filled, fill_one(c, c->n_filled, err), err);
+    }
+    return rc;
+}
+
 static int compile(comp *c, uint32_t *root, aios_error *err)
 {
     int rc = make_any(c, err);
@@ -353,21 +363,44 @@ static int compile(comp *c, uint32_t *root, aios_error *err)
         rc = aios__comp_add(c, c->s->subs[0].json, false, err);
     if (!rc)
         rc = aios__comp_node(c, root, err);
-    for (uint32_t i = 0; !rc && i < c->n_conjs; i++) {
-        c->at_root = !i;
-        rc = name_place(c, i, fill_one(c, i, err), err);
-    }
+    rc = rc ? rc : aios__comp_fill(c, err);
     return rc ? rc : check_width(c, err);
 }
 
-int aios__grammar_schema(aios_grammar *g, const char *s, size_t n, bool closed, uint32_t *root, aios_error *err)
+/* The set whose node, or a way of it, that is. */
+static uint32_t conj_of(const comp *c, uint32_t node)
+{
+    for (uint32_t i = 0; i < c->n_conjs; i++) {
+        const aios__gnode *n = &c->g->nodes[c->conjs[i].node];
+        bool is = c->conjs[i].node == node;
+        for (uint32_t k = 0; !is && k < n->b; k++)
+            is = c->g->words[n->a + k] == node;
+        if (is)
+            return i;
+    }
+    return 0;
+}
+
+/* Names the place of what err says of the program. */
+static int explain(comp *c, uint32_t root, aios_error *err)
+{
+    aios_error own = AIOS_INIT(aios_error);
+    uint32_t last = 0;
+    c->g->root = root;
+    return err->code == AIOS_ESCHEMA ? aios__comp_why(c, err) : aios__grammar_heights(c->g, &last, &own) ? name_place(c, conj_of(c, last), err->code, err) : err->code;
+}
+
+static int with_schema(aios_grammar *g, const char *s, size_t n, bool closed, bool why, uint32_t *root, aios_error *err)
 {
     comp c = {.g = g, .closed = closed};
     aios__schema *schema = NULL;
-    int rc = aios__schema_new_in(g->ctx, &g->rx, s, n, &schema, err);
+    aios_error own = AIOS_INIT(aios_error), *first = why ? &own : err;
+    int rc = aios__schema_new_in(g->ctx, &g->rx, s, n, &schema, first);
     c.s = schema;
     if (!rc)
-        rc = compile(&c, root, err);
+        rc = compile(&c, root, first);
+    if (!rc && why)
+        rc = explain(&c, *root, err);
     aios__schema_free(schema);
     aios__free(g->heap, c.part);
     aios__free(g->heap, c.queue);
@@ -379,4 +412,21 @@ int aios__grammar_schema(aios_grammar *g, const char *s, size_t n, bool closed, 
     aios__free(g->heap, c.pairs);
     aios__free(g->heap, c.held);
     return rc;
+}
+
+int aios__grammar_schema(aios_grammar *g, const char *s, size_t n, bool closed, uint32_t *root, aios_error *err)
+{
+    return with_schema(g, s, n, closed, false, root, err);
+}
+
+int aios__grammar_schema_why(aios_ctx *ctx, bool complete, const char *s, size_t n, aios_error *err)
+{
+    aios_error own = AIOS_INIT(aios_error);
+    aios_grammar *g = aios__grammar_new(ctx, &own);
+    if (!g)
+        return err->code;
+    g->complete = complete;
+    (void)with_schema(g, s, n, false, true, &g->root, err); /* what goes wrong here leaves err as it was */
+    aios_grammar_free(g);
+    return err->code;
 }

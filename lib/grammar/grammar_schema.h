@@ -52,7 +52,7 @@ typedef struct comp {
     part *pool;
     uint32_t n_pool, cap_pool;
     conj *conjs;
-    uint32_t n_conjs, cap_conjs;
+    uint32_t n_conjs, cap_conjs, n_filled;
     uint32_t *map, map_size;
     const char **names;
     uint32_t n_names, cap_names;
@@ -119,6 +119,10 @@ int aios__comp_overlap(comp *c, uint32_t sub, bool neg, const overlap **out, aio
 /* ---- grammar_schema.c: nodes of sets -------------------------------------------------------------------------------- */
 
 int aios__comp_node(comp *c, uint32_t *node, aios_error *err);
+/** Fills the nodes of all sets that are not yet. */
+int aios__comp_fill(comp *c, aios_error *err);
+/** grammar_why.c: says in err why no value satisfies the schema, if it finds out; returns err's code. */
+int aios__comp_why(comp *c, aios_error *err);
 /** The i-th part's subschema if it is an own part, or NONE. */
 uint32_t aios__comp_own(const comp *c, const conj *k, uint32_t i);
 /** A keyword of it, or NULL. */

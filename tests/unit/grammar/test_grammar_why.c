@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A schema without values is refused with the place and the keywords that say so. */
+#include "grammar_test.h"
+#include "shared_ctx.h"
+
+static void refused(const char *schema, const char *why)
+{
+    aios_error err = AIOS_INIT(aios_error);
+    aios_grammar *g = NULL;
+    assert_int_equal(aios_grammar_compile(ctx, AIOS_GRAMMAR_SCHEMA, schema, AIOS_CSTR, &g, &err), AIOS_ESCHEMA);
+    assert_int_equal(err.code, AIOS_ESCHEMA);
+    if (strcmp(err.msg, why))
+        fail_msg("%s: %s\nand not %s", schema, err.msg, why);
+}
+
+static void two_keywords_are_named(void **state)
+{
+    (void)state;
+    refused("{\"type\":\"integer\",\"minimum\":5,\"maximum\":3}",
+            "schema #: no value can satisfy it: \"minimum\" and \"maximum\" contradict each other");
+    refused("{\"type\":\"string\",\"minLength\":5,\"maxLength\":3}",
+            "schema #: no value can satisfy it: \"minLength\" and \"maxLength\" contradict each other");
+    refused("{\"type\":\"array\",\"contains\":{\"const\":1},\"items\":{\"enum\":[2]}}",
+            "schema #: no value can satisfy it: \"contains\" and \"items\" contradict each other");
+    refused("{\"type\":\"string\",\"enum\":[1,2]}",
+            "schema #: no value can satisfy it: \"enum\" contradicts \"type\"");
+}
+
+static void one_keyword_is_named(void **state)
+{
+    (void)state;
+    refused("{\"enum\":[]}",
+            "schema #: no value can satisfy it: \"enum\" leaves none");
+    refused("{\"allOf\":[{\"type\":\"string\"},{\"type\":\"integer\"}]}",
+            "schema #: no value can satisfy it: \"allOf\" leaves none");
+}
+
+static void the_innermost_place_is_named(void **state)
+{
+    (void)state;
+    refused("{\"type\":\"object\",\"properties\":{\"a\":false},\"required\":[\"a\"]}",
+            "schema #/properties/a: no value can satisfy it: it is false");
+    refused("{\"type\":\"object\",\"properties\":{\"b\":{},\"a\":{\"type\":\"array\",\"minItems\":1,\"items\":{\"$ref\":\"#/$defs/x\"}}},\"required\":[\"b\",\"a\"],"
+            "\"$defs\":{\"x\":{\"anyOf\":[{\"type\":\"integer\",\"exclusiveMinimum\":1,\"exclusiveMaximum\":2},{\"enum\":[]}]}}}",
+            "schema #/$defs/x/anyOf/0: no value can satisfy it: \"exclusiveMinimum\" and \"exclusiveMaximum\" contradict each other");
+    refused("{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"string\"}},\"required\":[\"a\"],\"allOf\":[{\"properties\":{\"a\":{\"type\":\"integer\"}}}]}",
+            "schema #: no value can satisfy it: its keywords contradict each other");
+}
+
+static void endless_recursion_is_told_as_that(void **state)
+{
+    (void)state;
+    refused("{\"type\":\"object\",\"properties\":{\"next\":{\"$ref\":\"#\"}},\"required\":[\"next\"]}",
+            "schema #: no value can satisfy it: every value would have to contain another of itself");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(two_keywords_are_named),
+        cmocka_unit_test(one_keyword_is_named),
+        cmocka_unit_test(the_innermost_place_is_named),
+        cmocka_unit_test(endless_recursion_is_told_as_that),
+    };
+    return cmocka_run_group_tests(tests, open_ctx, close_ctx);
+}
