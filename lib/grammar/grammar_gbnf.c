@@ -162,13 +162,16 @@ static int class_of_chars(parser *p, uint32_t *out)
             p->at = from;
             return wrong(p, "the end of this class, a ], is missing");
         }
+        size_t range = p->at;
         rc = character(p, &lo);
         hi = lo;
         if (!rc && looking_at(p, "-") && p->at + 1 < p->n && p->s[p->at + 1] != ']') {
-            p->at++;
+            bool line_ends = p->s[++p->at] == '\n' || p->s[p->at] == '\r';
             rc = character(p, &hi);
-            if (!rc && hi < lo)
-                return wrong(p, "this range ends before it begins");
+            if (!rc && hi < lo) {
+                p->at = line_ends ? from : range;
+                return wrong(p, line_ends ? "the end of this class, a ], is missing" : "this range ends before it begins");
+            }
         }
         rc = rc ? rc : add_range(p, lo, hi);
     }

@@ -55,10 +55,13 @@ static int rehash(aios__rx *x, aios_error *err)
     return AIOS_OK;
 }
 
+#define TOO_BIG "a regular expression becomes more than %u parts: make it simpler"
+#define TOO_OPEN "texts take more than %u parts of regular expressions: leave less open in them, as .*a.{20} leaves where each a counts from"
+
 static int room(aios__rx *x, aios_error *err)
 {
     if (x->n == AIOS__RX_CHUNK * AIOS__RX_CHUNKS)
-        return aios__fail_need(err, AIOS_ELIMIT, x->n, (uint64_t)x->n + 1, "a regular expression becomes more than %u parts: make it simpler", x->n);
+        return aios__fail_need(err, AIOS_ELIMIT, x->n, (uint64_t)x->n + 1, x->reading ? TOO_OPEN : TOO_BIG, x->n);
     if (x->n % AIOS__RX_CHUNK == 0) {
         aios__rx_chunk *c = aios__alloc(x->heap, AIOS_MEM_OTHER, sizeof *c, err);
         if (!c)

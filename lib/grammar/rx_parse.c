@@ -32,9 +32,15 @@ typedef struct parser {
     aios_error *err;
 } parser;
 
+static int wrong_at(const parser *p, size_t at, int code, const char *what)
+{
+    return aios__fail_need(p->err, code, at, p->n, "at byte %zu: %s", at, what);
+}
+
+/* Where the parser is: before what is wrong, or where something is missing. */
 static int wrong(const parser *p, int code, const char *what)
 {
-    return aios__fail_need(p->err, code, p->at, p->n, "pattern, byte %zu: %s", p->at, what);
+    return wrong_at(p, p->at, code, what);
 }
 
 static int new_tree(parser *p, uint8_t kind, uint32_t *out)
@@ -109,7 +115,7 @@ static int add_cases(parser *p)
 static int property(parser *p, bool negated)
 {
     bool loose = p->flags & AIOS__RX_RUST, braces = take(p, "{");
-    size_t from = p->at, n = !braces && more(p) ? 1 : 0;
+    size_t from = p->at, escape = from - 2 - braces, n = !braces && more(p) ? 1 : 0;
     if (loose && braces && take(p, "^")) {
         negated = !negated;
         from++;
@@ -120,7 +126,7 @@ static int property(parser *p, bool negated)
         return wrong(p, AIOS_ESCHEMA, "the name of a property in braces is missing");
     uint32_t set = aios__rx_category(p->s + from, n, loose), at = p->n_ranges;
     if (!set)
-        return wrong(p, AIOS_ENOTSUP, "of properties there are general categories alone, as \\p{Lu}: list the ranges");
+        return wrong_at(p, escape, AIOS_ENOTSUP, "of properties there are general categories alone, as \\p{Lu}: list the ranges");
     p->at = from + n + braces;
     int rc = aios__rx_category_ranges(set, add_to, p);
     return rc || !negated ? rc : negate(p, at);
@@ -179,30 +185,32 @@ static int hex(parser *p, int n_min, int n_max, uint32_t *v)
 static int unicode_escape(parser *p, uint32_t *cp)
 {
     uint32_t low;
+    size_t escape = p->at - 2;
     int rc;
     if (take(p, "{")) {
         rc = hex(p, 1, 8, cp);
-        return rc ? rc : *cp <= LAST_CHAR && take(p, "}") ? AIOS_OK : wrong(p, AIOS_ESCHEMA, "this is no code point in braces");
+        return rc ? rc : *cp <= LAST_CHAR && take(p, "}") ? AIOS_OK : wrong_at(p, escape, AIOS_ESCHEMA, "this is no code point in braces");
     }
     rc = hex(p, 4, 4, cp);
     if (rc || *cp < 0xd800 || *cp > 0xdbff || !take(p, "\\u"))
         return rc;
     rc = hex(p, 4, 4, &low);
     *cp = 0x10000 + ((*cp - 0xd800) << 10) + (low - 0xdc00);
-    return rc ? rc : low >= 0xdc00 && low <= 0xdfff ? AIOS_OK : wrong(p, AIOS_ESCHEMA, "the second half of a surrogate pair is missing");
+    return rc ? rc : low >= 0xdc00 && low <= 0xdfff ? AIOS_OK : wrong_at(p, escape, AIOS_ESCHEMA, "the second half of a surrogate pair is missing");
 }
 
 /* The character that an escape stands for; p is behind the backslash. */
 static int escaped(parser *p, uint32_t *cp)
 {
     static const char from[] = "tnvfr0", to[] = "\t\n\v\f\r";
+    size_t escape = p->at - 1;
     if (!more(p))
-        return wrong(p, AIOS_ESCHEMA, "nothing follows the backslash");
+        return wrong_at(p, escape, AIOS_ESCHEMA, "nothing follows the backslash");
     char c = p->s[p->at++];
     const char *at = memchr(from, c, sizeof from - 1);
     if (at) {
         *cp = (uint8_t)to[at - from];
-        return c == '0' && more(p) && p->s[p->at] >= '0' && p->s[p->at] <= '9' ? wrong(p, AIOS_ESCHEMA, "octal escapes are not allowed") : AIOS_OK;
+        return c == '0' && more(p) && p->s[p->at] >= '0' && p->s[p->at] <= '9' ? wrong_at(p, escape, AIOS_ESCHEMA, "octal escapes are not allowed") : AIOS_OK;
     }
     if (c == 'x')
         return hex(p, 2, 2, cp);
@@ -216,10 +224,10 @@ static int escaped(parser *p, uint32_t *cp)
     if (strchr("^$\\.*+?()[]{}|/-", c) || strchr("\"'`~!@#%&=:;,<> _", c)) /* the latter by custom, though not by the standard */
         return AIOS_OK;
     if ((c >= '0' && c <= '9') || (c == 'k' && looking_at(p, "<")))
-        return wrong(p, AIOS_ENOTSUP, "references to groups are not regular: write the text again");
+        return wrong_at(p, escape, AIOS_ENOTSUP, "references to groups are not regular: write the text again");
     if (c == 'b' || c == 'B')
-        return wrong(p, AIOS_ENOTSUP, "\\b is not supported: write what stands beside the word");
-    return wrong(p, AIOS_ESCHEMA, "this is no escape");
+        return wrong_at(p, escape, AIOS_ENOTSUP, "\\b is not supported: write what stands beside the word");
+    return wrong_at(p, escape, AIOS_ESCHEMA, "this is no escape");
 }
 
 static int plain_char(parser *p, uint32_t *cp)
@@ -280,6 +288,7 @@ static int bracket_class(parser *p)
         }
         if (rust && (looking_at(p, "&&") || looking_at(p, "--") || looking_at(p, "~~")))
             return wrong(p, AIOS_ENOTSUP, "operations on classes are not supported: list the ranges");
+        size_t range = p->at;
         rc = class_atom(p, &lo);
         if (rc || lo == UINT32_MAX)
             continue;
@@ -288,7 +297,7 @@ static int bracket_class(parser *p)
             p->at++;
             rc = class_atom(p, &hi);
             if (!rc && (hi == UINT32_MAX || hi < lo))
-                rc = wrong(p, AIOS_ESCHEMA, "a range ends before it begins");
+                rc = wrong_at(p, range, AIOS_ESCHEMA, "a range ends before it begins");
         }
         rc = rc ? rc : add_range(p, lo, hi);
     }
@@ -380,7 +389,7 @@ static int group(parser *p, uint32_t *out)
         return rc ? rc : take(p, ")") ? AIOS_OK : wrong(p, AIOS_ESCHEMA, "a ) is missing");
     }
     if (looking_at(p, "?<=") || looking_at(p, "?<!"))
-        return wrong(p, AIOS_ENOTSUP, "look-behind is not supported: write what comes before in its place");
+        return wrong_at(p, p->at - 1, AIOS_ENOTSUP, "look-behind is not supported: write what comes before in its place");
     uint32_t flags = p->flags;
     bool inside = true;
     if (take(p, "?<") || (flags & AIOS__RX_RUST && take(p, "?P<"))) {
@@ -414,6 +423,7 @@ static bool number(parser *p, uint32_t *v)
 static int quantifier(parser *p, uint32_t *out)
 {
     uint32_t min, max, rep, last = 0;
+    size_t from = p->at;
     if (take(p, "*")) {
         min = 0, max = AIOS__RX_ENDLESS;
     } else if (take(p, "+")) {
@@ -426,14 +436,16 @@ static int quantifier(parser *p, uint32_t *out)
         max = min;
         if (take(p, ",") && !number(p, &max))
             max = AIOS__RX_ENDLESS;
-        if (!take(p, "}") || max < min)
-            return wrong(p, AIOS_ESCHEMA, max < min ? "a repeat ends before it begins" : "a } is missing");
+        if (max < min)
+            return wrong_at(p, from, AIOS_ESCHEMA, "a repeat ends before it begins");
+        if (!take(p, "}"))
+            return wrong(p, AIOS_ESCHEMA, "a } is missing");
     } else {
         return AIOS_OK;
     }
     take(p, "?");
     if (p->trees[*out].kind >= T_BEGIN)
-        return wrong(p, AIOS_ESCHEMA, "there is nothing to repeat");
+        return wrong_at(p, from, AIOS_ESCHEMA, "there is nothing to repeat");
     int rc = new_tree(p, T_REP, &rep);
     if (rc)
         return rc;

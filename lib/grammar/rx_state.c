@@ -234,7 +234,7 @@ static int make_row(aios__rx *x, uint32_t e, aios_error *err)
 {
     int rc = AIOS_OK;
     if (x->n_rows == AIOS__RX_ROWS)
-        return aios__fail_need(err, AIOS_ELIMIT, AIOS__RX_ROWS, (uint64_t)x->n_rows + 1, "a regular expression needs more than %u states: make it simpler", x->n_rows);
+        return aios__fail_need(err, AIOS_ELIMIT, AIOS__RX_ROWS, (uint64_t)x->n_rows + 1, "the texts read take more than %u states of regular expressions: leave less open in them", x->n_rows);
     uint32_t *row = aios__alloc_array(x->heap, AIOS_MEM_OTHER, 256, sizeof *row, err);
     if (!row)
         return aios__oom(err);

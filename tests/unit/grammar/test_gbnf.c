@@ -119,6 +119,8 @@ static const refusal refusals[] = {
     {"root ::= * \"a\"", AIOS_ESCHEMA, "line 1, column 10: there is nothing to repeat"},
     {"root ::= \"a\"{}", AIOS_ESCHEMA, "a number is missing"},
     {"root ::= \"a\"{1", AIOS_ESCHEMA, "a } is missing"},
+    {"root ::= [a-\nx ::= [b]", AIOS_ESCHEMA, "line 1, column 10: the end of this class"},
+    {"root ::= [x z-a]", AIOS_ESCHEMA, "line 1, column 13: this range ends before"},
     {"root ::= \"a\"{3,2}", AIOS_ESCHEMA, "line 1, column 13: this repeat ends"},
     {"root ::= \"a\" & \"b\"", AIOS_ESCHEMA, "line 1, column 14: this can be no part of a rule"},
     {"root ::= <[1000]>", AIOS_ENOTSUP, "line 1, column 10: tokens cannot be named"},

@@ -109,7 +109,7 @@ static const refusal refusals[] = {
     {"start: \"a", AIOS_ESCHEMA, "line 1, column 8: the end of this string"},
     {"start: \"\\q\"", AIOS_ESCHEMA, "line 1, column 10: this is no escape"},
     {"start: \"\\ud800\"", AIOS_ESCHEMA, "half of a surrogate pair"},
-    {"start: /a(/", AIOS_ESCHEMA, "line 1, column 8: pattern, byte 2: a ) is missing"},
+    {"start: /a(/", AIOS_ESCHEMA, "line 1, column 8: at byte 2: a ) is missing"},
     {"start: /a(?=b)/", AIOS_ENOTSUP, "look-ahead"},
     {"start: /a(?U)b/", AIOS_ENOTSUP, "this flag"},
     {"start: /[a&&b]/", AIOS_ENOTSUP, "operations on classes"},
