@@ -22,17 +22,21 @@ enum { AIOS_GRAMMAR_SCHEMA = 1, AIOS_GRAMMAR_REGEX = 2, AIOS_GRAMMAR_GBNF = 3, A
  * strings under a pattern may be begun so that nothing ends them. Since 0.1.
  */
 enum { AIOS_GRAMMAR_COMPLETE = 0x100 };
+/** Added to AIOS_GRAMMAR_SCHEMA: keywords that nobody knows are refused, but for those that begin with x-, and the one meant is named. Since 0.1. */
+enum { AIOS_GRAMMAR_STRICT = 0x200 };
 
 /**
  * Compiles a JSON schema (compact JSON, properties in schema order), a regular expression of ECMA-262 in Unicode mode, which the whole
  * text matches, or rules: in GBNF as llama.cpp writes them, of which the text is a `root`, or in Lark as llguidance does, where it is a
  * `start` (docs/grammars.md). ESCHEMA names the path and keyword, the byte of the expression, or the line and column that is wrong or
- * cannot be enforced; ELIMIT if it is too large; ENOTSUP for what of an expression is not regular, and for tokens in rules. Rules may be
- * recursive in any way. Equal texts are compiled once (aios_ctx_config.grammar_bytes). Thread-safety of the object: safe.
+ * cannot be enforced; where no value can satisfy a schema, the innermost path that has none and, where one or two are enough, the keywords.
+ * ELIMIT if it is too large; ENOTSUP for what of an expression is not regular, and for tokens in rules. Rules may be recursive in any way.
+ * Equal texts are compiled once (aios_ctx_config.grammar_bytes). Thread-safety of the object: safe.
  *
  * What is generated is a subset of what the schema allows: other properties than those listed come only where
- * additionalProperties says so, or where no properties are listed at all; numbers have at most 17 digits, bounded ones no
- * exponent; strings under a pattern have no \u escapes.
+ * additionalProperties says so, or where no properties are listed at all; integers are of 64 bits, other numbers have at most 17 digits
+ * and an exponent of two, bounded ones 15 digits before the point, 10 or as many as their bounds behind it, and no exponent; strings
+ * under a pattern have no \u escapes.
  */
 AIOS_API int aios_grammar_compile(aios_ctx *ctx, int32_t kind, const char *s, size_t n, aios_grammar **g, aios_error *err);
 /** Drops the caller's reference; walks keep it alive. NULL is fine. */

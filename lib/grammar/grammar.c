@@ -191,8 +191,8 @@ int aios_grammar_compile(aios_ctx *ctx, int32_t kind, const char *s, size_t n, a
     if (!ctx || !s || !out)
         return aios__fail(err, AIOS_EINVAL, "aios_grammar_compile: ctx, s and g must not be NULL");
     *out = NULL;
-    bool complete = kind == (AIOS_GRAMMAR_SCHEMA | AIOS_GRAMMAR_COMPLETE);
-    if (!complete && (kind < AIOS_GRAMMAR_SCHEMA || kind > AIOS_GRAMMAR_LARK))
+    const int32_t flags = kind & (AIOS_GRAMMAR_COMPLETE | AIOS_GRAMMAR_STRICT), plain = kind - flags;
+    if (plain < AIOS_GRAMMAR_SCHEMA || plain > AIOS_GRAMMAR_LARK || (flags && plain != AIOS_GRAMMAR_SCHEMA))
         return aios__fail(err, AIOS_EINVAL, "aios_grammar_compile: kind %d is none of AIOS_GRAMMAR_x", (int)kind);
     aios_error local = AIOS_INIT(aios_error);
     err = err ? err : &local;
@@ -204,8 +204,9 @@ int aios_grammar_compile(aios_ctx *ctx, int32_t kind, const char *s, size_t n, a
     aios_grammar *g = *out ? NULL : aios__grammar_new(ctx, err);
     if (!g)
         return *out ? AIOS_OK : aios__oom(err);
-    g->complete = complete;
-    g->kind = (uint8_t)(complete ? AIOS_GRAMMAR_SCHEMA : kind);
+    g->complete = flags & AIOS_GRAMMAR_COMPLETE;
+    g->strict = flags & AIOS_GRAMMAR_STRICT;
+    g->kind = (uint8_t)plain;
     rc = compilers[g->kind](g, s, n, err);
     if (rc) {
         aios_grammar_free(g);

@@ -395,7 +395,7 @@ static int with_schema(aios_grammar *g, const char *s, size_t n, bool closed, bo
     comp c = {.g = g, .closed = closed};
     aios__schema *schema = NULL;
     aios_error own = AIOS_INIT(aios_error), *first = why ? &own : err;
-    int rc = aios__schema_new_in(g->ctx, &g->rx, s, n, &schema, first);
+    int rc = aios__schema_new_in(g->ctx, &g->rx, g->strict, s, n, &schema, first);
     c.s = schema;
     if (!rc)
         rc = compile(&c, root, first);

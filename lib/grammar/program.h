@@ -136,6 +136,7 @@ struct aios_grammar {
     aios__heap *heap;
     int refs;
     uint8_t kind; /**< AIOS_GRAMMAR_x, 0: as of a schema */
+    bool strict; /**< unknown keywords of a schema are refused */
     bool complete; /**< all that the schema allows, however it is written; a text may run into a dead end */
     struct aios__gcache *cache; /**< that has kept it once; NULL: none */
     struct aios__gentry *entry; /**< that keeps it now; guarded by the cache's lock */

@@ -452,13 +452,18 @@ static size_t find_keyword(const char *name)
     return k;
 }
 
-/* Unknown keywords constrain nothing, but a slip of the pen would. */
+/* Unknown keywords constrain nothing, but what a slip of the pen stands for would. */
 static int check_unknown(const aios__schema *s, uint32_t i, const char *name, aios_error *err)
 {
     for (size_t k = 0; k < AIOS__KW_COUNT; k++)
         if (keywords[k].shape != NOTE && !strcasecmp(keywords[k].name, name))
             return aios__schema_bad(s, i, name, "is not a keyword: mind upper and lower case", err);
-    return AIOS_OK;
+    if (!s->strict || !strncmp(name, "x-", 2) || (s->subs[i].draft == AIOS__DRAFT_4 && !strcmp(name, "id")))
+        return AIOS_OK;
+    char why[80];
+    const char *near = aios__kw_near(name);
+    snprintf(why, sizeof why, near ? "is not a keyword: did you mean \"%s\"?" : "is not a keyword, and unknown ones are refused here", near);
+    return aios__schema_bad(s, i, name, why, err);
 }
 
 /* An older $ref hides what stands beside it, but for what others may point into. */
@@ -582,7 +587,7 @@ static int compile(aios__schema *s, aios_error *err)
     return rc ? rc : aios__schema_cycles(s, err);
 }
 
-static int make(aios_ctx *ctx, aios__rx **rx, uint32_t flags, const char *text, size_t n, aios__schema **out, aios_error *err)
+static int make(aios_ctx *ctx, aios__rx **rx, bool strict, uint32_t flags, const char *text, size_t n, aios__schema **out, aios_error *err)
 {
     aios__heap *h = aios__ctx_heap(ctx);
     *out = NULL;
@@ -592,6 +597,7 @@ static int make(aios_ctx *ctx, aios__rx **rx, uint32_t flags, const char *text, 
     s->heap = h;
     s->ctx = ctx;
     s->pool = rx ? rx : &s->own;
+    s->strict = strict;
     s->notes = flags & AIOS_SCHEMA_FORMAT_NOTE;
     aios_error why = AIOS_INIT(aios_error);
     int rc = aios__json_parse_exact(h, text, n, &s->docs[0], &why);
@@ -615,17 +621,17 @@ static int make(aios_ctx *ctx, aios__rx **rx, uint32_t flags, const char *text, 
 
 int aios__schema_new(aios_ctx *ctx, const char *text, size_t n, aios__schema **out, aios_error *err)
 {
-    return make(ctx, NULL, 0, text, n, out, err);
+    return make(ctx, NULL, false, 0, text, n, out, err);
 }
 
-int aios__schema_new_in(aios_ctx *ctx, aios__rx **rx, const char *text, size_t n, aios__schema **out, aios_error *err)
+int aios__schema_new_in(aios_ctx *ctx, aios__rx **rx, bool strict, const char *text, size_t n, aios__schema **out, aios_error *err)
 {
-    return make(ctx, rx, 0, text, n, out, err);
+    return make(ctx, rx, strict, 0, text, n, out, err);
 }
 
 int aios__schema_new_as(aios_ctx *ctx, uint32_t flags, const char *text, size_t n, aios__schema **out, aios_error *err)
 {
-    return make(ctx, NULL, flags, text, n, out, err);
+    return make(ctx, NULL, false, flags, text, n, out, err);
 }
 
 void aios__schema_free(aios__schema *s)

@@ -150,6 +150,7 @@ struct aios__schema {
     uint32_t n_docs;
     aios_ctx *ctx;   /**< borrowed while it compiles */
     bool notes;      /**< format says nothing about validity */
+    bool strict;     /**< unknown keywords are refused, but for x-... */
     bool dynamic;    /**< some target is found only while a value is checked */
     aios__rx *own;   /**< pool of its patterns, if it is its own */
     aios__rx **pool; /**< of its patterns; made with the first of them */
@@ -169,13 +170,15 @@ struct aios__schema {
     uint32_t *names, names_size; /**< hash of anchors to index + 1 */
 };
 
-/** As aios__schema_new; patterns go to the pool at *rx, which is made when needed and stays the caller's. */
-int aios__schema_new_in(aios_ctx *ctx, aios__rx **rx, const char *s, size_t n, aios__schema **out, aios_error *err);
+/** As aios__schema_new; patterns go to the pool at *rx, which is made when needed and stays the caller's. strict: no unknown keywords. */
+int aios__schema_new_in(aios_ctx *ctx, aios__rx **rx, bool strict, const char *s, size_t n, aios__schema **out, aios_error *err);
 /** As aios__schema_new, with AIOS_SCHEMA_ flags. */
 int aios__schema_new_as(aios_ctx *ctx, uint32_t flags, const char *s, size_t n, aios__schema **out, aios_error *err);
 /** Names that a key of some patternProperties speaks of. */
 uint32_t aios__schema_names(const aios__schema *s, const char *pattern);
 const char *aios__kw_name(enum aios__kw kw);
+/** The keyword that differs the least from a name, or NULL if none is near. */
+const char *aios__kw_near(const char *name);
 /** Index of a subschema; AIOS__NONE if json is none. */
 uint32_t aios__schema_sub(const aios__schema *s, const aios__json *json);
 /** Value of a keyword in sub i, or NULL. */

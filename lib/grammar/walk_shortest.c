@@ -10,7 +10,7 @@ enum {
     FEW = 16,
     STEPS_MAX = 20000,
     READINGS = 16,    /* of which the text that ends the soonest is taken */
-    REFUSED_MAX = 64, /* texts that turned out to be there already */
+    REFUSED_MAX = 256, /* texts that turned out to be there already */
     FRAMES = 256      /* that are copied in the time of a step */
 };
 

@@ -54,6 +54,29 @@ static void endless_recursion_is_told_as_that(void **state)
             "schema #: no value can satisfy it: every value would have to contain another of itself");
 }
 
+static void unknown_keywords_are_refused_where_that_is_asked_for(void **state)
+{
+    (void)state;
+    static const char *const rows[][2] = {
+        {"{\"tpye\":\"string\"}", "schema #: \"tpye\" is not a keyword: did you mean \"type\"?"},
+        {"{\"properties\":{\"a\":{\"minimun\":1}}}", "schema #/properties/a: \"minimun\" is not a keyword: did you mean \"minimum\"?"},
+        {"{\"colour\":1}", "schema #: \"colour\" is not a keyword, and unknown ones are refused here"},
+        {"{\"x-colour\":1,\"properties\":{\"tpye\":{}}}", NULL},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        aios_error err = AIOS_INIT(aios_error);
+        aios_grammar *g = NULL;
+        int rc = aios_grammar_compile(ctx, AIOS_GRAMMAR_SCHEMA | AIOS_GRAMMAR_STRICT, rows[i][0], AIOS_CSTR, &g, &err);
+        assert_int_equal(rc, rows[i][1] ? AIOS_ESCHEMA : AIOS_OK);
+        if (rc)
+            assert_string_equal(err.msg, rows[i][1]);
+        aios_grammar_free(g);
+        aios_grammar_free(compiled(ctx, AIOS_GRAMMAR_SCHEMA, rows[i][0]));
+    }
+    aios_grammar *g = NULL;
+    assert_int_equal(aios_grammar_compile(ctx, AIOS_GRAMMAR_REGEX | AIOS_GRAMMAR_STRICT, "a", 1, &g, NULL), AIOS_EINVAL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -61,6 +84,7 @@ int main(void)
         cmocka_unit_test(one_keyword_is_named),
         cmocka_unit_test(the_innermost_place_is_named),
         cmocka_unit_test(endless_recursion_is_told_as_that),
+        cmocka_unit_test(unknown_keywords_are_refused_where_that_is_asked_for),
     };
     return cmocka_run_group_tests(tests, open_ctx, close_ctx);
 }
