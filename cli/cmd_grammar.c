@@ -6,6 +6,8 @@
 
 #include "cli.h"
 
+enum { TAIL = 60 }; /* bytes of a text that are shown again */
+
 static double now_us(void)
 {
     struct timespec t;
@@ -23,7 +25,8 @@ static int next_bytes(const aios_walk *w, uint8_t mask[32], aios_error *err)
 {
     int rc = aios_walk_next_bytes(w, mask);
     if (rc)
-        snprintf(err->msg, sizeof err->msg, "what may come next was not found out (%s): simplify the grammar, or raise --budget", aios_strerror(rc));
+        snprintf(err->msg, sizeof err->msg, "what may come next was not found out (%s): %s", aios_strerror(rc),
+                 rc == AIOS_ELIMIT ? "simplify the grammar" : "raise --budget");
     return rc ? err->code = rc : 0;
 }
 
@@ -278,23 +281,30 @@ static int show_mask(const cli *c, const cli_source *src, aios_model *m, aios_wa
     return 0;
 }
 
+/* Where the last characters of a long text begin. */
+static size_t tail_at(const char *text, size_t n)
+{
+    size_t at = n > TAIL ? n - TAIL : 0;
+    while (at && at < n && (text[at] & 0xc0) == 0x80)
+        at++;
+    return at;
+}
+
 /* The text leaves the language: says where, and what could have stood there. */
 static int fail_text(const cli *c, aios_walk *w, const char *text, size_t n_text, const aios_error *err)
 {
     size_t at = err->have < n_text ? (size_t)err->have : 0;
     uint8_t mask[32];
-    aios_error why = AIOS_INIT(aios_error);
-    aios_walk_accept(w, text, at, NULL);
-    int unknown = next_bytes(w, mask, &why);
     if (c->json) {
         cli_print_json(json_pack("{s:I,s:o}", "accepted", (json_int_t)at, "error", cli_error_json(err)));
         return EXIT_FAIL;
     }
     int rc = cli_fail("the text", err);
-    if (unknown)
-        return cli_fail("the text", &why);
-    fputs("after ", stderr);
-    cli_json_string(stderr, text, at);
+    if (err->code == AIOS_ELIMIT || aios_walk_accept(w, text, at, NULL) || aios_walk_next_bytes(w, mask))
+        return rc; /* no byte is at fault, or what may stand there is not known */
+    size_t tail = tail_at(text, at);
+    fprintf(stderr, "after %s", tail ? "..." : "");
+    cli_json_string(stderr, text + tail, at - tail);
     fputs(" may come: ", stderr);
     fflush(stderr);
     int n = 0;

@@ -210,6 +210,14 @@ static int add_args(calls *c, uint32_t i, aios_error *err)
     return AIOS_OK;
 }
 
+static int fail_tool(const family *l, const tool *t, aios_error *err)
+{
+    aios_error why = AIOS_INIT(aios_error);
+    aios__fail(&why, AIOS_ESCHEMA, "no arguments can satisfy its schema");
+    aios__grammar_schema_why(l->ctx, false, t->schema, t->n_schema, &why);
+    return aios__fail(err, AIOS_ESCHEMA, "tool %.64s: %s", t->name, why.msg);
+}
+
 /* A tool that cannot be called is told by its name, and does not drop out beside others. */
 static int finish(calls *c, const uint32_t *done, uint32_t n, bool all, aios_error *err)
 {
@@ -217,8 +225,7 @@ static int finish(calls *c, const uint32_t *done, uint32_t n, bool all, aios_err
     for (uint32_t i = 0; (!rc || rc == AIOS_ESCHEMA) && i < n; i++) {
         uint32_t at = all ? i : done[i];
         if (c->g->nodes[c->args[at]].height == AIOS__G_ENDLESS)
-            return aios__fail(err, AIOS_ESCHEMA, "tool %.64s: no arguments can satisfy its schema: its keywords contradict each other",
-                               c->l->tools[at].name);
+            return fail_tool(c->l, c->l->tools + at, err);
     }
     return rc;
 }
