@@ -248,7 +248,10 @@ static void *stop_soon(void *arg)
     return NULL;
 }
 
-/* Opens the file with a heap of its own and stops after some time, 0: from the first question on, -1: never; the code. `text` gets a turn's text if it came to that. */
+/*
+ * Opens the file with a heap of its own and stops after some time, 0: from the first question on, -1: never; the code. `out` gets a turn's text
+ * if it came to that.
+ */
 static int load_once(int64_t after, reading *out, int64_t *took)
 {
     test_heap heap = {0};
