@@ -171,14 +171,14 @@ bool aios__comp_apart(comp *c, uint32_t sub)
     if (!a.n)
         return aios__json_type(c->s->subs[sub].json) == AIOS__JSON_FALSE;
     flatten(c->s, sub, &b);
-    return apart(c->s, &a, &b, AIOS__T_ALL, &c->work);
+    return apart(c->s, &a, &b, AIOS__T_ALL, &c->g->work);
 }
 
 bool aios__comp_apart_member(comp *c, const char *name, const aios__json *schema)
 {
     flat a;
     flatten_set(c, &a);
-    return member_apart(c->s, &a, name, schema, &c->work);
+    return member_apart(c->s, &a, name, schema, &c->g->work);
 }
 
 /* ---- the alternatives of a oneOf ------------------------------------------------------------------------------------ */
@@ -201,8 +201,8 @@ static int compare_pair(comp *c, overlap *o, const aios__json *list, uint32_t i,
     flat a, b;
     flatten(c->s, aios__schema_sub(c->s, aios__json_at(list, i)), &a);
     flatten(c->s, aios__schema_sub(c->s, aios__json_at(list, k)), &b);
-    c->work += 4;
-    return apart(c->s, &a, &b, o->types, &c->work) ? AIOS_OK : add_pair(c, o, i < k ? i : k, i < k ? k : i, err);
+    c->g->work += 4;
+    return apart(c->s, &a, &b, o->types, &c->g->work) ? AIOS_OK : add_pair(c, o, i < k ? i : k, i < k ? k : i, err);
 }
 
 /* One value that an alternative says of itself, or of a property that it requires. */

@@ -176,7 +176,7 @@ static int strings(comp *c, uint32_t sub, unsigned depth, uint32_t *rx, aios_err
     const aios__sub *s = &c->s->subs[sub];
     int rc = AIOS_OK;
     *rx = aios__json_type(s->json) == AIOS__JSON_FALSE ? AIOS__RX_NOTHING : AIOS__RX_ALL;
-    c->work += 16;
+    c->g->work += 16;
     if (depth > DEEP)
         return aios__comp_fail(c, sub, s->n ? c->s->kws[s->first].kw : AIOS__KW_REF, "nests too deep to be enforced on names of properties", err);
     for (uint32_t k = 0; !rc && k < s->n; k++)

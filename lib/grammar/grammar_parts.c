@@ -20,8 +20,8 @@ int aios__comp_part(comp *c, part p, aios_error *err)
     for (uint32_t i = 0; i < c->n_part; i++)
         if (c->part[i] == p)
             return AIOS_OK;
-    c->work += 8 + c->n_part / 8;
-    if (c->work > MAX_WORK)
+    c->g->work += 8 + c->n_part / 8;
+    if (c->g->work > MAX_WORK)
         return aios__comp_fail(c, part_sub(c->under), part_what(c->under) < AIOS__KW_COUNT ? (enum aios__kw)part_what(c->under) : AIOS__KW_NOT,
                                "and the keywords around it make too many combinations to be enforced while decoding: simplify the schema", err);
     int rc = aios__grow(c->g->heap, &c->part, &c->cap_part, (size_t)c->n_part + 1, MAX_PARTS, sizeof *c->part, "schemas that must hold together", err);
@@ -468,7 +468,7 @@ static uint32_t types_of(const comp *c, part p)
 /* The set says, and not only by part `but`, that there is a property of the name. */
 static bool says_has(comp *c, const char *name, part but)
 {
-    c->work += 1 + c->n_part / 2;
+    c->g->work += 1 + c->n_part / 2;
     for (uint32_t i = 0; i < c->n_part; i++) {
         part p = c->part[i];
         const char *key;
@@ -489,7 +489,7 @@ static bool says_has(comp *c, const char *name, part but)
 
 static bool says_part(comp *c, part p)
 {
-    c->work += 1 + c->n_part / 16;
+    c->g->work += 1 + c->n_part / 16;
     for (uint32_t i = 0; i < c->n_part; i++)
         if (c->part[i] == p)
             return true;
@@ -498,7 +498,7 @@ static bool says_part(comp *c, part p)
 
 static bool others_say_object(comp *c, part p)
 {
-    c->work += 1 + c->n_part / 2;
+    c->g->work += 1 + c->n_part / 2;
     uint32_t types = AIOS__T_ALL;
     for (uint32_t i = 0; i < c->n_part; i++)
         types &= c->part[i] == p ? AIOS__T_ALL : types_of(c, c->part[i]);

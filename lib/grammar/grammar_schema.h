@@ -62,7 +62,6 @@ typedef struct comp {
     uint32_t *held, n_held, cap_held;
     bool marks;    /**< every subschema that holds has an own part, since unevaluated... must know */
     const aios__json *list; /**< whose values are tried */
-    uint64_t work; /**< spent on combinations */
     part under;    /**< the choice under way, to be named if there are too many */
 } comp;
 

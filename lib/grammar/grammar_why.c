@@ -80,8 +80,10 @@ static void go_on(asked *a, uint32_t sub, bool asking, visit *fn)
     go_all(a, aios__schema_kw(a->c->s, sub, AIOS__KW_ALL_OF), SIZE_MAX, fn);
     go_any(a, sub, AIOS__KW_ANY_OF, asking, fn);
     go_any(a, sub, AIOS__KW_ONE_OF, asking, fn);
-    go_required(a, sub, fn);
-    go_items(a, sub, fn);
+    if (a->c->s->subs[sub].types == AIOS__T_OBJECT)
+        go_required(a, sub, fn);
+    if (a->c->s->subs[sub].types == AIOS__T_ARRAY)
+        go_items(a, sub, fn);
 }
 
 /* ---- the innermost ------------------------------------------------------------------------------------------------ */
@@ -149,22 +151,34 @@ static int write_word(aios__buf *b, const char *key, const aios__json *v, aios_e
     return rc || !v ? rc : aios__json_write(v, b, err);
 }
 
+/* What all trials together have used of the steps of one schema. */
+typedef struct costs {
+    aios__rx *rx;
+    uint64_t work;
+} costs;
+
 /* Nothing satisfies a schema of these. */
-static bool contradicts(const comp *c, const aios__buf *text)
+static bool contradicts(const comp *c, const aios__buf *text, costs *spent)
 {
     aios_error err = AIOS_INIT(aios_error);
     aios_grammar *g = text->n > TEXT_MAX ? NULL : aios__grammar_new(c->g->ctx, &err);
     if (!g)
         return false;
     g->complete = c->g->complete;
+    g->rx = spent->rx;
+    aios__rx_making(g->rx);
+    g->work = spent->work;
     bool made = !aios__grammar_schema(g, text->p, text->n, false, &g->root, &err);
     bool is = made && aios__grammar_finish(g, &err) == AIOS_ESCHEMA;
+    spent->rx = g->rx;
+    spent->work = g->work;
+    g->rx = NULL;
     aios_grammar_free(g);
     return is;
 }
 
 /* Keywords i and j, which may be one, with the type or without. */
-static bool try_words(const comp *c, const aios__json *schema, const words *k, uint32_t i, uint32_t j, bool typed)
+static bool try_words(const comp *c, const aios__json *schema, const words *k, uint32_t i, uint32_t j, bool typed, costs *spent)
 {
     aios_error err = AIOS_INIT(aios_error);
     aios__buf b;
@@ -178,33 +192,40 @@ static bool try_words(const comp *c, const aios__json *schema, const words *k, u
     rc = rc ? rc : aios__buf_add(&b, "", 1, &err); /* strstr needs an end */
     bool is = !rc && !strstr(b.p, "Ref\"") && !strstr(b.p, "\"$ref\"");
     b.n -= is;
-    is = is && contradicts(c, &b);
+    is = is && contradicts(c, &b, spent);
     aios__buf_free(&b);
     return is;
+}
+
+/* The first keyword, or else the first two, that leave no value; false: none were found. */
+static bool name_few(const comp *c, const aios__json *schema, const words *k, costs *spent, char *out, size_t n)
+{
+    for (uint32_t i = 0; i < k->n; i++) {
+        bool alone = try_words(c, schema, k, i, i, false, spent);
+        if (alone || try_words(c, schema, k, i, i, true, spent)) {
+            snprintf(out, n, alone ? "\"%.40s\" leaves none" : "\"%.40s\" contradicts \"type\"", k->key[i]);
+            return true;
+        }
+    }
+    for (uint32_t i = 0; i < k->n; i++)
+        for (uint32_t j = i + 1; j < k->n; j++)
+            if (try_words(c, schema, k, i, j, true, spent)) {
+                snprintf(out, n, "\"%.40s\" and \"%.40s\" contradict each other", k->key[i], k->key[j]);
+                return true;
+            }
+    return false;
 }
 
 static void name_words(const comp *c, uint32_t sub, char *out, size_t n)
 {
     const aios__json *schema = c->s->subs[sub].json;
+    costs spent = {0};
     words k;
-    snprintf(out, n, "its keywords contradict each other");
     if (aios__json_type(schema) == AIOS__JSON_FALSE)
         snprintf(out, n, "it is false");
-    if (!words_of(schema, &k))
-        return;
-    for (uint32_t i = 0; i < k.n; i++) {
-        bool alone = try_words(c, schema, &k, i, i, false);
-        if (alone || try_words(c, schema, &k, i, i, true)) {
-            snprintf(out, n, alone ? "\"%.40s\" leaves none" : "\"%.40s\" contradicts \"type\"", k.key[i]);
-            return;
-        }
-    }
-    for (uint32_t i = 0; i < k.n; i++)
-        for (uint32_t j = i + 1; j < k.n; j++)
-            if (try_words(c, schema, &k, i, j, true)) {
-                snprintf(out, n, "\"%.40s\" and \"%.40s\" contradict each other", k.key[i], k.key[j]);
-                return;
-            }
+    else if (!words_of(schema, &k) || !name_few(c, schema, &k, &spent, out, n))
+        snprintf(out, n, "its keywords contradict each other");
+    aios__rx_free(spent.rx);
 }
 
 /* ---- the answer --------------------------------------------------------------------------------------------------- */

@@ -167,6 +167,7 @@ struct aios_grammar {
     struct aios_grammar *parent; /**< the one with a LAZY node more; NULL: the first */
     uint32_t *done, n_done;   /**< tools that are compiled here, in order */
     uint32_t n_shared;        /**< the first nodes, that mean the same in the whole family */
+    uint64_t work;            /**< steps that combining subschemas has taken */
 };
 
 /* ---- grammar.c: building blocks --------------------------------------------------------------------------------- */

@@ -26,6 +26,8 @@ void aios__rx_free(aios__rx *x); /**< NULL is fine */
 size_t aios__rx_size(const aios__rx *x);
 /** No more expressions are made: from here on only the steps of one call are bounded, no more those of all together. */
 void aios__rx_reading(aios__rx *x);
+/** Expressions are made again, whose steps count on from those made before. */
+void aios__rx_making(aios__rx *x);
 /** True once it has used up half of what a pool may have, so that it should not be given to anybody new. Thread-safety: safe. */
 bool aios__rx_worn(const aios__rx *x);
 

@@ -44,6 +44,11 @@ int aios__rx_count(aios__rx *x, uint32_t e, uint32_t limit, uint32_t *n, aios_er
                     return AIOS_OK; /* too many ways to be few texts */
         }
         at = next;
+        uint64_t begun = 0; /* each beginning has an end of its own */
+        for (uint32_t i = 0; i < at.n; i++)
+            begun += at.count[i];
+        if (found + begun >= limit)
+            return AIOS_OK;
     }
     if (!at.n && found < limit)
         *n = (uint32_t)found;

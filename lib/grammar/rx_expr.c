@@ -139,6 +139,12 @@ void aios__rx_reading(aios__rx *x)
         x->reading = true;
 }
 
+void aios__rx_making(aios__rx *x)
+{
+    if (x)
+        x->reading = false;
+}
+
 /* The number of a node; w: its words, if it has any. */
 static int intern(aios__rx *x, aios__rx_node n, const uint32_t *w, uint32_t *out, aios_error *err)
 {

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A schema without values is refused with the place and the keywords that say so. */
+#include <time.h>
+
 #include "grammar_test.h"
 #include "shared_ctx.h"
 
@@ -47,6 +49,43 @@ static void the_innermost_place_is_named(void **state)
             "schema #: no value can satisfy it: its keywords contradict each other");
 }
 
+/* Members and items say nothing of values of other types. */
+static void places_that_no_value_has_are_not_blamed(void **state)
+{
+    (void)state;
+    refused("{\"type\":\"string\",\"properties\":{\"a\":false},\"required\":[\"a\"],\"minLength\":5,\"maxLength\":3}",
+            "schema #: no value can satisfy it: \"minLength\" and \"maxLength\" contradict each other");
+    refused("{\"type\":\"string\",\"contains\":false,\"minLength\":3,\"maxLength\":2}",
+            "schema #: no value can satisfy it: \"minLength\" and \"maxLength\" contradict each other");
+    refused("{\"required\":[\"child\"],\"properties\":{\"child\":{\"$ref\":\"#\"}},\"enum\":[]}",
+            "schema #: no value can satisfy it: \"enum\" leaves none");
+    refused("{\"minItems\":1,\"items\":{\"$ref\":\"#\"},\"type\":\"string\",\"minLength\":3,\"maxLength\":2}",
+            "schema #: no value can satisfy it: \"minLength\" and \"maxLength\" contradict each other");
+}
+
+/* Seven choices of four each: 4^7 ways, of which one alone takes most of the steps of a schema. */
+static void looking_for_the_reason_takes_no_longer_than_compiling(void **state)
+{
+    (void)state;
+    static const char *const keys[] = {"if", "then", "else", "additionalProperties", "unevaluatedProperties"};
+    char text[8000];
+    size_t n = (size_t)snprintf(text, sizeof text, "{\"type\":\"object\",\"minProperties\":1,\"enum\":[{\"z\":1}],\"required\":[\"b\"]");
+    for (size_t k = 0; k < sizeof keys / sizeof *keys; k++) {
+        n += (size_t)snprintf(text + n, sizeof text - n, ",\"%s\":{\"allOf\":[", keys[k]);
+        for (int i = 0; i < 7; i++) {
+            n += (size_t)snprintf(text + n, sizeof text - n, "%s{\"anyOf\":[", i ? "," : "");
+            for (int j = 0; j < 4; j++)
+                n += (size_t)snprintf(text + n, sizeof text - n, "%s{\"required\":[\"%zu%d%d\"]}", j ? "," : "", k, i, j);
+            n += (size_t)snprintf(text + n, sizeof text - n, "]}");
+        }
+        n += (size_t)snprintf(text + n, sizeof text - n, "]}");
+    }
+    snprintf(text + n, sizeof text - n, "}");
+    clock_t begin = clock();
+    refused(text, "schema #: no value can satisfy it: its keywords contradict each other");
+    assert_true(clock() - begin < 10 * CLOCKS_PER_SEC); /* far above what it takes, far below what all trials would */
+}
+
 static void endless_recursion_is_told_as_that(void **state)
 {
     (void)state;
@@ -83,6 +122,8 @@ int main(void)
         cmocka_unit_test(two_keywords_are_named),
         cmocka_unit_test(one_keyword_is_named),
         cmocka_unit_test(the_innermost_place_is_named),
+        cmocka_unit_test(places_that_no_value_has_are_not_blamed),
+        cmocka_unit_test(looking_for_the_reason_takes_no_longer_than_compiling),
         cmocka_unit_test(endless_recursion_is_told_as_that),
         cmocka_unit_test(unknown_keywords_are_refused_where_that_is_asked_for),
     };
