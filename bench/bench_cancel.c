@@ -5,12 +5,9 @@
  * aios_session_cancel to the event that says so.
  */
 #include <pthread.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#include <aios/aios.h>
+#include "bench.h"
 
 enum { MAX_ROUNDS = 10000, PROMPT_WORDS = 1500 };
 
@@ -27,31 +24,16 @@ typedef struct turn {
     aios_session *s;
     pthread_t thread;
     int code;
-    double over_at; /* s */
+    double over_at; /* us */
 } turn;
 
 static char long_text[PROMPT_WORDS * 8];
 static unsigned long long rng = 1;
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
 static double draw(void)
 {
     rng = rng * 6364136223846793005ull + 1442695040888963407ull;
     return (double)(rng >> 40) / (double)(1 << 24);
-}
-
-static void must(int rc, const aios_error *err)
-{
-    if (!rc)
-        return;
-    fprintf(stderr, "%s: %s\n", aios_code_name(rc), err->msg);
-    exit(1);
 }
 
 static void *read_all(void *arg)
@@ -61,7 +43,7 @@ static void *read_all(void *arg)
     while (aios_session_next(t->s, -1, &ev) == AIOS_OK)
         if (ev->type == AIOS_EVENT_ERROR)
             t->code = ev->error->code;
-    t->over_at = now();
+    t->over_at = now_us();
     return NULL;
 }
 
@@ -93,19 +75,14 @@ static void end(turn *t)
     aios_session_free(t->s);
 }
 
+/* Seconds. */
 static double time_turn(aios_model *m, const struct phase *p)
 {
     turn t;
-    double since = now();
+    double since = now_us();
     begin(m, &t, p, 999999);
     end(&t);
-    return now() - since;
-}
-
-static int by_size(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
+    return (now_us() - since) / 1e6;
 }
 
 static void measure(aios_model *m, const struct phase *p, unsigned rounds)
@@ -123,11 +100,11 @@ static void measure(aios_model *m, const struct phase *p, unsigned rounds)
         begin(m, &t, p, i);
         double wait = took * draw();
         nanosleep(&(struct timespec){.tv_sec = (time_t)wait, .tv_nsec = (long)((wait - (double)(time_t)wait) * 1e9)}, NULL);
-        double asked = now();
+        double asked = now_us();
         aios_session_cancel(t.s);
         end(&t);
         if (t.code == AIOS_ECANCELED) /* else it was over already */
-            ms[n++] = (t.over_at - asked) * 1e3;
+            ms[n++] = (t.over_at - asked) / 1e3;
         if (p->beside) {
             aios_session_cancel(other.s);
             end(&other);
