@@ -12,7 +12,9 @@ from ._lib import Error, Handle, call, lib
 from ._schema import Schema, schema_text
 
 KINDS = {"schema": c.AIOS_GRAMMAR_SCHEMA, "regex": c.AIOS_GRAMMAR_REGEX, "gbnf": c.AIOS_GRAMMAR_GBNF, "lark": c.AIOS_GRAMMAR_LARK}
-_KINDS = {**KINDS, **{n: n for n in (*KINDS.values(), c.AIOS_GRAMMAR_SCHEMA | c.AIOS_GRAMMAR_COMPLETE)}}
+_FLAGS = c.AIOS_GRAMMAR_COMPLETE | c.AIOS_GRAMMAR_STRICT
+_FLAGGED = [c.AIOS_GRAMMAR_SCHEMA | f for f in (c.AIOS_GRAMMAR_COMPLETE, c.AIOS_GRAMMAR_STRICT, _FLAGS)]
+_KINDS = {**KINDS, **{n: n for n in (*KINDS.values(), *_FLAGGED)}}
 
 
 class Grammar(Handle):
@@ -21,24 +23,27 @@ class Grammar(Handle):
     text: a JSON schema (dict, True, False or text), a regular expression or rules. kind: "schema" (JSON Schema), "regex" (ECMA-262),
     "gbnf" (llama.cpp) or "lark" (llguidance), or a number of the C interface (aios.GRAMMAR_SCHEMA | aios.GRAMMAR_COMPLETE); without
     it a dict is a schema, a text GBNF. complete=True, of schemas: every value that the schema allows, members in any order; to check a
-    text while it comes in. Without it the language is the compact one that models write.
+    text while it comes in. Without it the language is the compact one that models write. strict=True (aios.GRAMMAR_STRICT), of schemas:
+    keywords that nobody knows are refused, but for x-...
 
     Error ESCHEMA says where the text is wrong; ELIMIT: it is too large; ENOTSUP: what of an expression is not regular.
     """
 
     _destroy = "aios_grammar_free"
 
-    def __init__(self, context: Context, text: Schema, kind: str | int | None = None, *, complete: bool = False):
+    def __init__(self, context: Context, text: Schema, kind: str | int | None = None, *, complete: bool = False,
+                 strict: bool = False):
         is_value = isinstance(text, (Mapping, bool))
         number = choice(_KINDS, kind if kind is not None else "schema" if is_value else "gbnf", "kind")
-        is_schema = number & ~c.AIOS_GRAMMAR_COMPLETE == c.AIOS_GRAMMAR_SCHEMA
-        if complete and not is_schema:
-            raise ValueError('complete=True is for kind "schema" alone')
+        is_schema = number & ~_FLAGS == c.AIOS_GRAMMAR_SCHEMA
+        if (complete or strict) and not is_schema:
+            raise ValueError(f'{"complete" if complete else "strict"}=True is for kind "schema" alone')
         if is_value and not is_schema:
             raise TypeError(f"kind {kind!r} takes a text, not {type(text).__name__}")
         raw, out = schema_text(text) if is_value else data(text, "the text of a grammar"), C.c_void_p()
+        number |= (c.AIOS_GRAMMAR_COMPLETE if complete else 0) | (c.AIOS_GRAMMAR_STRICT if strict else 0)
         with instance(context, Context, "context")._pin() as ctx:
-            call(lib.aios_grammar_compile, ctx, number | (c.AIOS_GRAMMAR_COMPLETE if complete else 0), raw, len(raw), C.byref(out))
+            call(lib.aios_grammar_compile, ctx, number, raw, len(raw), C.byref(out))
         self._own(out.value)
 
     def walk(self) -> Walk:

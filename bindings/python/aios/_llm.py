@@ -145,7 +145,11 @@ class Request:
         if sampled:
             self._req.sampling = sampled
         self._transcript = Transcript(context, [("user", prompt)]) if self._own_transcript else prompt
-        self.bound = Bound(context, self._req.schema_json, self._grammar, self._req.max_tokens)
+        self._context = context
+
+    def bound(self) -> Bound:
+        """What the reply is held to; a walk keeps its grammar, which may be closed while the turn runs."""
+        return Bound(self._context, self._req.schema_json, self._grammar.walk() if self._grammar else None, self._req.max_tokens)
 
     def __enter__(self):
         with contextlib.ExitStack() as held:
@@ -165,16 +169,18 @@ class Request:
 class Bound:
     """What a reply is held to, for the end of its turn: one that was cut before it was whole is a failure, not a reply."""
 
-    def __init__(self, context, schema, grammar, max_tokens):
-        self._context, self._schema, self._grammar, self._max_tokens = context, schema, grammar, max_tokens
+    def __init__(self, context, schema, walk, max_tokens):
+        self._context, self._schema, self._walk, self._max_tokens = context, schema, walk, max_tokens
 
     def _whole(self, text):
         try:
             if self._schema is not None:
                 schema_check(self._context, self._schema, text)
                 return True
-            return self._grammar is None or self._grammar.matches(text) is True
-        except Error:
+            return self._walk is None or self._walk.accept(text).complete
+        except Error as e:
+            if e.code not in (c.AIOS_ESCHEMA, c.AIOS_EFORMAT):
+                raise
             return False
 
     def cut(self, reply) -> Error | None:
@@ -182,10 +188,11 @@ class Bound:
         if reply.reason != "length" or reply.calls or self._whole(reply.text):
             return None
         what = "schema" if self._schema is not None else "grammar"
-        todo = (f"raise max_tokens ({self._max_tokens})" if self._max_tokens
+        used_up = self._max_tokens and (not reply.usage or reply.usage[-1].output >= self._max_tokens)
+        todo = (f"raise max_tokens ({self._max_tokens})" if used_up
                 else "the context is full, so give the session a larger n_ctx or a shorter prompt")
-        return Error(c.AIOS_ELIMIT, f"the reply was cut before its {what} was satisfied: {todo}; .text has what came", self._max_tokens,
-                     text=reply.text)
+        return Error(c.AIOS_ELIMIT, f"the reply was cut before its {what} was satisfied: {todo}; .text has what came",
+                     self._max_tokens if used_up else 0, text=reply.text)
 
 
 class Turn:
@@ -275,10 +282,11 @@ class Session(Handle):
         with request as req, self._pin() as s:
             if self._running:
                 self._drain(s)
+            bound = request.bound()
             call(lib.aios_session_start, s, req)
             self._number += 1
             self._running = True
-            return Turn(self, self._number, request.bound)
+            return Turn(self, self._number, bound)
 
     def stream(self, prompt: str | Transcript | None = None, **options) -> Iterator[str]:
         """Pieces of the reply's text as they come, of all its attempts: start() tells them apart where a schema may be broken. Fails as

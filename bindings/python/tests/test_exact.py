@@ -56,6 +56,31 @@ class Cuts(Base):
         grammar.close()
         self.fails("ELIMIT", turn.result)
 
+    def test_a_whole_reply_is_whole_also_when_its_grammar_is_closed(self):
+        grammar = aios.Grammar(self.context, "a( b)+", "regex")
+        turn = self.model("say a b b; stop length").session().start("hi", grammar=grammar)
+        grammar.close()
+        reply = turn.result()
+        self.assertEqual((reply.text, reply.reason), ("a b b", "length"))
+
+    def test_a_reply_that_cannot_be_checked_is_no_cut_one(self):
+        turn = self.model(f"say {self.TEXT}; stop length").session().start("hi", schema=PERSON)
+        self.context.close()
+        self.fails("ESTATE", turn.result)
+        self.assertEqual(turn.reply.text, self.TEXT)
+
+    def test_a_full_context_is_told_as_that(self):
+        session = self.model(f"set n_ctx 16; say {self.TEXT}").session()
+        room = next(n for n in range(20) if self.room_behind(session, n) == 2)
+        for max_tokens, words in ((2, "raise max_tokens (2)"), (3, "larger n_ctx"), (4000, "larger n_ctx"), (0, "larger n_ctx")):
+            e = self.fails("ELIMIT", session.complete, "w " * room, schema=PERSON, max_tokens=max_tokens)
+            self.assertIn(words, e.message)
+            self.assertEqual((e.text, e.have), ('{"name": "Bo",', 2 if max_tokens == 2 else 0))
+
+    @staticmethod
+    def room_behind(session, n):
+        return 16 - session.count("w " * n, schema=PERSON)
+
     def test_free_replies_and_whole_ones_keep_the_reason(self):
         self.assertEqual(self.session.complete("hi", max_tokens=3).reason, "length")
         reply = self.model(f"say {self.TEXT}; stop length").session().complete("hi", schema=PERSON)
@@ -114,6 +139,17 @@ class Grammars(Base):
         self.assertTrue(self.grammar(PERSON, complete=True).matches(text))
         self.assertTrue(self.grammar(json.dumps(PERSON), aios.GRAMMAR_SCHEMA | aios.GRAMMAR_COMPLETE).matches(text))
         self.assertRaises(ValueError, self.grammar, "a", "regex", complete=True)
+
+    def test_strict_refuses_unknown_keywords(self):
+        typo, strict, text = {"tpye": "string"}, aios.GRAMMAR_SCHEMA | aios.GRAMMAR_STRICT, '{"age":7,"name":"Bo"}'
+        self.assertTrue(self.grammar(typo).matches("1"))
+        rows = [(None, {"strict": True}, None), ("schema", {"strict": True, "complete": True}, True), (strict, {}, None),
+                (strict, {"complete": True}, True), (strict | aios.GRAMMAR_COMPLETE, {}, True)]
+        for kind, options, in_any_order in rows:
+            self.assertIn('"type"', self.fails("ESCHEMA", self.grammar, typo, kind, **options).message)
+            self.assertEqual(self.grammar({**PERSON, "x-note": 1}, kind, **options).matches(text), in_any_order)
+        for kind in ("regex", aios.GRAMMAR_GBNF, aios.GRAMMAR_REGEX | aios.GRAMMAR_STRICT):
+            self.assertRaises(ValueError, self.grammar, "a", kind, strict=True)
 
     def test_an_error_says_where(self):
         self.assertIn("1", self.fails("ESCHEMA", self.grammar, "root ::= (", "gbnf").message)
