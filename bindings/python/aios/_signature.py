@@ -16,10 +16,11 @@ EMPTY = inspect.Parameter.empty
 
 
 class Form(NamedTuple):
-    """How values of one type look in JSON, and what reads one back; ValueError if it does not fit."""
+    """How values of one type look in JSON, and what reads one back; ValueError if it does not fit. hashable: a set may have them."""
 
     schema: dict
     read: Callable[[Any], Any]
+    hashable: bool = True
 
 
 def _same(value):
@@ -50,34 +51,45 @@ PLAIN = {
 ANY = Form({}, _same)
 
 
+def _item(args, where, inside):
+    return form_of(args[0], where, inside) if args else ANY
+
+
+def _array(item, make, hashable=False, **more):
+    schema = {"type": "array", **({"items": item.schema} if item.schema else {}), **more}
+    return Form(schema, _fits((list,), lambda v: make(item.read(x) for x in v)), hashable)
+
+
 def _list(args, where, inside):
-    item = form_of(args[0], where, inside) if args else ANY
-    return Form({"type": "array", **({"items": item.schema} if args else {})}, _fits((list,), lambda v: [item.read(x) for x in v]))
+    return _array(_item(args, where, inside), list)
 
 
 def _set(make):
     def form(args, where, inside):
-        rows = _list(args, where, inside)
-        return Form({**rows.schema, "uniqueItems": True}, lambda v: make(rows.read(v)))
+        item = _item(args, where, inside)
+        if not item.hashable:
+            raise TypeError(f"{where}: items of a set are hashable, which {args[0]!r} is not: annotate a list, or give schema=")
+        return _array(item, make, make is frozenset, uniqueItems=True)
     return form
 
 
 def _tuple(args, where, inside):
     if not args or args[-1] is Ellipsis:
-        rows = _list(args[:1], where, inside)
-        return Form(rows.schema, lambda v: tuple(rows.read(v)))
+        item = _item(args[:1], where, inside)
+        return _array(item, tuple, item.hashable)
     items = [form_of(a, where, inside) for a in args]
     schema = {"type": "array", "prefixItems": [i.schema for i in items], "items": False, "minItems": len(items)}
-    return Form(schema, _fits((list,), lambda v: tuple(i.read(x) for i, x in zip(items, v))))
+    return Form(schema, _fits((list,), lambda v: tuple(i.read(x) for i, x in zip(items, v))), all(i.hashable for i in items))
 
 
 def _dict(args, where, inside):
     if not args:
-        return Form({"type": "object"}, _fits((dict,)))
+        return Form({"type": "object"}, _fits((dict,)), False)
     if args[0] not in (str, Any):
         raise TypeError(f"{where}: keys of a dict are str, not {args[0]!r}")
     value = form_of(args[1], where, inside)
-    return Form({"type": "object", "additionalProperties": value.schema}, _fits((dict,), lambda v: {k: value.read(x) for k, x in v.items()}))
+    schema = {"type": "object", "additionalProperties": value.schema}
+    return Form(schema, _fits((dict,), lambda v: {k: value.read(x) for k, x in v.items()}), False)
 
 
 def _union(args, where, inside):
@@ -90,14 +102,24 @@ def _union(args, where, inside):
             except (TypeError, ValueError):
                 pass
         raise ValueError(f"{value!r} is none of its alternatives")
-    return Form({"anyOf": [f.schema for f in forms]}, read)
+    return Form({"anyOf": [f.schema for f in forms]}, read, all(f.hashable for f in forms))
 
 
-def _listed(rows, where):
-    """Of pairs: what JSON has, and what it stands for."""
-    for text, _ in rows:
+def _member_text(member):
+    """What JSON has for a member of an Enum: its value, or its name where the value is no text or number."""
+    return member.value if isinstance(member.value, (str, int, float)) else member.name
+
+
+def _listed(values, where):
+    """Of what may be chosen: each is listed as what JSON has for it."""
+    rows = [(_member_text(v) if isinstance(v, enum.Enum) else v, v) for v in values]
+    seen: dict = {}
+    for text, meant in rows:
         if not isinstance(text, (str, int, float, bool, type(None))):
             raise TypeError(f"{where}: {text!r} cannot be written in JSON")
+        other = seen.setdefault((text, isinstance(text, bool)), meant)
+        if other is not meant:
+            raise TypeError(f"{where}: {other!r} and {meant!r} would both be {text!r} in JSON: name one otherwise, or give schema=")
 
     def read(value):
         for text, meant in rows:
@@ -108,14 +130,14 @@ def _listed(rows, where):
 
 
 def _literal(args, where, _inside):
-    return _listed([(a.value if isinstance(a, enum.Enum) else a, a) for a in args], where)
+    return _listed(args, where)
 
 
 def _annotated(args, where, inside):
     form, more = form_of(args[0], where, inside), {}
     for note in args[1:]:
         more.update({"description": note} if isinstance(note, str) else note if isinstance(note, dict) else {})
-    return Form({**form.schema, **more}, form.read)
+    return form._replace(schema={**form.schema, **more})
 
 
 def _inner(args, where, inside):
@@ -134,7 +156,7 @@ GENERIC = {
 
 def _default_text(value):
     """A default as JSON has it; EMPTY if it cannot be written."""
-    value = value.value if isinstance(value, enum.Enum) else dataclasses.asdict(value) if _is_dataclass(value) else value
+    value = plain(value) if isinstance(value, enum.Enum) or _is_dataclass(value) else value
     try:
         return json.loads(json.dumps(value, allow_nan=False))
     except (TypeError, ValueError):
@@ -174,16 +196,27 @@ def _object(rows, where, inside, make=None, others=None):
             except ValueError as e:
                 raise ValueError(f"{name}: {e}") from None
         return make(**out) if make else out
-    return Form(schema, read)
+    return Form(schema, read, bool(make and make.__hash__))
+
+
+def _called(parameters, hints, where, inside, make=None):
+    """The object that holds the arguments of a call."""
+    rows, others = [], None
+    for p in parameters:
+        if p.kind is p.POSITIONAL_ONLY:
+            raise TypeError(f"{where}: {p.name} cannot be given by its name, as calls of tools do")
+        if p.kind is p.VAR_KEYWORD:
+            others = form_of(hints.get(p.name, EMPTY), f"{where}.{p.name}", inside)
+        elif p.kind is not p.VAR_POSITIONAL:
+            rows.append((p.name, hints.get(p.name, EMPTY), p.default, p.default is EMPTY))
+    return _object(rows, where, inside, make, others)
 
 
 def _dataclass(cls, where, inside):
-    hints, rows = _hints(cls, where), []
-    for f in dataclasses.fields(cls):
-        if f.init:
-            default = f.default if f.default is not dataclasses.MISSING else EMPTY
-            rows.append((f.name, hints[f.name], default, default is EMPTY and f.default_factory is dataclasses.MISSING))
-    return _object(rows, where, inside, make=cls)
+    fields, parameters = cls.__dataclass_fields__, list(inspect.signature(cls).parameters.values())
+    generated = all(p.name in fields and p.annotation == fields[p.name].type for p in parameters)
+    # The class knows the modules of inherited annotations, which its __init__ does not.
+    return _called(parameters, _hints(cls if generated else cls.__init__, where), where, inside, make=cls)
 
 
 def _typed_dict(cls, where, inside):
@@ -191,8 +224,7 @@ def _typed_dict(cls, where, inside):
 
 
 def _enum(cls, where, _inside):
-    rows = [(m.value if isinstance(m.value, (str, int, float)) else m.name, m) for m in cls]
-    return _listed(rows, where)
+    return _listed(cls, where)
 
 
 def _class(cls, where, inside):
@@ -211,6 +243,7 @@ def _class(cls, where, inside):
 def form_of(hint: Any, where: str, inside: tuple = ()) -> Form:
     """The form of a type; TypeError if there is none."""
     hint = getattr(hint, "__supertype__", hint)  # of a NewType
+    hint = hint.type if isinstance(hint, dataclasses.InitVar) else hint
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin in GENERIC:
         return GENERIC[origin](args, where, inside)
@@ -245,15 +278,7 @@ def arguments_of(fn: Callable, name: str | None = None, skip: int = 0) -> Form:
         parameters = list(inspect.signature(fn).parameters.values())[skip:]
     except ValueError as e:
         raise TypeError(f"{where}: its parameters are not known ({e}): give schema=") from None
-    hints, rows, others = _hints(_body(fn), where), [], None
-    for p in parameters:
-        if p.kind is p.POSITIONAL_ONLY:
-            raise TypeError(f"{where}: {p.name} cannot be given by its name, as calls of tools do")
-        if p.kind is p.VAR_KEYWORD:
-            others = form_of(hints.get(p.name, EMPTY), f"{where}.{p.name}")
-        elif p.kind is not p.VAR_POSITIONAL:
-            rows.append((p.name, hints.get(p.name, EMPTY), p.default, p.default is EMPTY))
-    return _object(rows, where, (), others=others)
+    return _called(parameters, _hints(_body(fn), where), where, ())
 
 
 def schema_of(fn: Callable) -> dict:
@@ -268,11 +293,11 @@ def summary(fn: Callable) -> str | None:
 
 
 def plain(value: Any) -> Any:
-    """For json.dumps: dataclasses as objects, members of an Enum as their values, sets as lists."""
+    """For json.dumps: dataclasses as objects, members of an Enum as schemas list them, sets as lists."""
+    if isinstance(value, enum.Enum):
+        return _member_text(value)
     if _is_dataclass(value):
         return dataclasses.asdict(value)
-    if isinstance(value, enum.Enum):
-        return value.value
     if isinstance(value, (set, frozenset)):
         return list(value)
     raise TypeError(f"a result of type {type(value).__name__} is no JSON")

@@ -7,7 +7,7 @@ import functools
 import json
 import logging
 import unittest
-from typing import Annotated, Any, Dict, List, Literal, NewType, Optional, Tuple, TypedDict, Union
+from typing import Annotated, Any, Dict, FrozenSet, List, Literal, NewType, Optional, Set, Tuple, TypedDict, Union
 
 from support import MODEL, Base, aios, main
 from aios import _agent, _cdef, _lib
@@ -28,6 +28,32 @@ class Place:
     name: str
     unit: Unit = Unit.KELVIN
     tags: List[str] = dataclasses.field(default_factory=list)
+
+
+class Corner(enum.Enum):
+    NEAR = (1, 2)
+    FAR = (3, 4)
+    NONE = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Scaled:
+    size: int = dataclasses.field(init=False)
+    width: int
+    factor: dataclasses.InitVar[int]
+    names: List[str] = dataclasses.field(default_factory=list, hash=False)
+    offset: dataclasses.InitVar[int] = 1
+
+    def __post_init__(self, factor, offset):
+        object.__setattr__(self, "size", self.width * factor + offset)
+
+
+@dataclasses.dataclass(init=False)
+class Own:
+    a: int
+
+    def __init__(self, text: str, a: float = 1.5):
+        self.a = int(text) + int(a)
 
 
 class Row(TypedDict, total=False):
@@ -173,6 +199,56 @@ class Signatures(Base):
         self.assertRaisesRegex(TypeError, "name=", tools.add, functools.partial(strange))
         tools.add(strange, {"type": "object"})
         self.assertEqual((len(tools), len(_agent._tools)), (1, before + 1))
+
+    def test_members_without_a_plain_value_go_by_their_names(self):
+        seen = []
+
+        def f(c: Corner, d: Corner = Corner.FAR, e: Corner = Corner.NONE, one: Literal[Corner.NEAR] = Corner.NEAR):
+            seen.append((c, d, e, one))
+            return c
+        names = {"enum": ["NEAR", "FAR", "NONE"]}
+        self.assertEqual(aios.schema_of(f)["properties"], {"c": names, "d": {**names, "default": "FAR"}, "e": {**names, "default": "NONE"},
+                                                           "one": {"enum": ["NEAR"], "default": "NEAR"}})
+        reply = self.agent('call f {"c":"NEAR","e":"FAR","one":"NEAR"}; result', f).run("?")
+        self.assertEqual((seen, reply.text), ([(Corner.NEAR, Corner.FAR, Corner.FAR, Corner.NEAR)], '"NEAR"'))
+
+    def test_members_of_one_text_are_refused(self):
+        class Twin(enum.Enum):
+            R = (1, 2)
+            B = "R"
+
+        def enums(a: Twin): ...
+        def literal(a: Literal["c", Unit.CELSIUS]): ...
+        for fn, words in ((enums, "enums.a: .*Twin.R.*Twin.B.*'R'"), (literal, "literal.a: 'c'.*CELSIUS")):
+            self.assertRaisesRegex(TypeError, words, aios.Toolset(self.context).add, fn)
+
+    def test_a_dataclass_has_the_arguments_of_its_making(self):
+        seen = []
+
+        def f(s: Scaled, o: Own):
+            seen.append((s, o))
+        s, o = (aios.schema_of(f)["properties"][n] for n in "so")
+        self.assertEqual((list(s["properties"]), s["required"]), (["width", "factor", "names", "offset"], ["width", "factor"]))
+        self.assertEqual(s["properties"]["offset"], {"type": "integer", "default": 1})
+        self.assertEqual(s["properties"]["names"], {"type": "array", "items": {"type": "string"}})
+        self.assertEqual(o["properties"], {"text": {"type": "string"}, "a": {"type": "number", "default": 1.5}})
+        self.agent('call f {"s":{"width":2,"factor":5},"o":{"text":"4"}}; say x', f).run("?")
+        self.assertEqual((seen[0][0].size, seen[0][0].names, seen[0][1].a), (11, [], 5))
+        self.assertEqual(aios.schema_of(Scaled), s)
+
+    def test_sets_of_what_cannot_be_in_one_are_refused(self):
+        for inner in (List[int], list, dict, Set[int], Dict[str, int], Tuple[int, List[int]], Tuple[list, ...], Optional[List[int]], Row, Place,
+                      Annotated[List[int], "rows"]):
+            for outer in (Set[inner], FrozenSet[inner], Optional[Set[inner]]):
+                def f(a: outer): ...
+                self.assertRaisesRegex(TypeError, "f.a: items of a set are hashable", aios.Toolset(self.context).add, f)
+        got = []
+
+        def g(a: Set[Tuple[int, str]], b: Set[FrozenSet[int]], c: Set[Unit], d: Set[Scaled]):
+            got.append((a, b, c, len(d)))
+        arguments = {"a": [[1, "x"]], "b": [[1, 2]], "c": ["k"], "d": [{"width": 1, "factor": 1}]}
+        self.agent(f"call g {json.dumps(arguments)}; say x", g).run("?")
+        self.assertEqual(got, [({(1, "x")}, {frozenset((1, 2))}, {Unit.KELVIN}, 1)])
 
     def test_a_result_may_be_what_json_lacks(self):
         for result, text in ((Unit.CELSIUS, '"c"'), ({1}, "[1]"), (Place("Ulm"), '{"name": "Ulm", "unit": "k", "tags": []}')):
