@@ -4,7 +4,7 @@
 
 /*
  * Bytes of an end that are looked for. Where so many times the tokens that an end takes, and some, are left, it is not looked again; where
- * none was found, which takes long, not before half of those that are left are used up.
+ * none was found, or none that fits, which takes long, not before half of those that are left are used up.
  */
 enum { END_BYTES = 4096, EASY = 4, EASY_MORE = 64 };
 
@@ -38,7 +38,7 @@ static int find_end(const aios__gguf_session *s, const char *p, size_t n, ending
 {
     int rc = AIOS_OK;
     *best = NULL;
-    for (int i = 0; !rc && i < AIOS__WALKS; i++) {
+    for (int i = 0; !rc && i < AIOS__WALKS && !atomic_load(&s->cancel); i++) {
         if (!s->turn.walks[i])
             continue;
         rc = end_of(s->turn.walks[i], p, n, &e[i], s->model->vocab, err);
@@ -71,10 +71,10 @@ int aios__turn_close(aios__gguf_session *s, int32_t id, bool *closed, aios_error
     int rc = find_end(s, p, n, e, &best, err);
     if (!rc && best && best->ids.n < left) {
         t->close_at = best->ids.n * EASY + EASY_MORE;
-    } else if (!rc) {
+    } else if (!rc && !atomic_load(&s->cancel)) {
         rc = find_end(s, NULL, 0, e, &best, err);
         *closed = !rc && best && best->ids.n <= left;
-        if (!best)
+        if (!rc && !*closed)
             t->close_at = left / 2;
         rc = *closed ? take_end(s, best, err) : rc;
     }
