@@ -145,9 +145,9 @@ aios__frame aios__str_begin(uint32_t node, uint32_t e);
 
 /**
  * walk_text_end.c: the shortest text that ends the string, key, expression or literal that a reading is in, of at most max bytes; *n is 0 if
- * there is none, or it is in none. looks counts states that were looked at; ELIMIT if they are too many.
+ * there is none. *in_text: the reading is in one whose end is known. looks counts states that were looked at; ELIMIT if they are too many.
  */
-int aios__walk_text_end(aios_walk *w, uint32_t frame, char *out, size_t max, size_t *n, uint32_t *looks, aios_error *err);
+int aios__walk_text_end(aios_walk *w, uint32_t frame, char *out, size_t max, size_t *n, bool *in_text, uint32_t *looks, aios_error *err);
 /** An item of an array has ended: its frame goes on. */
 void aios__leave_arr(aios__step *s, aios__frame f);
 /** Narrows lo .. hi of sorted entries, equal in their first `pos` bytes and all longer, to those with c next. */

@@ -168,7 +168,9 @@ static int look(search *q, const aios__frame *f, char *out, size_t *n, aios_erro
 static int run(search *q, const aios__frame *f, char *out, size_t *n, aios_error *err)
 {
     aios__heap *h = q->s.g->heap;
-    if (q->max && is_end(q, f) && q->n->kind == AIOS__G_STR) {
+    if (!q->max)
+        return AIOS_OK;
+    if (is_end(q, f) && q->n->kind == AIOS__G_STR) {
         out[0] = '"';
         *n = 1;
         return AIOS_OK;
@@ -184,7 +186,8 @@ static int run(search *q, const aios__frame *f, char *out, size_t *n, aios_error
 
 /* ---- literals ----------------------------------------------------------------------------------------------------- */
 
-static size_t literal(const aios_grammar *g, const aios__frame *f, char *out, size_t max)
+/* False if what follows it is not known here. */
+static bool literal(const aios_grammar *g, const aios__frame *f, char *out, size_t max, size_t *n_out)
 {
     const aios__gnode *n = &g->nodes[f->node];
     uint32_t at = n->a, len = n->b, pos = f->a;
@@ -192,8 +195,8 @@ static size_t literal(const aios_grammar *g, const aios__frame *f, char *out, si
     if (n->kind == AIOS__G_SET) {
         uint32_t least = f->a;
         for (uint32_t i = f->a; i < f->b; i++) {
-            if (e[3 * (size_t)i + 2] != AIOS__G_NONE) /* something follows that is not known here */
-                return 0;
+            if (e[3 * (size_t)i + 2] != AIOS__G_NONE)
+                return false;
             least = e[3 * (size_t)i + 1] < e[3 * (size_t)least + 1] ? i : least;
         }
         at = e[3 * (size_t)least];
@@ -201,12 +204,13 @@ static size_t literal(const aios_grammar *g, const aios__frame *f, char *out, si
         pos = f->c;
     }
     if (len - pos > max)
-        return 0;
+        return true;
     memcpy(out, g->bytes + at + pos, len - pos);
-    return len - pos;
+    *n_out = len - pos;
+    return true;
 }
 
-int aios__walk_text_end(aios_walk *w, uint32_t frame, char *out, size_t max, size_t *n, uint32_t *looks, aios_error *err)
+int aios__walk_text_end(aios_walk *w, uint32_t frame, char *out, size_t max, size_t *n, bool *in_text, uint32_t *looks, aios_error *err)
 {
     const aios__frame *f = &w->frames[frame];
     while (w->g->nodes[f->node].kind == AIOS__G_ARR && f->st == ARR_WRAP)
@@ -215,9 +219,10 @@ int aios__walk_text_end(aios_walk *w, uint32_t frame, char *out, size_t max, siz
     const aios__frame at = *f;
     aios__inside in;
     *n = 0;
+    *in_text = true;
     search q = {.s = {.w = w, .g = w->g, .err = err}, .n = node, .max = max, .looks = *looks};
     if (node->kind == AIOS__G_LIT || node->kind == AIOS__G_SET) {
-        *n = literal(w->g, &at, out, max);
+        *in_text = literal(w->g, &at, out, max, n);
         return AIOS_OK;
     }
     int rc = AIOS_OK;
@@ -229,6 +234,8 @@ int aios__walk_text_end(aios_walk *w, uint32_t frame, char *out, size_t max, siz
         q.n = &name;
         q.key = true;
         rc = run(&q, &begun, out, n, err);
+    } else {
+        *in_text = false;
     }
     *looks = q.looks;
     return rc;

@@ -85,6 +85,50 @@ static void what_a_pattern_asks_for_somewhere_is_found(void **state)
     expect_length(AIOS_GRAMMAR_SCHEMA, "{\"type\":\"array\",\"items\":{\"type\":\"string\",\"pattern\":\"x[ab]y\"},\"minItems\":2,\"uniqueItems\":true}", "[\"x", 11);
 }
 
+/* Writes {"const":[1,1,...]} of n ones. */
+static char *ones(char *p, int n)
+{
+    p += sprintf(p, "{\"const\":[1");
+    for (int i = 1; i < n; i++)
+        p += sprintf(p, ",1");
+    return p + sprintf(p, "]}");
+}
+
+/* Behind [1 the way is as long as that, whichever of the two comes first: n ones, and n_other ones or other. */
+static void expect_either(int n, int n_other, const char *other, size_t want)
+{
+    char a[512], b[512], text[2048];
+    ones(a, n);
+    if (n_other)
+        ones(b, n_other);
+    else
+        snprintf(b, sizeof b, "%s", other);
+    snprintf(text, sizeof text, "{\"anyOf\":[%s,%s]}", a, b);
+    expect_length(AIOS_GRAMMAR_SCHEMA, text, "[1", want);
+    snprintf(text, sizeof text, "{\"anyOf\":[%s,%s]}", b, a);
+    expect_length(AIOS_GRAMMAR_SCHEMA, text, "[1", want);
+}
+
+static void another_reading_may_be_closed_sooner(void **state)
+{
+    (void)state;
+    expect_either(100, 0, "{\"type\":\"array\",\"items\":{\"type\":\"integer\"}}", 1);
+    expect_either(100, 90, NULL, 179);
+    expect_either(100, 0, "{\"type\":\"array\",\"items\":{\"type\":\"integer\"},\"minItems\":90}", 179);
+    expect_either(3, 0, "{\"type\":\"array\",\"items\":{\"type\":\"integer\"},\"minItems\":60}", 5);
+    expect_either(100, 0, "{\"type\":\"array\",\"items\":{\"type\":\"integer\"},\"minItems\":4}", 7);
+    expect_either(100, 0, "{\"const\":[12]}", 2);
+    expect(AIOS_GRAMMAR_SCHEMA, "{\"anyOf\":[{\"const\":[12]},{\"type\":\"array\",\"items\":{\"type\":\"integer\"},\"minItems\":50}]}",
+           "[1", "2]");
+    expect(AIOS_GRAMMAR_SCHEMA, "{\"anyOf\":[{\"const\":{\"a\":1,\"b\":\"a long text\"}},{\"type\":\"object\"}]}", "{\"a\":1", "}");
+}
+
+static void many_items_are_written(void **state)
+{
+    (void)state;
+    expect_length(AIOS_GRAMMAR_SCHEMA, "{\"type\":\"array\",\"items\":{\"type\":\"integer\"},\"minItems\":150}", "[1", 299);
+}
+
 static void too_little_room_is_said(void **state)
 {
     (void)state;
@@ -105,6 +149,8 @@ int main(void)
         cmocka_unit_test(what_is_required_comes_and_nothing_else),
         cmocka_unit_test(text_under_a_pattern_ends),
         cmocka_unit_test(what_a_pattern_asks_for_somewhere_is_found),
+        cmocka_unit_test(another_reading_may_be_closed_sooner),
+        cmocka_unit_test(many_items_are_written),
         cmocka_unit_test(too_little_room_is_said),
     };
     return cmocka_run_group_tests(tests, open_ctx, close_ctx);
