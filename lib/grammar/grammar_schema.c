@@ -2,6 +2,7 @@
 /* JSON schema to program. A node stands for a conjunction: a sorted set of parts of subschemas that must hold together;
    equal conjunctions share a node, which is what ends recursion. Choices are distributed over the rest. */
 #include "grammar/grammar_schema.h"
+#include "grammar/schema_format.h"
 
 #include <stdlib.h>
 
@@ -144,6 +145,7 @@ static int refuse(comp *c, part p, uint32_t types, aios_error *err)
     } rows[] = {
         {AIOS__KW_CONST, true, AIOS__T_ARRAY | AIOS__T_OBJECT},
         {AIOS__KW_ENUM, true, AIOS__T_ARRAY | AIOS__T_OBJECT},
+        {AIOS__KW_FORMAT, true, AIOS__T_STRING},
         {AIOS__KW_UNIQUE_ITEMS, true, AIOS__T_ARRAY},
         {AIOS__KW_UNEVALUATED_ITEMS, true, AIOS__T_ARRAY},
         {AIOS__KW_UNEVALUATED_PROPERTIES, true, AIOS__T_OBJECT},
@@ -154,6 +156,8 @@ static int refuse(comp *c, part p, uint32_t types, aios_error *err)
         bool says = rows[i].neg ? part_neg(p) && what == rows[i].kw : v && aios__json_type(v) != (rows[i].kw == AIOS__KW_UNIQUE_ITEMS ? AIOS__JSON_FALSE : AIOS__JSON_TRUE);
         if (says && rows[i].neg && (what == AIOS__KW_CONST || what == AIOS__KW_ENUM))
             says = lists_types(c, p, types & rows[i].types);
+        if (says && what == AIOS__KW_FORMAT)
+            says = aios__format_open(aios__json_str(aios__schema_kw(c->s, part_sub(p), AIOS__KW_FORMAT), NULL));
         if (says && (types & rows[i].types))
             return aios__comp_fail(c, part_sub(p), rows[i].kw, rows[i].neg ? "cannot be enforced while decoding under \"not\", \"if\" or \"oneOf\": say it with other keywords"
                                                                             : "cannot be enforced while decoding: leave it out or say it with other keywords", err);

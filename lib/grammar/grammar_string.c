@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Strings of a conjunction of parts. */
 #include "grammar/grammar_schema.h"
+#include "grammar/schema_format.h"
 
 #define COUNTED_MAX 256u /* lengths up to it become part of a pattern */
 
@@ -52,9 +53,13 @@ static int text_rule(comp *c, part p, bool *says, uint32_t *rx, aios_error *err)
     if (part_neg(p) && (what == AIOS__KW_CONST || what == AIOS__KW_ENUM)) {
         rc = none_of(c, p, rx, err);
         *says = *rx != AIOS__RX_NOTHING;
-    } else if (part_neg(p) && (what == AIOS__KW_PATTERN || what == AIOS__KW_FORMAT)) {
+    } else if (part_neg(p) && what == AIOS__KW_PATTERN) {
         *says = true;
-        rc = aios__rx_not(c->g->rx, aios__schema_kwval(c->s, sub, (enum aios__kw)what)->rx, rx, err);
+        rc = aios__rx_not(c->g->rx, aios__schema_kwval(c->s, sub, AIOS__KW_PATTERN)->rx, rx, err);
+    } else if (part_neg(p) && what == AIOS__KW_FORMAT) {
+        const aios__kwval *format = aios__schema_kwval(c->s, sub, AIOS__KW_FORMAT);
+        *says = true;
+        rc = aios__format_not(c->g->rx, aios__json_str(format->v, NULL), format->rx, rx, err);
     } else if (what == PART_OWN) {
         const aios__kwval *pattern = aios__schema_kwval(c->s, sub, AIOS__KW_PATTERN), *format = aios__schema_kwval(c->s, sub, AIOS__KW_FORMAT);
         uint32_t both[2] = {pattern ? pattern->rx : AIOS__RX_ALL, format ? format->rx : AIOS__RX_ALL};

@@ -205,3 +205,22 @@ int aios__format_match(aios__rx *x, const char *name, uint32_t rx, const char *s
     }
     return rc;
 }
+
+bool aios__format_open(const char *name)
+{
+    const struct format *f = find(name);
+    return f && f->more == OR_REGEX;
+}
+
+int aios__format_not(aios__rx *x, const char *name, uint32_t rx, uint32_t *out, aios_error *err)
+{
+    static const char leap[] = "(?:.*[Tt])?[0-9]{2}:[0-9]{2}:60.*"; /* and times that are none */
+    const struct format *f = find(name);
+    uint32_t either[2] = {rx};
+    int rc = AIOS_OK;
+    if (f && f->more != PATTERN) {
+        rc = aios__rx_parse(x, leap, sizeof leap - 1, true, &either[1], err);
+        rc = rc ? rc : aios__rx_or(x, either, 2, &rx, err);
+    }
+    return rc ? rc : aios__rx_not(x, rx, out, err);
+}

@@ -10,4 +10,9 @@ int aios__format_rx(aios__rx *x, const char *name, uint32_t *rx, bool *known, ai
 /** True in *is if s has the format; rx is what aios__format_rx said, of which a few texts are left out. */
 int aios__format_match(aios__rx *x, const char *name, uint32_t rx, const char *s, size_t n, bool *is, aios_error *err);
 
+/** True if the format has texts that no pattern tells from others, so that what has it not cannot be written. */
+bool aios__format_open(const char *name);
+/** Texts that surely have not the format; rx is what aios__format_rx said. */
+int aios__format_not(aios__rx *x, const char *name, uint32_t rx, uint32_t *out, aios_error *err);
+
 #endif

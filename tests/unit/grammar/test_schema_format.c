@@ -145,12 +145,38 @@ static void leap_seconds_are_at_midnight_of_utc(void **state)
     aios__rx_free(x);
 }
 
+/* Of every row: what surely has not the format has it not, and most that have it not are known to. */
+static void what_surely_has_not_a_format_has_it_not(void **state)
+{
+    (void)state;
+    aios_error err = AIOS_INIT(aios_error);
+    aios__rx *x = NULL;
+    uint32_t e, without, n_known = 0, n_not = 0;
+    bool known, is;
+    assert_int_equal(aios__rx_new(ctx, &x, &err), 0);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        assert_int_equal(aios__format_rx(x, rows[i].name, &e, &known, &err), 0);
+        if (!known || aios__format_open(rows[i].name))
+            continue;
+        assert_int_equal(aios__format_not(x, rows[i].name, e, &without, &err), 0);
+        assert_int_equal(aios__rx_match(x, without, rows[i].text, strlen(rows[i].text), &is, &err), 0);
+        if (is && rows[i].is)
+            fail_msg("%s: %s", rows[i].name, rows[i].text);
+        n_known += is;
+        n_not += !rows[i].is;
+    }
+    assert_true(n_known > 0 && n_not - n_known < 12); /* times with 60 seconds */
+    assert_true(aios__format_open("regex"));
+    aios__rx_free(x);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(texts_have_a_format_or_not),
         cmocka_unit_test(calendars_are_exact),
         cmocka_unit_test(leap_seconds_are_at_midnight_of_utc),
+        cmocka_unit_test(what_surely_has_not_a_format_has_it_not),
     };
     return cmocka_run_group_tests(tests, open_ctx, close_ctx);
 }
