@@ -10,6 +10,7 @@
 #include <aios/aios.h>
 
 #include "call_samples.h"
+#include "fuzz.h"
 #include "llm/callparse.h"
 
 enum { MAX = 700, LOG = 16384, SAMPLES = AIOS__ARRAY_LEN(call_samples) };
@@ -19,15 +20,6 @@ static const char *const words[] = {
     "[ARGS]", "[CALL_ID]", "<escape>", "<|\"|>", "</parameter>", "<parameter=k>", "\n", " ", "```", "```json", ",", ";", ":", "=", "(", ")", "'", "<|message|>",
     "<|channel|>", "<|end|>", " to=", "<|call|>", "\xf0\x9f\x98\x80", "\xf0\x9f", "\xff", "1e", "-", "null", "true", "function", "<", "<｜tool▁calls▁end｜>",
 };
-static uint64_t state;
-
-static uint64_t rng(void)
-{
-    state ^= state << 13;
-    state ^= state >> 7;
-    return state ^= state << 17;
-}
-
 /* What came: kinds and bytes, pieces of one kind joined. */
 typedef struct log {
     aios__heap *heap;
@@ -137,15 +129,6 @@ static int read_reply(log *l, size_t sample, const char *s, size_t n, bool cut)
     return rc || l->bad || l->in_call;
 }
 
-static size_t insert(char *s, size_t n, size_t at, const char *what, size_t len)
-{
-    if (n + len > MAX)
-        return n;
-    memmove(s + at + len, s + at, n - at);
-    memcpy(s + at, what, len);
-    return n + len;
-}
-
 static size_t mutate(char *s, size_t n)
 {
     for (uint64_t k = rng() % 5; k; k--) {
@@ -154,7 +137,7 @@ static size_t mutate(char *s, size_t n)
         char copy[20];
         switch (rng() % 6) {
         case 0:
-            n = insert(s, n, at, w, strlen(w));
+            n = insert(s, n, MAX, at, w, strlen(w));
             break;
         case 1: /* leave out */
             memmove(s + at, s + at + len, n - at - len);
@@ -162,7 +145,7 @@ static size_t mutate(char *s, size_t n)
             break;
         case 2: /* twice */
             memcpy(copy, s + at, len);
-            n = insert(s, n, rng() % (n + 1), copy, len);
+            n = insert(s, n, MAX, rng() % (n + 1), copy, len);
             break;
         case 3:
             if (at < n)
@@ -171,7 +154,7 @@ static size_t mutate(char *s, size_t n)
         case 4: /* the end of another */
             w = call_samples[rng() % SAMPLES].reply;
             len = rng() % strlen(w);
-            n = insert(s, n, at, w + len, strlen(w + len));
+            n = insert(s, n, MAX, at, w + len, strlen(w + len));
             break;
         default:
             n = at > 3 ? at : n;

@@ -5,6 +5,7 @@
  */
 #include <stdio.h>
 
+#include "fuzz.h"
 #include "vocab_make.h"
 
 #include <aios/token.h>
@@ -64,15 +65,6 @@ int fuzz_one(const uint8_t *p, size_t n)
 }
 
 /* ---- driver --------------------------------------------------------------------------------------------------- */
-
-static uint64_t state;
-
-static uint64_t rng(void)
-{
-    state ^= state << 13;
-    state ^= state >> 7;
-    return state ^= state << 17;
-}
 
 static const uint64_t bad_ints[] = {0, 1, 2, 7, 8, 13, 32, 255, 65536, 65537, 0x7fffffff, 0x80000000u, 0xffffffffu, 1ull << 32, 1ull << 61, 1ull << 63, UINT64_MAX};
 

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fuzz.h"
+
 enum { MAX = 600, STEPS = 60 };
 
 static const char *const gbnf[] = {
@@ -38,25 +40,6 @@ static const struct {
 #define N_KINDS (sizeof kinds / sizeof *kinds)
 #define N_WORDS (sizeof words / sizeof *words)
 
-static uint64_t state;
-
-static uint32_t roll(uint32_t n)
-{
-    state ^= state << 13;
-    state ^= state >> 7;
-    state ^= state << 17;
-    return (uint32_t)((state >> 20) % n);
-}
-
-static size_t put_in(char *s, size_t n, size_t at, const char *w, size_t len)
-{
-    if (n + len > MAX)
-        return n;
-    memmove(s + at + len, s + at, n - at);
-    memcpy(s + at, w, len);
-    return n + len;
-}
-
 static size_t mutate(char *s, size_t n, const char *other)
 {
     for (uint32_t k = roll(5); k; k--) {
@@ -65,7 +48,7 @@ static size_t mutate(char *s, size_t n, const char *other)
         char piece[12];
         switch (roll(5)) {
         case 0:
-            n = put_in(s, n, at, w, strlen(w));
+            n = insert(s, n, MAX, at, w, strlen(w));
             break;
         case 1:
             memmove(s + at, s + at + len, n - at - len);
@@ -73,11 +56,11 @@ static size_t mutate(char *s, size_t n, const char *other)
             break;
         case 2: /* a piece once more, elsewhere */
             memcpy(piece, s + at, len);
-            n = put_in(s, n, roll((uint32_t)n + 1), piece, len);
+            n = insert(s, n, MAX, roll((uint32_t)n + 1), piece, len);
             break;
         case 3: /* the end of another one */
             w = other + roll((uint32_t)strlen(other) + 1);
-            n = put_in(s, n, at, w, strlen(w));
+            n = insert(s, n, MAX, at, w, strlen(w));
             break;
         default:
             if (at < n)

@@ -8,14 +8,13 @@
 
 #include "backend/gguf/net.h"
 #include "base/cachefile.h"
+#include "fuzz.h"
 #include "net_make.h"
 
 enum { MODEL = 7, TOKENS = 150, SUM_AT = 64, HEADER = 72, PARTS_AT = 32, N_AT = 48, BODY_AT = 56 };
 
 static const uint64_t bad_ints[] = {0, 1, 2, 63, 64, 65, 149, 151, 255, 512, 65536, 0x7fffffff, 0xffffffffu, 1ull << 32, 1ull << 63, UINT64_MAX};
 static char path[64];
-static uint64_t state;
-
 typedef struct seed {
     net_make make;
     aios__gguf *g;
@@ -23,13 +22,6 @@ typedef struct seed {
     uint8_t *p;
     size_t n;
 } seed;
-
-static uint64_t rng(void)
-{
-    state ^= state << 13;
-    state ^= state >> 7;
-    return state ^= state << 17;
-}
 
 static int write_file(const uint8_t *p, size_t n)
 {

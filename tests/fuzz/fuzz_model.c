@@ -9,21 +9,13 @@
 #include <aios/aios.h>
 
 #include "backend/gguf/file.h"
+#include "fuzz.h"
 #include "net_make.h"
 
 static const char tmpl[] = "{% for m in messages %}<{{ m.role }}>{{ m.content }}</{{ m.role }}>\n{% endfor %}{% if tools %}{{ tools|tojson }}{% endif %}";
 static const char *const archs[] = {"llama", "qwen2", "qwen3", "gemma3"};
 static const uint64_t bad_ints[] = {0, 1, 2, 7, 8, 16, 24, 31, 255, 1000, 65536, 0x7fffffff, 0xffffffffu, 1ull << 32, 1ull << 63, UINT64_MAX};
 static char path[64];
-static uint64_t state;
-
-static uint64_t rng(void)
-{
-    state ^= state << 13;
-    state ^= state >> 7;
-    return state ^= state << 17;
-}
-
 /* Most changes go where the metadata is: of random weights one bit more or less says nothing. */
 static size_t mutate(uint8_t *p, size_t n, size_t n_meta)
 {

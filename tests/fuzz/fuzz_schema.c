@@ -8,22 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fuzz.h"
+
 enum { TEXT = 8192 };
 
 typedef struct text {
     char s[TEXT];
     size_t n;
 } text;
-
-static uint64_t state;
-
-static uint32_t roll(uint32_t n)
-{
-    state ^= state << 13;
-    state ^= state >> 7;
-    state ^= state << 17;
-    return (uint32_t)((state >> 20) % n);
-}
 
 static void put(text *t, const char *s)
 {

@@ -10,6 +10,7 @@
 #include <aios/aios.h>
 
 #include "base/json.h"
+#include "fuzz.h"
 
 enum { MAX = 400 };
 
@@ -20,15 +21,6 @@ static const char *const seeds[] = {
     "{\"a\":{\"b\":{\"c\":{\"d\":\"e\"},\"f\":[1,2,3]},\"g\":\"h\"},\"i\":null}",
 };
 static const char *const words[] = {"{", "}", "[", "]", ",", ":", "\"", "\\", "\\u", "\\ud800", "\\udc00", "0", "1e", ".", "-", "true", "null", " ", "\n", "\xc3", "\xff", "\"k\":", "{\"x\":[", "\\u0000"};
-static uint64_t state;
-
-static uint64_t rng(void)
-{
-    state ^= state << 13;
-    state ^= state >> 7;
-    return state ^= state << 17;
-}
-
 static size_t mutate(char *s, size_t n)
 {
     for (uint64_t k = rng() % 4; k; k--) {
