@@ -14,6 +14,7 @@ enum { EXIT_OK = 0, EXIT_FAIL = 1, EXIT_USAGE = 2, EXIT_MODEL = 3, EXIT_NETWORK 
 #define CLI_MAX_LIST 32
 #define CLI_MAX_ARGS 4096
 #define CLI_MAX_TOKENS 1024 /**< of a reply, without -n */
+#define CLI_MEANT 100       /**< bytes of cli_meant */
 
 /** Every option of every command; each command names the ones it takes. */
 typedef struct cli {
@@ -47,7 +48,8 @@ int cli_exit_code(int code);
 json_t *cli_error_json(const aios_error *err);
 int cli_cut_off(uint32_t n_out, uint32_t limit, bool bound); /**< a reply ended at a limit: a failure if a grammar bound it, else a note */
 /* nearest.c */
-const char *cli_nearest(const char *word, const char *const *list, size_t n); /**< what was meant, or NULL */
+/** " (did you mean X?)" in out, X the word of the list that was meant, between before and after; or "". */
+const char *cli_meant(char out[CLI_MEANT], const char *word, const char *const *list, size_t n, const char *before, const char *after);
 /* out.c */
 typedef struct cli_text {
     char *p; /**< malloc'd, NUL behind */

@@ -157,8 +157,8 @@ static int check_allowed(const cli *c, const aios_toolset *ts)
             i++;
         wrong = i < n ? NULL : c->allow[k];
     }
-    const char *meant = wrong ? cli_nearest(wrong, names, n) : NULL;
-    int rc = wrong ? cli_usage("--allow %s names no tool%s%s%s", wrong, meant ? " (did you mean " : "", meant ? meant : "", meant ? "?)" : "") : 0;
+    char meant[CLI_MEANT];
+    int rc = wrong ? cli_usage("--allow %s names no tool%s", wrong, cli_meant(meant, wrong, names, n, "", "")) : 0;
     free(names);
     return rc;
 }

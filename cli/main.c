@@ -69,13 +69,13 @@ static void print_help(FILE *f)
 static int no_command(const char *word)
 {
     const char *names[sizeof commands / sizeof *commands];
+    char meant[CLI_MEANT];
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
         names[i] = commands[i].name;
-    const char *meant = cli_nearest(word, names, sizeof names / sizeof *names);
     if (*word == '-')
         return cli_usage("no command \"%s\": options stand behind the command, aios COMMAND %s; `aios --help` lists commands", word, word);
-    return cli_usage("no command \"%s\"%s%s%s; `aios --help` lists them", word,
-                     meant ? " (did you mean \"" : "", meant ? meant : "", meant ? "\"?)" : "");
+    return cli_usage("no command \"%s\"%s; `aios --help` lists them", word,
+                     cli_meant(meant, word, names, sizeof names / sizeof *names, "\"", "\""));
 }
 
 int main(int argc, char **argv)

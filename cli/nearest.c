@@ -31,7 +31,7 @@ static size_t distance(const char *a, const char *b)
     return d[n % 3][m];
 }
 
-const char *cli_nearest(const char *word, const char *const *list, size_t n)
+static const char *nearest(const char *word, const char *const *list, size_t n)
 {
     const char *best = NULL;
     size_t least_so_far = strlen(word) / 3 + 1;
@@ -43,4 +43,13 @@ const char *cli_nearest(const char *word, const char *const *list, size_t n)
         }
     }
     return best;
+}
+
+const char *cli_meant(char out[CLI_MEANT], const char *word, const char *const *list, size_t n, const char *before, const char *after)
+{
+    const char *meant = nearest(word, list, n);
+    *out = 0;
+    if (meant)
+        snprintf(out, CLI_MEANT, " (did you mean %s%s%s?)", before, meant, after);
+    return out;
 }

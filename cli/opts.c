@@ -147,15 +147,14 @@ static const struct option_row *find_letter(const command *cmd, char letter)
 static int unknown_option(const command *cmd, const char *a, int n)
 {
     const char *names[sizeof rows / sizeof *rows];
-    char word[64];
+    char word[64], meant[CLI_MEANT];
     size_t n_names = 0;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         if (takes(cmd, rows[i].name))
             names[n_names++] = rows[i].name;
     snprintf(word, sizeof word, "%.*s", n > 2 ? n - 2 : 0, a + (n > 2 ? 2 : 0));
-    const char *meant = cli_nearest(word, names, n_names);
-    return cli_usage("aios %s has no option \"%.*s\"%s%s%s; `aios %s --help` lists them", cmd->name, n, a, meant ? " (did you mean --" : "",
-                     meant ? meant : "", meant ? "?)" : "", cmd->name);
+    return cli_usage("aios %s has no option \"%.*s\"%s; `aios %s --help` lists them", cmd->name, n, a,
+                     cli_meant(meant, word, names, n_names, "--", ""), cmd->name);
 }
 
 /* The value of r: what stands behind it in its own word, or the next word. */

@@ -225,6 +225,7 @@ static int check_fields(json_t *row, const char *path, size_t index)
     static const char *const kind_names[] = {"a string", "a string", "a JSON schema (an object)", COMMAND_FORM, "a string"};
     enum { N = sizeof names / sizeof *names };
     const char *key;
+    char meant[CLI_MEANT];
     json_t *v;
     if (!json_is_object(row))
         return cli_usage("%s: tool %zu is not an object", path, index);
@@ -232,10 +233,9 @@ static int check_fields(json_t *row, const char *path, size_t index)
         size_t i = 0;
         while (i < N && strcmp(names[i], key))
             i++;
-        const char *meant = i < N ? NULL : cli_nearest(key, names, N);
         if (i == N)
-            return cli_usage("%s: tool %zu has an unknown field \"%.100s\"%s%s%s; there are name, description, parameters, command and effect", path, index,
-                             key, meant ? " (did you mean \"" : "", meant ? meant : "", meant ? "\"?)" : "");
+            return cli_usage("%s: tool %zu has an unknown field \"%.100s\"%s; there are name, description, parameters, command and effect", path, index,
+                             key, cli_meant(meant, key, names, N, "\"", "\""));
         if (json_typeof(v) != kinds[i])
             return cli_usage("%s: tool %zu: %s must be %s", path, index, key, kind_names[i]);
     }
