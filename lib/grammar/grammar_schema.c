@@ -135,32 +135,33 @@ static bool lists_types(const comp *c, part p, uint32_t types)
     return false;
 }
 
-/* Keywords that no walk enforces, with the types of values that they speak of. */
+/* What has the format cannot be told from what has it not. */
+static bool names_open_format(const comp *c, part p, uint32_t types)
+{
+    AIOS__UNUSED(types);
+    return aios__format_open(aios__json_str(aios__schema_kw(c->s, part_sub(p), AIOS__KW_FORMAT), NULL));
+}
+
+/* Negations that no walk enforces, with the types of values that they speak of and, for some, what they must say. */
 static int refuse(comp *c, part p, uint32_t types, aios_error *err)
 {
     static const struct {
         enum aios__kw kw;
-        bool neg;
         uint32_t types;
+        bool (*says)(const comp *c, part p, uint32_t types);
     } rows[] = {
-        {AIOS__KW_CONST, true, AIOS__T_ARRAY | AIOS__T_OBJECT},
-        {AIOS__KW_ENUM, true, AIOS__T_ARRAY | AIOS__T_OBJECT},
-        {AIOS__KW_FORMAT, true, AIOS__T_STRING},
-        {AIOS__KW_UNIQUE_ITEMS, true, AIOS__T_ARRAY},
-        {AIOS__KW_UNEVALUATED_ITEMS, true, AIOS__T_ARRAY},
-        {AIOS__KW_UNEVALUATED_PROPERTIES, true, AIOS__T_OBJECT},
+        {AIOS__KW_CONST, AIOS__T_ARRAY | AIOS__T_OBJECT, lists_types},
+        {AIOS__KW_ENUM, AIOS__T_ARRAY | AIOS__T_OBJECT, lists_types},
+        {AIOS__KW_FORMAT, AIOS__T_STRING, names_open_format},
+        {AIOS__KW_UNIQUE_ITEMS, AIOS__T_ARRAY, NULL},
+        {AIOS__KW_UNEVALUATED_ITEMS, AIOS__T_ARRAY, NULL},
+        {AIOS__KW_UNEVALUATED_PROPERTIES, AIOS__T_OBJECT, NULL},
     };
-    uint32_t what = part_what(p);
-    for (size_t i = 0; i < AIOS__ARRAY_LEN(rows); i++) {
-        const aios__json *v = rows[i].neg ? NULL : what == PART_OWN ? aios__schema_kw(c->s, part_sub(p), rows[i].kw) : NULL;
-        bool says = rows[i].neg ? part_neg(p) && what == rows[i].kw : v && aios__json_type(v) != (rows[i].kw == AIOS__KW_UNIQUE_ITEMS ? AIOS__JSON_FALSE : AIOS__JSON_TRUE);
-        if (says && rows[i].neg && (what == AIOS__KW_CONST || what == AIOS__KW_ENUM))
-            says = lists_types(c, p, types & rows[i].types);
-        if (says && what == AIOS__KW_FORMAT)
-            says = aios__format_open(aios__json_str(aios__schema_kw(c->s, part_sub(p), AIOS__KW_FORMAT), NULL));
-        if (says && (types & rows[i].types))
-            return aios__comp_fail(c, part_sub(p), rows[i].kw, rows[i].neg ? "cannot be enforced while decoding under \"not\", \"if\" or \"oneOf\": say it with other keywords"
-                                                                            : "cannot be enforced while decoding: leave it out or say it with other keywords", err);
+    for (size_t i = 0; part_neg(p) && i < AIOS__ARRAY_LEN(rows); i++) {
+        uint32_t of = types & rows[i].types;
+        if (part_what(p) == (uint32_t)rows[i].kw && of && (!rows[i].says || rows[i].says(c, p, of)))
+            return aios__comp_fail(c, part_sub(p), rows[i].kw,
+                                   "cannot be enforced while decoding under \"not\", \"if\" or \"oneOf\": say it with other keywords", err);
     }
     return AIOS_OK;
 }

@@ -143,6 +143,9 @@ bool aios__str_between(const aios__frame *f);
 /** A frame behind the opening quote of a string that holds anything (node n), or what is in expression e. */
 aios__frame aios__str_begin(uint32_t node, uint32_t e);
 
+/** Bytes that are tried first where many may come. */
+#define AIOS__LIKELY "0aA1.-@:/_ Tz+x"
+
 /**
  * walk_text_end.c: the shortest text that ends the string, key, expression or literal that a reading is in, of at most max bytes; *n is 0 if
  * there is none. *in_text: the reading is in one whose end is known. looks counts states that were looked at; ELIMIT if they are too many.

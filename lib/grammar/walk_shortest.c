@@ -17,8 +17,6 @@ enum {
     FRAMES = 256      /* that are copied in the time of a step */
 };
 
-static const char likely[] = "0aA1.-@:/_ Tz+x";
-
 typedef struct path {
     aios_walk *w;
     char *out;
@@ -100,7 +98,7 @@ static int choose_many(const path *p, const uint8_t set[32], int *c, aios_error 
     uint8_t next[32];
     int other = -1;
     *c = -1;
-    for (const char *l = likely; *l; l++) {
+    for (const char *l = AIOS__LIKELY; *l; l++) {
         if (!has(set, (uint8_t)*l))
             continue;
         int rc = peek(p, (uint8_t)*l, next, err);
@@ -141,7 +139,7 @@ static int step_aside(path *p, uint8_t c, aios_error *err)
     if (rc)
         return aios__fail(err, rc, "what may come next was not found out");
     ++*p->refused;
-    for (const char *l = likely; *l && other < 0; l++)
+    for (const char *l = AIOS__LIKELY; *l && other < 0; l++)
         other = has(set, (uint8_t)*l) && (uint8_t)*l != c ? *l : -1;
     for (int b = ' '; b < 256 && other < 0; b++)
         other = has(set, (uint8_t)b) && b != c && b != '"' && b != '\\' ? b : -1;

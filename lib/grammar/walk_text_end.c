@@ -5,7 +5,7 @@
  */
 #include "grammar/walk_priv.h"
 
-enum { SPOTS = 32768, LOOKS = 8000, FAR = 1 << 30 };
+enum { SPOTS = 32768, LOOKS = 8000, FAR = 1 << 30, N_LIKELY = sizeof AIOS__LIKELY - 1 };
 
 /** A frame that some text leads to. */
 typedef struct spot {
@@ -94,12 +94,10 @@ static void link_all(search *q, uint32_t i)
 
 /* ---- the ways on -------------------------------------------------------------------------------------------------- */
 
-/* Bytes as they are wanted: plain ones, then the rest of ASCII, then those of longer characters. */
+/* Bytes as they are wanted: likely ones, then all from the blank on, then control characters. */
 static uint8_t wanted(uint32_t i)
 {
-    static const char first[] = "0aA1.-@:/_ Tz+x";
-    enum { N = sizeof first - 1 };
-    return i < N ? (uint8_t)first[i] : (uint8_t)(i - N < 256 - 32 ? i - N + 32 : i - N - (256 - 32));
+    return i < N_LIKELY ? (uint8_t)AIOS__LIKELY[i] : (uint8_t)(i - N_LIKELY + ' ');
 }
 
 static bool move(search *q, aios__frame *f, uint8_t c)
@@ -117,7 +115,7 @@ static int go_on(search *q, uint32_t i, aios_error *err)
     aios__frame last = {0};
     uint32_t made = q->n_spots;
     int rc = AIOS_OK;
-    for (uint32_t k = 0; !rc && k < 256 + 15; k++) {
+    for (uint32_t k = 0; !rc && k < N_LIKELY + 256; k++) {
         aios__frame to = q->spots[i].f;
         if (!move(q, &to, wanted(k)) || (k && same(&to, &last)))
             continue;
