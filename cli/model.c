@@ -129,6 +129,7 @@ static void tell_model(const aios_model *m, const aios_ctx *ctx)
 int cli_model(const cli *c, aios_ctx **ctx, aios_model **m)
 {
     aios_model_config cfg = AIOS_INIT(aios_model_config);
+    aios_remote_config remote = AIOS_INIT(aios_remote_config);
     aios_error err = AIOS_INIT(aios_error);
     const char *path = cli_model_path(c);
     int rc = c->cache_size ? parse_bytes("cache-size", c->cache_size, &cfg.cache_bytes) : 0;
@@ -140,6 +141,9 @@ int cli_model(const cli *c, aios_ctx **ctx, aios_model **m)
     cfg.n_threads = (uint32_t)c->threads;
     cfg.use_mmap = c->mmap;
     cfg.cache_dir = cache_dir(c);
+    cfg.remote = &remote;
+    if (aios_remote_config_from_env(path, &remote, &err))
+        return fail_settings(&err);
     if (!c->quiet && isatty(STDERR_FILENO))
         cfg.progress = show_progress;
     rc = aios_model_open(*ctx, path, &cfg, m, &err) ? cli_model_fail(c, &err) : 0;

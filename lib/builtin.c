@@ -20,6 +20,7 @@ static init_fn *const builtins[] = {
     init_matmul,
     aios__backend_echo_init,
     aios__backend_gguf_init,
+    aios__backend_http_init,
     NULL, /* ends the list */
 };
 

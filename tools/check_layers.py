@@ -25,7 +25,7 @@ ALLOWED = {
 }
 # Public header -> the folder it belongs to. plugin/device.h needs tensor.h, so that one counts as the device's.
 PUBLIC = {
-    'base': 'base.h ctx.h env.h version.h plugin/plugin.h',
+    'base': 'base.h ctx.h env.h remote.h version.h plugin/plugin.h',
     'device': 'device.h tensor.h plugin/device.h',
     'grammar': 'grammar.h snapshot.h',
     'llm': 'llm.h event.h transcript.h token.h plugin/backend.h',

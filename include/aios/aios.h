@@ -15,6 +15,7 @@
 #include <aios/grammar.h>
 #include <aios/llm.h>
 #include <aios/policy.h>
+#include <aios/remote.h>
 #include <aios/snapshot.h>
 #include <aios/tensor.h>
 #include <aios/token.h>

@@ -2,7 +2,7 @@
 /**
  * @file llm.h
  * Models by URI, sessions over them. "gguf:FILE" (also a bare path that ends in .gguf) is the built-in engine, "echo:"
- * the scripted model of tests and documentation.
+ * the scripted model of tests and documentation; remote.h has those behind HTTP.
  */
 #ifndef AIOS_LLM_H
 #define AIOS_LLM_H
@@ -10,6 +10,7 @@
 #include <aios/ctx.h>
 #include <aios/event.h>
 #include <aios/grammar.h>
+#include <aios/remote.h>
 #include <aios/transcript.h>
 
 #ifdef __cplusplus
@@ -75,6 +76,7 @@ typedef struct aios_model_config {
      * written, and one that is larger is not. 0: 8 GiB, or a fifth of what the disk has for them if that is less.
      */
     uint64_t cache_bytes;
+    const aios_remote_config *remote; /**< of models behind HTTP; NULL: defaults */
 } aios_model_config;
 
 typedef struct aios_model_status {
@@ -225,7 +227,10 @@ AIOS_API int aios_session_save(aios_session *s, const char *path, aios_error *er
 AIOS_API int aios_session_load(aios_session *s, const char *path, aios_error *err);
 /** Computes the prefix now, so that a later start with the same beginning is quick. tools as in the request to come. */
 AIOS_API int aios_session_prewarm(aios_session *s, const aios_request *prefix, aios_error *err);
-/** Tokens that `req` would send: exactly those later reported as usage.input. */
+/**
+ * Tokens that `req` would send: of a local model exactly those later reported as usage.input, of a remote one what its server counts, or
+ * where it does not count, an estimate by what it has charged so far.
+ */
 AIOS_API int aios_session_count(aios_session *s, const aios_request *req, uint32_t *n_tokens, aios_error *err);
 /** Starts a turn. ECONTEXT (have = context, need = tokens) before anything is computed. */
 AIOS_API int aios_session_start(aios_session *s, const aios_request *req, aios_error *err);
@@ -238,6 +243,11 @@ AIOS_API int aios_session_next(aios_session *s, int32_t timeout_ms, const aios_e
 AIOS_API int aios_session_fd(aios_session *s);
 /** Stops the turn: its last event is ERROR with ECANCELED. Any thread, async-signal-safe. */
 AIOS_API int aios_session_cancel(aios_session *s);
+/**
+ * Writes the models that the server of this one offers: a JSON array of objects with "id", and "context" where it says how many tokens
+ * one holds. ENOTSUP where there is no list; failures of the network as for turns.
+ */
+AIOS_API int aios_model_list(aios_model *m, aios_write_fn *fn, void *user, aios_error *err);
 /** Embedding of a text, n_out floats (aios_model_info.n_embd). ENOTSUP. */
 AIOS_API int aios_model_embed(aios_model *m, const char *text, size_t n, float *out, uint32_t n_out, aios_error *err);
 

@@ -221,6 +221,15 @@ int aios_model_render(aios_model *m, const aios_request *src, aios_write_fn *fn,
     return rc;
 }
 
+int aios_model_list(aios_model *m, aios_write_fn *fn, void *user, aios_error *err)
+{
+    if (!m || !fn)
+        return aios__fail(err, AIOS_EINVAL, "aios_model_list: %s is NULL", m ? "fn" : "m");
+    if (!m->ops->list)
+        return aios__fail(err, AIOS_ENOTSUP, "the backend %s has no list of models", m->ops->name);
+    return m->ops->list(m->self, fn, user, err);
+}
+
 int aios_model_embed(aios_model *m, const char *text, size_t n, float *out, uint32_t n_out, aios_error *err)
 {
     if (!m || !out)

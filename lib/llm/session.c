@@ -220,6 +220,25 @@ static int sink_stop(void *user, const char *reason)
     return AIOS_OK;
 }
 
+static void begin_attempt(aios_session *s)
+{
+    s->attempt++; /* what was sent so far is void */
+    aios__buf_clear(&s->text);
+    memcpy(s->reason, "stop", 5);
+}
+
+static int sink_restart(void *user)
+{
+    aios_session *s = user;
+    int rc = sink_dead(s);
+    if (rc)
+        return rc;
+    begin_attempt(s);
+    s->n_calls = 0;
+    s->open_call = false;
+    return AIOS_OK;
+}
+
 /* ---- steps -------------------------------------------------------------------------------------------------------- */
 
 static int step_once(aios_session *s, aios_error *err)
@@ -233,6 +252,7 @@ static int step_once(aios_session *s, aios_error *err)
     sink.stop = sink_stop;
     sink.choice = sink_choice;
     sink.call_delta = s->deltas ? sink_call_delta : NULL;
+    sink.restart = sink_restart;
     return s->ops->step(s->self, &sink, err);
 }
 
@@ -275,9 +295,7 @@ static int settle(aios_session *s, aios_error *err)
     int rc = aios__promise_settle(s->promise, s->ops->name, &s->text, &is, err);
     if (rc || is.stands)
         return rc ? rc : AIOS_DONE;
-    s->attempt++; /* what was sent so far is void */
-    aios__buf_clear(&s->text);
-    memcpy(s->reason, "stop", 5);
+    begin_attempt(s);
     if (is.req)
         rc = start_backend(s, is.req, err);
     else

@@ -125,6 +125,8 @@ AIOS_SPECULATION_OFF = 1
 AIOS_ALLOW = 1
 AIOS_ASK = 2
 AIOS_DENY = 3
+AIOS_REMOTE_PLAIN_HTTP = 1
+AIOS_REMOTE_KEEP = 2
 AIOS_SNAPSHOT_COMPLETE = 1
 AIOS_SNAPSHOT_IN_TEXT = 2
 AIOS_SNAPSHOT_HELD = 4
@@ -353,6 +355,10 @@ class aios_policy(C.Structure):
     pass
 
 
+class aios_remote_config(C.Structure):
+    pass
+
+
 class aios_snapshot_view(C.Structure):
     pass
 
@@ -424,6 +430,7 @@ aios_pressure_fn = C.CFUNCTYPE(C.c_int, C.c_void_p, C.c_uint64, C.c_uint64, C.c_
 aios_task_fn = C.CFUNCTYPE(None, C.c_void_p, C.c_uint32, C.c_uint32)
 aios_event_fn = C.CFUNCTYPE(C.c_int, C.c_void_p, C.POINTER(aios_event))
 aios_violation_fn = C.CFUNCTYPE(C.c_int, C.c_void_p, C.POINTER(aios_violation))
+aios_credential_fn = C.CFUNCTYPE(C.c_int, C.c_void_p, C.c_char_p, C.POINTER(C.c_char), C.c_size_t)
 aios_tool_fn = C.CFUNCTYPE(C.c_int, C.c_void_p, C.c_void_p)
 
 aios_limits._fields_ = [
@@ -626,6 +633,7 @@ aios_model_config._fields_ = [
     ('progress_user', C.c_void_p),
     ('cache_dir', C.c_char_p),
     ('cache_bytes', C.c_uint64),
+    ('remote', C.POINTER(aios_remote_config)),
 ]
 aios_model_status._fields_ = [
     ('struct_size', C.c_size_t),
@@ -723,6 +731,25 @@ aios_policy._fields_ = [
     ('user', C.c_void_p),
     ('decide', C.CFUNCTYPE(C.c_int, C.c_void_p, C.POINTER(aios_action), C.POINTER(aios_verdict))),
 ]
+aios_remote_config._fields_ = [
+    ('struct_size', C.c_size_t),
+    ('base_url', C.c_char_p),
+    ('api_key', C.c_char_p),
+    ('credential', aios_credential_fn),
+    ('credential_user', C.c_void_p),
+    ('headers', C.POINTER(C.c_char_p)),
+    ('proxy', C.c_char_p),
+    ('ca_file', C.c_char_p),
+    ('flags', C.c_uint32),
+    ('max_retries', C.c_uint32),
+    ('connect_ns', C.c_int64),
+    ('first_byte_ns', C.c_int64),
+    ('idle_ns', C.c_int64),
+    ('total_ns', C.c_int64),
+    ('max_body', C.c_uint64),
+    ('requests_per_min', C.c_uint32),
+    ('tokens_per_min', C.c_uint32),
+]
 aios_snapshot_view._fields_ = [
     ('struct_size', C.c_size_t),
     ('json', C.c_char_p),
@@ -796,6 +823,7 @@ aios_sink._fields_ = [
     ('stop', C.CFUNCTYPE(C.c_int, C.c_void_p, C.c_char_p)),
     ('choice', C.CFUNCTYPE(C.c_int, C.c_void_p, C.c_char_p, C.c_char_p, C.c_size_t)),
     ('call_delta', C.CFUNCTYPE(C.c_int, C.c_void_p, C.c_char_p, C.c_char_p, C.c_size_t, C.c_char_p)),
+    ('restart', C.CFUNCTYPE(C.c_int, C.c_void_p)),
 ]
 aios_backend_open_args._fields_ = [
     ('struct_size', C.c_size_t),
@@ -828,6 +856,7 @@ aios_backend_ops._fields_ = [
     ('inspect', C.CFUNCTYPE(C.c_int, C.c_void_p, C.POINTER(aios_backend_open_args), aios_write_fn, C.c_void_p, C.POINTER(aios_error))),
     ('save', C.CFUNCTYPE(C.c_int, C.c_void_p, C.c_char_p, C.POINTER(aios_error))),
     ('load', C.CFUNCTYPE(C.c_int, C.c_void_p, C.c_char_p, C.POINTER(aios_error))),
+    ('list', C.CFUNCTYPE(C.c_int, C.c_void_p, aios_write_fn, C.c_void_p, C.POINTER(aios_error))),
 ]
 aios_device_alloc_args._fields_ = [
     ('struct_size', C.c_size_t),
@@ -915,6 +944,7 @@ STRUCTS = (
     aios_action,
     aios_verdict,
     aios_policy,
+    aios_remote_config,
     aios_snapshot_view,
     aios_dtype_info,
     aios_buffer_config,
@@ -991,7 +1021,9 @@ FUNCTIONS = {
     'aios_session_next': (C.c_int, (C.c_void_p, C.c_int32, C.POINTER(C.POINTER(aios_event)))),
     'aios_session_fd': (C.c_int, (C.c_void_p,)),
     'aios_session_cancel': (C.c_int, (C.c_void_p,)),
+    'aios_model_list': (C.c_int, (C.c_void_p, aios_write_fn, C.c_void_p, C.POINTER(aios_error))),
     'aios_model_embed': (C.c_int, (C.c_void_p, C.c_char_p, C.c_size_t, C.POINTER(C.c_float), C.c_uint32, C.POINTER(aios_error))),
+    'aios_remote_config_from_env': (C.c_int, (C.c_char_p, C.POINTER(aios_remote_config), C.POINTER(aios_error))),
     'aios_snapshot_new': (C.c_int, (C.c_void_p, C.POINTER(C.c_void_p), C.POINTER(aios_error))),
     'aios_snapshot_free': (None, (C.c_void_p,)),
     'aios_snapshot_add': (C.c_int, (C.c_void_p, C.c_char_p, C.c_size_t, C.POINTER(aios_error))),

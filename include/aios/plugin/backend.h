@@ -30,6 +30,11 @@ typedef struct aios_sink {
      * for call, the same for all. NULL: nobody asked for it, or the wrapper is older.
      */
     int (*call_delta)(void *user, const char *name, const char *s, size_t n, const char *call_id);
+    /**
+     * What this turn has put here so far is void: another attempt begins (aios_event.attempt). NULL: the wrapper is older, and a turn that
+     * has sent something can only fail.
+     */
+    int (*restart)(void *user);
 } aios_sink;
 
 typedef struct aios_backend_open_args {
@@ -66,6 +71,8 @@ typedef struct aios_backend_ops {
     int (*inspect)(void *user, const aios_backend_open_args *args, aios_write_fn *fn, void *wuser, aios_error *err);
     int (*save)(void *session, const char *path, aios_error *err);   /**< default: ENOTSUP; a failure leaves no file behind */
     int (*load)(void *session, const char *path, aios_error *err);   /**< default: ENOTSUP; a failure leaves the session as it was */
+    /** Writes a JSON array of {"id", "context"?} of the models where this one is. default: ENOTSUP */
+    int (*list)(void *model, aios_write_fn *fn, void *wuser, aios_error *err);
 } aios_backend_ops;
 
 /** Adds a backend to ctx; ops is copied. EEXIST if the scheme is taken. */

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a provider's protocol is to the rest of the backend: how a request is written and how its stream is read. One dialect, one file,
+ * one row in dialects.c. A dialect sees no network: bytes of a request out, parsed events in.
+ */
+#ifndef AIOS_LIB_DIALECT_H
+#define AIOS_LIB_DIALECT_H
+
+#include "base/json.h"
+#include "llm/llm.h"
+
+typedef struct aios__dialect aios__dialect;
+
+/** A server as the dialects see it. */
+typedef struct aios__server {
+    aios_ctx *ctx;
+    const aios__dialect *dialect;
+    const char *model;    /**< name that requests carry; "" if the URI has none */
+    const char *base_url; /**< without a slash at its end */
+    const char *host;     /**< of it, lower case */
+    uint32_t quirks;      /**< AIOS__QUIRK_x, of dialects that have them (quirks.c) */
+    bool keep;            /**< AIOS_REMOTE_KEEP */
+} aios__server;
+
+/** What is sent: to base_url + path. */
+typedef struct aios__message {
+    aios__buf path; /**< "/chat/completions" */
+    aios__buf body; /**< JSON */
+} aios__message;
+
+/** A failure in a provider's own words; "" where it said nothing. */
+typedef struct aios__fault {
+    int status;          /**< of HTTP, 0 inside of a stream */
+    const char *type;    /**< "invalid_request_error" */
+    const char *code;    /**< "context_length_exceeded" */
+    const char *message;
+} aios__fault;
+
+/* ---- reader.c: what a stream has said so far, on its way to the sink ---------------------------------------------- */
+
+/** One attempt's reader. All text goes through it: it mends cuts inside of characters and keeps calls apart. */
+typedef struct aios__reader aios__reader;
+
+/** Text that may end inside of a character. */
+int aios__reader_text(aios__reader *r, const char *s, size_t n, aios_error *err);
+int aios__reader_reasoning(aios__reader *r, const char *s, size_t n, aios_error *err);
+/**
+ * A call by the provider's number (any order, several open at once): its beginning, or more of it. name and id may come late or in
+ * pieces that repeat; NULL: nothing new. args: a piece of the arguments. ELIMIT, EPROTO.
+ */
+int aios__reader_call(aios__reader *r, int64_t index, const char *id, const char *name, const char *args, size_t n_args, aios_error *err);
+/** The call is whole: it goes up. Unknown or ended ones are left alone. */
+int aios__reader_call_end(aios__reader *r, int64_t index, aios_error *err);
+/** Counts as the provider gives them; -1: not said. A later word replaces an earlier one. */
+void aios__reader_usage(aios__reader *r, int64_t input, int64_t cached, int64_t output, int64_t reasoning);
+/** The reply is whole, and why: "stop", "length", "tool_calls"; "refusal" and "filter" fail the turn (EREFUSED, EFILTERED). */
+int aios__reader_stop(aios__reader *r, const char *reason, aios_error *err);
+/** Nothing more will come: what follows is ignored. A stream that ends without this or a stop was cut. */
+void aios__reader_end(aios__reader *r);
+/** Fails the attempt by an error that came inside of a stream. */
+int aios__reader_fault(aios__reader *r, const aios__fault *fault, aios_error *err);
+
+/* ---- a dialect ---------------------------------------------------------------------------------------------------- */
+
+enum aios__framing { AIOS__FRAMING_SSE, AIOS__FRAMING_NDJSON };
+
+struct aios__dialect {
+    const char *name;           /**< scheme of its URIs */
+    const char *title;          /**< in messages */
+    const char *base_url;       /**< of the provider; NULL: the URI must name one */
+    const char *key_names[3];   /**< standard variables of keys, the first that is set counts */
+    const char *url_name;       /**< standard variable of the base URL, or NULL */
+    const char *auth;           /**< header in front of the key: "Authorization: Bearer " */
+    const char *const *headers; /**< further ones, NULL-terminated, or NULL */
+    enum aios__framing framing;
+    uint32_t can;               /**< AIOS_MODEL_CAN_x */
+    /** Writes the request of a turn, streaming. ENOTSUP names what the dialect cannot say. */
+    int (*encode)(const aios__server *s, const aios_request *req, aios__message *out, aios_error *err);
+    /** Reads one event of the stream, or a reply that came in one piece; type: SSE's, "" for NDJSON and one piece. */
+    int (*decode)(aios__reader *r, const char *type, const aios__json *v, aios_error *err);
+    /** Finds the words of an error body; false if it is none. Borrowed from v. */
+    bool (*fault)(const aios__json *v, aios__fault *out);
+    /** Counting at the server: request and reply. NULL: by estimate. */
+    int (*encode_count)(const aios__server *s, const aios_request *req, aios__message *out, aios_error *err);
+    int (*decode_count)(const aios__json *v, uint32_t *n, aios_error *err);
+    /** Models of the server: path of a GET, and how to read a page: writes [{"id", "context"?}, ...] members. NULL: it has no list. */
+    const char *list_path;
+    int (*decode_list)(const aios__json *v, aios__buf *out, aios_error *err);
+    /** Embedding of one text. NULL: none. */
+    int (*encode_embed)(const aios__server *s, const char *text, size_t n, aios__message *out, aios_error *err);
+    const aios__json *(*decode_embed)(const aios__json *v); /**< the array of numbers, or NULL */
+};
+
+/** dialects.c: the row of a scheme's first part ("anthropic" of "anthropic+https"), or NULL. */
+const aios__dialect *aios__dialect_find(const char *name, size_t n);
+/** Rows in order; NULL past the last. */
+const aios__dialect *aios__dialect_at(uint32_t i);
+
+extern const aios__dialect aios__dialect_openai;
+
+/* ---- write.c: helpers of encoders --------------------------------------------------------------------------------- */
+
+/** Adds ,"key": (without the comma behind a bracket), then what the caller adds. */
+int aios__put_key(aios__buf *b, const char *key, aios_error *err);
+/** A member that is a string, NULL-safe: nothing is added for NULL. */
+int aios__put_str(aios__buf *b, const char *key, const char *s, size_t n, aios_error *err);
+int aios__put_int(aios__buf *b, const char *key, int64_t v, aios_error *err);
+int aios__put_real(aios__buf *b, const char *key, double v, aios_error *err);
+int aios__put_bool(aios__buf *b, const char *key, bool v, aios_error *err);
+/** A member that is JSON already (checked by the wrapper: schemas, arguments). */
+int aios__put_raw(aios__buf *b, const char *key, const char *json, aios_error *err);
+/** Adds a comma unless b is empty or ends in a bracket, a colon or a comma. */
+int aios__put_comma(aios__buf *b, aios_error *err);
+/** Base64 of bytes (RFC 4648), without quotes. */
+int aios__put_base64(aios__buf *b, const void *p, size_t n, aios_error *err);
+/** All text parts of an entry joined by line ends, as a JSON string. */
+int aios__put_text(aios__buf *b, const aios_entry *e, aios_error *err);
+/** The i-th part of an entry. */
+const aios_part *aios__part_at(const aios_entry *e, uint32_t i);
+/** Member of an object as text, "" if there is none. */
+const char *aios__str_of(const aios__json *obj, const char *key);
+/** ENOTSUP that says which part this dialect cannot carry. */
+int aios__put_refuse(const aios__server *s, const aios_part *p, aios_error *err);
+
+#endif

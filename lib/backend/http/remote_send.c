@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Requests with a model's headers, key and limits. */
+#include <aios/version.h>
+#include <stdio.h>
+
+#include "backend/http/remote_priv.h"
+
+#define MAX_KEY 8192u
+#define MAX_HEADERS 64u
+#define STEP_MS 20
+
+/* Header lines of one request; the last buffer, the key's, is wiped. */
+typedef struct head {
+    const char *lines[MAX_HEADERS + 1];
+    uint32_t n;
+    char agent[64], idempotency[96];
+    char auth[MAX_KEY + 64];
+} head;
+
+static void add(head *h, const char *line)
+{
+    if (h->n < MAX_HEADERS)
+        h->lines[h->n++] = line;
+}
+
+static int add_key(const aios__remote *m, head *h, aios_error *err)
+{
+    char key[MAX_KEY] = "";
+    int rc = AIOS_OK;
+    if (m->api_key)
+        snprintf(key, sizeof key, "%s", m->api_key);
+    else if (m->credential)
+        rc = m->credential(m->credential_user, m->origin, key, sizeof key);
+    key[sizeof key - 1] = 0;
+    if (rc)
+        rc = aios__fail(err, rc < 0 ? rc : AIOS_EAUTH, "the credential callback gave no key for %s", m->origin);
+    else if (*key) {
+        snprintf(h->auth, sizeof h->auth, "%s%s", m->server.dialect->auth, key);
+        add(h, h->auth);
+    }
+    explicit_bzero(key, sizeof key);
+    return rc;
+}
+
+static int make_head(const aios__remote *m, bool post, const char *idempotency, head *h, aios_error *err)
+{
+    const char *const *more = m->server.dialect->headers;
+    h->n = 0;
+    snprintf(h->agent, sizeof h->agent, "User-Agent: libaios/%d.%d.%d", AIOS_VERSION_MAJOR, AIOS_VERSION_MINOR, AIOS_VERSION_PATCH);
+    add(h, h->agent);
+    add(h, "Accept: application/json, text/event-stream, application/x-ndjson");
+    if (post)
+        add(h, "Content-Type: application/json");
+    for (; more && *more; more++)
+        add(h, *more);
+    if (idempotency) {
+        snprintf(h->idempotency, sizeof h->idempotency, "Idempotency-Key: %s", idempotency);
+        add(h, h->idempotency);
+    }
+    int rc = add_key(m, h, err);
+    for (uint32_t i = 0; i < m->n_headers; i++)
+        add(h, m->headers[i]);
+    h->lines[h->n] = NULL;
+    return rc;
+}
+
+int aios__remote_send(aios__remote *m, const char *path, const aios__buf *body, const char *idempotency, int (*on_body)(void *user, const char *s, size_t n),
+                      void *user, aios__transfer **t, aios_error *err)
+{
+    head *h = aios__alloc(m->heap, AIOS_MEM_TEXT, sizeof *h, err);
+    aios__buf url;
+    if (!h)
+        return aios__nomem(err);
+    aios__buf_init(&url, m->heap, AIOS_MEM_TEXT, 0);
+    aios__buf_adds(&url, m->server.base_url, err);
+    int rc = aios__buf_adds(&url, path, err);
+    rc = rc ? rc : make_head(m, body != NULL, idempotency, h, err);
+    if (!rc) {
+        const aios__http_request q = {
+            .method = body ? "POST" : "GET",
+            .url = url.p,
+            .headers = h->lines,
+            .body = body ? body->p : NULL,
+            .n_body = body ? body->n : 0,
+            .ca_file = m->ca_file,
+            .max_body = m->max_body,
+            .connect_ns = m->connect_ns,
+            .first_byte_ns = m->first_byte_ns,
+            .idle_ns = m->idle_ns,
+            .total_ns = m->total_ns,
+            .on_body = on_body,
+            .user = user,
+        };
+        rc = aios__http_start(m->server.ctx, &q, t, err);
+    }
+    aios__buf_free(&url);
+    explicit_bzero(h, sizeof *h);
+    aios__free(m->heap, h);
+    return rc;
+}
+
+/* ---- whole exchanges ---------------------------------------------------------------------------------------------- */
+
+static int keep_body(void *user, const char *s, size_t n)
+{
+    return aios__buf_add(user, s, n, NULL);
+}
+
+int aios__remote_ask(aios__remote *m, const char *path, const aios__buf *body, aios__json_doc **reply, aios_error *err)
+{
+    aios__transfer *t = NULL;
+    aios__buf got;
+    aios__buf_init(&got, m->heap, AIOS_MEM_TEXT, (size_t)(m->max_body ? m->max_body : (uint64_t)64 << 20));
+    int rc = aios__remote_send(m, path, body, NULL, keep_body, &got, &t, err);
+    while (rc == AIOS_OK || rc == AIOS_AGAIN)
+        rc = aios__transfer_step(t, STEP_MS, err);
+    if (rc == AIOS_DONE) {
+        int status = aios__transfer_status(t);
+        if (aios__http_code(status))
+            rc = aios__fault_read(&m->server, status, &got, err);
+        else
+            rc = aios__json_parse(m->heap, got.p ? got.p : "", got.n, reply, err);
+        if (rc == AIOS_EFORMAT)
+            rc = aios__fail(err, AIOS_EPROTO, "%s: the answer is no JSON", m->host);
+    }
+    aios__transfer_free(t);
+    aios__buf_free(&got);
+    return rc;
+}

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One turn of a remote model: attempts until one is whole, or none helps any more. */
+#include <stdio.h>
+#include <time.h>
+
+#include "backend/http/remote_priv.h"
+
+#define STEP_MS 20
+#define NAP_NS 5000000 /* between two looks at the clock while an attempt waits for its time */
+#define MAX_FAULT_BODY ((size_t)64 << 10)
+#define LAST_STEPS 3   /* of a transfer whose reply is whole: the connection is kept if it ends by itself */
+
+struct aios__remote_turn {
+    aios__remote *remote;
+    aios__message message;
+    char idempotency[33];
+    _Atomic uint32_t cancel;
+    bool running;
+    uint32_t attempt;       /* from 0 */
+    int64_t not_before;     /* of the next attempt */
+    aios__transfer *transfer;
+    aios__reader *reader;
+    aios__buf fault;        /* body of an answer that is a failure */
+    const aios_sink *sink;  /* while a step runs */
+    aios_error inner;       /* of the reader; code 0: none */
+    uint32_t last_steps;
+    bool sent;              /* an attempt has put something into the sink */
+};
+
+static int64_t now(const aios__remote_turn *t)
+{
+    return aios__now_ns(aios__ctx_env(t->remote->server.ctx));
+}
+
+uint32_t aios__remote_estimate(const aios__remote *m, size_t n_bytes)
+{
+    uint64_t n = (uint64_t)n_bytes * 1000 / m->millibytes_per_token;
+    return n > UINT32_MAX ? UINT32_MAX : (uint32_t)n;
+}
+
+/* A quarter of the way towards what the server has counted. */
+static void learn(aios__remote *m, size_t n_bytes, uint32_t n_tokens)
+{
+    uint64_t seen = n_tokens ? (uint64_t)n_bytes * 1000 / n_tokens : 0;
+    if (seen >= 500 && seen <= 64000)
+        m->millibytes_per_token = (uint32_t)((3 * (uint64_t)m->millibytes_per_token + seen) / 4);
+}
+
+/* ---- an attempt --------------------------------------------------------------------------------------------------- */
+
+static int on_body(void *user, const char *s, size_t n)
+{
+    aios__remote_turn *t = user;
+    if (aios__http_code(aios__transfer_status(t->transfer))) {
+        size_t room = MAX_FAULT_BODY - t->fault.n;
+        return aios__buf_add(&t->fault, s, n < room ? n : room, &t->inner);
+    }
+    return aios__reader_feed(t->reader, t->sink, s, n, &t->inner);
+}
+
+static void end_attempt(aios__remote_turn *t)
+{
+    aios__transfer_free(t->transfer);
+    aios__reader_free(t->reader);
+    t->transfer = NULL;
+    t->reader = NULL;
+    aios__buf_clear(&t->fault);
+    t->last_steps = 0;
+}
+
+static int begin_attempt(aios__remote_turn *t, aios_error *err)
+{
+    int rc = AIOS_OK;
+    if (t->sent)
+        rc = t->sink->restart(t->sink->user);
+    t->sent = false;
+    t->inner = (aios_error)AIOS_INIT(aios_error);
+    rc = rc ? rc : aios__reader_new(t->remote, &t->reader, err);
+    rc = rc ? rc : aios__remote_send(t->remote, t->message.path.p, &t->message.body, t->idempotency, on_body, t, &t->transfer, err);
+    return rc;
+}
+
+/* The transfer is over, or its reply is. */
+static int settle(aios__remote_turn *t, aios_error *err)
+{
+    int status = aios__transfer_status(t->transfer);
+    if (aios__http_code(status))
+        return aios__fault_read(&t->remote->server, status, &t->fault, err);
+    int rc = aios__reader_finish(t->reader, t->sink, err);
+    if (!rc)
+        learn(t->remote, t->message.body.n, aios__reader_input(t->reader));
+    return rc ? rc : AIOS_DONE;
+}
+
+static int step_attempt(aios__remote_turn *t, aios_error *err)
+{
+    bool ended = aios__reader_ended(t->reader);
+    int rc = aios__transfer_step(t->transfer, ended ? 1 : STEP_MS, err);
+    if (rc < 0 && t->inner.code)
+        return aios__error_copy(err, &t->inner);
+    ended = aios__reader_ended(t->reader);
+    if (rc == AIOS_AGAIN && !(ended && ++t->last_steps > LAST_STEPS))
+        return AIOS_AGAIN;
+    return rc < 0 && !ended ? rc : settle(t, err);
+}
+
+/* After a failure: AIOS_AGAIN if another attempt will be made. */
+static int reconsider(aios__remote_turn *t, int rc, aios_error *err)
+{
+    size_t n = 0;
+    const char *after = t->transfer ? aios__transfer_header(t->transfer, "retry-after", &n) : NULL;
+    bool can = t->attempt < t->remote->max_retries && (!t->sent || (AIOS_HAS(t->sink, restart) && t->sink->restart));
+    bool garbled = t->inner.code != 0 && rc == AIOS_EPROTO; /* the same again would be no better */
+    if (!can || garbled || !aios__retry_helps(rc))
+        return rc;
+    int64_t wait = aios__retry_wait(t->remote->server.ctx, t->attempt + 1, after, n);
+    if (wait < 0)
+        return rc;
+    t->attempt++;
+    t->not_before = now(t) + wait;
+    aios__log(t->remote->server.ctx, AIOS_LOG_WARN, "%s: attempt %u failed (%s), the next one in %lld ms", t->remote->host, t->attempt, err->msg,
+              (long long)(wait / 1000000));
+    end_attempt(t);
+    return AIOS_AGAIN;
+}
+
+/* ---- the turn ----------------------------------------------------------------------------------------------------- */
+
+static void nap(int64_t left)
+{
+    struct timespec ts = {.tv_nsec = (long)(left < NAP_NS ? left : NAP_NS)};
+    nanosleep(&ts, NULL);
+}
+
+static int step(aios__remote_turn *t, aios_error *err)
+{
+    if (atomic_load(&t->cancel))
+        return aios__fail(err, AIOS_ECANCELED, "the turn was cancelled");
+    if (!t->transfer) {
+        int64_t left = t->not_before - now(t);
+        if (left > 0) {
+            nap(left);
+            return AIOS_AGAIN;
+        }
+        int rc = begin_attempt(t, err);
+        return rc ? rc : AIOS_AGAIN;
+    }
+    return step_attempt(t, err);
+}
+
+int aios__remote_turn_step(aios__remote_turn *t, const aios_sink *sink, aios_error *err)
+{
+    if (!t->running)
+        return AIOS_DONE;
+    t->sink = sink;
+    int rc = step(t, err);
+    t->sent = t->sent || (t->reader && aios__reader_sent(t->reader));
+    if (rc < 0)
+        rc = reconsider(t, rc, err);
+    if (rc != AIOS_AGAIN)
+        end_attempt(t);
+    t->running = rc == AIOS_AGAIN;
+    t->sink = NULL;
+    return rc;
+}
+
+static void make_key(aios__remote_turn *t)
+{
+    const aios_env *env = aios__ctx_env(t->remote->server.ctx);
+    unsigned char dice[16];
+    int32_t sys;
+    if (env->random(env->user, dice, sizeof dice, &sys))
+        memset(dice, 0, sizeof dice);
+    for (size_t i = 0; i < sizeof dice; i++)
+        snprintf(t->idempotency + 2 * i, 3, "%02x", dice[i]);
+}
+
+void aios__message_init(const aios__remote *m, aios__message *q)
+{
+    aios__buf_init(&q->path, m->heap, AIOS_MEM_TEXT, 0);
+    aios__buf_init(&q->body, m->heap, AIOS_MEM_TEXT, 0);
+}
+
+void aios__message_free(aios__message *q)
+{
+    aios__buf_free(&q->path);
+    aios__buf_free(&q->body);
+}
+
+int aios__remote_encode(const aios__remote *m, const aios_request *req, aios__message *out, aios_error *err)
+{
+    if (req->raw)
+        return aios__fail(err, AIOS_ENOTSUP, "%s takes conversations, not raw text: give a transcript", m->server.dialect->title);
+    return m->server.dialect->encode(&m->server, req, out, err);
+}
+
+aios__remote *aios__remote_turn_model(const aios__remote_turn *t)
+{
+    return t->remote;
+}
+
+int aios__remote_turn_start(aios__remote_turn *t, const aios_request *req, aios_error *err)
+{
+    const aios__remote *m = t->remote;
+    aios__message fresh;
+    aios__message_init(m, &fresh);
+    int rc = aios__remote_encode(m, req, &fresh, err);
+    uint32_t n = rc ? 0 : aios__remote_estimate(m, fresh.body.n);
+    if (!rc && m->n_ctx && n > m->n_ctx)
+        rc = aios__fail_need(err, AIOS_ECONTEXT, m->n_ctx, n, "the prompt has about %u tokens, the context holds %u: shorten it", n, m->n_ctx);
+    if (rc) {
+        aios__message_free(&fresh);
+        return rc;
+    }
+    end_attempt(t);
+    aios__message_free(&t->message);
+    t->message = fresh;
+    make_key(t);
+    atomic_store(&t->cancel, 0);
+    t->attempt = 0;
+    t->not_before = 0;
+    t->sent = false;
+    t->running = true;
+    return AIOS_OK;
+}
+
+void aios__remote_turn_cancel(aios__remote_turn *t)
+{
+    atomic_store(&t->cancel, 1);
+}
+
+int aios__remote_turn_new(aios__remote *m, aios__remote_turn **out, aios_error *err)
+{
+    aios__remote_turn *t = aios__alloc(m->heap, AIOS_MEM_OTHER, sizeof *t, err);
+    if (!t)
+        return aios__nomem(err);
+    t->remote = m;
+    aios__message_init(m, &t->message);
+    aios__buf_init(&t->fault, m->heap, AIOS_MEM_TEXT, MAX_FAULT_BODY);
+    *out = t;
+    return AIOS_OK;
+}
+
+void aios__remote_turn_free(aios__remote_turn *t)
+{
+    end_attempt(t);
+    aios__message_free(&t->message);
+    aios__buf_free(&t->fault);
+    aios__free(t->remote->heap, t);
+}

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Helpers of encoders: members of JSON objects, parts of entries. */
+#include <stdio.h>
+
+#include "backend/http/dialect.h"
+
+int aios__put_comma(aios__buf *b, aios_error *err)
+{
+    char last = b->n ? b->p[b->n - 1] : 0;
+    return !last || last == '{' || last == '[' || last == ':' || last == ',' ? b->failed : aios__buf_addc(b, ',', err);
+}
+
+int aios__put_key(aios__buf *b, const char *key, aios_error *err)
+{
+    aios__put_comma(b, err);
+    aios__buf_add_json(b, key, strlen(key), err);
+    return aios__buf_addc(b, ':', err);
+}
+
+int aios__put_str(aios__buf *b, const char *key, const char *s, size_t n, aios_error *err)
+{
+    if (!s)
+        return b->failed;
+    aios__put_key(b, key, err);
+    return aios__buf_add_json(b, s, n == AIOS_CSTR ? strlen(s) : n, err);
+}
+
+int aios__put_int(aios__buf *b, const char *key, int64_t v, aios_error *err)
+{
+    aios__put_key(b, key, err);
+    return aios__buf_addf(b, err, "%lld", (long long)v);
+}
+
+int aios__put_real(aios__buf *b, const char *key, double v, aios_error *err)
+{
+    aios__put_key(b, key, err);
+    return aios__buf_add_real(b, v, 7, err);
+}
+
+int aios__put_bool(aios__buf *b, const char *key, bool v, aios_error *err)
+{
+    aios__put_key(b, key, err);
+    return aios__buf_adds(b, v ? "true" : "false", err);
+}
+
+int aios__put_raw(aios__buf *b, const char *key, const char *json, aios_error *err)
+{
+    aios__put_key(b, key, err);
+    return aios__buf_adds(b, json, err);
+}
+
+int aios__put_base64(aios__buf *b, const void *p, size_t n, aios_error *err)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    const unsigned char *s = p;
+    int rc = aios__buf_reserve(b, (n + 2) / 3 * 4, err);
+    for (size_t i = 0; !rc && i < n; i += 3) {
+        uint32_t v = (uint32_t)s[i] << 16 | (i + 1 < n ? (uint32_t)s[i + 1] << 8 : 0) | (i + 2 < n ? s[i + 2] : 0);
+        const char out[4] = {digits[v >> 18], digits[v >> 12 & 63], i + 1 < n ? digits[v >> 6 & 63] : '=', i + 2 < n ? digits[v & 63] : '='};
+        rc = aios__buf_add(b, out, sizeof out, err);
+    }
+    return rc;
+}
+
+const aios_part *aios__part_at(const aios_entry *e, uint32_t i)
+{
+    return (const aios_part *)(const void *)((const char *)e->parts + i * e->part_stride);
+}
+
+int aios__put_text(aios__buf *b, const aios_entry *e, aios_error *err)
+{
+    aios__buf text;
+    bool any = false;
+    aios__buf_init(&text, b->heap, AIOS_MEM_TEXT, 0);
+    for (uint32_t i = 0; i < e->n_parts; i++) {
+        const aios_part *p = aios__part_at(e, i);
+        if (p->kind != AIOS_PART_TEXT && p->kind != AIOS_PART_RESULT)
+            continue;
+        if (any)
+            aios__buf_addc(&text, '\n', err);
+        any = true;
+        aios__buf_add(&text, p->text, p->n_text, err);
+    }
+    int rc = text.failed ? text.failed : aios__buf_add_json(b, text.p ? text.p : "", text.n, err);
+    aios__buf_free(&text);
+    return rc;
+}
+
+const char *aios__str_of(const aios__json *obj, const char *key)
+{
+    size_t n;
+    const char *s = aios__json_str(aios__json_get(obj, key), &n);
+    return s ? s : "";
+}
+
+int aios__put_refuse(const aios__server *s, const aios_part *p, aios_error *err)
+{
+    static const char *const names[] = {"?", "text", "reasoning", "a call", "a result", "an image", "audio", "data", "a part of an unknown kind"};
+    const char *name = p->kind > 0 && (size_t)p->kind < AIOS__ARRAY_LEN(names) ? names[p->kind] : names[0];
+    return aios__fail(err, AIOS_ENOTSUP, "%s has no way to carry %s%s%s here: leave it out, or use another model", s->dialect->title, name,
+                      p->mime ? " of type " : "", p->mime ? p->mime : "");
+}
