@@ -116,6 +116,7 @@ int calc(const char *s, double *out, char *msg, size_t n_msg);
 
 int cmd_devices(cli *c);
 int cmd_inspect(cli *c);
+int cmd_models(cli *c);
 int cmd_tokenize(cli *c);
 int cmd_detokenize(cli *c);
 int cmd_template(cli *c);

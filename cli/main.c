@@ -11,6 +11,8 @@ static const command commands[] = {
      "  aios devices --probe        measure bandwidth and peak rates too\n"},
     {"inspect", "[MODEL]", "metadata and tensors of a model file", "model json budget verbose", cmd_inspect,
      "  aios inspect model.gguf --json | jq '.metadata'\n"},
+    {"models", "", "models that the server of a remote model offers", MODEL_OPTS, cmd_models,
+     "  aios models -m openai:\n  aios models -m http://127.0.0.1:8080/v1 --json\n"},
     {"tokenize", "", "text on standard input to a JSON array of token ids", MODEL_OPTS "no-special bos", cmd_tokenize,
      "  echo -n 'Hello' | aios tokenize -m model.gguf\n"},
     {"detokenize", "", "JSON array of token ids on standard input to text", MODEL_OPTS, cmd_detokenize,

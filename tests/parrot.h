@@ -7,6 +7,10 @@
 
 #include "test.h"
 
+/* Lines that are no text: what was said so far is void; a call of "look". Both go on with the next line. */
+#define PARROT_RESTART "\x01"
+#define PARROT_CALL "\x02"
+
 /* A backend that says its lines one after the other, whatever is asked, and keeps what it was asked. */
 typedef struct parrot {
     const char *const *lines;
@@ -65,12 +69,21 @@ static inline int parrot_step(void *session, const aios_sink *sink, aios_error *
     parrot *p = session;
     (void)err;
     const char *line = p->lines[p->at];
+    if (*line == *PARROT_RESTART || *line == *PARROT_CALL) {
+        int rc = *line == *PARROT_CALL ? sink->call(sink->user, "look", "{}", 2, NULL) : sink->restart(sink->user);
+        p->at++;
+        return rc ? rc : AIOS_AGAIN;
+    }
     if (p->sent < strlen(line)) {
         int rc = sink->text(sink->user, line + p->sent++, 1);
         return rc ? rc : AIOS_AGAIN;
     }
     if (p->lines[p->at + 1])
         p->at++;
+    if (*p->lines[p->at] == *PARROT_RESTART) {
+        p->sent = 0;
+        return AIOS_AGAIN;
+    }
     sink->stop(sink->user, p->reason);
     return AIOS_DONE;
 }

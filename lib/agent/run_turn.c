@@ -351,6 +351,7 @@ static void begin_attempt(aios_run *r, uint32_t number)
 {
     r->session_attempt = number;
     r->attempt++;
+    aios__tools_clear(r); /* calls of what is void are not made */
     aios__buf_clear(&r->text);
     aios__buf_clear(&r->reasoning);
 }
