@@ -17,17 +17,19 @@ typedef struct aios_walk aios_walk;
 
 enum { AIOS_GRAMMAR_SCHEMA = 1, AIOS_GRAMMAR_REGEX = 2, AIOS_GRAMMAR_GBNF = 3, AIOS_GRAMMAR_LARK = 4 };
 /**
- * Added to AIOS_GRAMMAR_SCHEMA: every value that the schema allows, in compact form, with members in any order and others than those listed
- * where the schema does not forbid them, any escapes and any notation of numbers. Good to check a text while it comes in; numbers and
- * strings under a pattern may be begun so that nothing ends them. Since 0.1.
+ * Added to AIOS_GRAMMAR_SCHEMA: every value that the schema allows, with the same blanks, members in any order and others than those
+ * listed where the schema does not forbid them, any escapes and any notation of numbers. Good to check a text while it comes in; numbers
+ * and strings under a pattern may be begun so that nothing ends them. Since 0.1.
  */
 enum { AIOS_GRAMMAR_COMPLETE = 0x100 };
 /** Added to AIOS_GRAMMAR_SCHEMA: keywords that nobody knows are refused, but for those that begin with x-, and the one meant is named. Since 0.1. */
 enum { AIOS_GRAMMAR_STRICT = 0x200 };
+/** Added to AIOS_GRAMMAR_SCHEMA: a blank stands behind each comma and colon, as Python's json.dumps writes them. Since 0.1. */
+enum { AIOS_GRAMMAR_SPACED = 0x400 };
 
 /**
- * Compiles a JSON schema (compact JSON, properties in schema order), a regular expression of ECMA-262 in Unicode mode, which the whole
- * text matches, or rules: in GBNF as llama.cpp writes them, of which the text is a `root`, or in Lark as llguidance does, where it is a
+ * Compiles a JSON schema (compact JSON if not said otherwise, properties in schema order), a regular expression of ECMA-262 in Unicode
+ * mode, which the whole text matches, or rules: in GBNF as llama.cpp writes them, of which the text is a `root`, or in Lark as llguidance does, where it is a
  * `start` (docs/grammars.md). ESCHEMA names the path and keyword, the byte of the expression, or the line and column that is wrong or
  * cannot be enforced; where no value can satisfy a schema, the innermost path that has none and, where one or two are enough, the keywords.
  * ELIMIT if it is too large; ENOTSUP for what of an expression is not regular, and for tokens in rules. Rules may be recursive in any way.

@@ -289,18 +289,18 @@ static int write_number(const aios__json *v, aios__buf *out, aios_error *err)
     return aios__buf_adds(out, s, err);
 }
 
-static int write_array(const aios__json *v, aios__buf *out, aios_error *err)
+static int write_array(const aios__json *v, bool spaced, aios__buf *out, aios_error *err)
 {
     aios__buf_addc(out, '[', err);
     for (size_t i = 0, n = aios__json_count(v); i < n && !out->failed; i++) {
         if (i)
-            aios__buf_addc(out, ',', err);
-        aios__json_write(aios__json_at(v, i), out, err);
+            aios__buf_adds(out, spaced ? ", " : ",", err);
+        aios__json_write_as(aios__json_at(v, i), spaced, out, err);
     }
     return aios__buf_addc(out, ']', err);
 }
 
-static int write_object(const aios__json *v, aios__buf *out, aios_error *err)
+static int write_object(const aios__json *v, bool spaced, aios__buf *out, aios_error *err)
 {
     const char *key, *comma = "";
     const aios__json *m;
@@ -308,15 +308,20 @@ static int write_object(const aios__json *v, aios__buf *out, aios_error *err)
     for (void *it = aios__json_iter(v, NULL, &key, &m); it && !out->failed; it = aios__json_iter(v, it, &key, &m)) {
         aios__buf_adds(out, comma, err);
         aios__buf_add_json(out, key, strlen(key), err);
-        aios__buf_addc(out, ':', err);
-        aios__json_write(m, out, err);
-        comma = ",";
+        aios__buf_adds(out, spaced ? ": " : ":", err);
+        aios__json_write_as(m, spaced, out, err);
+        comma = spaced ? ", " : ",";
     }
     return aios__buf_addc(out, '}', err);
 }
 
-/* Recursion is bounded by MAX_DEPTH, which the parser enforced. */
 int aios__json_write(const aios__json *v, aios__buf *out, aios_error *err)
+{
+    return aios__json_write_as(v, false, out, err);
+}
+
+/* Recursion is bounded by MAX_DEPTH, which the parser enforced. */
+int aios__json_write_as(const aios__json *v, bool spaced, aios__buf *out, aios_error *err)
 {
     switch (aios__json_type(v)) {
     case AIOS__JSON_FALSE:
@@ -329,9 +334,9 @@ int aios__json_write(const aios__json *v, aios__buf *out, aios_error *err)
     case AIOS__JSON_STRING:
         return aios__buf_add_json(out, json_string_value(of(v)), json_string_length(of(v)), err);
     case AIOS__JSON_ARRAY:
-        return write_array(v, out, err);
+        return write_array(v, spaced, out, err);
     case AIOS__JSON_OBJECT:
-        return write_object(v, out, err);
+        return write_object(v, spaced, out, err);
     case AIOS__JSON_NULL:
         break;
     }

@@ -51,5 +51,7 @@ bool aios__json_integral(const aios__json *v);
 bool aios__json_multiple(const aios__json *a, const aios__json *b);
 /** Compact text, key order kept. Reals print shortest round-trip. */
 int aios__json_write(const aios__json *v, aios__buf *out, aios_error *err);
+/** As aios__json_write; spaced: with a blank behind each comma and colon. */
+int aios__json_write_as(const aios__json *v, bool spaced, aios__buf *out, aios_error *err);
 
 #endif

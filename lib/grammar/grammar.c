@@ -4,6 +4,7 @@
 
 #include "grammar/grammar_cache.h"
 #include "grammar/program.h"
+#include "grammar/rules.h"
 
 aios_grammar *aios__grammar_new(aios_ctx *ctx, aios_error *err)
 {
@@ -18,6 +19,11 @@ aios_grammar *aios__grammar_new(aios_ctx *ctx, aios_error *err)
         return g;
     aios_grammar_free(g);
     return NULL;
+}
+
+int aios__grammar_spaced(aios_grammar *g, aios_error *err)
+{
+    return aios__grammar_node(g, AIOS__G_BLANK, &g->blank, err);
 }
 
 size_t aios__grammar_size(const aios_grammar *g)
@@ -191,7 +197,7 @@ int aios_grammar_compile(aios_ctx *ctx, int32_t kind, const char *s, size_t n, a
     if (!ctx || !s || !out)
         return aios__fail(err, AIOS_EINVAL, "aios_grammar_compile: ctx, s and g must not be NULL");
     *out = NULL;
-    const int32_t flags = kind & (AIOS_GRAMMAR_COMPLETE | AIOS_GRAMMAR_STRICT), plain = kind - flags;
+    const int32_t flags = kind & (AIOS_GRAMMAR_COMPLETE | AIOS_GRAMMAR_STRICT | AIOS_GRAMMAR_SPACED), plain = kind - flags;
     if (plain < AIOS_GRAMMAR_SCHEMA || plain > AIOS_GRAMMAR_LARK || (flags && plain != AIOS_GRAMMAR_SCHEMA))
         return aios__fail(err, AIOS_EINVAL, "aios_grammar_compile: kind %d is none of AIOS_GRAMMAR_x", (int)kind);
     aios_error local = AIOS_INIT(aios_error);
@@ -207,7 +213,8 @@ int aios_grammar_compile(aios_ctx *ctx, int32_t kind, const char *s, size_t n, a
     g->complete = flags & AIOS_GRAMMAR_COMPLETE;
     g->strict = flags & AIOS_GRAMMAR_STRICT;
     g->kind = (uint8_t)plain;
-    rc = compilers[g->kind](g, s, n, err);
+    rc = flags & AIOS_GRAMMAR_SPACED ? aios__grammar_spaced(g, err) : AIOS_OK;
+    rc = rc ? rc : compilers[g->kind](g, s, n, err);
     if (rc) {
         aios_grammar_free(g);
         return rc;

@@ -71,7 +71,7 @@ static int add_value(comp *c, const conj *k, literals *l, const aios__json *v, a
     if (rc || !holds)
         return rc;
     aios__buf_clear(&l->text);
-    rc = aios__json_write(v, &l->text, err);
+    rc = aios__json_write_as(v, c->g->blank, &l->text, err);
     return rc ? rc : add_literal(c, l, err);
 }
 

@@ -31,7 +31,8 @@ enum aios__gkind {
     AIOS__G_REP,  /**< node a, then node b again and again: min .. max of them in all, UINT64_MAX: no end; neither has the empty text */
     AIOS__G_RX,   /**< text of expression a of rx */
     AIOS__G_LAZY, /**< not compiled yet: arguments of tool a (grammar_calls.c) */
-    AIOS__G_DEC   /**< JSON number of any notation: decsets[a] */
+    AIOS__G_DEC,  /**< JSON number of any notation: decsets[a] */
+    AIOS__G_BLANK /**< a blank, then the reading that the frame stands on (walk.c) */
 };
 
 typedef struct aios__gnode {
@@ -141,6 +142,7 @@ struct aios_grammar {
     struct aios__gcache *cache; /**< that has kept it once; NULL: none */
     struct aios__gentry *entry; /**< that keeps it now; guarded by the cache's lock */
     uint32_t root;
+    uint32_t blank; /**< node BLANK: one stands behind each comma and colon of JSON; 0: none does */
     aios__gnode *nodes;
     uint32_t n_nodes, cap_nodes;
     uint32_t *words;
@@ -173,6 +175,8 @@ struct aios_grammar {
 /* ---- grammar.c: building blocks --------------------------------------------------------------------------------- */
 
 aios_grammar *aios__grammar_new(aios_ctx *ctx, aios_error *err);
+/** From here on JSON is written with a blank behind each comma and colon. Before all other nodes. */
+int aios__grammar_spaced(aios_grammar *g, aios_error *err);
 /** Adds an empty node. */
 int aios__grammar_node(aios_grammar *g, uint8_t kind, uint32_t *id, aios_error *err);
 int aios__grammar_words(aios_grammar *g, const uint32_t *w, size_t n, uint32_t *at, aios_error *err);
@@ -214,10 +218,6 @@ int aios__grammar_finish(aios_grammar *g, aios_error *err);
 int aios__grammar_schema_why(aios_ctx *ctx, bool complete, const char *s, size_t n, aios_error *err);
 /** grammar_schema.c: adds the nodes of a JSON schema; `closed`: a bare {"type":"object"} at the root has no members. */
 int aios__grammar_schema(aios_grammar *g, const char *s, size_t n, bool closed, uint32_t *root, aios_error *err);
-/** grammar_gbnf.c: the whole program of a grammar in GBNF. */
-int aios__grammar_gbnf(aios_grammar *g, const char *s, size_t n, aios_error *err);
-/** grammar_lark.c: likewise, of one in Lark. */
-int aios__grammar_lark(aios_grammar *g, const char *s, size_t n, aios_error *err);
 /** walk_number.c: bounds (NaN-free doubles, infinite: none) to an automaton; false: cannot be decided while decoding. */
 bool aios__gnum_make(double lo, bool lo_open, double hi, bool hi_open, aios__gnum *out);
 

@@ -139,4 +139,9 @@ static inline bool aios__rules_nullable(const aios__rules *r, uint32_t t)
     return r->terms[t].flags & AIOS__T_NULLABLE;
 }
 
+/** grammar_gbnf.c: the whole program of a grammar in GBNF. */
+int aios__grammar_gbnf(aios_grammar *g, const char *s, size_t n, aios_error *err);
+/** grammar_lark.c: likewise, of one in Lark. */
+int aios__grammar_lark(aios_grammar *g, const char *s, size_t n, aios_error *err);
+
 #endif

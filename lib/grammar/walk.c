@@ -33,7 +33,11 @@ static int too_many(const aios__step *s, uint32_t most, uint64_t need)
 void aios__step_emit(aios__step *s, uint32_t frame)
 {
     aios_walk *w = s->w;
-    if (s->rc || (s->wrap && !(frame = aios__unique_wrap(s, frame))) || s->rc || w->stamps[frame].emitted == w->tick)
+    if (s->rc || (s->wrap && !(frame = aios__unique_wrap(s, frame))))
+        return;
+    if (s->blank)
+        frame = aios__step_frame(s, &(aios__frame){.node = s->blank, .up = frame});
+    if (s->rc || w->stamps[frame].emitted == w->tick)
         return;
     if (s->n == AIOS__G_THREADS)
         s->rc = too_many(s, AIOS__G_THREADS, s->n + 1);
@@ -219,6 +223,10 @@ void aios__step_one(aios__step *s, uint32_t i, uint8_t c)
     case AIOS__G_RX:
         aios__step_rx(s, &f, c);
         break;
+    case AIOS__G_BLANK:
+        if (c == ' ')
+            aios__step_emit(s, f.up);
+        break;
     default: /* the end reads nothing */
         break;
     }
@@ -245,6 +253,7 @@ int aios__walk_next(aios_walk *w, uint32_t state, uint8_t c, uint32_t *to, aios_
     w->missed = false;
     aios__step s = begin_step(w, err);
     for (uint32_t i = 0; i < n && !s.rc; i++) {
+        s.blank = 0;
         aios__step_one(&s, w->pool[w->states[state].at + i], c);
         settle(&s);
     }

@@ -122,6 +122,7 @@ void aios__step_arr(aios__step *s, const aios__frame *f, uint8_t c)
             aios__step_emit_frame(s, &to);
         begin_item(s, n, &to);
     } else if (f->st == ARR_AFTER && c == ',') {
+        s->blank = s->g->blank;
         begin_item(s, n, f);
     } else if ((f->st == ARR_FIRST || f->st == ARR_AFTER) && c == ']' && f->v >= n->min && groups_ok(s, n, f)) {
         aios__step_done(s, f->up);

@@ -77,6 +77,9 @@ void aios__frame_live(const aios_walk *w, const aios__frame *f, uint32_t live[8]
     case AIOS__G_ARR:
         live_chars(live, "[,]");
         break;
+    case AIOS__G_BLANK:
+        live_byte(live, ' ');
+        break;
     case AIOS__G_RX:
         live_row(w, f->a, live);
         break;

@@ -217,6 +217,7 @@ static void step_obj(aios__step *s, const aios__frame *f, uint32_t i, uint8_t c)
             aios__step_done(s, f->up);
     } else if (f->st == OBJ_AFTER && c == ',') {
         to.st = OBJ_NEXT;
+        s->blank = s->g->blank;
         if (some_key(s, o, f))
             aios__step_emit_frame(s, &to);
     } else if ((first || f->st == OBJ_NEXT) && c == '"') {
@@ -243,6 +244,7 @@ static void step_key_name(aios__step *s, const aios__frame *f, uint8_t c)
     obj.a = j + 1;
     obj.v++;
     obj.st = OBJ_AFTER;
+    s->blank = s->g->blank;
     aios__step_plan(s, prop(s, o, j)[0], aios__step_frame(s, &obj));
 }
 
@@ -311,6 +313,7 @@ static void step_key_colon(aios__step *s, const aios__frame *f, uint8_t c)
     aios__frame obj = s->w->frames[f->up];
     if (c != ':')
         return;
+    s->blank = s->g->blank;
     if (o->loose) {
         aios__loose_colon(s, f);
         return;

@@ -12,6 +12,7 @@ typedef struct aios__step {
     uint32_t n; /**< readings, at the end of the pool */
     uint32_t work; /**< alternatives looked at */
     uint32_t wrap; /**< what new readings stand in (walk_unique.c); 0: nothing */
+    uint32_t blank; /**< node of a blank that comes before what they read; 0: none does */
     int rc;
     aios_error *err;
 } aios__step;

@@ -13,7 +13,8 @@
 static uint32_t text_add(aios__step *s, uint32_t node, uint32_t before, uint8_t c)
 {
     const aios__frame *p = &s->w->frames[before];
-    bool loose = (before && p->b) || c == '.' || c == '-' || (c | 32) == 'e' || c == '\\' || c == '{';
+    bool loose = (before && p->b) || c == '.' || c == '-' || (c | 32) == 'e' || c == '\\' || c == '{' ||
+                 (c == '[' && s->g->blank); /* blanks of listed values are text, others are not */
     aios__frame f = {.node = node, .st = ARR_TEXT, .x = c, .b = loose, .c = before ? p->c + 1 : 1, .v = before};
     return aios__step_frame(s, &f);
 }

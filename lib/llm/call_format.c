@@ -37,9 +37,9 @@ static const aios__call_format formats[] = {
     {.name = "command", .opener = "<|START_ACTION|>", .open = "<|START_ACTION|>[", .begin = "", .end = "", .between = ",", .close = "]<|END_ACTION|>",
      .name_key = "tool_name", .args_key = "parameters", .id_key = "tool_call_id", .id_text = "[0-9]{1,2}", .id_first = true, .list = true},
     {.name = "function-gemma", .opener = "<start_function_call>", .open = "", .begin = "<start_function_call>call:", .mid = "", .end = "<end_function_call>",
-     .between = "", .close = "", .args = AIOS__ARGS_COLON, .quote = "<escape>"},
+     .between = "", .close = "", .args = AIOS__ARGS_COLON, .quote = "<escape>", .compact = true},
     {.name = "gemma4", .opener = "<|tool_call>", .open = "", .begin = "<|tool_call>call:", .mid = "", .end = "<tool_call|>", .between = "", .close = "",
-     .args = AIOS__ARGS_COLON, .quote = "<|\"|>"},
+     .args = AIOS__ARGS_COLON, .quote = "<|\"|>", .compact = true},
     {.name = "deepseek-r1", .opener = "<｜tool▁calls▁begin｜>", .open = "<｜tool▁calls▁begin｜>", .begin = "<｜tool▁call▁begin｜>function<｜tool▁sep｜>",
      .mid = "\n```json\n", .end = "\n```<｜tool▁call▁end｜>", .between = "\n", .close = "<｜tool▁calls▁end｜>"},
     {.name = "deepseek-v3.1", .opener = "<｜tool▁calls▁begin｜>", .open = "<｜tool▁calls▁begin｜>", .begin = "<｜tool▁call▁begin｜>", .mid = "<｜tool▁sep｜>",
@@ -60,7 +60,7 @@ static const aios__call_format formats[] = {
     {.name = "glm", .opener = "<tool_call>", .open = "", .begin = "<tool_call>", .mid = "\n", .end = "</tool_call>", .between = "\n", .close = "",
      .args = AIOS__ARGS_TAGS, .p_open = "<arg_key>", .p_mid = "</arg_key>\n<arg_value>", .p_close = "</arg_value>\n"},
     {.name = "harmony", .opener = "<|channel|>commentary to=", .open = "", .begin = "<|channel|>commentary to=functions.", .mid = " <|constrain|>json<|message|>",
-     .end = "", .between = NULL, .close = "", .channels = true},
+     .end = "", .between = NULL, .close = "", .channels = true, .compact = true},
 };
 
 /* Both words stand in the template, and the third does not. The first row that fits; a template without any of these words: the

@@ -38,6 +38,7 @@ typedef struct aios__call_format {
     bool id_first;        /**< the number comes before the name, else last and may be left out */
     bool list;            /**< objects stand in one JSON array */
     bool bare;            /**< a reply may begin with a call that nothing announces */
+    bool compact;         /**< JSON has no blanks; else one stands behind each comma and colon, as templates' tojson writes them */
     bool channels;        /**< each message has a head that says where it goes (harmony) */
 } aios__call_format;
 
@@ -68,7 +69,7 @@ int aios__calls_write(aios__heap *h, const aios__call_format *f, const aios__cal
 
 /**
  * Grammar of one or more calls (max_calls 0: any number) of the given tools in a format, each with arguments under its schema,
- * compact. only_name restricts to one tool. Many schemas are only looked at here and compiled when their tool was chosen (grammar_calls.h).
+ * spaced as its row says. only_name restricts to one tool. Many schemas are only looked at here and compiled when their tool was chosen (grammar_calls.h).
  */
 int aios__grammar_calls(aios_ctx *ctx, const aios_tool_def *tools, size_t stride, uint32_t n_tools, const char *only_name,
                         const aios__call_format *f, uint32_t max_calls, aios_grammar **g, aios_error *err);

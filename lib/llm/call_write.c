@@ -10,7 +10,7 @@
 typedef struct writer {
     const aios__call_format *f;
     aios__buf *out;
-    aios__buf json, tmp; /* compact arguments; scratch */
+    aios__buf json, tmp; /* arguments as JSON; scratch */
 } writer;
 
 static int fail_quote(const char *what, aios_error *err)
@@ -67,9 +67,11 @@ static int write_loose(writer *w, aios_error *err)
         else if (token)
             rc = write_text(w, w->json.p + from, i + 1 - from, flags & AIOS__PUSH_KEY, push.depth == 1, err);
         else if (python)
-            rc = aios__buf_adds(w->out, top ? (c == '{' ? "(" : ")") : c == ':' && push.depth == 1 ? "=" : c == ',' ? ", " : (char[]){c, 0}, err);
+            rc = aios__buf_adds(w->out, top ? (c == '{' ? "(" : ")") : c == ':' && push.depth == 1 ? "=" : (char[]){c, 0}, err);
         else
             rc = aios__buf_addc(w->out, c, err);
+        if (!rc && !w->f->compact && (c == ',' || (c == ':' && push.depth > 1)))
+            rc = aios__buf_addc(w->out, ' ', err);
     }
     return rc;
 }
@@ -87,7 +89,7 @@ static int write_tags(writer *w, const aios__json *args, aios_error *err)
         const char *text = aios__json_str(v, &n);
         rc = aios__buf_addf(w->out, err, "%s%s%s", f->p_open, key, text || !f->p_mid_json ? f->p_mid : f->p_mid_json);
         aios__buf_clear(&w->tmp);
-        rc = rc ? rc : text ? aios__buf_add(&w->tmp, text, n, err) : aios__json_write(v, &w->tmp, err);
+        rc = rc ? rc : text ? aios__buf_add(&w->tmp, text, n, err) : aios__json_write_as(v, !f->compact, &w->tmp, err);
         if (!rc && w->tmp.n && memmem(w->tmp.p, w->tmp.n, close, n_close))
             return fail_quote(f->p_close, err);
         rc = rc ? rc : aios__buf_add(w->out, w->tmp.p, w->tmp.n, err);
@@ -145,7 +147,7 @@ static int write_call(writer *w, const aios__call_piece *c, aios_error *err)
     if (!rc && aios__json_type(args) != AIOS__JSON_OBJECT)
         rc = aios__fail(err, AIOS_EFORMAT, "the arguments of a call to %s are no JSON object", c->name);
     aios__buf_clear(&w->json);
-    rc = rc ? rc : aios__json_write(args, &w->json, err);
+    rc = rc ? rc : aios__json_write_as(args, f->args == AIOS__ARGS_JSON && !f->compact, &w->json, err);
     rc = rc ? rc : aios__buf_adds(w->out, f->begin, err);
     if (f->name_key) {
         rc = rc ? rc : write_object(w, c, args, err);

@@ -239,7 +239,8 @@ static int build(family *l, const uint32_t *done, uint32_t n_done, bool all, aio
     aios__buf_init(&c.text, l->heap, AIOS_MEM_SCRATCH, 0);
     c.entries = aios__alloc_array(l->heap, AIOS_MEM_SCRATCH, l->n_tools, 4 * sizeof *c.entries, err);
     c.args = c.entries ? c.entries + 3 * (size_t)l->n_tools : NULL;
-    int rc = c.entries ? add_root(&c, err) : aios__oom(err);
+    int rc = !c.entries ? aios__oom(err) : l->f->compact ? AIOS_OK : aios__grammar_spaced(c.g, err);
+    rc = rc ? rc : add_root(&c, err);
     c.g->n_shared = c.g->n_nodes;
     for (uint32_t i = 0; !rc && i < (all ? l->n_tools : n_done); i++)
         rc = add_args(&c, all ? i : done[i], err);

@@ -12,8 +12,9 @@ from ._lib import Error, Handle, call, lib
 from ._schema import Schema, schema_text
 
 KINDS = {"schema": c.AIOS_GRAMMAR_SCHEMA, "regex": c.AIOS_GRAMMAR_REGEX, "gbnf": c.AIOS_GRAMMAR_GBNF, "lark": c.AIOS_GRAMMAR_LARK}
-_FLAGS = c.AIOS_GRAMMAR_COMPLETE | c.AIOS_GRAMMAR_STRICT
-_FLAGGED = [c.AIOS_GRAMMAR_SCHEMA | f for f in (c.AIOS_GRAMMAR_COMPLETE, c.AIOS_GRAMMAR_STRICT, _FLAGS)]
+_FLAGS = {"complete": c.AIOS_GRAMMAR_COMPLETE, "strict": c.AIOS_GRAMMAR_STRICT, "spaced": c.AIOS_GRAMMAR_SPACED}
+_ALL_FLAGS = sum(_FLAGS.values())
+_FLAGGED = [c.AIOS_GRAMMAR_SCHEMA | f for f in range(1, _ALL_FLAGS + 1) if not f & ~_ALL_FLAGS]
 _KINDS = {**KINDS, **{n: n for n in (*KINDS.values(), *_FLAGGED)}}
 
 
@@ -24,7 +25,8 @@ class Grammar(Handle):
     "gbnf" (llama.cpp) or "lark" (llguidance), or a number of the C interface (aios.GRAMMAR_SCHEMA | aios.GRAMMAR_COMPLETE); without
     it a dict is a schema, a text GBNF. complete=True, of schemas: every value that the schema allows, members in any order; to check a
     text while it comes in. Without it the language is the compact one that models write. strict=True (aios.GRAMMAR_STRICT), of schemas:
-    keywords that nobody knows are refused, but for x-...
+    keywords that nobody knows are refused, but for x-... spaced=True (aios.GRAMMAR_SPACED), of schemas: a blank stands behind each comma and
+    colon, as json.dumps writes them.
 
     Error ESCHEMA says where the text is wrong; ELIMIT: it is too large; ENOTSUP: what of an expression is not regular.
     """
@@ -32,16 +34,17 @@ class Grammar(Handle):
     _destroy = "aios_grammar_free"
 
     def __init__(self, context: Context, text: Schema, kind: str | int | None = None, *, complete: bool = False,
-                 strict: bool = False):
+                 strict: bool = False, spaced: bool = False):
         is_value = isinstance(text, (Mapping, bool))
         number = choice(_KINDS, kind if kind is not None else "schema" if is_value else "gbnf", "kind")
-        is_schema = number & ~_FLAGS == c.AIOS_GRAMMAR_SCHEMA
-        if (complete or strict) and not is_schema:
-            raise ValueError(f'{"complete" if complete else "strict"}=True is for kind "schema" alone')
+        is_schema = number & ~_ALL_FLAGS == c.AIOS_GRAMMAR_SCHEMA
+        options = [name for name, on in zip(_FLAGS, (complete, strict, spaced)) if on]
+        if options and not is_schema:
+            raise ValueError(f'{options[0]}=True is for kind "schema" alone')
         if is_value and not is_schema:
             raise TypeError(f"kind {kind!r} takes a text, not {type(text).__name__}")
         raw, out = schema_text(text) if is_value else data(text, "the text of a grammar"), C.c_void_p()
-        number |= (c.AIOS_GRAMMAR_COMPLETE if complete else 0) | (c.AIOS_GRAMMAR_STRICT if strict else 0)
+        number |= sum(_FLAGS[name] for name in options)
         with instance(context, Context, "context")._pin() as ctx:
             call(lib.aios_grammar_compile, ctx, number, raw, len(raw), C.byref(out))
         self._own(out.value)

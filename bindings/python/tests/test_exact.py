@@ -151,6 +151,13 @@ class Grammars(Base):
         for kind in ("regex", aios.GRAMMAR_GBNF, aios.GRAMMAR_REGEX | aios.GRAMMAR_STRICT):
             self.assertRaises(ValueError, self.grammar, "a", kind, strict=True)
 
+    def test_spaced_is_what_json_dumps_writes(self):
+        value, kind = {"name": "Bo", "age": 7}, aios.GRAMMAR_SCHEMA | aios.GRAMMAR_SPACED
+        for grammar in self.grammar(PERSON, spaced=True), self.grammar(PERSON, kind), self.grammar(PERSON, kind | aios.GRAMMAR_COMPLETE):
+            self.assertTrue(grammar.matches(json.dumps(value)))
+            self.assertIsNone(grammar.matches(json.dumps(value, separators=(",", ":"))))
+        self.assertRaises(ValueError, self.grammar, "a", "regex", spaced=True)
+
     def test_an_error_says_where(self):
         self.assertIn("1", self.fails("ESCHEMA", self.grammar, "root ::= (", "gbnf").message)
         self.fails("ENOTSUP", self.grammar, r"(a)\1", "regex")

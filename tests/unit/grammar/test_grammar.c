@@ -155,7 +155,7 @@ static aios_grammar *calls(const char *only, uint32_t max)
 static void calls_name_a_tool_and_satisfy_its_schema(void **state)
 {
     (void)state;
-    const char *one = "<tool_call>\n{\"name\": \"get_weather\", \"arguments\": {\"city\":\"Oslo\",\"days\":3}}\n</tool_call>";
+    const char *one = "<tool_call>\n{\"name\": \"get_weather\", \"arguments\": {\"city\": \"Oslo\", \"days\": 3}}\n</tool_call>";
     aios_grammar *g = calls(NULL, 1);
     assert_int_equal(read_by(g, one, AIOS_CSTR), 1);
     assert_int_equal(read_by(g, "<tool_call>\n{\"name\": \"get_time\", \"arguments\": {}}\n</tool_call>", AIOS_CSTR), 1);

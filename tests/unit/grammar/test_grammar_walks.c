@@ -3,6 +3,7 @@
 #include "grammar_test.h"
 #include "shared_ctx.h"
 
+#include "grammar/json_push.h"
 #include "llm/llm.h"
 
 static uint64_t rng;
@@ -131,6 +132,103 @@ static void whatever_a_grammar_lets_through_satisfies_its_schema(void **state)
     }
 }
 
+/*
+ * A random sentence of both, which differ in the blanks behind commas and colons alone: wherever their next bytes differ, a blank is all
+ * that one of them has.
+ */
+static size_t random_spaced(aios_grammar *spaced, aios_grammar *compact, char *out, size_t max)
+{
+    aios_error err = AIOS_INIT(aios_error);
+    static const uint8_t blank[32] = {[' ' / 8] = 1u << ' ' % 8};
+    aios_walk *w = NULL, *v = NULL;
+    size_t n = 0;
+    must(aios_walk_new(spaced, &w, &err), &err);
+    must(aios_walk_new(compact, &v, &err), &err);
+    for (; n < max; n++) {
+        uint8_t mask[32], other[32];
+        int all[256], k = 0, c = -1;
+        must(aios_walk_next_bytes(w, mask), &err);
+        must(aios_walk_next_bytes(v, other), &err);
+        bool differ = memcmp(mask, other, sizeof mask);
+        if (aios_walk_complete(w) != aios_walk_complete(v) || (differ && (memcmp(mask, blank, sizeof mask) || !n || !strchr(",:", out[n - 1]))))
+            fail_msg("behind %.*s", (int)n, out);
+        for (int b = 0; b < 256; b++)
+            if (mask[b / 8] >> b % 8 & 1)
+                all[k++] = b;
+        if (aios_walk_complete(w) && (!k || !roll(3)))
+            break;
+        for (const char *closer = "\"]}"; c < 0 && *closer && roll(300) < 40 + n; closer++)
+            if (mask[(uint8_t)*closer / 8] >> (uint8_t)*closer % 8 & 1)
+                c = (uint8_t)*closer;
+        out[n] = (char)(c >= 0 ? c : all[roll((uint32_t)k)]);
+        must(aios_walk_accept(w, out + n, 1, &err), &err);
+        must(differ ? AIOS_OK : aios_walk_accept(v, out + n, 1, &err), &err);
+    }
+    assert_true(n < max);
+    aios_walk_free(w);
+    aios_walk_free(v);
+    return n;
+}
+
+/* What stands between tokens: a blank behind each comma and colon. */
+static void assert_spaced(const char *s, size_t n)
+{
+    aios__push push = {0};
+    for (size_t i = 0; i < n; i++) {
+        int flags = aios__push_byte(&push, (uint8_t)s[i]);
+        bool in_text = flags & (AIOS__PUSH_KEY | AIOS__PUSH_TEXT), is_due = i && !in_text && !(flags & AIOS__PUSH_BLANK) && (s[i] == ',' || s[i] == ':');
+        assert_true(flags >= 0);
+        if (is_due && (i + 2 >= n || s[i + 1] != ' ' || strchr(" \t\r\n", s[i + 2])))
+            fail_msg("%.*s, at %zu", (int)n, s, i);
+        if (flags & AIOS__PUSH_BLANK && !strchr(",:", s[i - 1]))
+            fail_msg("%.*s, at %zu", (int)n, s, i);
+    }
+}
+
+static void spaced_sentences_differ_in_blanks_alone(void **state)
+{
+    (void)state;
+    static char text[100000];
+    size_t blanks = 0;
+    for (size_t i = 0; i < sizeof schemas / sizeof *schemas; i++) {
+        aios_error err = AIOS_INIT(aios_error);
+        aios_grammar *g = NULL, *compact = NULL;
+        if (aios_grammar_compile(ctx, AIOS_GRAMMAR_SCHEMA | AIOS_GRAMMAR_SPACED, schemas[i], AIOS_CSTR, &g, &err))
+            continue;
+        must(aios_grammar_compile(ctx, AIOS_GRAMMAR_SCHEMA, schemas[i], AIOS_CSTR, &compact, &err), &err);
+        assert_ptr_not_equal(g, compact);
+        for (uint64_t seed = 1; seed <= 40; seed++) {
+            rng = seed * 0x9e3779b97f4a7c15u;
+            size_t n = random_spaced(g, compact, text, sizeof text);
+            assert_spaced(text, n);
+            blanks += memmem(text, n, ": ", 2) != NULL;
+            if (aios_schema_check(ctx, schemas[i], AIOS_CSTR, text, n, &err))
+                fail_msg("%s\n%.*s\n%s", schemas[i], (int)n, text, err.msg);
+        }
+        aios_grammar_free(g);
+        aios_grammar_free(compact);
+    }
+    assert_true(blanks > 200);
+}
+
+static void blanks_are_neither_left_out_nor_added(void **state)
+{
+    (void)state;
+    static const char object[] = "{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"array\"},\"b\":{\"const\":{\"x\":[1,2]}}},\"additionalProperties\":{\"type\":\"integer\"}}";
+    static const char unique[] = "{\"type\":\"array\",\"uniqueItems\":true,\"items\":{\"anyOf\":[{\"enum\":[[1,2],[3]]},{\"type\":\"array\",\"items\":{\"type\":\"integer\"}}]}}";
+    static const reading rows[] = {
+        {object, "{\"a\": [1, \"x,y:z\", {}, {\"k\": null}], \"b\": {\"x\": [1, 2]}, \"c\": 7}", 1},
+        {object, "{\"a\":", 0}, {object, "{\"a\":[", -1}, {object, "{\"a\":  [", -1}, {object, "{\"a\" :", -1}, {object, "{ \"a\"", -1},
+        {object, "{\"a\": [1,2", -1}, {object, "{\"a\": [1,  2", -1}, {object, "{\"a\": [1 ,", -1}, {object, "{\"a\": [ 1", -1},
+        {object, "{\"a\": [],\"b\"", -1}, {object, "{\"b\": {\"x\":[1", -1}, {object, "{\"b\": {\"x\": [1,2", -1}, {object, "{\"c\":7", -1},
+        {object, "{\"a\": [1] ", -1}, {object, "{} ", -1}, {unique, "[[1, 2], [3], []]", 1}, {unique, "[[1, 2], [1, 2]", -1}, {unique, "[[], []", -1},
+        {unique, "[[1, 2],[3", -1},
+    };
+    assert_readings(ctx, AIOS_GRAMMAR_SCHEMA | AIOS_GRAMMAR_SPACED, rows, AIOS__ARRAY_LEN(rows));
+    const reading any = {object, "{\"c\": 7, \"b\": {\"x\": [1, 2]}}", 1};
+    assert_readings(ctx, AIOS_GRAMMAR_SCHEMA | AIOS_GRAMMAR_SPACED | AIOS_GRAMMAR_COMPLETE, &any, 1);
+}
+
 static void a_refused_byte_leaves_the_position_as_it_was(void **state)
 {
     (void)state;
@@ -156,6 +254,7 @@ static void null_arguments_and_unknown_kinds_are_refused(void **state)
     assert_int_equal(aios_grammar_compile(NULL, 1, "{}", 2, &g, &err), AIOS_EINVAL);
     assert_int_equal(aios_grammar_compile(ctx, AIOS_GRAMMAR_SCHEMA, NULL, 0, &g, NULL), AIOS_EINVAL);
     assert_int_equal(aios_grammar_compile(ctx, 77, "{}", 2, &g, &err), AIOS_EINVAL);
+    assert_int_equal(aios_grammar_compile(ctx, AIOS_GRAMMAR_REGEX | AIOS_GRAMMAR_SPACED, "a", 1, &g, &err), AIOS_EINVAL);
     assert_int_equal(aios_walk_new(NULL, NULL, &err), AIOS_EINVAL);
     assert_int_equal(aios_walk_accept(NULL, "x", 1, &err), AIOS_EINVAL);
     assert_int_equal(aios_walk_complete(NULL), 0);
@@ -167,11 +266,11 @@ static void null_arguments_and_unknown_kinds_are_refused(void **state)
 
 static int write_a_value(aios_ctx *c, aios_error *err)
 {
-    return compile_and_read(c, AIOS_GRAMMAR_SCHEMA,
+    return compile_and_read(c, AIOS_GRAMMAR_SCHEMA | AIOS_GRAMMAR_SPACED,
                             "{\"type\":\"object\",\"properties\":{\"x\":{\"anyOf\":[{\"enum\":[\"y\",1]},{\"type\":\"number\",\"minimum\":1.5}]},"
                             "\"q\":{\"type\":\"array\",\"prefixItems\":[{\"type\":\"integer\",\"maximum\":3}]}},\"required\":[\"x\"],"
                             "\"patternProperties\":{\"^z\":{\"uniqueItems\":true}},\"not\":{\"const\":1},\"additionalProperties\":true}",
-                            "{\"x\":\"y\",\"zz\":[1,{\"p\":null}]}", err);
+                            "{\"x\": 2, \"zz\": [1, {\"p\": 1}]}", err);
 }
 
 static void every_failed_allocation_is_reported_and_leaks_nothing(void **state)
@@ -364,6 +463,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(whatever_a_grammar_lets_through_satisfies_its_schema),
+        cmocka_unit_test(spaced_sentences_differ_in_blanks_alone),
+        cmocka_unit_test(blanks_are_neither_left_out_nor_added),
         cmocka_unit_test(a_refused_byte_leaves_the_position_as_it_was),
         cmocka_unit_test(null_arguments_and_unknown_kinds_are_refused),
         cmocka_unit_test(every_failed_allocation_is_reported_and_leaks_nothing),

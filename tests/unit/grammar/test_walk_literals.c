@@ -85,7 +85,7 @@ static void nothing_stands_ahead_inside_a_name_or_where_text_is_free(void **stat
     assert_string_equal(forced, "me\": ");
     accept(w, "me\": \"g");
     assert_int_equal(ahead(w, forced, &l), 0);
-    accept(w, "et_weather\", \"arguments\": {\"city\":\"");
+    accept(w, "et_weather\", \"arguments\": {\"city\": \"");
     assert_int_equal(ahead(w, forced, &l), 0);
     accept(w, "Bonn\"}}\n</tool_call>"); /* it may end here, or go on with another call */
     assert_int_equal(ahead(w, forced, &l), 0);
@@ -122,7 +122,7 @@ static void values_of_a_tool_not_yet_compiled_do_not_stand_ahead(void **state)
         snprintf(name, sizeof name, "<tool_call>\n{\"name\": \"tool_%d\"", 38 + i);
         accept(w, name);
         assert_int_equal(ahead(w, forced, &l), 0);
-        assert_string_equal(forced, ", \"arguments\": {\"p\":");
+        assert_string_equal(forced, ", \"arguments\": {\"p\": ");
         accept(w, forced);
         assert_int_equal(ahead(w, forced, &l), 2);
         for (uint32_t k = 0; k < 2; k++) {

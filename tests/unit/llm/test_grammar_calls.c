@@ -92,6 +92,42 @@ static void calls_in_every_format_are_held_to_their_tools(void **state)
     }
 }
 
+/* JSON of arguments is spaced as templates write it, in the grammar and in calls of earlier turns. */
+static void blanks_are_those_of_the_format(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *format, *text;
+    } rows[] = {
+        {"hermes", "<tool_call>\n{\"name\": \"t\", \"arguments\": {\"p\": \"a,b\", \"l\": [1, 2], \"o\": {\"x\": 1, \"y\": [\"a:b\", 5]}}}\n</tool_call>"},
+        {"mistral-args", "[TOOL_CALLS]t[ARGS]{\"p\": \"a,b\", \"l\": [1, 2], \"o\": {\"x\": 1, \"y\": [\"a:b\", 5]}}"},
+        {"qwen-coder", "<tool_call>\n<function=t>\n<parameter=p>\na,b\n</parameter>\n<parameter=l>\n[1, 2]\n</parameter>\n<parameter=o>\n"
+                       "{\"x\": 1, \"y\": [\"a:b\", 5]}\n</parameter>\n</function>\n</tool_call>"},
+        {"lfm2", "<|tool_call_start|>[t(p=\"a,b\", l=[1, 2], o={\"x\": 1, \"y\": [\"a:b\", 5]})]<|tool_call_end|>"},
+        {"harmony", "<|channel|>commentary to=functions.t <|constrain|>json<|message|>{\"p\":\"a,b\",\"l\":[1,2],\"o\":{\"x\":1,\"y\":[\"a:b\",5]}}"},
+    };
+    static const char schema[] = "{\"type\":\"object\",\"properties\":{\"p\":{\"type\":\"string\"},\"l\":{\"type\":\"array\",\"items\":{\"type\":\"integer\"}},"
+                                 "\"o\":{\"const\":{\"x\":1,\"y\":[\"a:b\",5]}}},\"required\":[\"p\",\"l\",\"o\"]}";
+    static const char args[] = "{\"p\":\"a,b\",\"l\":[1,2],\"o\":{\"x\":1,\"y\":[\"a:b\",5]}}";
+    const aios_tool_def t = {sizeof t, "t", NULL, schema};
+    const aios__call_piece piece = {.name = "t", .args = args, .n_args = strlen(args)};
+    for (size_t i = 0; i < AIOS__ARRAY_LEN(rows); i++) {
+        const aios__call_format *f = aios__call_format_named(rows[i].format);
+        aios_error err = AIOS_INIT(aios_error);
+        aios_grammar *g = NULL;
+        aios__buf out;
+        aios__buf_init(&out, aios__ctx_heap(ctx), AIOS_MEM_TEXT, 0);
+        must(aios__calls_write(aios__ctx_heap(ctx), f, &piece, 1, &out, &err), &err);
+        must(aios__buf_addc(&out, 0, &err), &err);
+        assert_string_equal(out.p, rows[i].text);
+        must(aios__grammar_calls(ctx, &t, sizeof t, 1, NULL, f, 1, &g, &err), &err);
+        if (read_by(g, rows[i].text, strlen(rows[i].text)) != 1)
+            fail_msg("%s", rows[i].text);
+        aios_grammar_free(g);
+        aios__buf_free(&out);
+    }
+}
+
 static void one_tool_alone_may_be_named(void **state)
 {
     (void)state;
@@ -217,8 +253,8 @@ static aios_grammar *grammar_of_many(void)
 static int write_many(char *s, size_t n, int a, int b, int value)
 {
     return snprintf(s, n,
-                    "<tool_call>\n{\"name\": \"tool_%d\", \"arguments\": {\"n\":%d,\"p0\":\"x\"}}\n</tool_call>\n"
-                    "<tool_call>\n{\"name\": \"tool_%d\", \"arguments\": {\"n\":%d}}\n</tool_call>",
+                    "<tool_call>\n{\"name\": \"tool_%d\", \"arguments\": {\"n\": %d, \"p0\": \"x\"}}\n</tool_call>\n"
+                    "<tool_call>\n{\"name\": \"tool_%d\", \"arguments\": {\"n\": %d}}\n</tool_call>",
                     a, a, b, value);
 }
 
@@ -264,7 +300,7 @@ static void walks_share_what_was_compiled(void **state)
     (void)state;
     aios_grammar *g = grammar_of_many();
     aios_walk *a, *b, *c;
-    const char *s = "<tool_call>\n{\"name\": \"tool_20\", \"arguments\": {", *rest = "\"n\":20}}\n</tool_call>";
+    const char *s = "<tool_call>\n{\"name\": \"tool_20\", \"arguments\": {", *rest = "\"n\": 20}}\n</tool_call>";
     assert_int_equal(aios_walk_new(g, &a, NULL), 0);
     assert_int_equal(aios_walk_new(g, &b, NULL), 0);
     assert_int_equal(aios_walk_accept(a, s, strlen(s), NULL), 0);
@@ -280,8 +316,8 @@ static void walks_share_what_was_compiled(void **state)
     aios_walk_free(c);
 }
 
-static const char *const tokens[] = {"<tool_call>\n", "{\"name\": \"", ", \"argu", "ments\": {", ", \"arguments\": ", ", \"arguments\": {", "\"n\":", "20", "2", "0", "}", "}\n</tool_call>",
-                                     "\n", ",\"p0\":\"", "x", "\"", ",\"p1\":\"", ", \"arguments\": {\"n\":2", "\"", "{", "\"p0\":"};
+static const char *const tokens[] = {"<tool_call>\n", "{\"name\": \"", ", \"argu", "ments\": {", ", \"arguments\": ", ", \"arguments\": {", "\"n\": ", "20", "2", "0", "}", "}\n</tool_call>",
+                                     "\n", ", \"p0\": \"", "x", "\"", ", \"p1\": \"", ", \"arguments\": {\"n\": 2", "\"", "{", "\"p0\": "};
 enum { N_TOKENS = AIOS__ARRAY_LEN(tokens) };
 
 static const char *piece(void *user, int32_t id, size_t *n)
@@ -348,9 +384,9 @@ static const char *const turn_schemas[] = {
     "\"required\":[\"p\",\"q\"],\"additionalProperties\":false}",
 };
 /* What each is called with at first, and later on. */
-static const char *const turn_args[][2] = {{"{\"p\":\"abcdefabcx\",\"q\":\"two\"}", "{\"p\":\"fedcy\",\"q\":false}"},
-                                           {"{\"p\":\"12-ghi\",\"q\":7}", "{\"p\":\"0\",\"q\":\"red\"}"},
-                                           {"{\"p\":\"AzzB\",\"q\":true}", "{\"p\":\"\",\"q\":\"y\"}"}};
+static const char *const turn_args[][2] = {{"{\"p\": \"abcdefabcx\", \"q\": \"two\"}", "{\"p\": \"fedcy\", \"q\": false}"},
+                                           {"{\"p\": \"12-ghi\", \"q\": 7}", "{\"p\": \"0\", \"q\": \"red\"}"},
+                                           {"{\"p\": \"AzzB\", \"q\": true}", "{\"p\": \"\", \"q\": \"y\"}"}};
 
 /* The three, and with them as many as are needed to compile each when it is chosen. */
 static aios_grammar *turns(bool lazy)
@@ -371,8 +407,8 @@ static aios_grammar *turns(bool lazy)
     return g;
 }
 
-static const char *const turn_tokens[] = {"a", "b", "x", "ab", "abx", "abcx\"", "cx", "1", "12", "-g", "ghi\"", "-", "A", "zz", "AzzB\"", "B\",\"", "\"", "\",\"q\":", "\"two\"", "\"o", "red", "\"r",
-                                          "7", "true", "t", "n", "null", "}", "\"}", "{", "{\"p\":\"", ", \"arguments\": {\"p\":\"", " {\"p\":\"A", " {\"p\":\"1", "\n", "<tool_call>\n"};
+static const char *const turn_tokens[] = {"a", "b", "x", "ab", "abx", "abcx\"", "cx", "1", "12", "-g", "ghi\"", "-", "A", "zz", "AzzB\"", "B\", \"", "\"", "\", \"q\": ", "\"two\"", "\"o", "red", "\"r",
+                                          "7", "true", "t", "n", "null", "}", "\"}", "{", "{\"p\": \"", ", \"arguments\": {\"p\": \"", " {\"p\": \"A", " {\"p\": \"1", "\n", "<tool_call>\n"};
 
 static const char *turn_piece(void *user, int32_t id, size_t *n)
 {
@@ -442,7 +478,7 @@ static void calls_in_turn_are_those_of_tools_compiled_at_once(void **state)
     aios_grammar_free(eager);
 }
 
-static const char over[] = "hi\",\"q\":7}}\n</tool_call>\n<tool_call>\n{\"name\": \"a\", \"arguments\": {\"p\":\"ab";
+static const char over[] = "hi\", \"q\": 7}}\n</tool_call>\n<tool_call>\n{\"name\": \"a\", \"arguments\": {\"p\": \"ab";
 
 static const char *over_piece(void *user, int32_t id, size_t *n)
 {
@@ -461,7 +497,7 @@ static void a_look_ahead_from_inside_arguments_stays_in_its_grammar(void **state
     aios_walk *w;
     uint32_t bits, n;
     int32_t only;
-    const char *s = "<tool_call>\n{\"name\": \"b\", \"arguments\": {\"p\":\"12-g";
+    const char *s = "<tool_call>\n{\"name\": \"b\", \"arguments\": {\"p\": \"12-g";
     assert_int_equal(aios__trie_new(ctx, 4, over_piece, NULL, &t, NULL), 0);
     assert_int_equal(aios_walk_new(g, &w, NULL), 0);
     assert_int_equal(aios_walk_accept(w, s, strlen(s), NULL), 0);
@@ -484,8 +520,8 @@ static void a_text_refused_behind_a_name_changes_nothing(void **state)
     aios__trie *t = NULL;
     aios_walk *a, *b;
     assert_int_equal(aios__trie_new(ctx, AIOS__ARRAY_LEN(turn_tokens), turn_piece, NULL, &t, NULL), 0);
-    const char *s = "<tool_call>\n{\"name\": \"b\", \"arguments\": {\"p\":\"12-g";
-    const char *rest = "hi\",\"q\":7}}\n</tool_call>", *more = "hi\",\"q\":7}}\n</tool_call>\n<tool_call>\n{\"name\": \"a\", \"arguments\": {\"p\":\"?";
+    const char *s = "<tool_call>\n{\"name\": \"b\", \"arguments\": {\"p\": \"12-g";
+    const char *rest = "hi\", \"q\": 7}}\n</tool_call>", *more = "hi\", \"q\": 7}}\n</tool_call>\n<tool_call>\n{\"name\": \"a\", \"arguments\": {\"p\": \"?";
     assert_int_equal(aios_walk_new(lazy, &a, NULL), 0);
     assert_int_equal(aios_walk_new(eager, &b, NULL), 0);
     assert_int_equal(aios_walk_accept(a, s, strlen(s), NULL), 0);
@@ -545,7 +581,7 @@ static void threads_share_a_grammar_of_many_tools(void **state)
 /* From the tools to the end of a call. */
 static int write_a_call(aios_ctx *c, aios_error *err)
 {
-    const char *s = "<tool_call>\n{\"name\": \"tool_20\", \"arguments\": {\"n\":20}}\n</tool_call>";
+    const char *s = "<tool_call>\n{\"name\": \"tool_20\", \"arguments\": {\"n\": 20}}\n</tool_call>";
     aios_grammar *g = NULL;
     aios_walk *w = NULL;
     int rc = aios__grammar_calls(c, many, sizeof *many, 40, NULL, aios__call_format_named("hermes"), 3, &g, err);
@@ -572,6 +608,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(calls_in_every_format_are_held_to_their_tools),
+        cmocka_unit_test(blanks_are_those_of_the_format),
         cmocka_unit_test(one_tool_alone_may_be_named),
         cmocka_unit_test(what_a_format_cannot_hold_to_is_named),
         cmocka_unit_test(patterns_and_lengths_hold_in_tags),
