@@ -45,6 +45,15 @@ static void what_is_required_comes_and_nothing_else(void **state)
     expect(AIOS_GRAMMAR_SCHEMA, "{\"anyOf\":[{\"type\":\"string\",\"minLength\":50},{\"enum\":[null]}]}", "", "null");
 }
 
+static void blanks_stand_on_the_way_too(void **state)
+{
+    (void)state;
+    expect(AIOS_GRAMMAR_SCHEMA | AIOS_GRAMMAR_SPACED, shop, "", "{\"n\": 0, \"list\": [\"x\", \"x\"]}");
+    expect(AIOS_GRAMMAR_SCHEMA | AIOS_GRAMMAR_SPACED, shop, "{\"n\": 7,", " \"list\": [\"x\", \"x\"]}");
+    expect(AIOS_GRAMMAR_SCHEMA | AIOS_GRAMMAR_SPACED, shop, "{\"n\":", " 0, \"list\": [\"x\", \"x\"]}");
+    expect(AIOS_GRAMMAR_SCHEMA | AIOS_GRAMMAR_SPACED, "{}", "{\"a\": [[{\"b\": \"c", "\"}]]}");
+}
+
 static void text_under_a_pattern_ends(void **state)
 {
     (void)state;
@@ -147,6 +156,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_open_is_closed),
         cmocka_unit_test(what_is_required_comes_and_nothing_else),
+        cmocka_unit_test(blanks_stand_on_the_way_too),
         cmocka_unit_test(text_under_a_pattern_ends),
         cmocka_unit_test(what_a_pattern_asks_for_somewhere_is_found),
         cmocka_unit_test(another_reading_may_be_closed_sooner),
