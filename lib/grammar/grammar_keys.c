@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Names of properties as regular expressions: what a schema says of strings, and classes of names that the same patterns match. */
 #include "grammar/grammar_schema.h"
+#include "grammar/schema_format.h"
 
 #define DEEP 100u /* schemas inside each other */
 
@@ -24,6 +25,17 @@ int aios__comp_exact(comp *c, const char *s, size_t n, uint32_t *rx, aios_error 
 
 /* ---- schemas of strings ------------------------------------------------------------------------------------------- */
 
+/* Strings for which a schema holds, and for which it surely does not: isnt, where that are not simply all others (NONE). */
+typedef struct told {
+    uint32_t is, isnt;
+    uint32_t open; /* the subschema of a format that cannot be told from what has it not, or NONE */
+} told;
+
+static told simply(uint32_t rx)
+{
+    return (told){rx, AIOS__NONE, AIOS__NONE};
+}
+
 static int both(comp *c, uint32_t *rx, uint32_t with, aios_error *err)
 {
     uint32_t e[2] = {*rx, with};
@@ -36,11 +48,57 @@ static int either(comp *c, uint32_t *rx, uint32_t with, aios_error *err)
     return aios__rx_or(c->g->rx, e, 2, rx, err);
 }
 
-static int strings(comp *c, uint32_t sub, unsigned depth, uint32_t *rx, aios_error *err);
-
-static int strings_of(comp *c, const aios__json *schema, unsigned depth, uint32_t *rx, aios_error *err)
+/* Strings for which it surely does not hold. */
+static int denied(comp *c, const told *t, uint32_t *rx, aios_error *err)
 {
-    return strings(c, aios__schema_sub(c->s, schema), depth + 1, rx, err);
+    if (t->open != AIOS__NONE)
+        return aios__comp_fail_denied(c, t->open, AIOS__KW_FORMAT, err);
+    *rx = t->isnt;
+    return *rx == AIOS__NONE ? aios__rx_not(c->g->rx, t->is, rx, err) : AIOS_OK;
+}
+
+static int negate(comp *c, told *t, aios_error *err)
+{
+    uint32_t no;
+    int rc = denied(c, t, &no, err);
+    if (!rc)
+        *t = (told){no, t->isnt == AIOS__NONE ? AIOS__NONE : t->is, AIOS__NONE};
+    return rc;
+}
+
+typedef int fold(comp *c, uint32_t *rx, uint32_t with, aios_error *err);
+
+/* Joins what holds by one operation, and what does not by its dual. */
+static int combine(comp *c, told *t, const told *with, fold *is, fold *isnt, aios_error *err)
+{
+    uint32_t no[2];
+    told r = {t->is, AIOS__NONE, t->open != AIOS__NONE ? t->open : with->open};
+    int rc = is(c, &r.is, with->is, err);
+    if (!rc && r.open == AIOS__NONE && (t->isnt != AIOS__NONE || with->isnt != AIOS__NONE)) {
+        rc = denied(c, t, &no[0], err);
+        rc = rc ? rc : denied(c, with, &no[1], err);
+        rc = rc ? rc : isnt(c, &no[0], no[1], err);
+        r.isnt = no[0];
+    }
+    *t = r;
+    return rc;
+}
+
+static int meet(comp *c, told *t, const told *with, aios_error *err)
+{
+    return combine(c, t, with, both, either, err);
+}
+
+static int join(comp *c, told *t, const told *with, aios_error *err)
+{
+    return combine(c, t, with, either, both, err);
+}
+
+static int strings(comp *c, uint32_t sub, unsigned depth, told *t, aios_error *err);
+
+static int strings_of(comp *c, const aios__json *schema, unsigned depth, told *t, aios_error *err)
+{
+    return strings(c, aios__schema_sub(c->s, schema), depth + 1, t, err);
 }
 
 int aios__comp_texts(comp *c, const aios__json *v, bool many, uint32_t *rx, aios_error *err)
@@ -70,76 +128,89 @@ static int lengths(comp *c, uint64_t min, uint64_t max, uint32_t *rx, aios_error
 }
 
 /* Exactly one of the list. */
-static int one_of(comp *c, const aios__json *list, unsigned depth, uint32_t *rx, aios_error *err)
+static int one_of(comp *c, const aios__json *list, unsigned depth, told *t, aios_error *err)
 {
-    uint32_t none = AIOS__RX_ALL, one = AIOS__RX_NOTHING, e, not_e;
+    told none = simply(AIOS__RX_ALL), e, not_e;
     int rc = AIOS_OK;
+    *t = simply(AIOS__RX_NOTHING);
     for (size_t i = 0; !rc && i < aios__json_count(list); i++) {
         rc = strings_of(c, aios__json_at(list, i), depth, &e, err);
-        rc = rc ? rc : aios__rx_not(c->g->rx, e, &not_e, err);
-        rc = rc ? rc : both(c, &one, not_e, err);
-        rc = rc ? rc : both(c, &e, none, err);
-        rc = rc ? rc : either(c, &one, e, err);
-        rc = rc ? rc : both(c, &none, not_e, err);
+        not_e = e;
+        rc = rc ? rc : negate(c, &not_e, err);
+        rc = rc ? rc : meet(c, t, &not_e, err);
+        rc = rc ? rc : meet(c, &e, &none, err);
+        rc = rc ? rc : join(c, t, &e, err);
+        rc = rc ? rc : meet(c, &none, &not_e, err);
     }
-    *rx = one;
     return rc;
 }
 
-static int list_of(comp *c, enum aios__kw kw, const aios__json *list, unsigned depth, uint32_t *rx, aios_error *err)
+static int list_of(comp *c, bool all, const aios__json *list, unsigned depth, told *t, aios_error *err)
 {
-    uint32_t e;
+    told e;
     int rc = AIOS_OK;
-    *rx = kw == AIOS__KW_ALL_OF ? AIOS__RX_ALL : AIOS__RX_NOTHING;
+    *t = simply(all ? AIOS__RX_ALL : AIOS__RX_NOTHING);
     for (size_t i = 0; !rc && i < aios__json_count(list); i++) {
         rc = strings_of(c, aios__json_at(list, i), depth, &e, err);
         if (!rc)
-            rc = kw == AIOS__KW_ALL_OF ? both(c, rx, e, err) : either(c, rx, e, err);
+            rc = all ? meet(c, t, &e, err) : join(c, t, &e, err);
     }
     return rc;
 }
 
 /* if: with then, or not with else. */
-static int conditional(comp *c, uint32_t sub, const aios__json *cond, unsigned depth, uint32_t *rx, aios_error *err)
+static int conditional(comp *c, uint32_t sub, const aios__json *cond, unsigned depth, told *t, aios_error *err)
 {
     const aios__json *then = aios__schema_kw(c->s, sub, AIOS__KW_THEN), *other = aios__schema_kw(c->s, sub, AIOS__KW_ELSE);
-    uint32_t is, yes = AIOS__RX_ALL, no = AIOS__RX_ALL;
+    told is, no = simply(AIOS__RX_ALL);
+    *t = simply(AIOS__RX_ALL);
+    if (!then && !other)
+        return AIOS_OK;
     int rc = strings_of(c, cond, depth, &is, err);
     if (!rc && then)
-        rc = strings_of(c, then, depth, &yes, err);
+        rc = strings_of(c, then, depth, t, err);
     if (!rc && other)
         rc = strings_of(c, other, depth, &no, err);
-    rc = rc ? rc : both(c, &yes, is, err);
-    rc = rc ? rc : aios__rx_not(c->g->rx, is, &is, err);
-    rc = rc ? rc : both(c, &no, is, err);
-    *rx = yes;
-    return rc ? rc : either(c, rx, no, err);
+    rc = rc ? rc : meet(c, t, &is, err);
+    rc = rc ? rc : negate(c, &is, err);
+    rc = rc ? rc : meet(c, &no, &is, err);
+    return rc ? rc : join(c, t, &no, err);
 }
 
-static int keyword(comp *c, uint32_t sub, const aios__kwval *kv, unsigned depth, uint32_t *rx, aios_error *err)
+static int format(comp *c, uint32_t sub, const aios__kwval *kv, told *t, aios_error *err)
 {
-    int rc;
-    uint32_t e = AIOS__RX_ALL;
+    const char *name = aios__json_str(kv->v, NULL);
+    *t = simply(kv->rx);
+    if (aios__format_open(name))
+        t->open = sub;
+    return t->open == sub || !aios__format_partial(name) ? AIOS_OK : aios__format_not(c->g->rx, name, kv->rx, &t->isnt, err);
+}
+
+static int keyword(comp *c, uint32_t sub, const aios__kwval *kv, unsigned depth, told *t, aios_error *err)
+{
+    int rc = AIOS_OK;
+    told e = simply(AIOS__RX_ALL);
     double d = aios__json_real(kv->v, 0);
     uint64_t count = d >= UINT32_MAX ? UINT32_MAX : (uint64_t)d;
     switch (kv->kw) {
     case AIOS__KW_TYPE:
-        *rx = aios__schema_types(kv->v) & AIOS__T_STRING ? *rx : AIOS__RX_NOTHING;
-        return AIOS_OK;
+        e.is = aios__schema_types(kv->v) & AIOS__T_STRING ? AIOS__RX_ALL : AIOS__RX_NOTHING;
+        break;
     case AIOS__KW_CONST:
     case AIOS__KW_ENUM:
-        rc = aios__comp_texts(c, kv->v, kv->kw == AIOS__KW_ENUM, &e, err);
+        rc = aios__comp_texts(c, kv->v, kv->kw == AIOS__KW_ENUM, &e.is, err);
         break;
     case AIOS__KW_PATTERN:
+        e.is = kv->rx;
+        break;
     case AIOS__KW_FORMAT:
-        e = kv->rx;
-        rc = AIOS_OK;
+        rc = format(c, sub, kv, &e, err);
         break;
     case AIOS__KW_MIN_LENGTH:
-        rc = lengths(c, count, UINT32_MAX, &e, err);
+        rc = lengths(c, count, UINT32_MAX, &e.is, err);
         break;
     case AIOS__KW_MAX_LENGTH:
-        rc = lengths(c, 0, count, &e, err);
+        rc = lengths(c, 0, count, &e.is, err);
         break;
     case AIOS__KW_REF:
         rc = strings(c, c->s->subs[sub].ref, depth + 1, &e, err);
@@ -152,14 +223,14 @@ static int keyword(comp *c, uint32_t sub, const aios__kwval *kv, unsigned depth,
         break;
     case AIOS__KW_ALL_OF:
     case AIOS__KW_ANY_OF:
-        rc = list_of(c, kv->kw, kv->v, depth, &e, err);
+        rc = list_of(c, kv->kw == AIOS__KW_ALL_OF, kv->v, depth, &e, err);
         break;
     case AIOS__KW_ONE_OF:
-        rc = one_of(c, kv->v, depth, &e, err);
+        rc = aios__json_count(kv->v) == 1 ? list_of(c, true, kv->v, depth, &e, err) : one_of(c, kv->v, depth, &e, err);
         break;
     case AIOS__KW_NOT:
         rc = strings_of(c, kv->v, depth, &e, err);
-        rc = rc ? rc : aios__rx_not(c->g->rx, e, &e, err);
+        rc = rc ? rc : negate(c, &e, err);
         break;
     case AIOS__KW_IF:
         rc = conditional(c, sub, kv->v, depth, &e, err);
@@ -167,28 +238,30 @@ static int keyword(comp *c, uint32_t sub, const aios__kwval *kv, unsigned depth,
     default: /* what speaks of other types */
         return AIOS_OK;
     }
-    return rc ? rc : both(c, rx, e, err);
+    return rc ? rc : meet(c, t, &e, err);
 }
 
 /* Recursion is as deep as DEEP. */
-static int strings(comp *c, uint32_t sub, unsigned depth, uint32_t *rx, aios_error *err)
+static int strings(comp *c, uint32_t sub, unsigned depth, told *t, aios_error *err)
 {
     const aios__sub *s = &c->s->subs[sub];
     int rc = AIOS_OK;
-    *rx = aios__json_type(s->json) == AIOS__JSON_FALSE ? AIOS__RX_NOTHING : AIOS__RX_ALL;
+    *t = simply(aios__json_type(s->json) == AIOS__JSON_FALSE ? AIOS__RX_NOTHING : AIOS__RX_ALL);
     c->g->work += 16;
     if (depth > DEEP)
         return aios__comp_fail(c, sub, s->n ? c->s->kws[s->first].kw : AIOS__KW_REF, "nests too deep to be enforced on names of properties", err);
     for (uint32_t k = 0; !rc && k < s->n; k++)
-        rc = keyword(c, sub, &c->s->kws[s->first + k], depth, rx, err);
+        rc = keyword(c, sub, &c->s->kws[s->first + k], depth, t, err);
     return rc;
 }
 
 int aios__comp_strings(comp *c, uint32_t sub, bool neg, uint32_t *rx, aios_error *err)
 {
+    told t = simply(AIOS__RX_ALL);
     int rc = aios__comp_pool(c, err);
-    rc = rc ? rc : strings(c, sub, 0, rx, err);
-    return rc || !neg ? rc : aios__rx_not(c->g->rx, *rx, rx, err);
+    rc = rc ? rc : strings(c, sub, 0, &t, err);
+    *rx = t.is;
+    return rc || !neg ? rc : denied(c, &t, rx, err);
 }
 
 /* ---- classes ------------------------------------------------------------------------------------------------------ */

@@ -174,8 +174,10 @@ static int read_patterns(object *x, aios_error *err)
         uint32_t both[2] = {rx, x->all_names};
         rc = rc ? rc : aios__rx_and(x->c->g->rx, both, 2, &x->all_names, err);
     }
+    if (rc)
+        return rc;
     aios_error why = AIOS_INIT(aios_error);
-    rc = rc ? rc : aios__comp_split(x->c, &x->keys, x->all_names, &fits, &why);
+    rc = aios__comp_split(x->c, &x->keys, x->all_names, &fits, &why);
     if (!rc && fits)
         return AIOS_OK;
     return rc && rc != AIOS_ELIMIT ? aios__error_copy(err, &why) : too_many(x, last, AIOS__KW_PATTERN_PROPERTIES, err);

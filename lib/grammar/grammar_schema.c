@@ -15,6 +15,11 @@ int aios__comp_fail(comp *c, uint32_t sub, enum aios__kw kw, const char *why, ai
     return aios__fail(err, AIOS_ESCHEMA, "schema %s: \"%s\" %s", aios__schema_path(c->s, sub, path, sizeof path), aios__kw_name(kw), why);
 }
 
+int aios__comp_fail_denied(comp *c, uint32_t sub, enum aios__kw kw, aios_error *err)
+{
+    return aios__comp_fail(c, sub, kw, "cannot be enforced while decoding under \"not\", \"if\" or \"oneOf\": say it with other keywords", err);
+}
+
 /* ---- nodes of sets ---------------------------------------------------------------------------------------------- */
 
 static int by_value(const void *a, const void *b)
@@ -160,8 +165,7 @@ static int refuse(comp *c, part p, uint32_t types, aios_error *err)
     for (size_t i = 0; part_neg(p) && i < AIOS__ARRAY_LEN(rows); i++) {
         uint32_t of = types & rows[i].types;
         if (part_what(p) == (uint32_t)rows[i].kw && of && (!rows[i].says || rows[i].says(c, p, of)))
-            return aios__comp_fail(c, part_sub(p), rows[i].kw,
-                                   "cannot be enforced while decoding under \"not\", \"if\" or \"oneOf\": say it with other keywords", err);
+            return aios__comp_fail_denied(c, part_sub(p), rows[i].kw, err);
     }
     return AIOS_OK;
 }

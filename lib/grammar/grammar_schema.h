@@ -91,6 +91,8 @@ static inline part part_at(const comp *c, const conj *k, uint32_t i)
 }
 
 int aios__comp_fail(comp *c, uint32_t sub, enum aios__kw kw, const char *why, aios_error *err);
+/** Refuses a keyword whose negation no walk enforces. */
+int aios__comp_fail_denied(comp *c, uint32_t sub, enum aios__kw kw, aios_error *err);
 /** The i-th member of an object of the schema's. */
 const aios__json *aios__comp_member(const aios__json *map, uint32_t i, const char **key);
 
@@ -151,7 +153,7 @@ int aios__comp_pool(comp *c, aios_error *err);
 int aios__comp_exact(comp *c, const char *s, size_t n, uint32_t *rx, aios_error *err);
 /** The strings of a list (many), or the one; NOTHING if there is none. */
 int aios__comp_texts(comp *c, const aios__json *v, bool many, uint32_t *rx, aios_error *err);
-/** Strings for which the schema holds, or with neg does not. */
+/** Strings for which the schema holds, or with neg surely does not; ESCHEMA where a format keeps these from being told. */
 int aios__comp_strings(comp *c, uint32_t sub, bool neg, uint32_t *rx, aios_error *err);
 /** Splits the names of `all` by the patterns. */
 int aios__comp_split(comp *c, keys *k, uint32_t all, bool *fits, aios_error *err);

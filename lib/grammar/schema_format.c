@@ -212,13 +212,18 @@ bool aios__format_open(const char *name)
     return f && f->more == OR_REGEX;
 }
 
+bool aios__format_partial(const char *name)
+{
+    const struct format *f = find(name);
+    return f && f->more != PATTERN;
+}
+
 int aios__format_not(aios__rx *x, const char *name, uint32_t rx, uint32_t *out, aios_error *err)
 {
     static const char leap[] = "(?:.*[Tt])?[0-9]{2}:[0-9]{2}:60.*"; /* and times that are none */
-    const struct format *f = find(name);
     uint32_t either[2] = {rx};
     int rc = AIOS_OK;
-    if (f && f->more != PATTERN) {
+    if (aios__format_partial(name)) {
         rc = aios__rx_parse(x, leap, sizeof leap - 1, true, &either[1], err);
         rc = rc ? rc : aios__rx_or(x, either, 2, &rx, err);
     }

@@ -12,7 +12,9 @@ int aios__format_match(aios__rx *x, const char *name, uint32_t rx, const char *s
 
 /** True if the format has texts that no pattern tells from others, so that what has it not cannot be written. */
 bool aios__format_open(const char *name);
-/** Texts that surely have not the format; rx is what aios__format_rx said. */
+/** True if it has some texts beside the pattern's, so that what has it not is less than what the pattern does not match. */
+bool aios__format_partial(const char *name);
+/** Texts that surely have not the format, which is not open; rx is what aios__format_rx said. */
 int aios__format_not(aios__rx *x, const char *name, uint32_t rx, uint32_t *out, aios_error *err);
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Formats: what each has and has not, and that patterns and masks can hold them. */
+#include "grammar_test.h"
 #include "shared_ctx.h"
 
 #include <stdio.h>
@@ -170,6 +171,59 @@ static void what_surely_has_not_a_format_has_it_not(void **state)
     aios__rx_free(x);
 }
 
+#define NAMES(schema) "{\"type\":\"object\",\"propertyNames\":" schema ",\"additionalProperties\":{\"type\":\"null\"}}"
+#define REFUSED "\"format\" cannot be enforced while decoding under \"not\", \"if\" or \"oneOf\": say it with other keywords"
+
+/* A name that the format has, but its pattern does not match, is none of those that have it not. */
+static void names_without_a_format_surely_have_it_not(void **state)
+{
+    (void)state;
+    static const reading readings[] = {
+        {NAMES("{\"not\":{\"format\":\"time\"}}"), "{\"00:59:60+01:00\"", -1},
+        {NAMES("{\"not\":{\"format\":\"time\"}}"), "{\"08:30:06Z\"", -1},
+        {NAMES("{\"not\":{\"format\":\"time\"}}"), "{\"08:30:06\":null}", 1},
+        {NAMES("{\"not\":{\"not\":{\"format\":\"time\"}}}"), "{\"08:30:06Z\":null}", 1},
+        {NAMES("{\"not\":{\"not\":{\"format\":\"time\"}}}"), "{\"08:30:06\"", -1},
+        {NAMES("{\"not\":{\"allOf\":[{\"format\":\"time\"},{\"maxLength\":14}]}}"), "{\"00:59:60+01:00\"", -1},
+        {NAMES("{\"not\":{\"allOf\":[{\"format\":\"time\"},{\"maxLength\":13}]}}"), "{\"00:59:60+01:00\":null}", 1},
+        {NAMES("{\"not\":{\"anyOf\":[{\"format\":\"time\"},{\"maxLength\":3}]}}"), "{\"00:59:60+01:00\"", -1},
+        {NAMES("{\"not\":{\"anyOf\":[{\"format\":\"time\"},{\"maxLength\":3}]}}"), "{\"abc\"", -1},
+        {NAMES("{\"not\":{\"anyOf\":[{\"format\":\"time\"},{\"maxLength\":3}]}}"), "{\"abcd\":null}", 1},
+        {NAMES("{\"oneOf\":[{\"format\":\"time\"},{\"minLength\":4}]}"), "{\"00:59:60+01:00\"", -1},
+        {NAMES("{\"oneOf\":[{\"format\":\"time\"},{\"minLength\":4}]}"), "{\"08:30:06\":null}", 1},
+        {NAMES("{\"if\":{\"format\":\"time\"},\"then\":{\"maxLength\":9},\"else\":{\"maxLength\":20}}"), "{\"00:59:60+01:00\"", -1},
+        {NAMES("{\"if\":{\"format\":\"time\"},\"then\":{\"maxLength\":9},\"else\":{\"maxLength\":20}}"), "{\"08:30:06+01\":null}", 1},
+        {NAMES("{\"if\":{\"format\":\"regex\"}}"), "{\"a\":null}", 1},
+        {NAMES("{\"anyOf\":[{\"format\":\"regex\",\"maxLength\":2},{\"oneOf\":[{\"format\":\"regex\"}]}]}"), "{\"[a]+\":null}", 1},
+        {NAMES("{\"anyOf\":[{\"format\":\"regex\",\"maxLength\":2},{\"const\":\"(\"}]}"), "{\"[a\"", -1},
+        {"{\"type\":\"object\",\"not\":{\"propertyNames\":{\"format\":\"time\"}}}", "{\"00:59:60+01:00\":1}", -1},
+    };
+    static const refusal refusals[] = {
+        {NAMES("{\"not\":{\"format\":\"regex\"}}"), AIOS_ESCHEMA, "schema #/propertyNames/not: " REFUSED},
+        {NAMES("{\"not\":{\"allOf\":[{\"maxLength\":3},{\"format\":\"regex\"}]}}"), AIOS_ESCHEMA, "schema #/propertyNames/not/allOf/1: " REFUSED},
+        {NAMES("{\"oneOf\":[{\"maxLength\":3},{\"format\":\"regex\"}]}"), AIOS_ESCHEMA, "schema #/propertyNames/oneOf/1: " REFUSED},
+        {NAMES("{\"if\":{\"format\":\"regex\"},\"then\":{\"maxLength\":3}}"), AIOS_ESCHEMA, "schema #/propertyNames/if: " REFUSED},
+        {"{\"not\":{\"propertyNames\":{\"format\":\"regex\"}}}", AIOS_ESCHEMA, "schema #/not/propertyNames: " REFUSED},
+    };
+    assert_readings(ctx, AIOS_GRAMMAR_SCHEMA, readings, sizeof readings / sizeof *readings);
+    assert_refusals(ctx, AIOS_GRAMMAR_SCHEMA, refusals, sizeof refusals / sizeof *refusals);
+}
+
+static void names_whose_schema_nests_too_deep_are_refused(void **state)
+{
+    (void)state;
+    made_text t = {0};
+    text_put(&t, "{\"propertyNames\":");
+    for (int i = 0; i < 120; i++)
+        text_put(&t, "{\"not\":");
+    text_put(&t, "false");
+    for (int i = 0; i < 121; i++)
+        text_put(&t, "}");
+    const refusal row = {t.p, AIOS_ESCHEMA, "\"not\" nests too deep to be enforced on names of properties"};
+    assert_refusals(ctx, AIOS_GRAMMAR_SCHEMA, &row, 1);
+    free(t.p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -177,6 +231,8 @@ int main(void)
         cmocka_unit_test(calendars_are_exact),
         cmocka_unit_test(leap_seconds_are_at_midnight_of_utc),
         cmocka_unit_test(what_surely_has_not_a_format_has_it_not),
+        cmocka_unit_test(names_without_a_format_surely_have_it_not),
+        cmocka_unit_test(names_whose_schema_nests_too_deep_are_refused),
     };
     return cmocka_run_group_tests(tests, open_ctx, close_ctx);
 }
