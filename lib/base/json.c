@@ -27,14 +27,17 @@ static const aios__json *from(const json_t *v)
 
 /*
  * One pass before jansson's: it recurses by nesting, so that is bounded here; and it allocates by malloc, so what it can
- * take at most is estimated from the marks outside of strings. The weights are sizes of its nodes and of their
- * tables at the worst moment of growth (jansson 2.14, 64 bit).
+ * take at most is estimated from the marks and strings. The weights are what its nodes take of malloc, and of their
+ * tables at the worst moment of growth (jansson 2.14, 64 bit); the longest string stands in a buffer too, while it is read.
  */
-static int scan(const char *s, size_t n, size_t *n_bytes, aios_error *err)
+int aios__json_cost(const char *s, size_t n, size_t *n_bytes, aios_error *err)
 {
-    enum { VALUE = 112, CONTAINER = 240, MEMBER = 128 };
-    size_t depth = 0, bytes = 1024 + VALUE + 3 * n; /* n <= MAX_TEXT: no overflow */
+    enum { VALUE = 64, STRING = 40, OBJECT = 232, ARRAY = 136, MEMBER = 96, BUFFER = 3 };
+    size_t depth = 0, bytes = 1024 + VALUE, from = 0, longest = 0; /* n <= MAX_TEXT: no overflow */
     bool in_string = false;
+    *n_bytes = 0;
+    if (n > MAX_TEXT)
+        return aios__fail_need(err, AIOS_ELIMIT, MAX_TEXT, n, "a JSON text of %zu bytes is larger than the %zu allowed", n, MAX_TEXT);
     for (size_t i = 0; i < n; i++) {
         char c = s[i];
         if (in_string) {
@@ -42,19 +45,24 @@ static int scan(const char *s, size_t n, size_t *n_bytes, aios_error *err)
                 i++;
             else if (c == '"')
                 in_string = false;
+            if (in_string)
+                continue;
+            bytes += STRING + i - from;
+            longest = i - from > longest ? i - from : longest;
         } else if (c == '"') {
             in_string = true;
+            from = i;
         } else if (c == ',' || c == ':') {
             bytes += c == ',' ? VALUE : MEMBER;
         } else if (c == '[' || c == '{') {
-            bytes += CONTAINER;
+            bytes += c == '[' ? ARRAY : OBJECT;
             if (++depth > MAX_DEPTH)
                 return aios__fail_need(err, AIOS_EFORMAT, MAX_DEPTH, depth, "JSON is nested deeper than %d at byte %zu", MAX_DEPTH, i);
         } else if ((c == ']' || c == '}') && depth) {
             depth--;
         }
     }
-    *n_bytes = bytes;
+    *n_bytes = bytes + BUFFER * longest;
     return AIOS_OK;
 }
 
@@ -77,11 +85,9 @@ static int parse(aios__heap *h, const char *s, size_t n, bool exact, aios__json_
 {
     size_t charge = 0;
     *doc = NULL;
-    if (n > MAX_TEXT)
-        return aios__fail_need(err, AIOS_ELIMIT, MAX_TEXT, n, "a JSON text of %zu bytes is larger than the %zu allowed", n, MAX_TEXT);
     if (!n)
         return aios__fail(err, AIOS_EFORMAT, "an empty text is no JSON");
-    int rc = scan(s, n, &charge, err);
+    int rc = aios__json_cost(s, n, &charge, err);
     if (rc)
         return rc;
     aios__json_doc *d = aios__alloc(h, AIOS_MEM_TEXT, sizeof *d, err);

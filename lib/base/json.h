@@ -16,6 +16,8 @@ enum aios__json_type { AIOS__JSON_NULL, AIOS__JSON_FALSE, AIOS__JSON_TRUE, AIOS_
 int aios__json_parse(aios__heap *h, const char *s, size_t n, aios__json_doc **doc, aios_error *err);
 /** As aios__json_parse, with NUL in strings (not in keys); where an integer needs more than 64 bits, all of them are REAL, at its precision. */
 int aios__json_parse_exact(aios__heap *h, const char *s, size_t n, aios__json_doc **doc, aios_error *err);
+/** Bytes that the document of a text takes at most while it is parsed, which are charged for it. ELIMIT, EFORMAT: it is too long, nested too deep. */
+int aios__json_cost(const char *s, size_t n, size_t *bytes, aios_error *err);
 void aios__json_free(aios__json_doc *doc);
 const aios__json *aios__json_root(const aios__json_doc *doc);
 
