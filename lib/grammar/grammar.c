@@ -48,9 +48,8 @@ void aios_grammar_free(aios_grammar *g)
     }
 }
 
-aios_grammar *aios__grammar_destroy(aios_grammar *g)
+static void free_program(const aios_grammar *g)
 {
-    aios_grammar *parent = g->lazy ? g->lazy->leave(g) : NULL;
     aios__free(g->heap, g->nodes);
     aios__free(g->heap, g->words);
     aios__free(g->heap, g->bytes);
@@ -62,15 +61,56 @@ aios_grammar *aios__grammar_destroy(aios_grammar *g)
     aios__free(g->heap, g->objs);
     aios__free(g->heap, g->arrs);
     aios__rx_free(g->rx);
+}
+
+aios_grammar *aios__grammar_destroy(aios_grammar *g)
+{
+    aios_grammar *parent = g->lazy ? g->lazy->leave(g) : NULL;
+    free_program(g);
     aios__free(g->heap, g);
     return parent;
+}
+
+/* ---- memory -------------------------------------------------------------------------------------------------------- */
+
+int aios__grammar_fits(const aios_grammar *g, size_t more, aios_error *err)
+{
+    return aios__compile_fits(aios__grammar_size(g) + g->beside + more, err);
+}
+
+int aios__grammar_grow(aios_grammar *g, void *pp, uint32_t *cap, size_t need, size_t max, size_t size, const char *what, aios_error *err)
+{
+    size_t more = aios__growth(*cap, need, max, size);
+    int rc = more ? aios__grammar_fits(g, more, err) : AIOS_OK;
+    return rc ? rc : aios__grow(g->heap, pp, cap, need, max, size, what, err);
+}
+
+int aios__grammar_grow_beside(aios_grammar *g, void *pp, uint32_t *cap, size_t need, size_t max, size_t size, const char *what, aios_error *err)
+{
+    uint32_t had = *cap;
+    int rc = aios__grammar_grow(g, pp, cap, need, max, size, what, err);
+    g->beside += (size_t)(*cap - had) * size;
+    return rc;
+}
+
+void *aios__grammar_alloc_beside(aios_grammar *g, size_t n, size_t size, aios_error *err)
+{
+    void *p = aios__grammar_fits(g, n * size, err) ? NULL : aios__alloc_array(g->heap, AIOS_MEM_SCRATCH, n, size, err);
+    g->beside += p ? n * size : 0;
+    return p;
+}
+
+void aios__grammar_drop(aios_grammar *g, void *p, size_t bytes)
+{
+    aios__free(g->heap, p);
+    g->beside -= bytes;
 }
 
 /* ---- building blocks -------------------------------------------------------------------------------------------- */
 
 int aios__grammar_node(aios_grammar *g, uint8_t kind, uint32_t *id, aios_error *err)
 {
-    int rc = aios__grow(g->heap, &g->nodes, &g->cap_nodes, (size_t)g->n_nodes + 1, AIOS__G_NODES, sizeof *g->nodes, "nodes of a grammar", err);
+    int rc = aios__grammar_grow(g, &g->nodes, &g->cap_nodes, (size_t)g->n_nodes + 1, AIOS__G_NODES, sizeof *g->nodes, "nodes of a grammar", err);
     if (rc)
         return rc;
     g->nodes[g->n_nodes] = (aios__gnode){.kind = kind};
@@ -80,7 +120,7 @@ int aios__grammar_node(aios_grammar *g, uint8_t kind, uint32_t *id, aios_error *
 
 int aios__grammar_words(aios_grammar *g, const uint32_t *w, size_t n, uint32_t *at, aios_error *err)
 {
-    int rc = aios__grow(g->heap, &g->words, &g->cap_words, g->n_words + n, AIOS__G_WORDS, sizeof *g->words, "words of a grammar", err);
+    int rc = aios__grammar_grow(g, &g->words, &g->cap_words, g->n_words + n, AIOS__G_WORDS, sizeof *g->words, "words of a grammar", err);
     if (rc)
         return rc;
     if (n)
@@ -92,7 +132,7 @@ int aios__grammar_words(aios_grammar *g, const uint32_t *w, size_t n, uint32_t *
 
 int aios__grammar_bytes(aios_grammar *g, const void *p, size_t n, uint32_t *at, aios_error *err)
 {
-    int rc = aios__grow(g->heap, &g->bytes, &g->cap_bytes, g->n_bytes + n, (size_t)64 << 20, 1, "bytes of a grammar", err);
+    int rc = aios__grammar_grow(g, &g->bytes, &g->cap_bytes, g->n_bytes + n, (size_t)64 << 20, 1, "bytes of a grammar", err);
     if (rc)
         return rc;
     if (n)
@@ -139,7 +179,7 @@ int aios__grammar_sort(aios_grammar *g, uint32_t at, uint32_t n, aios_error *err
 {
     if (n < 2)
         return AIOS_OK;
-    uint32_t *buf = aios__alloc_array(g->heap, AIOS_MEM_SCRATCH, n, 3 * sizeof *buf, err), *from = g->words + at, *to = buf;
+    uint32_t *buf = aios__grammar_alloc_beside(g, n, 3 * sizeof *buf, err), *from = g->words + at, *to = buf;
     if (!buf)
         return aios__oom(err);
     for (size_t width = 1; width < n; width *= 2) {
@@ -156,7 +196,7 @@ int aios__grammar_sort(aios_grammar *g, uint32_t at, uint32_t n, aios_error *err
     }
     if (from == buf)
         memcpy(g->words + at, buf, (size_t)n * 3 * sizeof *buf);
-    aios__free(g->heap, buf);
+    aios__grammar_drop(g, buf, (size_t)n * 3 * sizeof *buf);
     return AIOS_OK;
 }
 
@@ -183,7 +223,14 @@ static int schema(aios_grammar *g, const char *s, size_t n, aios_error *err)
     if (rc)
         return rc;
     rc = aios__grammar_finish(g, err);
-    return rc == AIOS_ESCHEMA || rc == AIOS_ELIMIT ? aios__grammar_schema_why(g->ctx, g->complete, s, n, err) : rc;
+    const aios_error was = *err;
+    if (rc == AIOS_ELIMIT && was.need) /* too much of something, wherever it is */
+        return aios__fail_need(err, rc, was.have, was.need, "schema #: %.400s", was.msg);
+    if (rc != AIOS_ESCHEMA && rc != AIOS_ELIMIT)
+        return rc;
+    free_program(g);
+    *g = (aios_grammar){.ctx = g->ctx, .heap = g->heap, .refs = g->refs, .complete = g->complete};
+    return aios__grammar_schema_why(g->ctx, g->complete, s, n, err);
 }
 
 static int (*const compilers[])(aios_grammar *g, const char *s, size_t n, aios_error *err) = {

@@ -187,7 +187,7 @@ static int add_pair(comp *c, overlap *o, uint32_t i, uint32_t k, aios_error *err
 {
     if (o->n == MAX_PAIRS)
         return aios__comp_fail(c, o->sub, AIOS__KW_ONE_OF, "has too many alternatives that may hold together: give them a required property with a different constant each", err);
-    int rc = aios__grow(c->g->heap, &c->pairs, &c->cap_pairs, (size_t)c->n_pairs + 2, AIOS__G_WORDS, sizeof *c->pairs, "alternatives", err);
+    int rc = aios__grammar_grow_beside(c->g, &c->pairs, &c->cap_pairs, (size_t)c->n_pairs + 2, AIOS__G_WORDS, sizeof *c->pairs, "alternatives", err);
     if (rc)
         return rc;
     c->pairs[c->n_pairs++] = i;
@@ -265,7 +265,7 @@ static int mark_all(comp *c, const overlap *o, const aios__json *list, const cha
         flatten(c->s, aios__schema_sub(c->s, aios__json_at(list, i)), &f);
         *all = marked(c, &f, name, 0) && (!name || (types_of(c->s, &f) & o->types) == AIOS__T_OBJECT);
         for (size_t k = 0; !rc && (v = marked(c, &f, name, k)); k++) {
-            rc = aios__grow(c->g->heap, &ms->m, &ms->cap, (size_t)ms->n + 1, AIOS__G_WORDS, sizeof *ms->m, "alternatives", err);
+            rc = aios__grammar_grow_beside(c->g, &ms->m, &ms->cap, (size_t)ms->n + 1, AIOS__G_WORDS, sizeof *ms->m, "alternatives", err);
             if (!rc)
                 ms->m[ms->n++] = (mark){hash_value(v), i};
         }
@@ -305,7 +305,7 @@ static int find_pairs(comp *c, overlap *o, const aios__json *list, aios_error *e
     for (uint32_t i = 0; !rc && !all && i < n; i++)
         for (uint32_t k = i + 1; !rc && k < n; k++)
             rc = compare_pair(c, o, list, i, k, err);
-    aios__free(c->g->heap, ms.m);
+    aios__grammar_drop(c->g, ms.m, ms.cap * sizeof *ms.m);
     return rc;
 }
 
@@ -321,7 +321,7 @@ int aios__comp_overlap(comp *c, uint32_t sub, bool neg, const overlap **out, aio
     overlap o = {.sub = sub, .neg = neg, .at = c->n_pairs, .types = neg ? AIOS__T_ALL : types_of(c->s, &all)};
     int rc = find_pairs(c, &o, aios__schema_kw(c->s, sub, AIOS__KW_ONE_OF), err);
     if (!rc)
-        rc = aios__grow(c->g->heap, &c->overlaps, &c->cap_overlaps, (size_t)c->n_overlaps + 1, AIOS__G_NODES, sizeof *c->overlaps, "oneOf", err);
+        rc = aios__grammar_grow_beside(c->g, &c->overlaps, &c->cap_overlaps, (size_t)c->n_overlaps + 1, AIOS__G_NODES, sizeof *c->overlaps, "oneOf", err);
     if (rc)
         return rc;
     c->overlaps[c->n_overlaps] = o;

@@ -187,7 +187,7 @@ static int item_node(array *x, uint32_t i, uint32_t way, uint32_t *node, aios_er
 static int add_item(array *x, uint32_t i, uint32_t way, aios_error *err)
 {
     uint32_t list[MAX_PICKS], n = 0;
-    int rc = aios__grow(x->c->g->heap, &x->nodes, &x->cap_nodes, (size_t)x->n_nodes + 1, AIOS__G_WORDS, sizeof *x->nodes, "items", err);
+    int rc = aios__grammar_grow_beside(x->c->g, &x->nodes, &x->cap_nodes, (size_t)x->n_nodes + 1, AIOS__G_WORDS, sizeof *x->nodes, "items", err);
     memset(x->pick, 0, sizeof x->pick);
     do {
         if (n == MAX_PICKS)
@@ -207,7 +207,7 @@ static int add_groups(array *x, uint32_t *id, aios_error *err)
     *id = 0;
     if (!x->n_groups && !x->unique)
         return AIOS_OK;
-    int rc = aios__grow(g->heap, &g->arrs, &g->cap_arrs, (size_t)g->n_arrs + 1, AIOS__G_NODES, sizeof *g->arrs, "arrays", err);
+    int rc = aios__grammar_grow(g, &g->arrs, &g->cap_arrs, (size_t)g->n_arrs + 1, AIOS__G_NODES, sizeof *g->arrs, "arrays", err);
     if (rc)
         return rc;
     aios__garr a = {.n = x->n_groups, .unique = x->unique};
@@ -246,6 +246,6 @@ int aios__comp_array(comp *c, const conj *k, uint32_t *node, aios_error *err)
     array x = {.c = c, .k = k};
     aios__comp_counts(c, k, AIOS__KW_MIN_ITEMS, AIOS__KW_MAX_ITEMS, &x.min, &x.max);
     int rc = make(&x, node, err);
-    aios__free(c->g->heap, x.nodes);
+    aios__grammar_drop(c->g, x.nodes, x.cap_nodes * sizeof *x.nodes);
     return rc;
 }

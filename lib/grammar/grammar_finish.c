@@ -258,7 +258,7 @@ static int flat_add(aios_grammar *g, struct flat *f, const aios__gnode *n, uint3
             continue;
         if (!made_here)
             f->seen[child] = stamp;
-        rc = aios__grow(g->heap, &f->list, &f->cap, (size_t)f->n + 1, AIOS__G_WORDS, sizeof *f->list, "alternatives", err);
+        rc = aios__grammar_grow_beside(g, &f->list, &f->cap, (size_t)f->n + 1, AIOS__G_WORDS, sizeof *f->list, "alternatives", err);
         if (!rc)
             f->list[f->n++] = child;
     }
@@ -268,7 +268,7 @@ static int flat_add(aios_grammar *g, struct flat *f, const aios__gnode *n, uint3
 static int take_set(aios_grammar *g, struct flat *f, const aios__gnode *n, aios_error *err)
 {
     size_t words = 3 * (size_t)n->b;
-    int rc = aios__grow(g->heap, &f->sets, &f->cap_sets, f->n_sets + words, AIOS__G_WORDS, sizeof *f->sets, "alternatives", err);
+    int rc = aios__grammar_grow_beside(g, &f->sets, &f->cap_sets, f->n_sets + words, AIOS__G_WORDS, sizeof *f->sets, "alternatives", err);
     if (!rc && words)
         memcpy(f->sets + f->n_sets, g->words + n->a, words * sizeof *f->sets);
     f->n_sets += rc ? 0 : (uint32_t)words;
@@ -325,16 +325,16 @@ static int flatten(aios_grammar *g, struct flat *f, uint32_t id, aios_error *err
 static int flatten_all(aios_grammar *g, aios_error *err)
 {
     uint32_t n = g->n_nodes;
-    struct flat f = {.n_seen = n, .seen = aios__alloc_array(g->heap, AIOS_MEM_SCRATCH, n, sizeof *f.seen, err)};
+    struct flat f = {.n_seen = n, .seen = aios__grammar_alloc_beside(g, n, sizeof *f.seen, err)};
     if (!f.seen)
         return aios__oom(err);
     int rc = AIOS_OK;
     for (uint32_t i = 0; i < n && !rc; i++)
         if (g->nodes[i].kind == AIOS__G_ALT)
             rc = flatten(g, &f, i, err);
-    aios__free(g->heap, f.seen);
-    aios__free(g->heap, f.list);
-    aios__free(g->heap, f.sets);
+    aios__grammar_drop(g, f.seen, n * sizeof *f.seen);
+    aios__grammar_drop(g, f.list, f.cap * sizeof *f.list);
+    aios__grammar_drop(g, f.sets, f.cap_sets * sizeof *f.sets);
     return rc;
 }
 

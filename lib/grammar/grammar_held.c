@@ -42,7 +42,7 @@ static int add(comp *c, held *h, uint32_t sub, aios_error *err)
     for (uint32_t i = h->at; i < h->at + h->n; i++)
         if (c->held[i] == sub)
             return AIOS_OK;
-    int rc = aios__grow(c->g->heap, &c->held, &c->cap_held, (size_t)c->n_held + 1, AIOS__G_WORDS, sizeof *c->held, "schemas of one value", err);
+    int rc = aios__grammar_grow_beside(c->g, &c->held, &c->cap_held, (size_t)c->n_held + 1, AIOS__G_WORDS, sizeof *c->held, "schemas of one value", err);
     if (rc)
         return rc;
     c->held[c->n_held++] = sub;

@@ -104,7 +104,7 @@ static int strings_of(comp *c, const aios__json *schema, unsigned depth, told *t
 int aios__comp_texts(comp *c, const aios__json *v, bool many, uint32_t *rx, aios_error *err)
 {
     size_t n = many ? aios__json_count(v) : 1, len;
-    uint32_t *all = aios__alloc_array(c->g->heap, AIOS_MEM_SCRATCH, n, sizeof *all, err), kept = 0;
+    uint32_t *all = aios__grammar_alloc_beside(c->g, n, sizeof *all, err), kept = 0;
     *rx = AIOS__RX_NOTHING;
     if (!all)
         return aios__oom(err);
@@ -115,7 +115,7 @@ int aios__comp_texts(comp *c, const aios__json *v, bool many, uint32_t *rx, aios
     }
     if (!rc && kept)
         rc = aios__rx_or(c->g->rx, all, kept, rx, err);
-    aios__free(c->g->heap, all);
+    aios__grammar_drop(c->g, all, n * sizeof *all);
     return rc;
 }
 

@@ -25,7 +25,7 @@ static int make_string(comp *c, const aios__json *v, uint32_t *node, aios_error 
 static int make_array(comp *c, const aios__json *v, unsigned depth, uint32_t *node, aios_error *err)
 {
     size_t n = aios__json_count(v);
-    uint32_t *nodes = aios__alloc_array(c->g->heap, AIOS_MEM_SCRATCH, n + 1, sizeof *nodes, err);
+    uint32_t *nodes = aios__grammar_alloc_beside(c->g, n + 1, sizeof *nodes, err);
     if (!nodes)
         return aios__oom(err);
     int rc = AIOS_OK;
@@ -33,7 +33,7 @@ static int make_array(comp *c, const aios__json *v, unsigned depth, uint32_t *no
         rc = make(c, aios__json_at(v, i), depth + 1, &nodes[i], err);
     nodes[n] = c->never_node;
     rc = rc ? rc : aios__grammar_list(c->g, AIOS__G_ARR, nodes, n + 1, node, err);
-    aios__free(c->g->heap, nodes);
+    aios__grammar_drop(c->g, nodes, (n + 1) * sizeof *nodes);
     if (!rc) {
         c->g->nodes[*node].b = (uint32_t)n;
         c->g->nodes[*node].min = c->g->nodes[*node].max = n;
@@ -45,7 +45,7 @@ static int make_object(comp *c, const aios__json *v, unsigned depth, uint32_t *n
 {
     size_t n = aios__json_count(v);
     aios_grammar *g = c->g;
-    uint32_t *words = aios__alloc_array(g->heap, AIOS_MEM_SCRATCH, n, 7 * sizeof *words, err), *names = words + 4 * n;
+    uint32_t *words = aios__grammar_alloc_beside(g, n, 7 * sizeof *words, err), *names = words + 4 * n;
     const char *key;
     const aios__json *m;
     aios__gobj o = {.n = (uint32_t)n, .n_keys = (uint32_t)n, .loose = true, .min = n, .max = n};
@@ -63,7 +63,7 @@ static int make_object(comp *c, const aios__json *v, unsigned depth, uint32_t *n
     rc = rc ? rc : aios__grammar_words(g, words, 4 * n, &o.props, err);
     rc = rc ? rc : aios__grammar_words(g, names, 3 * n, &o.keys, err);
     rc = rc ? rc : aios__grammar_sort(g, o.keys, o.n_keys, err);
-    aios__free(g->heap, words);
+    aios__grammar_drop(g, words, n * 7 * sizeof *words);
     return rc ? rc : aios__comp_obj(c, &o, node, err);
 }
 

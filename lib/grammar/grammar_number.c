@@ -101,7 +101,7 @@ static int compare(const dec *a, const dec *b)
 
 static int put(range *r, list *l, dec d, aios_error *err)
 {
-    int rc = aios__grow(r->c->g->heap, &l->d, &l->cap, (size_t)l->n + 1, AIOS__G_NODES, sizeof *l->d, "numbers", err);
+    int rc = aios__grammar_grow_beside(r->c->g, &l->d, &l->cap, (size_t)l->n + 1, AIOS__G_NODES, sizeof *l->d, "numbers", err);
     if (!rc)
         l->d[l->n++] = d;
     return rc;
@@ -197,7 +197,7 @@ static int read_parts(range *r, const conj *k, aios_error *err)
 static int add_value(comp *c, int64_t v, aios_error *err)
 {
     aios_grammar *g = c->g;
-    int rc = aios__grow(g->heap, &g->vals, &g->cap_vals, (size_t)g->n_vals + 1, AIOS__G_WORDS, sizeof *g->vals, "numbers", err);
+    int rc = aios__grammar_grow(g, &g->vals, &g->cap_vals, (size_t)g->n_vals + 1, AIOS__G_WORDS, sizeof *g->vals, "numbers", err);
     if (!rc)
         g->vals[g->n_vals++] = v;
     return rc;
@@ -290,7 +290,7 @@ static int make_multiples(range *r, int f, uint32_t *node, aios_error *err)
         *node = c->never_node;
         return rc;
     }
-    rc = aios__grow(g->heap, &g->ints, &g->cap_ints, (size_t)g->n_ints + 1, AIOS__G_NODES, sizeof *g->ints, "integers", err);
+    rc = aios__grammar_grow(g, &g->ints, &g->cap_ints, (size_t)g->n_ints + 1, AIOS__G_NODES, sizeof *g->ints, "integers", err);
     rc = rc ? rc : aios__grammar_node(g, AIOS__G_INT, node, err);
     if (rc)
         return rc;
@@ -349,7 +349,7 @@ static int narrow(range *r, int *f, double *lo, double *hi, aios_error *err)
 static int add_num(range *r, aios__gnum num, uint32_t *node, aios_error *err)
 {
     aios_grammar *g = r->c->g;
-    int rc = aios__grow(g->heap, &g->nums, &g->cap_nums, (size_t)g->n_nums + 1, AIOS__G_NODES, sizeof *g->nums, "numbers", err);
+    int rc = aios__grammar_grow(g, &g->nums, &g->cap_nums, (size_t)g->n_nums + 1, AIOS__G_NODES, sizeof *g->nums, "numbers", err);
     rc = rc ? rc : aios__grammar_node(g, AIOS__G_NUM, node, err);
     if (rc)
         return rc;
@@ -398,7 +398,7 @@ static aios__gdec plain(const dec *d)
 static int add_dec(comp *c, const aios__gdec *d, aios_error *err)
 {
     aios_grammar *g = c->g;
-    int rc = aios__grow(g->heap, &g->decs, &g->cap_decs, (size_t)g->n_decs + 1, AIOS__G_WORDS, sizeof *g->decs, "numbers", err);
+    int rc = aios__grammar_grow(g, &g->decs, &g->cap_decs, (size_t)g->n_decs + 1, AIOS__G_WORDS, sizeof *g->decs, "numbers", err);
     if (!rc)
         g->decs[g->n_decs++] = *d;
     return rc;
@@ -416,7 +416,7 @@ static int make_dec(range *r, uint32_t *node, aios_error *err)
             aios__gdec d = plain(&lists[k]->d[i]);
             rc = add_dec(r->c, &d, err);
         }
-    rc = rc ? rc : aios__grow(g->heap, &g->decsets, &g->cap_decsets, (size_t)g->n_decsets + 1, AIOS__G_NODES, sizeof *g->decsets, "numbers", err);
+    rc = rc ? rc : aios__grammar_grow(g, &g->decsets, &g->cap_decsets, (size_t)g->n_decsets + 1, AIOS__G_NODES, sizeof *g->decsets, "numbers", err);
     rc = rc ? rc : aios__grammar_node(g, AIOS__G_DEC, node, err);
     if (rc)
         return rc;
@@ -461,6 +461,6 @@ int aios__comp_number(comp *c, const conj *k, uint32_t types, uint32_t *node, ai
     rc = rc ? rc : make(&r, types & (AIOS__T_INTEGER | AIOS__T_NUMBER), node, err);
     list *lists[] = {&r.of, &r.not_of, &r.out};
     for (size_t i = 0; i < AIOS__ARRAY_LEN(lists); i++)
-        aios__free(c->g->heap, lists[i]->d);
+        aios__grammar_drop(c->g, lists[i]->d, lists[i]->cap * sizeof *lists[i]->d);
     return rc;
 }

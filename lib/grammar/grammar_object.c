@@ -42,7 +42,7 @@ typedef struct object {
 int aios__comp_obj(comp *c, const aios__gobj *o, uint32_t *node, aios_error *err)
 {
     aios_grammar *g = c->g;
-    int rc = aios__grow(g->heap, &g->objs, &g->cap_objs, (size_t)g->n_objs + 1, AIOS__G_NODES, sizeof *g->objs, "objects", err);
+    int rc = aios__grammar_grow(g, &g->objs, &g->cap_objs, (size_t)g->n_objs + 1, AIOS__G_NODES, sizeof *g->objs, "objects", err);
     if (!rc)
         rc = aios__grammar_node(g, AIOS__G_OBJ, node, err);
     if (rc)
@@ -74,7 +74,7 @@ static bool has_name(const names *l, const char *name)
 
 static int add_name(object *x, names *l, const char *name, aios_error *err)
 {
-    int rc = aios__grow(x->c->g->heap, &l->p, &l->cap, (size_t)l->n + 1, AIOS__G_NODES, sizeof *l->p, "names of properties", err);
+    int rc = aios__grammar_grow_beside(x->c->g, &l->p, &l->cap, (size_t)l->n + 1, AIOS__G_NODES, sizeof *l->p, "names of properties", err);
     if (!rc)
         l->p[l->n++] = name;
     return rc;
@@ -230,7 +230,7 @@ static int read_held(object *x, aios_error *err)
     for (uint32_t i = 0; !rc && i < x->k->n; i++) {
         if (!kw(x, i, AIOS__KW_UNEVALUATED_PROPERTIES))
             continue;
-        rc = aios__grow(x->c->g->heap, &x->held, &x->cap_held, (size_t)x->n_held + 1, AIOS__G_NODES, sizeof *x->held, "schemas", err);
+        rc = aios__grammar_grow_beside(x->c->g, &x->held, &x->cap_held, (size_t)x->n_held + 1, AIOS__G_NODES, sizeof *x->held, "schemas", err);
         rc = rc ? rc : aios__comp_held(x->c, x->k, aios__comp_own(x->c, x->k, i), &x->held[x->n_held++], err);
     }
     return rc;
@@ -264,9 +264,9 @@ static int add_prop(object *x, const char *name, aios_error *err)
     if (!rc)
         rc = aios__grammar_bytes(g, x->text.p, x->text.n, &at, err);
     if (!rc)
-        rc = aios__grow(g->heap, &x->props, &x->cap_props, (size_t)x->n_props + 4, AIOS__G_WORDS, sizeof *x->props, "properties", err);
+        rc = aios__grammar_grow_beside(g, &x->props, &x->cap_props, (size_t)x->n_props + 4, AIOS__G_WORDS, sizeof *x->props, "properties", err);
     if (!rc)
-        rc = aios__grow(g->heap, &x->names, &x->cap_names, (size_t)x->n_names + 3, AIOS__G_WORDS, sizeof *x->names, "properties", err);
+        rc = aios__grammar_grow_beside(g, &x->names, &x->cap_names, (size_t)x->n_names + 3, AIOS__G_WORDS, sizeof *x->names, "properties", err);
     if (rc)
         return rc;
     uint32_t key[3] = {at, (uint32_t)x->text.n, x->o.n++}, prop[4] = {node, has_name(&x->required, name), 0, 0};
@@ -382,7 +382,7 @@ static int add_free(object *x, const klass *k, uint32_t meets, aios_error *err)
         if (meets >> i & 1 && x->needs[i].schema)
             rc = aios__comp_add(x->c, x->needs[i].schema, true, err);
     rc = rc ? rc : aios__comp_node(x->c, &node, err);
-    rc = rc ? rc : aios__grow(x->c->g->heap, &x->frees, &x->cap_frees, (size_t)x->n_frees + AIOS__G_FREE, AIOS__G_WORDS, sizeof *x->frees, "properties", err);
+    rc = rc ? rc : aios__grammar_grow_beside(x->c->g, &x->frees, &x->cap_frees, (size_t)x->n_frees + AIOS__G_FREE, AIOS__G_WORDS, sizeof *x->frees, "properties", err);
     if (rc || node == x->c->never_node)
         return rc;
     const uint32_t free[AIOS__G_FREE] = {node, any ? AIOS__RX_NOTHING : rx, meets, room == ROOM ? AIOS__G_NAMES : room};
@@ -544,7 +544,7 @@ static int make_variants(object *x, uint32_t *node, aios_error *err)
         if (i == x->n_needs)
             break;
     }
-    aios__free(x->c->g->heap, all.p);
+    aios__grammar_drop(x->c->g, all.p, all.cap * sizeof *all.p);
     if (!rc && i < x->n_needs)
         rc = aios__comp_fail(x->c, x->needs[0].sub, x->needs[0].kw, "can be broken in more ways than can be enforced while decoding", err);
     return rc ? rc : aios__grammar_list(x->c->g, AIOS__G_ALT, list, n, node, err);
@@ -562,10 +562,10 @@ int aios__comp_object(comp *c, const conj *k, uint32_t *node, aios_error *err)
     aios__buf_free(&x.text);
     names *lists[] = {&x.required, &x.banned, &x.more};
     for (size_t i = 0; i < AIOS__ARRAY_LEN(lists); i++)
-        aios__free(c->g->heap, lists[i]->p);
-    aios__free(c->g->heap, x.props);
-    aios__free(c->g->heap, x.names);
-    aios__free(c->g->heap, x.frees);
-    aios__free(c->g->heap, x.held);
+        aios__grammar_drop(c->g, lists[i]->p, lists[i]->cap * sizeof *lists[i]->p);
+    aios__grammar_drop(c->g, x.props, x.cap_props * sizeof *x.props);
+    aios__grammar_drop(c->g, x.names, x.cap_names * sizeof *x.names);
+    aios__grammar_drop(c->g, x.frees, x.cap_frees * sizeof *x.frees);
+    aios__grammar_drop(c->g, x.held, x.cap_held * sizeof *x.held);
     return rc;
 }

@@ -24,7 +24,7 @@ int aios__comp_part(comp *c, part p, aios_error *err)
     if (c->g->work > MAX_WORK)
         return aios__comp_fail(c, part_sub(c->under), part_what(c->under) < AIOS__KW_COUNT ? (enum aios__kw)part_what(c->under) : AIOS__KW_NOT,
                                "and the keywords around it make too many combinations to be enforced while decoding: simplify the schema", err);
-    int rc = aios__grow(c->g->heap, &c->part, &c->cap_part, (size_t)c->n_part + 1, MAX_PARTS, sizeof *c->part, "schemas that must hold together", err);
+    int rc = aios__grammar_grow_beside(c->g, &c->part, &c->cap_part, (size_t)c->n_part + 1, MAX_PARTS, sizeof *c->part, "schemas that must hold together", err);
     if (!rc)
         c->part[c->n_part++] = p;
     return rc;
@@ -40,7 +40,7 @@ static int queue(comp *c, uint32_t sub, bool neg, aios_error *err)
     if (c->n_queue == MAX_PARTS)
         return aios__comp_fail(c, sub, c->s->subs[sub].n ? c->s->kws[c->s->subs[sub].first].kw : AIOS__KW_REF,
                                "is one of more than 2048 schemas that must hold together: simplify the schema", err);
-    int rc = aios__grow(c->g->heap, &c->queue, &c->cap_queue, (size_t)c->n_queue + 1, MAX_PARTS, sizeof *c->queue, "schemas that must hold together", err);
+    int rc = aios__grammar_grow_beside(c->g, &c->queue, &c->cap_queue, (size_t)c->n_queue + 1, MAX_PARTS, sizeof *c->queue, "schemas that must hold together", err);
     if (!rc)
         c->queue[c->n_queue++] = sub << 1 | neg;
     return rc;
@@ -81,7 +81,7 @@ static int name_part(comp *c, uint32_t what, bool neg, const char *name, aios_er
     uint32_t i = 0;
     while (i < c->n_names && c->names[i] != name && strcmp(c->names[i], name))
         i++;
-    int rc = aios__grow(c->g->heap, &c->names, &c->cap_names, (size_t)i + 1, AIOS__G_NODES, sizeof *c->names, "names of properties", err);
+    int rc = aios__grammar_grow_beside(c->g, &c->names, &c->cap_names, (size_t)i + 1, AIOS__G_NODES, sizeof *c->names, "names of properties", err);
     if (rc)
         return rc;
     if (i == c->n_names)

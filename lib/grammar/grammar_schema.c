@@ -56,10 +56,10 @@ static int map_grow(comp *c, aios_error *err)
     if (c->n_conjs * 2 < c->map_size)
         return AIOS_OK;
     uint32_t size = c->map_size ? c->map_size * 2 : 64;
-    uint32_t *map = aios__alloc_array(c->g->heap, AIOS_MEM_SCRATCH, size, sizeof *map, err);
+    uint32_t *map = aios__grammar_alloc_beside(c->g, size, sizeof *map, err);
     if (!map)
         return aios__oom(err);
-    aios__free(c->g->heap, c->map);
+    aios__grammar_drop(c->g, c->map, c->map_size * sizeof *map);
     c->map = map;
     c->map_size = size;
     for (uint32_t i = 0; i < c->n_conjs; i++)
@@ -87,9 +87,9 @@ int aios__comp_node(comp *c, uint32_t *node, aios_error *err)
         *node = c->conjs[c->map[i] - 1].node;
         return AIOS_OK;
     }
-    rc = aios__grow(c->g->heap, &c->pool, &c->cap_pool, (size_t)c->n_pool + c->n_part, MAX_POOL, sizeof *c->pool, "parts of schemas", err);
+    rc = aios__grammar_grow_beside(c->g, &c->pool, &c->cap_pool, (size_t)c->n_pool + c->n_part, MAX_POOL, sizeof *c->pool, "parts of schemas", err);
     if (!rc)
-        rc = aios__grow(c->g->heap, &c->conjs, &c->cap_conjs, (size_t)c->n_conjs + 1, AIOS__G_NODES, sizeof *c->conjs,
+        rc = aios__grammar_grow_beside(c->g, &c->conjs, &c->cap_conjs, (size_t)c->n_conjs + 1, AIOS__G_NODES, sizeof *c->conjs,
                         "combinations of schemas", err);
     if (!rc)
         rc = aios__grammar_node(c->g, AIOS__G_ALT, node, err);
@@ -215,7 +215,7 @@ static bool adds_nothing(const comp *c, const conj *k, uint32_t at)
 /* One node for each way of part `at`, joined with all other parts. */
 static int make_choice(comp *c, const conj *k, uint32_t at, uint32_t n, aios_error *err)
 {
-    uint32_t *nodes = aios__alloc_array(c->g->heap, AIOS_MEM_SCRATCH, n, sizeof *nodes, err), kept = 0;
+    uint32_t *nodes = aios__grammar_alloc_beside(c->g, n, sizeof *nodes, err), kept = 0;
     if (!nodes)
         return aios__oom(err);
     int rc = AIOS_OK;
@@ -233,7 +233,7 @@ static int make_choice(comp *c, const conj *k, uint32_t at, uint32_t n, aios_err
             break;
     }
     rc = rc ? rc : fill_node(c, k, nodes, kept, err);
-    aios__free(c->g->heap, nodes);
+    aios__grammar_drop(c->g, nodes, n * sizeof *nodes);
     return rc;
 }
 
@@ -345,12 +345,7 @@ static int check_width(comp *c, aios_error *err)
 /* A limit that is reached without a word of where: at what the conjunction under way begins with. */
 static int name_place(comp *c, uint32_t i, int rc, aios_error *err)
 {
-    char path[200];
-    if (rc != AIOS_ELIMIT || i >= c->n_conjs || !strncmp(err->msg, "schema ", 7))
-        return rc;
-    uint32_t sub = part_sub(part_at(c, &c->conjs[i], 0));
-    const aios_error was = *err;
-    return aios__fail_need(err, rc, was.have, was.need, "schema %s: %.250s", aios__schema_path(c->s, sub, path, sizeof path), was.msg);
+    return aios__schema_place(c->s, i < c->n_conjs ? part_sub(part_at(c, &c->conjs[i], 0)) : 0, rc, err);
 }
 
 int aios__comp_fill(comp *c, aios_error *err)
@@ -358,7 +353,8 @@ int aios__comp_fill(comp *c, aios_error *err)
     int rc = AIOS_OK;
     for (; !rc && c->n_filled < c->n_conjs; c->n_filled++) {
         c->at_root = !c->n_filled;
-        rc = name_place(c, c->n_filled, fill_one(c, c->n_filled, err), err);
+        rc = fill_one(c, c->n_filled, err);
+        rc = name_place(c, c->n_filled, rc ? rc : aios__grammar_fits(c->g, 0, err), err);
     }
     return rc;
 }
@@ -406,6 +402,8 @@ static int with_schema(aios_grammar *g, const char *s, size_t n, bool closed, bo
     aios_error own = AIOS_INIT(aios_error), *first = why ? &own : err;
     int rc = aios__schema_new_in(g->ctx, &g->rx, g->strict, s, n, &schema, first);
     c.s = schema;
+    const size_t before = g->beside;
+    g->beside += rc ? 0 : aios__schema_size(schema);
     if (!rc)
         rc = compile(&c, root, first);
     if (!rc && why)
@@ -420,6 +418,7 @@ static int with_schema(aios_grammar *g, const char *s, size_t n, bool closed, bo
     aios__free(g->heap, c.overlaps);
     aios__free(g->heap, c.pairs);
     aios__free(g->heap, c.held);
+    g->beside = before;
     return rc;
 }
 

@@ -12,7 +12,7 @@ static int add_literal(comp *c, literals *l, aios_error *err)
     uint32_t at;
     int rc = aios__grammar_bytes(c->g, l->text.p, l->text.n, &at, err);
     if (!rc)
-        rc = aios__grow(c->g->heap, &l->e, &l->cap, (size_t)l->n + 3, AIOS__G_WORDS, sizeof *l->e, "listed values", err);
+        rc = aios__grammar_grow_beside(c->g, &l->e, &l->cap, (size_t)l->n + 3, AIOS__G_WORDS, sizeof *l->e, "listed values", err);
     if (rc)
         return rc;
     l->e[l->n++] = at;
@@ -105,7 +105,7 @@ static void literals_init(comp *c, literals *l)
 static void literals_free(comp *c, literals *l)
 {
     aios__buf_free(&l->text);
-    aios__free(c->g->heap, l->e);
+    aios__grammar_drop(c->g, l->e, l->cap * sizeof *l->e);
 }
 
 static int make_enum(comp *c, const conj *k, const aios__json *list, const aios__json *value, uint32_t *node, aios_error *err)
@@ -177,7 +177,7 @@ static int join_strings(comp *c, const uint32_t *texts, uint32_t n, uint32_t *no
 static int make_values(comp *c, const conj *k, const aios__json *list, const aios__json *value, uint32_t *node, aios_error *err)
 {
     size_t n = value ? 1 : aios__json_count(list), len;
-    uint32_t *nodes = aios__alloc_array(c->g->heap, AIOS_MEM_SCRATCH, 2 * n + 1, sizeof *nodes, err), *texts = nodes + n + 1, kept = 0, n_texts = 0;
+    uint32_t *nodes = aios__grammar_alloc_beside(c->g, 2 * n + 1, sizeof *nodes, err), *texts = nodes + n + 1, kept = 0, n_texts = 0;
     if (!nodes)
         return aios__oom(err);
     int rc = aios__comp_pool(c, err);
@@ -192,7 +192,7 @@ static int make_values(comp *c, const conj *k, const aios__json *list, const aio
     if (!rc && n_texts)
         rc = join_strings(c, texts, n_texts, &nodes[kept++], err);
     rc = rc ? rc : aios__grammar_list(c->g, AIOS__G_ALT, nodes, kept, node, err);
-    aios__free(c->g->heap, nodes);
+    aios__grammar_drop(c->g, nodes, (2 * n + 1) * sizeof *nodes);
     return rc;
 }
 

@@ -4,7 +4,7 @@
 #define AIOS_LIB_GRAMMAR_PRIV_H
 
 #include "grammar/grammar_mask.h"
-#include "grammar/array.h"
+#include "grammar/grammar_memory.h"
 #include "grammar/rx.h"
 
 #define AIOS__G_NONE UINT32_MAX
@@ -170,10 +170,10 @@ struct aios_grammar {
     uint32_t *done, n_done;   /**< tools that are compiled here, in order */
     uint32_t n_shared;        /**< the first nodes, that mean the same in the whole family */
     uint64_t work;            /**< steps that combining subschemas has taken */
+    size_t beside;            /**< bytes that go once it is compiled: a parsed schema, arrays of aios__grammar_grow_beside */
 };
 
 /* ---- grammar.c: building blocks --------------------------------------------------------------------------------- */
-
 aios_grammar *aios__grammar_new(aios_ctx *ctx, aios_error *err);
 /** From here on JSON is written with a blank behind each comma and colon. Before all other nodes. */
 int aios__grammar_spaced(aios_grammar *g, aios_error *err);

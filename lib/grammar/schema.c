@@ -135,6 +135,47 @@ uint32_t aios__value_types(const aios__json *v)
     return 0;
 }
 
+/* ---- memory ------------------------------------------------------------------------------------------------------ */
+
+size_t aios__schema_size(const aios__schema *s)
+{
+    return sizeof *s + s->n_json + s->cap_subs * sizeof *s->subs + s->cap_kws * sizeof *s->kws + s->cap_listed * sizeof *s->listed +
+           (size_t)s->map_size * sizeof *s->map + s->cap_resources * sizeof *s->resources + s->n_uris + s->cap_anchors * sizeof *s->anchors +
+           (size_t)s->names_size * sizeof *s->names;
+}
+
+int aios__schema_fits(const aios__schema *s, size_t more, aios_error *err)
+{
+    return aios__compile_fits(aios__schema_size(s) + (*s->pool ? aios__rx_size(*s->pool) : 0) + more, err);
+}
+
+int aios__schema_grow(aios__schema *s, void *pp, uint32_t *cap, size_t need, size_t max, size_t size, const char *what, aios_error *err)
+{
+    size_t more = aios__growth(*cap, need, max, size);
+    int rc = more ? aios__schema_fits(s, more, err) : AIOS_OK;
+    return rc ? rc : aios__grow(s->heap, pp, cap, need, max, size, what, err);
+}
+
+int aios__schema_place(const aios__schema *s, uint32_t i, int rc, aios_error *err)
+{
+    char path[200];
+    if (rc != AIOS_ELIMIT || !strncmp(err->msg, "schema ", 7))
+        return rc;
+    const aios_error was = *err;
+    return aios__fail_need(err, rc, was.have, was.need, "schema %s: %.250s", aios__schema_path(s, i, path, sizeof path), was.msg);
+}
+
+int aios__schema_doc(aios__schema *s, const char *text, size_t n, aios_error *err)
+{
+    size_t bytes;
+    int rc = aios__json_cost(text, n, &bytes, err);
+    rc = rc ? rc : aios__schema_fits(s, bytes, err);
+    rc = rc ? rc : aios__json_parse_exact(s->heap, text, n, &s->docs[s->n_docs], err);
+    s->n_docs += !rc;
+    s->n_json += rc ? 0 : bytes;
+    return rc;
+}
+
 /* ---- table of subschemas ---------------------------------------------------------------------------------------- */
 
 static uint32_t map_slot(const aios__schema *s, const aios__json *json)
@@ -155,7 +196,8 @@ static int map_grow(aios__schema *s, aios_error *err)
     if (s->n_subs * 2 < s->map_size)
         return AIOS_OK;
     uint32_t size = s->map_size ? s->map_size * 2 : 64;
-    uint32_t *map = aios__alloc_array(s->heap, AIOS_MEM_OTHER, size, sizeof *map, err);
+    int rc = aios__schema_fits(s, size * sizeof(uint32_t), err);
+    uint32_t *map = rc ? NULL : aios__alloc_array(s->heap, AIOS_MEM_OTHER, size, sizeof *map, err);
     if (!map)
         return aios__oom(err);
     aios__free(s->heap, s->map);
@@ -171,7 +213,7 @@ int aios__schema_add(aios__schema *s, const aios__json *json, uint32_t parent, c
 {
     if (aios__schema_sub(s, json) != AIOS__NONE)
         return AIOS_OK;
-    int rc = aios__grow(s->heap, &s->subs, &s->cap_subs, (size_t)s->n_subs + 1, MAX_SUBS, sizeof *s->subs, "subschemas", err);
+    int rc = aios__schema_grow(s, &s->subs, &s->cap_subs, (size_t)s->n_subs + 1, MAX_SUBS, sizeof *s->subs, "subschemas", err);
     if (!rc)
         rc = map_grow(s, err);
     if (rc)
@@ -388,7 +430,7 @@ static int add_format(aios__schema *s, const aios__json *v, uint32_t *rx, bool *
 
 static int push_keyword(aios__schema *s, enum aios__kw kw, const aios__json *v, uint32_t rx, aios_error *err)
 {
-    int rc = aios__grow(s->heap, &s->kws, &s->cap_kws, (size_t)s->n_kws + 1, MAX_KWS, sizeof *s->kws, "keywords", err);
+    int rc = aios__schema_grow(s, &s->kws, &s->cap_kws, (size_t)s->n_kws + 1, MAX_KWS, sizeof *s->kws, "keywords", err);
     if (!rc)
         s->kws[s->n_kws++] = (aios__kwval){kw, v, rx};
     return rc;
@@ -417,7 +459,7 @@ static int index_enum(aios__schema *s, const aios__json *list, uint32_t *at, aio
 {
     size_t n = aios__json_count(list);
     uint32_t size = table_size(n), from = s->n_listed;
-    int rc = aios__grow(s->heap, &s->listed, &s->cap_listed, (size_t)from + size, MAX_LISTED, sizeof *s->listed, "values of enums", err);
+    int rc = aios__schema_grow(s, &s->listed, &s->cap_listed, (size_t)from + size, MAX_LISTED, sizeof *s->listed, "values of enums", err);
     if (rc)
         return rc;
     memset(s->listed + from, 0, size * sizeof *s->listed);
@@ -579,10 +621,10 @@ static int compile(aios__schema *s, aios_error *err)
     int rc = aios__schema_add(s, aios__json_root(s->docs[0]), AIOS__NONE, NULL, NULL, AIOS__NONE, err);
     uint32_t read = 0, resolved = 0;
     while (!rc && resolved < s->n_subs) { /* an anchor may stand anywhere, so all is read before anything is resolved */
-        if (read < s->n_subs)
-            rc = read_sub(s, read++, err);
-        else
-            rc = aios__schema_resolve(s, resolved++, err);
+        bool reads = read < s->n_subs;
+        uint32_t i = reads ? read++ : resolved++;
+        rc = reads ? read_sub(s, i, err) : aios__schema_resolve(s, i, err);
+        rc = aios__schema_place(s, i, rc ? rc : aios__schema_fits(s, 0, err), err);
     }
     return rc ? rc : aios__schema_cycles(s, err);
 }
@@ -590,6 +632,8 @@ static int compile(aios__schema *s, aios_error *err)
 static int make(aios_ctx *ctx, aios__rx **rx, bool strict, uint32_t flags, const char *text, size_t n, aios__schema **out, aios_error *err)
 {
     aios__heap *h = aios__ctx_heap(ctx);
+    aios_error own = AIOS_INIT(aios_error);
+    err = err ? err : &own;
     *out = NULL;
     aios__schema *s = aios__alloc(h, AIOS_MEM_OTHER, sizeof *s, err);
     if (!s)
@@ -600,10 +644,11 @@ static int make(aios_ctx *ctx, aios__rx **rx, bool strict, uint32_t flags, const
     s->strict = strict;
     s->notes = flags & AIOS_SCHEMA_FORMAT_NOTE;
     aios_error why = AIOS_INIT(aios_error);
-    int rc = aios__json_parse_exact(h, text, n, &s->docs[0], &why);
-    s->n_docs = rc ? 0 : 1;
+    int rc = aios__schema_doc(s, text, n, &why);
     if (rc == AIOS_EFORMAT)
         rc = aios__fail(err, AIOS_ESCHEMA, "schema: %s", why.msg);
+    else if (rc == AIOS_ELIMIT)
+        rc = aios__fail_need(err, rc, why.have, why.need, "schema #: %.400s", why.msg);
     else if (rc)
         aios__error_copy(err, &why);
     else if (!aios__schema_is(aios__json_root(s->docs[0])))

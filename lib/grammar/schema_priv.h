@@ -168,12 +168,23 @@ struct aios__schema {
     aios__anchor *anchors;
     uint32_t n_anchors, cap_anchors;
     uint32_t *names, names_size; /**< hash of anchors to index + 1 */
+    size_t n_json; /**< bytes of its documents */
 };
 
 /** As aios__schema_new; patterns go to the pool at *rx, which is made when needed and stays the caller's. strict: no unknown keywords. */
 int aios__schema_new_in(aios_ctx *ctx, aios__rx **rx, bool strict, const char *s, size_t n, aios__schema **out, aios_error *err);
 /** As aios__schema_new, with AIOS_SCHEMA_ flags. */
 int aios__schema_new_as(aios_ctx *ctx, uint32_t flags, const char *s, size_t n, aios__schema **out, aios_error *err);
+/** Bytes that it takes, without its pool. */
+size_t aios__schema_size(const aios__schema *s);
+/** ELIMIT if with `more` bytes it takes, with its pool, more than compiling may. */
+int aios__schema_fits(const aios__schema *s, size_t more, aios_error *err);
+/** As aios__grow, and bounded by that. */
+int aios__schema_grow(aios__schema *s, void *pp, uint32_t *cap, size_t need, size_t max, size_t size, const char *what, aios_error *err);
+/** Puts the path of sub i in front of err where it is ELIMIT and has none; returns rc. */
+int aios__schema_place(const aios__schema *s, uint32_t i, int rc, aios_error *err);
+/** Parses one more document of it. */
+int aios__schema_doc(aios__schema *s, const char *text, size_t n, aios_error *err);
 /** Names that a key of some patternProperties speaks of. */
 uint32_t aios__schema_names(const aios__schema *s, const char *pattern);
 const char *aios__kw_name(enum aios__kw kw);

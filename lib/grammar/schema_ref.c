@@ -38,7 +38,8 @@ static int grow_names(aios__schema *s, aios_error *err)
     if ((s->n_anchors + 1) * 2 < s->names_size)
         return AIOS_OK;
     uint32_t size = s->names_size ? s->names_size * 2 : 16;
-    uint32_t *names = aios__alloc_array(s->heap, AIOS_MEM_OTHER, size, sizeof *names, err);
+    int rc = aios__schema_fits(s, size * sizeof(uint32_t), err);
+    uint32_t *names = rc ? NULL : aios__alloc_array(s->heap, AIOS_MEM_OTHER, size, sizeof *names, err);
     if (!names)
         return aios__oom(err);
     aios__free(s->heap, s->names);
@@ -53,7 +54,7 @@ int aios__schema_name(aios__schema *s, uint32_t resource, const char *name, size
 {
     int rc = grow_names(s, err);
     if (!rc)
-        rc = aios__grow(s->heap, &s->anchors, &s->cap_anchors, (size_t)s->n_anchors + 1, MAX_ANCHORS, sizeof *s->anchors, "anchors", err);
+        rc = aios__schema_grow(s, &s->anchors, &s->cap_anchors, (size_t)s->n_anchors + 1, MAX_ANCHORS, sizeof *s->anchors, "anchors", err);
     if (rc)
         return rc;
     uint32_t k = slot_of(s, resource, name, n);
@@ -96,7 +97,7 @@ static int add_resource(aios__schema *s, uint32_t i, const char *id, aios_error 
     char *uri;
     if (strlen(id) + strlen(base) > MAX_URI)
         return aios__schema_bad(s, i, "$id", "is too long", err);
-    int rc = aios__grow(s->heap, &s->resources, &s->cap_resources, (size_t)s->n_resources + 1, MAX_ANCHORS, sizeof *s->resources, "schemas of their own", err);
+    int rc = aios__schema_grow(s, &s->resources, &s->cap_resources, (size_t)s->n_resources + 1, MAX_ANCHORS, sizeof *s->resources, "schemas of their own", err);
     if (!rc)
         rc = aios__uri_resolve(s->heap, base, id, strlen(id), &uri, err);
     if (rc)
@@ -231,10 +232,10 @@ static int add_metaschema(aios__schema *s, const char *uri, const aios__anchor *
     *found = NULL;
     if (!text || s->n_docs == AIOS__SCHEMA_DOCS)
         return AIOS_OK;
-    int rc = aios__json_parse_exact(s->heap, text, strlen(text), &s->docs[s->n_docs], err);
+    int rc = aios__schema_doc(s, text, strlen(text), err);
     if (rc)
         return rc;
-    const aios__json *root = aios__json_root(s->docs[s->n_docs++]);
+    const aios__json *root = aios__json_root(s->docs[s->n_docs - 1]);
     rc = aios__schema_add(s, root, AIOS__NONE, NULL, NULL, AIOS__NONE, err);
     *found = rc ? NULL : aios__schema_anchor(s, AIOS__NONE, uri, strlen(uri));
     return rc;
@@ -408,10 +409,10 @@ static void settle_anchors(aios__schema *s)
 int aios__schema_cycles(aios__schema *s, aios_error *err)
 {
     settle_anchors(s);
-    struct visit *stack = aios__alloc_array(s->heap, AIOS_MEM_OTHER, s->n_subs, sizeof *stack, err);
+    int rc = aios__schema_fits(s, s->n_subs * sizeof(struct visit), err);
+    struct visit *stack = rc ? NULL : aios__alloc_array(s->heap, AIOS_MEM_OTHER, s->n_subs, sizeof *stack, err);
     if (!stack)
         return aios__oom(err);
-    int rc = AIOS_OK;
     for (uint32_t i = 0; !rc && i < s->n_subs; i++)
         rc = search_from(s, stack, i, err);
     aios__free(s->heap, stack);

@@ -406,6 +406,12 @@ static void hostile_schemas_end_with_a_code_in_bounded_time(void **state)
     ends_quickly(repeated("{\"$ref\":\"#/$defs/d0\",\"$defs\":{\"d5000\":{\"type\":\"null\"},",
                           "\"d%\":{\"type\":\"array\",\"items\":{\"$ref\":\"#/$defs/d^\"},\"minItems\":1}", 5000, "}}"),
                  AIOS_ESCHEMA, "5000 arrays inside each other");
+    ends_quickly(repeated("{\"enum\":[", "{\"a\":%}", 50000, "]}"), AIOS_OK, "50000 listed objects");
+    ends_quickly(repeated("{\"enum\":[", "{\"a\":%}", 100000, "]}"), AIOS_ELIMIT, "100000 listed objects");
+    ends_quickly(repeated("{\"enum\":[", "[[],%]", 100000, "]}"), AIOS_ELIMIT, "100000 listed arrays");
+    ends_quickly(repeated("{\"$defs\":{", "\"d%\":{\"type\":\"string\",\"minLength\":1}", 100000, "}}"), AIOS_ELIMIT, "100000 definitions");
+    ends_quickly(repeated("{\"$defs\":{", "\"%\":{\"$anchor\":\"a%\"}", 50000, "}}"), AIOS_ELIMIT, "50000 anchors");
+    ends_quickly(repeated("{\"anyOf\":[", "{\"const\":{\"v\":\"value%\"}}", 40000, "]}"), AIOS_ELIMIT, "40000 constant objects");
     char *deep = malloc(30000), *p = deep;
     for (int i = 0; i < 120; i++)
         p += sprintf(p, "{\"not\":");
@@ -422,6 +428,27 @@ static void hostile_schemas_end_with_a_code_in_bounded_time(void **state)
         *p++ = '}';
     *p = 0;
     ends_quickly(deep, AIOS_OK, "100 arrays inside each other");
+}
+
+/* Too large to be compiled, told before it is read with what it would take; to check values it would be compiled too. */
+static void what_a_large_schema_takes_is_told(void **state)
+{
+    (void)state;
+    aios_error err[2] = {AIOS_INIT(aios_error), AIOS_INIT(aios_error)};
+    aios_grammar *g = NULL;
+    aios_mem_usage before = AIOS_INIT(aios_mem_usage), after = AIOS_INIT(aios_mem_usage);
+    char *schema = repeated("{\"examples\":[", "{\"a\":%}", 100000, "]}");
+    aios_ctx_usage(ctx, &before);
+    assert_int_equal(aios_grammar_compile(ctx, AIOS_GRAMMAR_SCHEMA, schema, AIOS_CSTR, &g, &err[0]), AIOS_ELIMIT);
+    assert_int_equal(aios_schema_check(ctx, schema, AIOS_CSTR, "1", 1, &err[1]), AIOS_ELIMIT);
+    aios_ctx_usage(ctx, &after);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(err[i].have, 31u << 20);
+        assert_in_range(err[i].need, 33u << 20, 63u << 20);
+        assert_non_null(strstr(err[i].msg, "schema #: compiling it takes "));
+    }
+    assert_int_equal(after.used, before.used);
+    free(schema);
 }
 
 static void items_that_must_differ_are_remembered_however_long_the_text(void **state)
@@ -470,6 +497,7 @@ int main(void)
         cmocka_unit_test(every_failed_allocation_is_reported_and_leaks_nothing),
         cmocka_unit_test(hostile_schemas_end_with_a_code_in_bounded_time),
         cmocka_unit_test(objects_with_few_members_are_no_contradiction),
+        cmocka_unit_test(what_a_large_schema_takes_is_told),
         cmocka_unit_test(items_that_must_differ_are_remembered_however_long_the_text),
         cmocka_unit_test(a_long_text_keeps_its_memory_bounded),
     };
