@@ -141,7 +141,7 @@ typedef struct aios_request {
     uint32_t n_tools;
     int32_t tool_choice;               /**< AIOS_TOOLS_x; under NONE a reply that begins as a call is begun anew as a sentence */
     const char *tool_name;             /**< with AIOS_TOOLS_NAMED */
-    const char *schema_json;           /**< the reply must be JSON under this schema; NULL: free */
+    const char *schema_json;           /**< the reply must be JSON under this schema, from the engine with a blank behind commas and colons; NULL: free */
     const aios_sampling *sampling;     /**< NULL: defaults */
     uint32_t max_tokens;               /**< of the reply; 0: to the end of the context. What a grammar wants is ended in time: DONE says "length" only if it could not */
     uint32_t flags;                    /**< AIOS_REQUEST_x */

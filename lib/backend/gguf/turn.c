@@ -18,7 +18,7 @@ static int start_schema(aios__gguf_session *s, const aios_request *req, aios_err
         return aios_walk_new(req->grammar, &s->turn.walks[0], err);
     if (!req->schema_json)
         return AIOS_OK;
-    int rc = aios_grammar_compile(s->model->ctx, AIOS_GRAMMAR_SCHEMA, req->schema_json, strlen(req->schema_json), &g, err);
+    int rc = aios_grammar_compile(s->model->ctx, AIOS_GRAMMAR_SCHEMA | AIOS_GRAMMAR_SPACED, req->schema_json, strlen(req->schema_json), &g, err);
     rc = rc ? rc : aios_walk_new(g, &s->turn.walks[0], err);
     aios_grammar_free(g); /* the walk holds it */
     return rc;

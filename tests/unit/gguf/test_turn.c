@@ -282,10 +282,10 @@ static void a_value_is_whole_wherever_the_limit_lets_it(void **state)
 {
     (void)state;
     static const struct { const char *schema; uint32_t least; } rows[] = {
-        {args_schema, 7},
-        {"{\"type\":\"array\",\"items\":{\"type\":\"string\",\"minLength\":2},\"minItems\":2}", 11},
+        {args_schema, 8},
+        {"{\"type\":\"array\",\"items\":{\"type\":\"string\",\"minLength\":2},\"minItems\":2}", 12},
         {"{\"type\":\"object\",\"properties\":{\"deep\":{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"string\"},\"b\":{\"type\":\"boolean\"}},"
-         "\"required\":[\"a\",\"b\"]},\"n\":{\"enum\":[\"long one\",\"x\",12345]}},\"required\":[\"n\"],\"additionalProperties\":false}", 9},
+         "\"required\":[\"a\",\"b\"]},\"n\":{\"enum\":[\"long one\",\"x\",12345]}},\"required\":[\"n\"],\"additionalProperties\":false}", 10},
         {"{\"type\":\"string\",\"pattern\":\"^[a-z]+@[a-z]+\\\\.org$\"}", 9},
     };
     aios_error err = AIOS_INIT(aios_error);
