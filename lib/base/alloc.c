@@ -96,12 +96,12 @@ static bool take(aios__heap *h, size_t n, uint64_t *used)
     }
 }
 
-int aios__charge(aios__heap *h, uint32_t kind, size_t n, aios_error *err)
+/* `asked`: the host was, or must not be. */
+static int charge(aios__heap *h, uint32_t kind, size_t n, bool asked, aios_error *err)
 {
     if (kind >= AIOS_MEM_COUNT)
         kind = AIOS_MEM_OTHER;
     uint64_t used = 0;
-    bool asked = false;
     while (!take(h, n, &used)) {
         uint64_t budget = atomic_load(&h->budget);
         if (aios__reclaim(h, n))
@@ -120,6 +120,11 @@ int aios__charge(aios__heap *h, uint32_t kind, size_t n, aios_error *err)
     return AIOS_OK;
 }
 
+int aios__charge(aios__heap *h, uint32_t kind, size_t n, aios_error *err)
+{
+    return charge(h, kind, n, false, err);
+}
+
 void aios__uncharge(aios__heap *h, uint32_t kind, size_t n)
 {
     if (kind >= AIOS_MEM_COUNT)
@@ -133,7 +138,7 @@ static int fail_nomem(aios_error *err, size_t n)
     return aios__fail_need(err, AIOS_ENOMEM, 0, n, "the system has no memory for %zu bytes", n);
 }
 
-void *aios__realloc(aios__heap *h, uint32_t kind, void *p, size_t n, aios_error *err)
+static void *resize(aios__heap *h, uint32_t kind, void *p, size_t n, bool asked, aios_error *err)
 {
     head *old = p ? (head *)p - 1 : NULL;
     size_t old_n = old ? old->n : 0, total;
@@ -144,7 +149,7 @@ void *aios__realloc(aios__heap *h, uint32_t kind, void *p, size_t n, aios_error 
     if (old)
         kind = old->kind;
     size_t old_total = old ? old_n + sizeof(head) : 0;
-    if (total > old_total && aios__charge(h, kind, total - old_total, err))
+    if (total > old_total && charge(h, kind, total - old_total, asked, err))
         return NULL;
     head *new = h->env->realloc(h->env->user, old, old_total, total);
     while (!new && aios__reclaim(h, total))
@@ -159,6 +164,16 @@ void *aios__realloc(aios__heap *h, uint32_t kind, void *p, size_t n, aios_error 
         aios__uncharge(h, kind, old_total - total);
     *new = (head){.n = n, .kind = kind, .magic = HEAD_MAGIC};
     return new + 1;
+}
+
+void *aios__realloc(aios__heap *h, uint32_t kind, void *p, size_t n, aios_error *err)
+{
+    return resize(h, kind, p, n, false, err);
+}
+
+void *aios__realloc_quietly(aios__heap *h, uint32_t kind, void *p, size_t n)
+{
+    return resize(h, kind, p, n, true, NULL);
 }
 
 void *aios__alloc(aios__heap *h, uint32_t kind, size_t n, aios_error *err)

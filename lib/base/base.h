@@ -52,6 +52,8 @@ void *aios__alloc_large(aios__heap *h, uint32_t kind, size_t n, aios_error *err)
 void *aios__alloc_array(aios__heap *h, uint32_t kind, size_t n, size_t size, aios_error *err);
 /** Grows or shrinks; p NULL allocates with `kind`; on failure p stays valid. New bytes are not cleared. */
 void *aios__realloc(aios__heap *h, uint32_t kind, void *p, size_t n, aios_error *err);
+/** As aios__realloc, but the host is not asked to free something first: for where it must not call us. NULL: it could not be had. */
+void *aios__realloc_quietly(aios__heap *h, uint32_t kind, void *p, size_t n);
 void aios__free(aios__heap *h, void *p);
 /** Copies n bytes and adds a NUL. */
 char *aios__strndup(aios__heap *h, uint32_t kind, const char *s, size_t n, aios_error *err);

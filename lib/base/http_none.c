@@ -40,3 +40,17 @@ void aios__transfer_free(aios__transfer *t)
 {
     AIOS__UNUSED(t);
 }
+
+aios__transfer *aios__http_next(aios_ctx *ctx, int32_t timeout_ms, aios_error *err)
+{
+    AIOS__UNUSED(ctx);
+    AIOS__UNUSED(timeout_ms);
+    AIOS__UNUSED(err);
+    return NULL;
+}
+
+void *aios__transfer_user(const aios__transfer *t)
+{
+    AIOS__UNUSED(t);
+    return NULL;
+}
