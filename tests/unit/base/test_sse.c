@@ -87,6 +87,37 @@ static void events_do_not_depend_on_the_cuts(void **state)
     }
 }
 
+/* Whole streams of several events, cut at random; AIOS_TEST_CHUNKINGS asks for more of them. */
+static void events_do_not_depend_on_random_chunkings(void **state)
+{
+    (void)state;
+    static const char all[] = "\xef\xbb\xbf: hello\r\n\r\nevent: delta\r\nid: 1\r\ndata: {\"a\":\"\xc3\xa4\"}\r\n\r\ndata: two\ndata: lines\n\n"
+                              "retry: 10\rdata:x\r\revent: end\ndata: [DONE]\n\n";
+    static const char out[] = "[delta|1|10|{\"a\":\"\xc3\xa4\"}][message|1|9|two\nlines][message|1|1|x][end|1|6|[DONE]]";
+    const char *rounds = getenv("AIOS_TEST_CHUNKINGS");
+    long n_rounds = rounds ? atol(rounds) : 3000;
+    uint64_t rng = 1;
+    aios_ctx *ctx = test_ctx(NULL, 0);
+    for (long r = 0; r < n_rounds; r++) {
+        aios__sse s;
+        seen o = {0};
+        aios_error err = AIOS_INIT(aios_error);
+        aios__sse_init(&s, aios__ctx_heap(ctx), 0, note, &o);
+        for (size_t at = 0, n = sizeof all - 1; at < n;) {
+            rng = rng * 6364136223846793005ull + 1442695040888963407ull;
+            size_t piece = 1 + (rng >> 33) % (1 + (size_t)r % 40);
+            piece = piece < n - at ? piece : n - at;
+            must(aios__sse_feed(&s, all + at, piece, &err), &err);
+            at += piece;
+        }
+        if (strcmp(o.text, out))
+            fail_msg("round %ld: %s", r, o.text);
+        assert_int_equal(s.retry_ms, 10);
+        aios__sse_free(&s);
+    }
+    aios_ctx_free(ctx);
+}
+
 static void id_with_a_nul_is_ignored(void **state)
 {
     (void)state;
@@ -162,6 +193,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(streams_give_the_events_of_the_standard),
         cmocka_unit_test(events_do_not_depend_on_the_cuts),
+        cmocka_unit_test(events_do_not_depend_on_random_chunkings),
         cmocka_unit_test(id_with_a_nul_is_ignored),
         cmocka_unit_test(retry_takes_digits_only_and_is_capped),
         cmocka_unit_test(endless_lines_and_events_hit_the_limit),
