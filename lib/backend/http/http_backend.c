@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Models behind HTTP as a backend: one for each scheme of each dialect. */
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -69,9 +70,11 @@ static int read_config(aios__remote *m, const aios_remote_config *c, aios_error 
 
 /* ---- where it is -------------------------------------------------------------------------------------------------- */
 
+/* An address, not a name that looks like one ("127.0.0.1.example.com"). */
 static bool is_loopback(const char *host)
 {
-    return !strcmp(host, "localhost") || !strncmp(host, "127.", 4) || !strcmp(host, "[::1]");
+    struct in_addr a;
+    return !strcmp(host, "localhost") || !strcmp(host, "[::1]") || (inet_pton(AF_INET, host, &a) == 1 && ntohl(a.s_addr) >> 24 == 127);
 }
 
 /* Host and origin of a base URL. */
