@@ -8,7 +8,8 @@
 #define MAX_CALLS 128u
 #define MAX_NAME 256u
 #define MAX_ARGS ((size_t)16 << 20)
-#define MAX_EVENT ((size_t)16 << 20)
+#define MAX_EVENT ((size_t)1 << 20)  /* of a stream: one token, or one call */
+#define MAX_WHOLE ((size_t)16 << 20) /* of a reply in one piece */
 
 typedef struct growing_call {
     int64_t index;
@@ -178,7 +179,8 @@ void aios__reader_usage(aios__reader *r, int64_t input, int64_t cached, int64_t 
 int aios__reader_stop(aios__reader *r, const char *reason, aios_error *err)
 {
     AIOS__UNUSED(err);
-    snprintf(r->reason, sizeof r->reason, "%s", reason);
+    if (strcmp(r->reason, "refusal") && strcmp(r->reason, "filter")) /* the "stop" behind them takes nothing back */
+        snprintf(r->reason, sizeof r->reason, "%s", reason);
     return AIOS_OK;
 }
 
@@ -253,7 +255,9 @@ static int feed_lines(aios__reader *r, const char *s, size_t n, aios_error *err)
     while (n && !rc && !r->ended) {
         const char *eol = memchr(s, '\n', n);
         size_t k = eol ? (size_t)(eol - s) + 1 : n;
-        rc = aios__buf_add(&r->rest, s, k, err);
+        rc = r->rest.n + k > MAX_EVENT ? aios__fail_need(err, AIOS_ELIMIT, MAX_EVENT, r->rest.n + k,
+            "%s: a line of the stream is longer than allowed", r->remote->host)
+                                       : aios__buf_add(&r->rest, s, k, err);
         if (!rc && eol) {
             rc = is_blank(r->rest.p, r->rest.n) ? AIOS_OK : decode_text(r, "", r->rest.p, r->rest.n, err);
             aios__buf_clear(&r->rest);
@@ -302,6 +306,8 @@ static int send_usage(aios__reader *r)
 {
     int64_t end = now(r);
     r->usage.struct_size = sizeof r->usage;
+    r->usage.cached = r->usage.cached < r->usage.input ? r->usage.cached : r->usage.input;
+    r->usage.reasoning = r->usage.reasoning < r->usage.output ? r->usage.reasoning : r->usage.output;
     r->usage.prefill_ns = r->first_text ? r->first_text - r->began : end - r->began;
     r->usage.decode_ns = r->first_text ? end - r->first_text : 0;
     return r->counted ? r->sink->usage(r->sink->user, &r->usage) : AIOS_OK;
@@ -330,6 +336,8 @@ int aios__reader_finish(aios__reader *r, const aios_sink *sink, aios_error *err)
     int rc = read_rest(r, err);
     if (!rc && !r->ended && !*r->reason)
         rc = aios__fail(err, AIOS_EPROTO, r->mode == MODE_UNKNOWN ? "%s: the answer is empty" : "%s: the stream ended before the reply did", r->remote->host);
+    if (!rc && !r->sent && !*r->reason)
+        rc = aios__fail(err, AIOS_EPROTO, "%s: the answer holds no reply", r->remote->host);
     bool cut = !strcmp(r->reason, "length"); /* the last call may be half a call then */
     for (uint32_t i = r->first; !rc && i < r->n_calls; i++)
         r->calls[i].whole = !cut || i + 1 < r->n_calls;
@@ -364,7 +372,7 @@ int aios__reader_new(aios__remote *m, aios__reader **out, aios_error *err)
     r->dialect = m->server.dialect;
     r->began = now(r);
     aios__sse_init(&r->sse, m->heap, MAX_EVENT, on_event, NULL);
-    aios__buf_init(&r->rest, m->heap, AIOS_MEM_TEXT, MAX_EVENT);
+    aios__buf_init(&r->rest, m->heap, AIOS_MEM_TEXT, MAX_WHOLE);
     *out = r;
     return AIOS_OK;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One turn of a remote model: attempts until one is whole, or none helps any more. */
 #include <stdio.h>
+#include <strings.h>
 #include <time.h>
 
 #include "backend/http/remote_priv.h"
@@ -24,6 +25,7 @@ struct aios__remote_turn {
     const aios_sink *sink;  /* while a step runs */
     aios_error inner;       /* of the reader; code 0: none */
     uint32_t last_steps;
+    bool fed;               /* the reader has got something of this attempt */
     bool sent;              /* an attempt has put something into the sink */
 };
 
@@ -48,14 +50,29 @@ static void learn(aios__remote *m, size_t n_bytes, uint32_t n_tokens)
 
 /* ---- an attempt --------------------------------------------------------------------------------------------------- */
 
+/* We ask for plain text, and unpack nothing. */
+static int check_plain(aios__remote_turn *t)
+{
+    size_t n;
+    const char *coding = aios__transfer_header(t->transfer, "content-encoding", &n);
+    if (!coding || !n || (n == 8 && !strncasecmp(coding, "identity", n)))
+        return AIOS_OK;
+    n = n < 32 && aios__utf8_valid(coding, n) ? n : 0;
+    return aios__fail(&t->inner, AIOS_EPROTO, "%s: the answer is compressed (%.*s), which it was not asked to be", t->remote->host, (int)n,
+        coding);
+}
+
 static int on_body(void *user, const char *s, size_t n)
 {
     aios__remote_turn *t = user;
     if (aios__http_code(aios__transfer_status(t->transfer))) {
         size_t room = MAX_FAULT_BODY - t->fault.n;
-        return aios__buf_add(&t->fault, s, n < room ? n : room, &t->inner);
+        int rc = aios__buf_add(&t->fault, s, n < room ? n : room, &t->inner);
+        return rc || n <= room ? rc : AIOS_ELIMIT; /* enough to say what it is */
     }
-    return aios__reader_feed(t->reader, t->sink, s, n, &t->inner);
+    int rc = t->fed ? AIOS_OK : check_plain(t);
+    t->fed = true;
+    return rc ? rc : aios__reader_feed(t->reader, t->sink, s, n, &t->inner);
 }
 
 static void end_attempt(aios__remote_turn *t)
@@ -66,6 +83,7 @@ static void end_attempt(aios__remote_turn *t)
     t->reader = NULL;
     aios__buf_clear(&t->fault);
     t->last_steps = 0;
+    t->fed = false;
 }
 
 static int begin_attempt(aios__remote_turn *t, aios_error *err)
@@ -101,7 +119,8 @@ static int step_attempt(aios__remote_turn *t, aios_error *err)
     ended = aios__reader_ended(t->reader);
     if (rc == AIOS_AGAIN && !(ended && ++t->last_steps > LAST_STEPS))
         return AIOS_AGAIN;
-    return rc < 0 && !ended ? rc : settle(t, err);
+    bool refused = aios__transfer_status(t->transfer) >= 300; /* that counts, however its body came to an end */
+    return rc < 0 && !ended && (rc == AIOS_ECANCELED || !refused) ? rc : settle(t, err);
 }
 
 /* After a failure: AIOS_AGAIN if another attempt will be made. */
