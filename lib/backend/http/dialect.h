@@ -18,7 +18,7 @@ typedef struct aios__server {
     const char *model;    /**< name that requests carry; "" if the URI has none */
     const char *base_url; /**< without a slash at its end */
     const char *host;     /**< of it, lower case */
-    uint32_t quirks;      /**< AIOS__QUIRK_x, of dialects that have them (quirks.c) */
+    _Atomic uint32_t quirks; /**< AIOS__QUIRK_x, of dialects that have them (quirks.c): known from the host, or learnt */
     bool keep;            /**< AIOS_REMOTE_KEEP */
 } aios__server;
 
@@ -34,6 +34,8 @@ typedef struct aios__fault {
     const char *type;    /**< "invalid_request_error" */
     const char *code;    /**< "context_length_exceeded" */
     const char *message;
+    const char *param;   /**< what of the request is meant: "response_format", "messages[0].role" */
+    uint64_t have, need; /**< of an overflow, where fields of their own say it: tokens; else 0 */
 } aios__fault;
 
 /* ---- reader.c: what a stream has said so far, on its way to the sink ---------------------------------------------- */
@@ -46,11 +48,16 @@ int aios__reader_text(aios__reader *r, const char *s, size_t n, aios_error *err)
 int aios__reader_reasoning(aios__reader *r, const char *s, size_t n, aios_error *err);
 /**
  * A call by the provider's number (any order, several open at once): its beginning, or more of it. name and id may come late or in
- * pieces that repeat; NULL: nothing new. args: a piece of the arguments. ELIMIT, EPROTO.
+ * pieces that repeat; NULL: nothing new. args: a piece of the arguments. Where one number stands for several calls, another id with a name
+ * begins the next; index -1: the provider numbers none, and what has a name begins one. ELIMIT, EPROTO.
  */
 int aios__reader_call(aios__reader *r, int64_t index, const char *id, const char *name, const char *args, size_t n_args, aios_error *err);
+/** Likewise with arguments as a value: a string as it is, an object as its text, as some servers send it. */
+int aios__reader_call_value(aios__reader *r, int64_t index, const char *id, const char *name, const aios__json *args, aios_error *err);
 /** The call is whole: it goes up. Unknown or ended ones are left alone. */
 int aios__reader_call_end(aios__reader *r, int64_t index, aios_error *err);
+/** Bytes of arguments that the call has so far; 0 if it is unknown. */
+size_t aios__reader_call_size(const aios__reader *r, int64_t index);
 /** Counts as the provider gives them; -1: not said. A later word replaces an earlier one. */
 void aios__reader_usage(aios__reader *r, int64_t input, int64_t cached, int64_t output, int64_t reasoning);
 /** The reply is whole, and why: "stop", "length", "tool_calls"; "refusal" and "filter" fail the turn (EREFUSED, EFILTERED). */
@@ -59,6 +66,8 @@ int aios__reader_stop(aios__reader *r, const char *reason, aios_error *err);
 void aios__reader_end(aios__reader *r);
 /** Fails the attempt by an error that came inside of a stream. */
 int aios__reader_fault(aios__reader *r, const aios__fault *fault, aios_error *err);
+/** Remembers of the server what its stream shows: AIOS__QUIRK_x. */
+void aios__reader_learn(aios__reader *r, uint32_t quirks);
 
 /* ---- a dialect ---------------------------------------------------------------------------------------------------- */
 
@@ -96,7 +105,7 @@ const aios__dialect *aios__dialect_find(const char *name, size_t n);
 /** Rows in order; NULL past the last. */
 const aios__dialect *aios__dialect_at(uint32_t i);
 
-extern const aios__dialect aios__dialect_openai;
+extern const aios__dialect aios__dialect_openai, aios__dialect_responses;
 
 /* ---- write.c: helpers of encoders --------------------------------------------------------------------------------- */
 
@@ -113,12 +122,20 @@ int aios__put_raw(aios__buf *b, const char *key, const char *json, aios_error *e
 int aios__put_comma(aios__buf *b, aios_error *err);
 /** Base64 of bytes (RFC 4648), without quotes. */
 int aios__put_base64(aios__buf *b, const void *p, size_t n, aios_error *err);
+/** A string member "data:TYPE;base64,..." of a part; type: in place of the part's own, if it has none. */
+int aios__put_data_url(aios__buf *b, const char *key, const aios_part *p, const char *type, aios_error *err);
 /** All text parts of an entry joined by line ends, as a JSON string. */
 int aios__put_text(aios__buf *b, const aios_entry *e, aios_error *err);
 /** The i-th part of an entry. */
 const aios_part *aios__part_at(const aios_entry *e, uint32_t i);
 /** Member of an object as text, "" if there is none. */
 const char *aios__str_of(const aios__json *obj, const char *key);
+/** "wav" or "mp3", of an audio part; NULL: another form. */
+const char *aios__audio_format(const aios_part *p);
+/** True if a part of data is text, which goes as text. */
+bool aios__part_is_text(const aios_part *p);
+/** Effort of reasoning for a bound in tokens, as Google's layer maps them back: "low" 1024, "medium" 8192, "high". */
+const char *aios__effort_of(uint32_t max_reasoning);
 /** ENOTSUP that says which part this dialect cannot carry. */
 int aios__put_refuse(const aios__server *s, const aios_part *p, aios_error *err);
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "backend/http/quirks.h"
 #include "backend/http/remote_priv.h"
 
 #define FIRST_ESTIMATE 3500u /* thousandths of a byte of JSON for a token, before a server has counted */
@@ -118,6 +119,8 @@ static int place(aios__remote *m, const char *base_url, uint32_t flags, aios_err
         return aios__fail(err, AIOS_EINVAL, "%s has no usual address: write %s+https://HOST/PATH#MODEL", d->title, d->name);
     int rc = read_origin(m, m->server.base_url, flags, err);
     m->server.host = m->host;
+    if (!rc)
+        aios__quirks_of_host(&m->server);
     return rc;
 }
 
@@ -193,6 +196,8 @@ static int http_list(void *model, aios_write_fn *fn, void *user, aios_error *err
         return aios__fail(err, AIOS_ENOTSUP, "%s has no list of models", d->title);
     aios__buf_init(&out, m->heap, AIOS_MEM_TEXT, 0);
     int rc = aios__remote_ask(m, d->list_path, NULL, &doc, err);
+    if (!rc)
+        aios__quirks_of_list(&m->server, aios__json_root(doc));
     rc = rc ? rc : aios__buf_addc(&out, '[', err);
     rc = rc ? rc : d->decode_list(aios__json_root(doc), &out, err);
     rc = rc ? rc : aios__buf_addc(&out, ']', err);
@@ -266,9 +271,13 @@ static int http_count(void *session, const aios_request *req, uint32_t *n, aios_
     tally t = {d, n};
     aios__message q;
     aios__message_init(m, &q);
+    int rc = AIOS_ENOENT; /* not every server of a dialect counts */
     if (d->encode_count)
-        return ask(m, d->encode_count(&m->server, req, &q, err), &q, read_tally, &t, err);
-    int rc = aios__remote_encode(m, req, &q, err);
+        rc = ask(m, d->encode_count(&m->server, req, &q, err), &q, read_tally, &t, err);
+    if (rc != AIOS_ENOENT)
+        return rc;
+    aios__message_init(m, &q);
+    rc = aios__remote_encode(m, req, &q, err);
     *n = rc ? 0 : aios__remote_estimate(m, q.body.n);
     aios__message_free(&q);
     return rc;

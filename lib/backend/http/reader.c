@@ -65,7 +65,7 @@ int aios__reader_reasoning(aios__reader *r, const char *s, size_t n, aios_error 
     return n && !r->ended ? mark(r, r->sink->reasoning(r->sink->user, s, n)) : AIOS_OK;
 }
 
-static growing_call *find_call(aios__reader *r, int64_t index)
+static growing_call *find_call(const aios__reader *r, int64_t index)
 {
     for (uint32_t i = r->n_calls; i-- > 0;)
         if (r->calls[i].index == index)
@@ -139,9 +139,19 @@ static int send_calls(aios__reader *r, aios_error *err)
     return rc;
 }
 
+/* Ollama numbers all calls 0 (ollama#15457), Gemini's OpenAI layer none (openai-python#2806). */
+static bool is_another(const growing_call *c, int64_t index, const char *id, const char *name)
+{
+    if (!name || !*name || !*c->name)
+        return false;
+    return id && *id && *c->id ? strcmp(id, c->id) != 0 : index < 0 && c->args.n;
+}
+
 int aios__reader_call(aios__reader *r, int64_t index, const char *id, const char *name, const char *args, size_t n_args, aios_error *err)
 {
     growing_call *c = find_call(r, index);
+    if (c && is_another(c, index, id, name))
+        c = NULL;
     if (r->ended || (c && c->whole))
         return AIOS_OK;
     int rc = c ? AIOS_OK : add_call(r, index, &c, err);
@@ -152,6 +162,20 @@ int aios__reader_call(aios__reader *r, int64_t index, const char *id, const char
     return rc ? rc : send_calls(r, err);
 }
 
+int aios__reader_call_value(aios__reader *r, int64_t index, const char *id, const char *name, const aios__json *args, aios_error *err)
+{
+    size_t n = 0;
+    const char *s = aios__json_str(args, &n);
+    if (s || !args || aios__json_type(args) != AIOS__JSON_OBJECT)
+        return aios__reader_call(r, index, id, name, s, n, err);
+    aios__buf text;
+    aios__buf_init(&text, r->remote->heap, AIOS_MEM_TEXT, MAX_ARGS);
+    int rc = aios__json_write(args, &text, err);
+    rc = rc ? rc : aios__reader_call(r, index, id, name, text.p, text.n, err);
+    aios__buf_free(&text);
+    return rc;
+}
+
 int aios__reader_call_end(aios__reader *r, int64_t index, aios_error *err)
 {
     growing_call *c = find_call(r, index);
@@ -159,6 +183,12 @@ int aios__reader_call_end(aios__reader *r, int64_t index, aios_error *err)
         return AIOS_OK;
     c->whole = true;
     return send_calls(r, err);
+}
+
+size_t aios__reader_call_size(const aios__reader *r, int64_t index)
+{
+    const growing_call *c = find_call(r, index);
+    return c ? c->args.n : 0;
 }
 
 static void set_count(uint32_t *dst, int64_t v)
@@ -187,6 +217,11 @@ int aios__reader_stop(aios__reader *r, const char *reason, aios_error *err)
 void aios__reader_end(aios__reader *r)
 {
     r->ended = true;
+}
+
+void aios__reader_learn(aios__reader *r, uint32_t quirks)
+{
+    atomic_fetch_or(&r->remote->server.quirks, quirks);
 }
 
 int aios__reader_fault(aios__reader *r, const aios__fault *fault, aios_error *err)
@@ -294,7 +329,7 @@ static int read_rest(aios__reader *r, aios_error *err)
 {
     if (r->mode == MODE_WHOLE) {
         int rc = decode_text(r, "", r->rest.p, r->rest.n, err);
-        r->ended = r->ended || !rc;
+        r->ended = r->ended || (!rc && r->sent);
         return rc;
     }
     if (r->rest.n && !is_blank(r->rest.p, r->rest.n)) /* a last line without its end */
@@ -326,7 +361,8 @@ static int conclude(aios__reader *r, aios_error *err)
     for (size_t i = 0; i < AIOS__ARRAY_LEN(rows); i++)
         if (!strcmp(r->reason, rows[i].reason))
             return aios__fail(err, rows[i].code, "%s: %s", r->remote->host, rows[i].what);
-    const char *reason = r->n_calls && strcmp(r->reason, "length") ? "tool_calls" : *r->reason ? r->reason : "stop";
+    bool idle = !*r->reason || !strcmp(r->reason, "tool_calls"); /* some servers say so without a call */
+    const char *reason = r->n_calls && strcmp(r->reason, "length") ? "tool_calls" : idle ? "stop" : r->reason;
     return r->sink->stop(r->sink->user, reason);
 }
 

@@ -62,6 +62,43 @@ int aios__put_base64(aios__buf *b, const void *p, size_t n, aios_error *err)
     return rc;
 }
 
+int aios__put_data_url(aios__buf *b, const char *key, const aios_part *p, const char *type, aios_error *err)
+{
+    const char *mime = p->mime && *p->mime ? p->mime : type;
+    aios__put_key(b, key, err);
+    aios__buf_adds(b, "\"data:", err);
+    for (; *mime; mime++) /* a type has no quotes; what has goes without them */
+        if (*mime > ' ' && *mime < 0x7f && *mime != '"' && *mime != '\\')
+            aios__buf_addc(b, *mime, err);
+    aios__buf_adds(b, ";base64,", err);
+    aios__put_base64(b, p->text, p->n_text, err);
+    return aios__buf_addc(b, '"', err);
+}
+
+const char *aios__audio_format(const aios_part *p)
+{
+    static const struct {
+        const char *mime, *format;
+    } rows[] = {{"audio/wav", "wav"}, {"audio/x-wav", "wav"}, {"audio/wave", "wav"}, {"audio/mpeg", "mp3"}, {"audio/mp3", "mp3"}};
+    if (!p->mime)
+        return "wav";
+    for (size_t i = 0; i < AIOS__ARRAY_LEN(rows); i++)
+        if (!strcmp(p->mime, rows[i].mime))
+            return rows[i].format;
+    return NULL;
+}
+
+bool aios__part_is_text(const aios_part *p)
+{
+    bool text = p->mime && (!strncmp(p->mime, "text/", 5) || !strcmp(p->mime, "application/json"));
+    return text && aios__utf8_valid(p->text, p->n_text);
+}
+
+const char *aios__effort_of(uint32_t max_reasoning)
+{
+    return max_reasoning <= 1024 ? "low" : max_reasoning <= 8192 ? "medium" : "high";
+}
+
 const aios_part *aios__part_at(const aios_entry *e, uint32_t i)
 {
     return (const aios_part *)(const void *)((const char *)e->parts + i * e->part_stride);
