@@ -38,13 +38,19 @@ typedef struct aios__remote {
     uint64_t max_body;
     uint32_t requests_per_min, tokens_per_min;
     _Atomic uint32_t millibytes_per_token; /**< estimate, learnt from what the server counts */
+    _Atomic uint32_t refused;              /**< parameters that the model does not take, by row (remote_params.c) */
 } aios__remote;
 
 /* ---- remote_send.c: requests with the model's headers and limits --------------------------------------------------- */
 
-/** Starts a transfer of m; body NULL: GET. `key` is the idempotency key, or NULL. */
+/**
+ * Starts a transfer of m; body NULL: GET. idempotency: the key, or NULL. *secret: a copy of what the credential callback gave, if it did,
+ * for aios__remote_redact; the caller's to wipe, by aios__remote_forget.
+ */
 int aios__remote_send(aios__remote *m, const char *path, const aios__buf *body, const char *idempotency, int (*on_body)(void *user, const char *s, size_t n),
-                      void *user, aios__transfer **t, aios_error *err);
+                      void *user, char **secret, aios__transfer **t, aios_error *err);
+/** Wipes and frees a secret; NULL is fine. */
+void aios__remote_forget(const aios__remote *m, char *secret);
 /** A whole exchange (lists, counts, embeddings): waits for it, at most until its deadlines. The reply is parsed JSON. */
 int aios__remote_ask(aios__remote *m, const char *path, const aios__buf *body, aios__json_doc **reply, aios_error *err);
 
@@ -52,8 +58,38 @@ int aios__remote_ask(aios__remote *m, const char *path, const aios__buf *body, a
 
 /** Fills err from a provider's words; status decides where they say nothing. Returns the code. */
 int aios__fault_fail(const aios__server *s, const aios__fault *f, aios_error *err);
-/** Likewise from the body of a reply with a status beyond 2xx. */
-int aios__fault_read(const aios__server *s, int status, const aios__buf *body, aios_error *err);
+/** Likewise from the body of a reply with a status beyond 2xx. *param: what it refuses of the request (remote_params.c), else 0; may be NULL. */
+int aios__fault_read(const aios__server *s, int status, const aios__buf *body, uint32_t *param, aios_error *err);
+
+/* ---- remote_params.c: what a model does not take ------------------------------------------------------------------ */
+
+/** The parameter that a fault refuses, or 0. */
+uint32_t aios__param_refused(const aios__fault *f);
+const char *aios__param_name(uint32_t param);
+/** Takes it out of a request, for good: AIOS_AGAIN if the request is another now, 0 if there is nothing to take out. */
+int aios__param_refuse(aios__remote *m, uint32_t param, aios__buf *body, aios_error *err);
+/** Takes out of a new request what was refused before. */
+int aios__params_omit(const aios__remote *m, aios__buf *body, aios_error *err);
+
+/* ---- remote_redact.c ----------------------------------------------------------------------------------------------- */
+
+/** Takes the model's secrets, and `key` (NULL: none), out of the message of a failure. */
+void aios__remote_redact(const aios__remote *m, const char *key, aios_error *err);
+
+/* ---- remote_truncation.c: servers that cut a prompt without a word ------------------------------------------------- */
+
+/** How much text a turn sent, and what it was. */
+typedef struct aios__prompt {
+    uint64_t n_chars;
+    uint64_t hash;      /**< of tools and entries */
+    uint32_t n_entries;
+    uint32_t n_tokens;  /**< as the server counted, once the turn is over; 0: it did not say */
+    bool reasoning;     /**< some was part of it */
+    bool grown;         /**< the turn before it is its beginning */
+} aios__prompt;
+void aios__prompt_read(const aios_request *q, const aios__prompt *last, aios__prompt *out);
+/** Tokens that the prompt has at the very least, if the server counted fewer because it cut something off; else 0. */
+uint32_t aios__prompt_missing(const aios__prompt *now, const aios__prompt *last, uint32_t counted);
 
 /* ---- remote_retry.c: whether and when to try again ---------------------------------------------------------------- */
 

@@ -23,7 +23,20 @@ static void add(head *h, const char *line)
         h->lines[h->n++] = line;
 }
 
-static int add_key(const aios__remote *m, head *h, aios_error *err)
+static int keep_secret(const aios__remote *m, const char *key, char **secret, aios_error *err)
+{
+    *secret = aios__strndup(m->heap, AIOS_MEM_TEXT, key, strlen(key), err);
+    return *secret ? AIOS_OK : aios__nomem(err);
+}
+
+void aios__remote_forget(const aios__remote *m, char *secret)
+{
+    if (secret)
+        explicit_bzero(secret, strlen(secret));
+    aios__free(m->heap, secret);
+}
+
+static int add_key(const aios__remote *m, head *h, char **secret, aios_error *err)
 {
     char key[MAX_KEY] = "";
     int rc = AIOS_OK;
@@ -37,12 +50,13 @@ static int add_key(const aios__remote *m, head *h, aios_error *err)
     else if (*key) {
         snprintf(h->auth, sizeof h->auth, "%s%s", m->server.dialect->auth, key);
         add(h, h->auth);
+        rc = m->api_key ? AIOS_OK : keep_secret(m, key, secret, err);
     }
     explicit_bzero(key, sizeof key);
     return rc;
 }
 
-static int make_head(const aios__remote *m, bool post, const char *idempotency, head *h, aios_error *err)
+static int make_head(const aios__remote *m, bool post, const char *idempotency, head *h, char **secret, aios_error *err)
 {
     const char *const *more = m->server.dialect->headers;
     h->n = 0;
@@ -57,7 +71,7 @@ static int make_head(const aios__remote *m, bool post, const char *idempotency, 
         snprintf(h->idempotency, sizeof h->idempotency, "Idempotency-Key: %s", idempotency);
         add(h, h->idempotency);
     }
-    int rc = add_key(m, h, err);
+    int rc = add_key(m, h, secret, err);
     for (uint32_t i = 0; i < m->n_headers; i++)
         add(h, m->headers[i]);
     h->lines[h->n] = NULL;
@@ -65,7 +79,7 @@ static int make_head(const aios__remote *m, bool post, const char *idempotency, 
 }
 
 int aios__remote_send(aios__remote *m, const char *path, const aios__buf *body, const char *idempotency, int (*on_body)(void *user, const char *s, size_t n),
-                      void *user, aios__transfer **t, aios_error *err)
+                      void *user, char **secret, aios__transfer **t, aios_error *err)
 {
     head *h = aios__alloc(m->heap, AIOS_MEM_TEXT, sizeof *h, err);
     aios__buf url;
@@ -74,7 +88,7 @@ int aios__remote_send(aios__remote *m, const char *path, const aios__buf *body, 
     aios__buf_init(&url, m->heap, AIOS_MEM_TEXT, 0);
     aios__buf_adds(&url, m->server.base_url, err);
     int rc = aios__buf_adds(&url, path, err);
-    rc = rc ? rc : make_head(m, body != NULL, idempotency, h, err);
+    rc = rc ? rc : make_head(m, body != NULL, idempotency, h, secret, err);
     if (!rc) {
         const aios__http_request q = {
             .method = body ? "POST" : "GET",
@@ -109,20 +123,24 @@ static int keep_body(void *user, const char *s, size_t n)
 int aios__remote_ask(aios__remote *m, const char *path, const aios__buf *body, aios__json_doc **reply, aios_error *err)
 {
     aios__transfer *t = NULL;
+    char *secret = NULL;
     aios__buf got;
     aios__buf_init(&got, m->heap, AIOS_MEM_TEXT, (size_t)(m->max_body ? m->max_body : (uint64_t)64 << 20));
-    int rc = aios__remote_send(m, path, body, NULL, keep_body, &got, &t, err);
+    int rc = aios__remote_send(m, path, body, NULL, keep_body, &got, &secret, &t, err);
     while (rc == AIOS_OK || rc == AIOS_AGAIN)
         rc = aios__transfer_step(t, STEP_MS, err);
     if (rc == AIOS_DONE) {
         int status = aios__transfer_status(t);
         if (aios__http_code(status))
-            rc = aios__fault_read(&m->server, status, &got, err);
+            rc = aios__fault_read(&m->server, status, &got, NULL, err);
         else
             rc = aios__json_parse(m->heap, got.p ? got.p : "", got.n, reply, err);
         if (rc == AIOS_EFORMAT)
             rc = aios__fail(err, AIOS_EPROTO, "%s: the answer is no JSON", m->host);
     }
+    if (rc)
+        aios__remote_redact(m, secret, err);
+    aios__remote_forget(m, secret);
     aios__transfer_free(t);
     aios__buf_free(&got);
     return rc;

@@ -4,6 +4,7 @@
 #include <strings.h>
 #include <time.h>
 
+#include "backend/http/quirks.h"
 #include "backend/http/remote_priv.h"
 
 #define STEP_MS 20
@@ -27,6 +28,9 @@ struct aios__remote_turn {
     uint32_t last_steps;
     bool fed;               /* the reader has got something of this attempt */
     bool sent;              /* an attempt has put something into the sink */
+    bool changed;           /* the request is another than the one that was refused */
+    char *secret;           /* key of the attempt, if a callback gave it */
+    aios__prompt prompt, last; /* of this turn, and of the one before */
 };
 
 static int64_t now(const aios__remote_turn *t)
@@ -82,6 +86,8 @@ static void end_attempt(aios__remote_turn *t)
     t->transfer = NULL;
     t->reader = NULL;
     aios__buf_clear(&t->fault);
+    aios__remote_forget(t->remote, t->secret);
+    t->secret = NULL;
     t->last_steps = 0;
     t->fed = false;
 }
@@ -94,20 +100,70 @@ static int begin_attempt(aios__remote_turn *t, aios_error *err)
     t->sent = false;
     t->inner = (aios_error)AIOS_INIT(aios_error);
     rc = rc ? rc : aios__reader_new(t->remote, &t->reader, err);
-    rc = rc ? rc : aios__remote_send(t->remote, t->message.path.p, &t->message.body, t->idempotency, on_body, t, &t->transfer, err);
+    rc = rc ? rc : aios__remote_send(t->remote, t->message.path.p, &t->message.body, t->idempotency, on_body, t, &t->secret, &t->transfer, err);
     return rc;
+}
+
+/* What the server answers by, to know it the next time. */
+static void meet(aios__remote_turn *t)
+{
+    size_t n = 0;
+    const char *server = aios__transfer_header(t->transfer, "server", &n);
+    if (server)
+        aios__quirks_of_software(&t->remote->server, server, n);
+}
+
+/* A refusal of the request: a parameter that the model does not take is left out, and the turn goes on. */
+static int read_refusal(aios__remote_turn *t, int status, aios_error *err)
+{
+    aios__remote *m = t->remote;
+    uint32_t param;
+    int rc = aios__fault_read(&m->server, status, &t->fault, &param, err);
+    int edited = param ? aios__param_refuse(m, param, &t->message.body, err) : AIOS_OK;
+    t->changed = edited == AIOS_AGAIN;
+    if (t->changed)
+        aios__log(m->server.ctx, AIOS_LOG_WARN, "%s: the model %s does not take \"%s\" as it was sent: from now on it is left out or said in another way", m->host,
+                  m->server.model, aios__param_name(param));
+    return edited < 0 ? edited : rc;
+}
+
+/* A reply to a part of the prompt is no reply to it. What was said stays in the turn's last event. */
+static int check_prompt(aios__remote_turn *t, aios_error *err)
+{
+    uint32_t counted = aios__reader_input(t->reader), least = aios__prompt_missing(&t->prompt, &t->last, counted);
+    if (!least) {
+        t->prompt.n_tokens = counted;
+        t->last = t->prompt;
+        learn(t->remote, t->message.body.n, counted);
+        return AIOS_OK;
+    }
+    uint32_t need = aios__remote_estimate(t->remote, t->message.body.n);
+    need = need > least ? need : least;
+    return aios__fail_need(err, AIOS_ECONTEXT, counted, need,
+                           "%s read %u of the prompt's tokens, which are at least %u, about %u: it has cut off the rest without saying so. Shorten the "
+                           "conversation, or give the model a larger context there",
+                           t->remote->host, counted, least, need);
 }
 
 /* The transfer is over, or its reply is. */
 static int settle(aios__remote_turn *t, aios_error *err)
 {
     int status = aios__transfer_status(t->transfer);
+    meet(t);
     if (aios__http_code(status))
-        return aios__fault_read(&t->remote->server, status, &t->fault, err);
+        return read_refusal(t, status, err);
     int rc = aios__reader_finish(t->reader, t->sink, err);
-    if (!rc)
-        learn(t->remote, t->message.body.n, aios__reader_input(t->reader));
+    rc = rc ? rc : check_prompt(t, err);
     return rc ? rc : AIOS_DONE;
+}
+
+/* Both numbers of an overflow, also where the server gave none. */
+static void complete_overflow(const aios__remote_turn *t, aios_error *err)
+{
+    if (err && err->code == AIOS_ECONTEXT && !err->need) {
+        uint64_t need = aios__remote_estimate(t->remote, t->message.body.n), have = err->have ? err->have : t->remote->n_ctx;
+        aios__fail_need(err, AIOS_ECONTEXT, have, need > have ? need : have + 1, "%s", err->msg);
+    }
 }
 
 static int step_attempt(aios__remote_turn *t, aios_error *err)
@@ -123,10 +179,29 @@ static int step_attempt(aios__remote_turn *t, aios_error *err)
     return rc < 0 && !ended && (rc == AIOS_ECANCELED || !refused) ? rc : settle(t, err);
 }
 
+static void make_key(aios__remote_turn *t)
+{
+    const aios_env *env = aios__ctx_env(t->remote->server.ctx);
+    unsigned char dice[16];
+    int32_t sys;
+    if (env->random(env->user, dice, sizeof dice, &sys))
+        memset(dice, 0, sizeof dice);
+    for (size_t i = 0; i < sizeof dice; i++)
+        snprintf(t->idempotency + 2 * i, 3, "%02x", dice[i]);
+}
+
 /* After a failure: AIOS_AGAIN if another attempt will be made. */
 static int reconsider(aios__remote_turn *t, int rc, aios_error *err)
 {
     size_t n = 0;
+    complete_overflow(t, err);
+    aios__remote_redact(t->remote, t->secret, err);
+    if (t->changed) {
+        t->changed = false;
+        make_key(t);
+        end_attempt(t);
+        return AIOS_AGAIN;
+    }
     const char *after = t->transfer ? aios__transfer_header(t->transfer, "retry-after", &n) : NULL;
     bool can = t->attempt < t->remote->max_retries && (!t->sent || (AIOS_HAS(t->sink, restart) && t->sink->restart));
     bool garbled = t->inner.code != 0 && rc == AIOS_EPROTO; /* the same again would be no better */
@@ -183,17 +258,6 @@ int aios__remote_turn_step(aios__remote_turn *t, const aios_sink *sink, aios_err
     return rc;
 }
 
-static void make_key(aios__remote_turn *t)
-{
-    const aios_env *env = aios__ctx_env(t->remote->server.ctx);
-    unsigned char dice[16];
-    int32_t sys;
-    if (env->random(env->user, dice, sizeof dice, &sys))
-        memset(dice, 0, sizeof dice);
-    for (size_t i = 0; i < sizeof dice; i++)
-        snprintf(t->idempotency + 2 * i, 3, "%02x", dice[i]);
-}
-
 void aios__message_init(const aios__remote *m, aios__message *q)
 {
     aios__buf_init(&q->path, m->heap, AIOS_MEM_TEXT, 0);
@@ -224,6 +288,7 @@ int aios__remote_turn_start(aios__remote_turn *t, const aios_request *req, aios_
     aios__message fresh;
     aios__message_init(m, &fresh);
     int rc = aios__remote_encode(m, req, &fresh, err);
+    rc = rc ? rc : aios__params_omit(m, &fresh.body, err);
     uint32_t n = rc ? 0 : aios__remote_estimate(m, fresh.body.n);
     if (!rc && m->n_ctx && n > m->n_ctx)
         rc = aios__fail_need(err, AIOS_ECONTEXT, m->n_ctx, n, "the prompt has about %u tokens, the context holds %u: shorten it", n, m->n_ctx);
@@ -234,11 +299,12 @@ int aios__remote_turn_start(aios__remote_turn *t, const aios_request *req, aios_
     end_attempt(t);
     aios__message_free(&t->message);
     t->message = fresh;
+    aios__prompt_read(req, &t->last, &t->prompt);
     make_key(t);
     atomic_store(&t->cancel, 0);
     t->attempt = 0;
     t->not_before = 0;
-    t->sent = false;
+    t->sent = t->changed = false;
     t->running = true;
     return AIOS_OK;
 }
