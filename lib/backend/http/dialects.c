@@ -4,6 +4,7 @@
 
 static const aios__dialect *const rows[] = {
     &aios__dialect_openai,
+    &aios__dialect_responses,
 };
 
 const aios__dialect *aios__dialect_find(const char *name, size_t n)
