@@ -24,7 +24,11 @@ typedef struct aios_label {
 
 enum {
     AIOS_EVENT_TEXT = 1,      /**< a piece of the reply, UTF-8, whole code points */
-    AIOS_EVENT_REASONING = 2, /**< a piece of reasoning */
+    /**
+     * A piece of reasoning. With call_id, empty: the pieces since the last such are one part of the reply (AIOS_PART_REASONING), which goes into
+     * the transcript with this call_id, so that the provider knows its own reasoning again.
+     */
+    AIOS_EVENT_REASONING = 2,
     AIOS_EVENT_CALL = 3,      /**< the model calls a tool: name, call_id, text = arguments JSON */
     AIOS_EVENT_ASK = 4,       /**< the call waits for aios_run_decide */
     AIOS_EVENT_RESULT = 5,    /**< a tool's result: name, call_id, text; code 0 or the tool's failure */

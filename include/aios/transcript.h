@@ -19,7 +19,7 @@ enum { AIOS_ROLE_SYSTEM = 1, AIOS_ROLE_USER = 2, AIOS_ROLE_ASSISTANT = 3, AIOS_R
 
 enum {
     AIOS_PART_TEXT = 1,
-    AIOS_PART_REASONING = 2,
+    AIOS_PART_REASONING = 2, /**< call_id: of the event that ended it (event.h), or NULL; other backends than its own leave it alone */
     AIOS_PART_CALL = 3,   /**< text = arguments JSON, name, call_id */
     AIOS_PART_RESULT = 4, /**< text = result, name, call_id, status */
     AIOS_PART_IMAGE = 5,  /**< data in `text`, type in `mime` */
@@ -35,7 +35,7 @@ typedef struct aios_part {
     const char *text;    /**< UTF-8 (bytes for IMAGE, AUDIO, DATA) */
     size_t n_text;       /**< or AIOS_CSTR */
     const char *name;    /**< of the tool; else NULL */
-    const char *call_id; /**< of the call; else NULL */
+    const char *call_id; /**< of the call, or of REASONING; else NULL */
     const char *mime;    /**< else NULL */
 } aios_part;
 

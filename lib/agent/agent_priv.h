@@ -130,6 +130,12 @@ typedef struct aios__run_call {
     size_t n_text;
 } aios__run_call;
 
+/** A signed piece of reasoning: where it ends in what the turn has said, and its signature's place among `signatures`. */
+typedef struct aios__run_sign {
+    size_t reasoning, text, at;
+    uint32_t n_calls;
+} aios__run_sign;
+
 struct aios_run {
     aios_agent *agent;
     aios__heap *heap;
@@ -152,6 +158,9 @@ struct aios_run {
     aios_label label;          /**< join of the transcript */
 
     aios__buf text, reasoning; /**< of the turn */
+    aios__buf signatures;      /**< of its reasoning, NUL-terminated */
+    aios__run_sign *signs;
+    uint32_t n_signs;
     char reason[32];
     int32_t choice;            /**< of the turn */
     bool constrained;          /**< the turn has the schema */

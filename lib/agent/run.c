@@ -138,6 +138,8 @@ static void destroy(aios_run *r)
     aios__events_clear(&r->events);
     aios__buf_free(&r->text);
     aios__buf_free(&r->reasoning);
+    aios__buf_free(&r->signatures);
+    aios__free(r->heap, r->signs);
     aios__buf_free(&r->last_call);
     if (r->own_t)
         aios_transcript_free(r->t);
@@ -182,6 +184,7 @@ int aios_run_start(aios_agent *a, aios_transcript *t, const char *prompt, size_t
     aios__events_init(&r->events, h);
     aios__buf_init(&r->text, h, AIOS_MEM_TEXT, MAX_TEXT);
     aios__buf_init(&r->reasoning, h, AIOS_MEM_TEXT, MAX_TEXT);
+    aios__buf_init(&r->signatures, h, AIOS_MEM_TEXT, MAX_TEXT);
     aios__buf_init(&r->last_call, h, AIOS_MEM_TEXT, MAX_TEXT);
     if (a->toolset)
         atomic_fetch_add(&a->toolset->n_runs, 1);

@@ -46,6 +46,14 @@ static void fill_request(aios_run *r, aios_request *q)
     q->timeout_ns = time > 0 ? time : 1;
 }
 
+static void clear_reply(aios_run *r)
+{
+    aios__buf_clear(&r->text);
+    aios__buf_clear(&r->reasoning);
+    aios__buf_clear(&r->signatures);
+    r->n_signs = 0;
+}
+
 int aios__turn_start(aios_run *r, aios_error *err)
 {
     aios_request q = AIOS_INIT(aios_request);
@@ -57,8 +65,7 @@ int aios__turn_start(aios_run *r, aios_error *err)
     r->constrained = r->agent->schema_json && r->choice == AIOS_TOOLS_NONE;
     r->held = r->agent->schema_json && !r->constrained;
     r->session_attempt = 0;
-    aios__buf_clear(&r->text);
-    aios__buf_clear(&r->reasoning);
+    clear_reply(r);
     r->mark = aios_transcript_count(r->t);
     fill_request(r, &q);
     rc = aios__run_emit_state(r, "model", err);
@@ -190,7 +197,7 @@ static bool all_known(const aios_run *r)
 }
 
 /* Arguments as the transcript keeps them: a JSON object always, since templates and servers read them. */
-static int record_args(aios_run *r, const aios_call *c, aios__buf *out, aios_error *err)
+static int record_args(const aios_run *r, const aios_call *c, aios__buf *out, aios_error *err)
 {
     aios__json_doc *doc;
     aios_error why = AIOS_INIT(aios_error);
@@ -209,58 +216,114 @@ static int record_args(aios_run *r, const aios_call *c, aios__buf *out, aios_err
     return aios__buf_addc(out, '}', err);
 }
 
-static uint32_t fill_text_parts(const aios_run *r, aios_part *parts)
+static int add_sign(aios_run *r, const char *signature, aios_error *err)
 {
-    uint32_t n = 0;
-    if (r->reasoning.n) {
-        parts[n] = (aios_part)AIOS_INIT(aios_part);
-        parts[n].kind = AIOS_PART_REASONING;
-        parts[n].text = r->reasoning.p;
-        parts[n++].n_text = r->reasoning.n;
+    aios__run_sign *p = aios__realloc(r->heap, AIOS_MEM_TEXT, r->signs, (r->n_signs + 1) * sizeof *p, err);
+    if (!p)
+        return aios__nomem(err);
+    r->signs = p;
+    r->signs[r->n_signs++] = (aios__run_sign){r->reasoning.n, r->text.n, r->signatures.n, r->n_turn_calls};
+    return aios__buf_add(&r->signatures, signature, strlen(signature) + 1, err);
+}
+
+/* Parts of a reply in the order of their coming, as far as signatures show it. */
+typedef struct reply {
+    const aios_run *r;
+    aios_part *parts;
+    uint32_t n, n_calls;    /* calls that are among them */
+    size_t reasoning, text; /* bytes that are */
+    aios__buf args;         /* of the calls */
+} reply;
+
+static aios_part *add_part(reply *p, int32_t kind, const char *text, size_t n)
+{
+    aios_part *part = &p->parts[p->n++];
+    *part = (aios_part)AIOS_INIT(aios_part);
+    part->kind = kind;
+    part->text = text ? text : "";
+    part->n_text = n;
+    return part;
+}
+
+static void add_text(reply *p, size_t end)
+{
+    if (end > p->text)
+        add_part(p, AIOS_PART_TEXT, p->r->text.p + p->text, end - p->text);
+    p->text = end;
+}
+
+static void add_reasoning(reply *p, size_t end, const char *signature)
+{
+    if (end > p->reasoning || signature)
+        add_part(p, AIOS_PART_REASONING, p->r->reasoning.p ? p->r->reasoning.p + p->reasoning : NULL, end - p->reasoning)->call_id = signature;
+    p->reasoning = end;
+}
+
+static void add_calls(reply *p, uint32_t end)
+{
+    for (; p->n_calls < end; p->n_calls++) {
+        const aios_call *c = p->r->calls[p->n_calls].call;
+        aios_part *part = add_part(p, AIOS_PART_CALL, NULL, 0);
+        part->name = c->name;
+        part->call_id = c->id;
     }
-    if (r->text.n || !r->n_turn_calls) {
-        parts[n] = (aios_part)AIOS_INIT(aios_part);
-        parts[n].kind = AIOS_PART_TEXT;
-        parts[n].text = r->text.p ? r->text.p : "";
-        parts[n++].n_text = r->text.n;
+}
+
+static void fill_parts(reply *p)
+{
+    const aios_run *r = p->r;
+    for (uint32_t i = 0; i < r->n_signs; i++) {
+        add_text(p, r->signs[i].text);
+        add_calls(p, r->signs[i].n_calls);
+        add_reasoning(p, r->signs[i].reasoning, r->signatures.p + r->signs[i].at);
     }
-    return n;
+    add_reasoning(p, r->reasoning.n, NULL);
+    add_text(p, r->text.n);
+    if (!r->text.n && !r->n_turn_calls)
+        add_part(p, AIOS_PART_TEXT, NULL, 0);
+    add_calls(p, r->n_turn_calls);
+}
+
+/* Arguments of all calls, put into their parts when the buffer has stopped moving. */
+static int fill_args(reply *p, aios_error *err)
+{
+    int rc = AIOS_OK;
+    size_t at = 0;
+    for (uint32_t i = 0, k = 0; i < p->n && !rc; i++) {
+        if (p->parts[i].kind != AIOS_PART_CALL)
+            continue;
+        size_t from = p->args.n;
+        rc = record_args(p->r, p->r->calls[k++].call, &p->args, err);
+        p->parts[i].n_text = p->args.n - from;
+    }
+    for (uint32_t i = 0; i < p->n && !rc; i++) {
+        if (p->parts[i].kind != AIOS_PART_CALL)
+            continue;
+        p->parts[i].text = p->args.p + at;
+        at += p->parts[i].n_text;
+    }
+    return rc;
 }
 
 /* What the assistant said, as one entry. */
 static int append_reply(aios_run *r, aios_error *err)
 {
-    aios_part *parts = aios__alloc_array(r->heap, AIOS_MEM_TEXT, (size_t)r->n_turn_calls + 2, sizeof *parts, err);
-    aios__buf args;
-    aios__buf_init(&args, r->heap, AIOS_MEM_TEXT, 0);
-    if (!parts)
+    reply p = {.r = r, .parts = aios__alloc_array(r->heap, AIOS_MEM_TEXT, (size_t)r->n_turn_calls + 2 * (size_t)r->n_signs + 2, sizeof *p.parts, err)};
+    if (!p.parts)
         return aios__nomem(err);
-    uint32_t n = fill_text_parts(r, parts), first = n;
-    int rc = AIOS_OK;
-    for (uint32_t i = 0; i < r->n_turn_calls && !rc; i++, n++) {
-        parts[n] = (aios_part)AIOS_INIT(aios_part);
-        parts[n].kind = AIOS_PART_CALL;
-        parts[n].name = r->calls[i].call->name;
-        parts[n].call_id = r->calls[i].call->id;
-        size_t from = args.n;
-        rc = record_args(r, r->calls[i].call, &args, err);
-        parts[n].n_text = args.n - from;
-    }
-    size_t at = 0; /* the buffer has stopped moving */
-    for (uint32_t i = first; i < n && !rc; i++) {
-        parts[i].text = args.p + at;
-        at += parts[i].n_text;
-    }
+    aios__buf_init(&p.args, r->heap, AIOS_MEM_TEXT, 0);
+    fill_parts(&p);
+    int rc = fill_args(&p, err);
     aios_entry e = AIOS_INIT(aios_entry);
     e.role = AIOS_ROLE_ASSISTANT;
-    e.parts = parts;
-    e.n_parts = n;
-    e.part_stride = sizeof *parts;
+    e.parts = p.parts;
+    e.n_parts = p.n;
+    e.part_stride = sizeof *p.parts;
     e.label = r->label;
     if (!rc)
         rc = aios__run_append(r, &e, err);
-    aios__free(r->heap, parts);
-    aios__buf_free(&args);
+    aios__free(r->heap, p.parts);
+    aios__buf_free(&p.args);
     return rc;
 }
 
@@ -352,8 +415,7 @@ static void begin_attempt(aios_run *r, uint32_t number)
     r->session_attempt = number;
     r->attempt++;
     aios__tools_clear(r); /* calls of what is void are not made */
-    aios__buf_clear(&r->text);
-    aios__buf_clear(&r->reasoning);
+    clear_reply(r);
 }
 
 int aios__turn_step(aios_run *r, int32_t timeout_ms, aios_error *err)
@@ -372,6 +434,7 @@ int aios__turn_step(aios_run *r, int32_t timeout_ms, aios_error *err)
         return rc || r->held ? rc : pass_on(r, ev, err);
     case AIOS_EVENT_REASONING:
         rc = aios__buf_add(&r->reasoning, ev->text, ev->n_text, err);
+        rc = rc || !ev->call_id ? rc : add_sign(r, ev->call_id, err);
         return rc ? rc : pass_on(r, ev, err);
     case AIOS_EVENT_CALL:
         return add_call(r, ev, err);

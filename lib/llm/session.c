@@ -151,6 +151,15 @@ static int sink_reasoning(void *user, const char *p, size_t n)
     return sink_piece(user, AIOS_EVENT_REASONING, p, n);
 }
 
+static int sink_sign(void *user, const char *signature)
+{
+    aios_session *s = user;
+    int rc = sink_dead(s);
+    if (rc || (signature && aios__utf8_valid(signature, strlen(signature))))
+        return rc ? rc : send_text(s, AIOS_EVENT_REASONING, NULL, signature, "", 0);
+    return sink_failed(s, AIOS_EPROTO);
+}
+
 /* The number of a call: the backend's own, or the next one. */
 static void name_call(aios_session *s, const char *call_id)
 {
@@ -253,6 +262,7 @@ static int step_once(aios_session *s, aios_error *err)
     sink.choice = sink_choice;
     sink.call_delta = s->deltas ? sink_call_delta : NULL;
     sink.restart = sink_restart;
+    sink.sign = sink_sign;
     return s->ops->step(s->self, &sink, err);
 }
 

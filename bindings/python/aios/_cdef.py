@@ -825,6 +825,7 @@ aios_sink._fields_ = [
     ('choice', C.CFUNCTYPE(C.c_int, C.c_void_p, C.c_char_p, C.c_char_p, C.c_size_t)),
     ('call_delta', C.CFUNCTYPE(C.c_int, C.c_void_p, C.c_char_p, C.c_char_p, C.c_size_t, C.c_char_p)),
     ('restart', C.CFUNCTYPE(C.c_int, C.c_void_p)),
+    ('sign', C.CFUNCTYPE(C.c_int, C.c_void_p, C.c_char_p)),
 ]
 aios_backend_open_args._fields_ = [
     ('struct_size', C.c_size_t),

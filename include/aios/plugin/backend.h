@@ -35,6 +35,11 @@ typedef struct aios_sink {
      * has sent something can only fail.
      */
     int (*restart)(void *user);
+    /**
+     * What the provider wants back, as it is, with the reasoning that came since the last such: UTF-8 that only the backend reads, behind the
+     * name of its dialect. NULL: the wrapper is older, and the provider does without.
+     */
+    int (*sign)(void *user, const char *signature);
 } aios_sink;
 
 typedef struct aios_backend_open_args {

@@ -54,6 +54,8 @@ int aios__reader_reasoning(aios__reader *r, const char *s, size_t n, aios_error 
 int aios__reader_call(aios__reader *r, int64_t index, const char *id, const char *name, const char *args, size_t n_args, aios_error *err);
 /** Likewise with arguments as a value: a string as it is, an object as its text, as some servers send it. */
 int aios__reader_call_value(aios__reader *r, int64_t index, const char *id, const char *name, const aios__json *args, aios_error *err);
+/** A call that comes in one piece: args is an object, or NULL. */
+int aios__reader_call_whole(aios__reader *r, const char *id, const char *name, const aios__json *args, aios_error *err);
 /** The call is whole: it goes up. Unknown or ended ones are left alone. */
 int aios__reader_call_end(aios__reader *r, int64_t index, aios_error *err);
 /** Bytes of arguments that the call has so far; 0 if it is unknown. */
@@ -62,6 +64,13 @@ size_t aios__reader_call_size(const aios__reader *r, int64_t index);
 void aios__reader_usage(aios__reader *r, int64_t input, int64_t cached, int64_t output, int64_t reasoning);
 /** The reply is whole, and why: "stop", "length", "tool_calls"; "refusal" and "filter" fail the turn (EREFUSED, EFILTERED). */
 int aios__reader_stop(aios__reader *r, const char *reason, aios_error *err);
+/** What the provider says of that stop, for the message of the failure. */
+void aios__reader_note(aios__reader *r, const char *why);
+/**
+ * What the provider wants back as it is, with the reasoning since the last such: it goes up as "DIALECT/kind S" and comes back as the call_id of
+ * a part (aios__part_signature). ELIMIT.
+ */
+int aios__reader_sign(aios__reader *r, const char *kind, const char *s, size_t n, aios_error *err);
 /** Nothing more will come: what follows is ignored. A stream that ends without this or a stop was cut. */
 void aios__reader_end(aios__reader *r);
 /** Fails the attempt by an error that came inside of a stream. */
@@ -128,6 +137,8 @@ int aios__put_data_url(aios__buf *b, const char *key, const aios_part *p, const 
 int aios__put_text(aios__buf *b, const aios_entry *e, aios_error *err);
 /** The i-th part of an entry. */
 const aios_part *aios__part_at(const aios_entry *e, uint32_t i);
+/** What aios__reader_sign sent up of this kind, in a part of the same dialect; else NULL. */
+const char *aios__part_signature(const aios_part *p, const aios__dialect *d, const char *kind);
 /** Member of an object as text, "" if there is none. */
 const char *aios__str_of(const aios__json *obj, const char *key);
 /** "wav" or "mp3", of an audio part; NULL: another form. */

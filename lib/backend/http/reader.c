@@ -7,6 +7,8 @@
 
 #define MAX_CALLS 128u
 #define MAX_NAME 256u
+#define MAX_NOTE 300u
+#define MAX_SIGNATURE ((size_t)4 << 20)
 #define MAX_ARGS ((size_t)16 << 20)
 #define MAX_EVENT ((size_t)1 << 20)  /* of a stream: one token, or one call */
 #define MAX_WHOLE ((size_t)16 << 20) /* of a reply in one piece */
@@ -33,7 +35,7 @@ struct aios__reader {
     uint32_t n_calls, first; /* those before `first` have gone up */
     aios_usage usage;
     bool counted;
-    char reason[24];
+    char reason[24], note[MAX_NOTE + 1];
     bool ended, sent;
     int64_t began, first_text;
 };
@@ -176,6 +178,18 @@ int aios__reader_call_value(aios__reader *r, int64_t index, const char *id, cons
     return rc;
 }
 
+int aios__reader_call_whole(aios__reader *r, const char *id, const char *name, const aios__json *args, aios_error *err)
+{
+    aios__buf text;
+    int64_t index = -1 - (int64_t)r->n_calls; /* providers count from 0 */
+    aios__buf_init(&text, r->remote->heap, AIOS_MEM_TEXT, MAX_ARGS);
+    int rc = args ? aios__json_write(args, &text, err) : AIOS_OK;
+    rc = rc ? rc : aios__reader_call(r, index, id, name, text.p, text.n, err);
+    rc = rc ? rc : aios__reader_call_end(r, index, err);
+    aios__buf_free(&text);
+    return rc;
+}
+
 int aios__reader_call_end(aios__reader *r, int64_t index, aios_error *err)
 {
     growing_call *c = find_call(r, index);
@@ -212,6 +226,28 @@ int aios__reader_stop(aios__reader *r, const char *reason, aios_error *err)
     if (strcmp(r->reason, "refusal") && strcmp(r->reason, "filter")) /* the "stop" behind them takes nothing back */
         snprintf(r->reason, sizeof r->reason, "%s", reason);
     return AIOS_OK;
+}
+
+void aios__reader_note(aios__reader *r, const char *why)
+{
+    snprintf(r->note, sizeof r->note, "%.*s", (int)aios__utf8_whole(why, strnlen(why, MAX_NOTE)), why);
+}
+
+int aios__reader_sign(aios__reader *r, const char *kind, const char *s, size_t n, aios_error *err)
+{
+    aios__buf text;
+    if (!n || r->ended || !AIOS_HAS(r->sink, sign) || !r->sink->sign)
+        return AIOS_OK;
+    if (n > MAX_SIGNATURE)
+        return aios__fail_need(err, AIOS_ELIMIT, MAX_SIGNATURE, n, "%s: a signature of %zu bytes is larger than the %zu allowed", r->remote->host, n,
+                               MAX_SIGNATURE);
+    aios__buf_init(&text, r->remote->heap, AIOS_MEM_TEXT, 0);
+    aios__buf_addf(&text, err, "%s/%s ", r->dialect->name, kind);
+    aios__buf_add(&text, s, n, err);
+    int rc = aios__buf_addc(&text, 0, err);
+    rc = rc ? rc : mark(r, r->sink->sign(r->sink->user, text.p));
+    aios__buf_free(&text);
+    return rc;
 }
 
 void aios__reader_end(aios__reader *r)
@@ -360,7 +396,7 @@ static int conclude(aios__reader *r, aios_error *err)
     };
     for (size_t i = 0; i < AIOS__ARRAY_LEN(rows); i++)
         if (!strcmp(r->reason, rows[i].reason))
-            return aios__fail(err, rows[i].code, "%s: %s", r->remote->host, rows[i].what);
+            return aios__fail(err, rows[i].code, "%s: %s%s%s", r->remote->host, rows[i].what, *r->note ? ": " : "", r->note);
     bool idle = !*r->reason || !strcmp(r->reason, "tool_calls"); /* some servers say so without a call */
     const char *reason = r->n_calls && strcmp(r->reason, "length") ? "tool_calls" : idle ? "stop" : r->reason;
     return r->sink->stop(r->sink->user, reason);

@@ -123,6 +123,14 @@ int aios__put_text(aios__buf *b, const aios_entry *e, aios_error *err)
     return rc;
 }
 
+const char *aios__part_signature(const aios_part *p, const aios__dialect *d, const char *kind)
+{
+    size_t n = strlen(d->name), k = strlen(kind);
+    const char *s = p->kind == AIOS_PART_REASONING ? p->call_id : NULL;
+    bool same = s && !strncmp(s, d->name, n) && s[n] == '/' && !strncmp(s + n + 1, kind, k) && s[n + 1 + k] == ' ';
+    return same ? s + n + k + 2 : NULL;
+}
+
 const char *aios__str_of(const aios__json *obj, const char *key)
 {
     size_t n;
