@@ -20,6 +20,7 @@ typedef struct aios__server {
     const char *host;     /**< of it, lower case */
     _Atomic uint32_t quirks; /**< AIOS__QUIRK_x, of dialects that have them (quirks.c): known from the host, or learnt */
     bool keep;            /**< AIOS_REMOTE_KEEP */
+    uint32_t n_ctx;       /**< tokens a context holds, as configured; 0: not */
 } aios__server;
 
 /** What is sent: to base_url + path. */
@@ -88,6 +89,8 @@ struct aios__dialect {
     const char *base_url;       /**< of the provider; NULL: the URI must name one */
     const char *key_names[3];   /**< standard variables of keys, the first that is set counts */
     const char *url_name;       /**< standard variable of the base URL, or NULL */
+    /** Makes an URL of what that variable may hold besides: "host:port". NULL: it holds URLs. */
+    int (*complete_url)(const char *given, aios__buf *out, aios_error *err);
     const char *auth;           /**< header in front of the key: "Authorization: Bearer " */
     const char *const *headers; /**< further ones, NULL-terminated, or NULL */
     enum aios__framing framing;
@@ -114,7 +117,27 @@ const aios__dialect *aios__dialect_find(const char *name, size_t n);
 /** Rows in order; NULL past the last. */
 const aios__dialect *aios__dialect_at(uint32_t i);
 
-extern const aios__dialect aios__dialect_openai, aios__dialect_responses;
+extern const aios__dialect aios__dialect_openai;
+extern const aios__dialect aios__dialect_responses;
+extern const aios__dialect aios__dialect_anthropic;
+extern const aios__dialect aios__dialect_ollama;
+extern const aios__dialect aios__dialect_gemini;
+
+/* ---- says.c ------------------------------------------------------------------------------------------------------- */
+
+/** Wishes that only some dialects have words for. */
+enum {
+    AIOS__SAYS_TOP_K = 1,
+    AIOS__SAYS_MIN_P = 2,
+    AIOS__SAYS_REPEAT_PENALTY = 4,
+    AIOS__SAYS_PENALTIES = 8, /**< of frequency and presence */
+    AIOS__SAYS_PENALTY_LAST_N = 16,
+    AIOS__SAYS_SEED = 32,
+    AIOS__SAYS_MAX_REASONING = 64,
+    AIOS__SAYS_TOOL_CHOICE = 128 /**< calls that must be made */
+};
+/** ENOTSUP that names the first wish of a request outside of `says` (AIOS__SAYS_x): nothing is dropped in silence. */
+int aios__check_says(const aios__server *s, const aios_request *req, uint32_t says, aios_error *err);
 
 /* ---- write.c: helpers of encoders --------------------------------------------------------------------------------- */
 
@@ -127,6 +150,12 @@ int aios__put_real(aios__buf *b, const char *key, double v, aios_error *err);
 int aios__put_bool(aios__buf *b, const char *key, bool v, aios_error *err);
 /** A member that is JSON already (checked by the wrapper: schemas, arguments). */
 int aios__put_raw(aios__buf *b, const char *key, const char *json, aios_error *err);
+/** Arguments of a call: JSON as it is if it is an object, nothing as an empty one, all else as {"invalid_arguments": "..."}. */
+int aios__put_args(aios__buf *b, const char *key, const aios_part *p, aios_error *err);
+/** A member that is an array of strings, NULL-terminated; nothing is added for none. */
+int aios__put_strings(aios__buf *b, const char *key, const char *const *list, aios_error *err);
+/** Takes back what was put behind the first n bytes. */
+void aios__put_back(aios__buf *b, size_t n);
 /** Adds a comma unless b is empty or ends in a bracket, a colon or a comma. */
 int aios__put_comma(aios__buf *b, aios_error *err);
 /** Base64 of bytes (RFC 4648), without quotes. */

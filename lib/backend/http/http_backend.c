@@ -101,23 +101,33 @@ static int read_origin(aios__remote *m, const char *url, uint32_t flags, aios_er
     return AIOS_OK;
 }
 
+/* The configured base URL, whole and without a slash at its end. */
+static int keep_url(aios__remote *m, const char *given, aios_error *err)
+{
+    aios__buf url;
+    aios__buf_init(&url, m->heap, AIOS_MEM_TEXT, 0);
+    int rc = m->uri.dialect->complete_url ? m->uri.dialect->complete_url(given, &url, err) : aios__buf_adds(&url, given, err);
+    size_t n = rc ? 0 : url.n;
+    while (n && url.p[n - 1] == '/')
+        n--;
+    if (!rc && !(m->uri.base_url = aios__strndup(m->heap, AIOS_MEM_TEXT, url.p, n, err)))
+        rc = aios__nomem(err);
+    aios__buf_free(&url);
+    return rc;
+}
+
 static int place(aios__remote *m, const char *base_url, uint32_t flags, aios_error *err)
 {
     const aios__dialect *d = m->uri.dialect;
-    if (base_url && *base_url && !m->uri.base_url) {
-        size_t n = strlen(base_url);
-        while (n && base_url[n - 1] == '/')
-            n--;
-        m->uri.base_url = aios__strndup(m->heap, AIOS_MEM_TEXT, base_url, n, err);
-        if (!m->uri.base_url)
-            return aios__nomem(err);
-    }
+    int rc = base_url && *base_url && !m->uri.base_url ? keep_url(m, base_url, err) : AIOS_OK;
+    if (rc)
+        return rc;
     m->server.dialect = d;
     m->server.model = m->uri.model;
     m->server.base_url = m->uri.base_url ? m->uri.base_url : d->base_url;
     if (!m->server.base_url)
         return aios__fail(err, AIOS_EINVAL, "%s has no usual address: write %s+https://HOST/PATH#MODEL", d->title, d->name);
-    int rc = read_origin(m, m->server.base_url, flags, err);
+    rc = read_origin(m, m->server.base_url, flags, err);
     m->server.host = m->host;
     if (!rc)
         aios__quirks_of_host(&m->server);
@@ -160,7 +170,7 @@ static int http_open(void *user, const aios_backend_open_args *args, void **out,
     m->heap = h;
     m->server.ctx = args->ctx;
     m->millibytes_per_token = FIRST_ESTIMATE;
-    m->n_ctx = args->config->n_ctx;
+    m->n_ctx = m->server.n_ctx = args->config->n_ctx;
     rc = aios__remote_uri_read(h, args->uri, &m->uri, err);
     rc = rc ? rc : read_config(m, &cfg, err);
     rc = rc ? rc : place(m, cfg.base_url, cfg.flags, err);

@@ -49,6 +49,46 @@ int aios__put_raw(aios__buf *b, const char *key, const char *json, aios_error *e
     return aios__buf_adds(b, json, err);
 }
 
+int aios__put_args(aios__buf *b, const char *key, const aios_part *p, aios_error *err)
+{
+    aios__json_doc *doc = NULL;
+    aios_error why = AIOS_INIT(aios_error);
+    aios__put_key(b, key, err);
+    if (!p->n_text)
+        return aios__buf_adds(b, "{}", err);
+    int rc = aios__json_parse(b->heap, p->text, p->n_text, &doc, &why);
+    if (rc && rc != AIOS_EFORMAT)
+        return b->failed = aios__error_copy(err, &why);
+    bool object = !rc && aios__json_type(aios__json_root(doc)) == AIOS__JSON_OBJECT;
+    aios__json_free(doc);
+    if (object)
+        return aios__buf_add(b, p->text, p->n_text, err);
+    aios__buf_adds(b, "{\"invalid_arguments\":", err);
+    aios__buf_add_json(b, p->text, p->n_text, err);
+    return aios__buf_addc(b, '}', err);
+}
+
+int aios__put_strings(aios__buf *b, const char *key, const char *const *list, aios_error *err)
+{
+    if (!list || !*list)
+        return b->failed;
+    aios__put_key(b, key, err);
+    aios__buf_addc(b, '[', err);
+    for (; *list; list++) {
+        aios__put_comma(b, err);
+        aios__buf_add_json(b, *list, strlen(*list), err);
+    }
+    return aios__buf_addc(b, ']', err);
+}
+
+void aios__put_back(aios__buf *b, size_t n)
+{
+    if (n < b->n) {
+        b->n = n;
+        b->p[n] = 0;
+    }
+}
+
 int aios__put_base64(aios__buf *b, const void *p, size_t n, aios_error *err)
 {
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
