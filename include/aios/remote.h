@@ -32,7 +32,8 @@ typedef int aios_credential_fn(void *user, const char *origin, char *out, size_t
  */
 typedef struct aios_remote_config {
     size_t struct_size;
-    const char *base_url;           /**< in place of the dialect's own, as "https://HOST/v1"; NULL: as the URI says */
+    const char *base_url;           /**< in place of the dialect's own, as "https://HOST/v1"; of ollama also as OLLAMA_HOST: "HOST:PORT";
+                                         NULL: as the URI says */
     const char *api_key;            /**< NULL: `credential`, or none */
     aios_credential_fn *credential; /**< asked if api_key is NULL; may be NULL */
     void *credential_user;
@@ -52,7 +53,7 @@ typedef struct aios_remote_config {
 
 /**
  * Fills unset fields from the standard variables of the URI's dialect: OPENAI_API_KEY and OPENAI_BASE_URL, ANTHROPIC_API_KEY and
- * ANTHROPIC_BASE_URL, GEMINI_API_KEY or GOOGLE_API_KEY, OLLAMA_HOST and OLLAMA_API_KEY. A URI that names another host than the dialect's own
+ * ANTHROPIC_BASE_URL, GOOGLE_API_KEY or else GEMINI_API_KEY and GOOGLE_GEMINI_BASE_URL, OLLAMA_API_KEY and OLLAMA_HOST. A URI that names another host than the dialect's own
  * gets no key from them. The strings point into the environment. EINVAL.
  */
 AIOS_API int aios_remote_config_from_env(const char *uri, aios_remote_config *cfg, aios_error *err);

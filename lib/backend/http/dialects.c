@@ -5,6 +5,9 @@
 static const aios__dialect *const rows[] = {
     &aios__dialect_openai,
     &aios__dialect_responses,
+    &aios__dialect_anthropic,
+    &aios__dialect_ollama,
+    &aios__dialect_gemini,
 };
 
 const aios__dialect *aios__dialect_find(const char *name, size_t n)
