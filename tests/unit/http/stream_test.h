@@ -143,6 +143,34 @@ static inline void check_cut_off(bench *w, const char *s, size_t whole)
     }
 }
 
+/* Streams that differ from s in a few bytes end with a reply or a failure, and leave nothing behind. */
+static inline void check_damaged(bench *w, const char *s)
+{
+    char copy[8192];
+    heard h;
+    uint32_t x = 2463534242u;
+    for (int i = 0; i < 4000; i++) {
+        size_t n = strlen(s);
+        memcpy(copy, s, n + 1);
+        for (int k = i % 5; k >= 0; k--) {
+            x ^= x << 13, x ^= x >> 17, x ^= x << 5;
+            size_t at = x % n, len = (x >> 16) % (n - at < 40 ? n - at : 40);
+            if (x & 0x8000)
+                copy[at] = "\"{}[]:,\\n0-\xff\r e"[x >> 24 & 15];
+            else if (x & 0x4000)
+                memmove(copy + at, copy + at + len, strlen(copy + at + len) + 1);
+            else
+                memmove(copy + at, s + (x >> 8) % (n - len), len);
+            n = strlen(copy);
+            if (!n)
+                break;
+        }
+        int rc = hear(w, copy, n / 3, n / 2, &h);
+        assert_true(rc <= AIOS_OK);
+        assert_true(!rc || w->err.msg[0]);
+    }
+}
+
 /* Memory runs out at every place, once or from there on. */
 static inline void check_stream_heap(bench *w, const char *s, const char *what)
 {

@@ -217,6 +217,15 @@ static void models_are_listed_and_texts_embedded(void **state)
     bench_close(&b);
 }
 
+static void damaged_streams_end(void **state)
+{
+    (void)state;
+    bench b;
+    bench_open(&b, D, "m");
+    check_damaged(&b, tools);
+    bench_close(&b);
+}
+
 static void what_is_not_as_described_is_no_harm(void **state)
 {
     (void)state;
@@ -249,6 +258,7 @@ int main(void)
         cmocka_unit_test(streams_are_read_wherever_they_are_cut),
         cmocka_unit_test(failures_have_their_codes),
         cmocka_unit_test(models_are_listed_and_texts_embedded),
+        cmocka_unit_test(damaged_streams_end),
         cmocka_unit_test(what_is_not_as_described_is_no_harm),
     };
     return cmocka_run_group_tests(tests_, NULL, NULL);
