@@ -360,6 +360,8 @@ static void failures_have_their_codes(void **state)
             rows[i].type, rows[i].message);
         check_fault(&b, rows[i].status, body, rows[i].code, rows[i].message);
     }
+    check_fault(&b, 429, "{\"type\":\"error\",\"error\":{\"type\":\"rate_limit_error\",\"message\":\"over\",\"details\":{\"error_code\":"
+                "\"enforced_spend_limit_reached\"}}}", AIOS_EQUOTA, "over");
     check_stream(&b, START("{\"input_tokens\":1,\"output_tokens\":1}") DELTA(0, "{\"type\":\"text_delta\",\"text\":\"x\"}")
                  EV("error", "{\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"Overloaded\"}}"), AIOS_EUNAVAIL,
                      "text:x");

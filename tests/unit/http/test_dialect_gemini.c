@@ -256,6 +256,8 @@ static void failures_have_their_codes(void **state)
             rows[i].type);
         check_fault(&b, rows[i].status, body, rows[i].code, rows[i].message);
     }
+    check_fault(&b, 400, "{\"error\":{\"code\":400,\"message\":\"API key not valid.\",\"status\":\"INVALID_ARGUMENT\",\"details\":[{\"@type\":\"x\"},"
+                "{\"reason\":\"API_KEY_INVALID\"}]}}", AIOS_EAUTH, "API key not valid");
     check_stream(&b, SAID("{\"text\":\"x\"}") EV("{\"error\":{\"code\":503,\"message\":\"The model is overloaded.\",\"status\":"
         "\"UNAVAILABLE\"}}"), AIOS_EUNAVAIL, "text:x");
     bench_close(&b);
