@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * What every backend must do, through the public headers alone, whatever its model says:
- *   conform_backend URI [--plugin FILE.so] [--serve PROGRAM MODEL-URI] [--ctx TOKENS]
- * --serve starts a server of a model first and puts its port in the place of % in URI.
- */
+/* What every backend must do, through the public headers alone, whatever its model says. */
+#include "conform_backend.h"
 #include "test.h"
 
 #include <jansson.h>
@@ -16,6 +13,8 @@
 
 static char uri[512];
 static const char *plugin_path;
+static conform_prepare_fn *prepare;
+static void *prepare_user;
 static uint32_t n_ctx;
 static aios_ctx *ctx;
 static aios_model *model;
@@ -30,7 +29,8 @@ static int open_model(aios_ctx *c, aios_model **m, aios_error *err)
 {
     aios_model_config cfg = AIOS_INIT(aios_model_config);
     cfg.n_ctx = n_ctx;
-    int rc = plugin_path ? aios_plugin_load(c, plugin_path, err) : 0;
+    int rc = prepare ? prepare(prepare_user, c, err) : 0;
+    rc = rc || !plugin_path ? rc : aios_plugin_load(c, plugin_path, err);
     return rc ? rc : aios_model_open(c, uri, &cfg, m, err);
 }
 
@@ -485,7 +485,7 @@ static void memory_that_runs_out_is_a_typed_failure(void **state)
 
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
-int main(int argc, char **argv)
+int conform_backend(int argc, char **argv, conform_prepare_fn *fn, void *user)
 {
     const struct CMUnitTest tests[] = {
         T(a_model_tells_what_it_is),
@@ -503,6 +503,8 @@ int main(int argc, char **argv)
         T(memory_that_runs_out_is_a_typed_failure),
     };
     test_server server = {0};
+    prepare = fn;
+    prepare_user = user;
     for (int i = 2; i < argc; i++) {
         if (!strcmp(argv[i], "--plugin") && i + 1 < argc) {
             plugin_path = argv[++i];
