@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from . import _cdef
 from ._agent import Action, Agent, Call, Run, Toolset
+from ._backend import Backend, CallDelta, Reasoning, Restart, ToolCall, TurnRequest
 from ._context import Context
 from ._events import Event, Label, Reply, Usage
 from ._grammar import Grammar, Walk
@@ -26,6 +27,7 @@ globals().update({name[5:]: value for name, value in vars(_cdef).items() if name
 if TYPE_CHECKING:
     def __getattr__(name: str) -> int: ...
 
-__all__ = ["Action", "Agent", "Call", "Context", "Entry", "Error", "Event", "Grammar", "Label", "Model", "Part", "Reply", "Run", "Session",
-           "Snapshot", "ToolError", "Toolset", "Transcript", "Turn", "Usage", "Violation", "Walk", "has", "library_path", "schema_check",
-           "schema_of", "schema_violations", "strerror", "version"]
+__all__ = ["Action", "Agent", "Backend", "Call", "CallDelta", "Context", "Entry", "Error", "Event", "Grammar", "Label", "Model", "Part",
+           "Reasoning", "Reply", "Restart", "Run", "Session", "Snapshot", "ToolCall", "ToolError", "Toolset", "Transcript", "Turn",
+           "TurnRequest", "Usage", "Violation", "Walk", "has", "library_path", "schema_check", "schema_of", "schema_violations", "strerror",
+           "version"]

@@ -12,7 +12,7 @@ from . import _cdef as c
 from ._args import choice, cstr, data, function, instance, known, new, seconds_ns
 from ._context import Context
 from ._events import Event, Label, Reply
-from ._lib import SLICE_MS, Box, Error, Handle, ToolError, _boxes, call, lib, log, slices, string
+from ._lib import SLICE_MS, Box, Error, Handle, ToolError, _boxes, call, lib, log, passed, slices, string
 from ._llm import Model, fields_of, sampling_struct, tool_choice_of
 from ._schema import Schema, schema_text
 from ._signature import arguments_of, plain, summary
@@ -305,8 +305,9 @@ class Run(Handle):
                 _thread.run, self._driver = outer, driver
         if rc < 0 or rc == c.AIOS_DONE or (out and out.kind in ("done", "error")):
             self._over = True
-        if self._error is not None:
-            error, self._error, self._over = self._error, None, True
+        error, self._error = self._error or passed(), None
+        if error is not None:
+            self._over = True
             self.close()
             raise error
         if rc < 0:

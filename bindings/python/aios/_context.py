@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import ctypes as C
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any, Callable, Iterable
 
 from . import _cdef as c
-from ._args import choice, cstr, function, new, whole
+from ._args import choice, cstr, function, known, new, whole
 from ._lib import Box, Error, Handle, as_dict, box_call, call, lib, string
 from ._lib import log as logger
+from ._remote import REMOTE_OPTIONS, remote_config
+
+if TYPE_CHECKING:
+    from ._backend import Backend, Piece, TurnRequest
 
 LEVELS = {"error": c.AIOS_LOG_ERROR, "warn": c.AIOS_LOG_WARN, "info": c.AIOS_LOG_INFO, "debug": c.AIOS_LOG_DEBUG}
 
@@ -39,15 +43,17 @@ def _hooked(fn):
     return Box(run)
 
 
-def model_config(n_ctx: int = 0, n_threads: int = 0, use_mmap: bool = False, template: str | None = None,
-                 progress: Callable[[float], Any] | None = None, kv_bits: int = 0, cache_dir: Any = None, cache_bytes: int = 0):
-    """aios_model_config of Python values, and the box of progress."""
+def model_config(uri: str, n_ctx: int = 0, n_threads: int = 0, use_mmap: bool = False, template: str | None = None,
+                 progress: Callable[[float], Any] | None = None, kv_bits: int = 0, cache_dir: Any = None, cache_bytes: int = 0, **remote):
+    """aios_model_config of Python values, and the boxes of progress and of credential."""
     cfg = new(c.aios_model_config, n_ctx=n_ctx, n_threads=n_threads, use_mmap=int(use_mmap), template_text=cstr(template), kv_bits=kv_bits,
               cache_dir=cstr(cache_dir), cache_bytes=cache_bytes)
     box = Box(function(progress, "progress")) if progress is not None else None
     if box:
         cfg.progress, cfg.progress_user = _progress_fn, box.key
-    return cfg, box
+    config, credential = remote_config(uri, **known(remote, REMOTE_OPTIONS, "a model behind HTTP"))
+    cfg.remote = C.pointer(config)
+    return cfg, box, credential
 
 
 class Context(Handle):
@@ -113,10 +119,20 @@ class Context(Handle):
         with self._pin() as ctx:
             call(lib.aios_plugin_load, ctx, cstr(path))
 
+    def register_backend(self, scheme: str, backend: type[Backend] | Callable[[TurnRequest], Iterable[Piece]], **facts) -> None:
+        """Adds a backend in Python: Model("SCHEME:PATH") of this context opens it. backend is a class derived from Backend, or a function
+        turn(request) that gives the pieces of a reply; facts of the latter are the attributes and methods of such a class: n_ctx=4096,
+        tools=True, count=fn ... Error EEXIST: the scheme is taken.
+        """
+        from ._backend import backend_class, register  # pylint: disable=import-outside-toplevel,cyclic-import
+        kind = backend_class(scheme, backend, facts)
+        with self._pin() as ctx:
+            self._boxes.append(register(ctx, scheme, kind))
+
     def probe(self, uri: str, **options) -> dict:
         """Whether a model could be opened, and if not why, without loading it: state, code, msg, have, need."""
         out = new(c.aios_model_status)
-        cfg, _ = model_config(**options)
+        cfg, *_boxes = model_config(uri, **options)
         with self._pin() as ctx:
             rc = lib.aios_model_probe(ctx, cstr(uri), C.byref(cfg), C.byref(out))
         if rc < 0 and not out.code:

@@ -21,15 +21,14 @@ class Label(NamedTuple):
 class Usage(NamedTuple):
     """Tokens and times of one turn; forced: tokens that a grammar left no choice about, grammar_ns: time for it, part of the others."""
 
-    input: int
-    cached: int
-    output: int
-    reasoning: int
-    prefill_ns: int
-    decode_ns: int
+    input: int = 0
+    cached: int = 0
+    output: int = 0
+    reasoning: int = 0
+    prefill_ns: int = 0
+    decode_ns: int = 0
     forced: int = 0
     grammar_ns: int = 0
-
 
 
 class Event:

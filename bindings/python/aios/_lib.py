@@ -64,11 +64,47 @@ def has(feature: str) -> bool:
     return bool(lib.aios_has(cstr(feature)))
 
 
+# ---- exceptions of callbacks ------------------------------------------------------------------------------------------
+_passed = threading.local()
+CODES = ((MemoryError, c.AIOS_ENOMEM), (NotImplementedError, c.AIOS_ENOTSUP), (TimeoutError, c.AIOS_ETIMEDOUT),
+         (PermissionError, c.AIOS_EDENIED), (FileNotFoundError, c.AIOS_ENOENT), (ConnectionError, c.AIOS_EUNAVAIL), (OSError, c.AIOS_EIO))
+
+
+def code_of(error, otherwise):
+    """The code of what a callback raised; that means "end" unless it is an Exception."""
+    if not isinstance(error, Exception):
+        return c.AIOS_ECANCELED
+    if isinstance(error, Error):
+        return error.code if error.code < 0 else otherwise
+    return next((code for kind, code in CODES if isinstance(error, kind)), otherwise)
+
+
+def pass_up(error):
+    """From a callback: the call of the library that is inside on this thread raises it. On a thread of the library nobody does."""
+    if getattr(_passed, "error", None) is None:
+        _passed.error = error
+
+
+def passed():
+    """Takes what a callback of this thread passed up, or None."""
+    error = getattr(_passed, "error", None)
+    if error is not None:
+        _passed.error = None
+    return error
+
+
+def raise_passed():
+    error = passed()
+    if error is not None:
+        raise error
+
+
 def call(fn, *args):
-    """Calls fn(*args, err); raises what it fails with."""
+    """Calls fn(*args, err); raises what it fails with, or what a callback passed up."""
     err = new(c.aios_error)
     rc = fn(*args, C.byref(err))
     if rc < 0:
+        raise_passed()
         raise Error.of(err, rc)
     return rc
 

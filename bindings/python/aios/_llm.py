@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes as C
+import json
 from typing import Iterator, Sequence
 
 from . import _cdef as c
@@ -11,7 +12,7 @@ from ._args import choice, cstr, data, fill, instance, known, new, seconds_ns, w
 from ._context import Context, model_config
 from ._events import Event, Reply
 from ._grammar import Grammar
-from ._lib import SLICE_MS, Error, Handle, as_dict, call, lib, slices, written
+from ._lib import SLICE_MS, Error, Handle, as_dict, call, lib, passed, slices, written
 from ._schema import schema_check, schema_text
 from ._transcript import Transcript
 
@@ -45,22 +46,30 @@ def _tool_def(tool):
 
 
 class Model(Handle):
-    """A model by URI: "gguf:FILE", a path that ends in .gguf, "echo:SCRIPT". progress(part) is called while it loads; True cancels.
+    """A model by URI: "gguf:FILE", a path that ends in .gguf, "echo:SCRIPT", one behind HTTP ("openai:MODEL", "https://HOST/v1#MODEL",
+    "DIALECT+https://HOST/PATH#MODEL"), or of a backend that was registered. progress(part) is called while it loads; True cancels.
     Further options: n_ctx, n_threads, use_mmap, template, kv_bits (16, 8, 4), cache_dir, cache_bytes.
+
+    Of models behind HTTP: api_key, or credential(origin), which returns the key before each attempt; base_url; headers (a dict, as secret as
+    keys); proxy; ca_file; connect_timeout, first_byte_timeout, idle_timeout, total_timeout (seconds of an attempt); max_retries (None: two);
+    max_body (bytes); requests_per_minute, tokens_per_minute; plain_http (http:// also beyond this machine); keep (the provider may store
+    the conversation). env: what is not given is taken from the standard variables of the URI's dialect (OPENAI_API_KEY, OPENAI_BASE_URL ...):
+    the scheme names the provider, and a URI with a host of its own gets no key from there. What credential raises is raised by the call
+    that needed the key.
     """
 
     _destroy = "aios_model_close"
 
     def __init__(self, uri: str, context: Context | None = None, **options):
         self.context = Context() if context is None else instance(context, Context, "context")
-        cfg, box = model_config(**options)
+        cfg, progress, self._credential = model_config(uri, **options)
         out = C.c_void_p()
         with self.context._pin() as ctx:
             try:
                 call(lib.aios_model_open, ctx, cstr(uri), C.byref(cfg), C.byref(out))
             finally:
-                if box:
-                    box.reraise()
+                if progress:
+                    progress.reraise()
         self._own(out.value)
 
     @property
@@ -72,6 +81,13 @@ class Model(Handle):
             if rc < 0:
                 raise Error(rc)
             return as_dict(info)
+
+    def models(self) -> list[dict]:
+        """What the server of this model offers: dicts of "id", and "context" where it says how many tokens one holds. Error ENOTSUP of
+        models that have no list.
+        """
+        with self._pin() as m:
+            return json.loads(written(lib.aios_model_list, m))
 
     def session(self, **options) -> Session:
         """A Session; options: n_ctx, threaded."""
@@ -327,6 +343,11 @@ class Session(Handle):
                 if turn._number != self._number:
                     raise Error(c.AIOS_ECANCELED, "the session has gone on to another turn")
                 rc = lib.aios_session_next(s, timeout_ms, C.byref(ev))
+                error = passed()
+                if error is not None:
+                    self._drain(s)
+                    turn._over = True
+                    raise error
                 if rc == c.AIOS_AGAIN:
                     return None
                 if rc == c.AIOS_OK:

@@ -67,6 +67,15 @@ def role_number(role):
     return choice(ROLES, role, "role")
 
 
+def entry_at(t, i):
+    """A copy of entry i of a transcript of the library."""
+    e = new(c.aios_entry)
+    lib.aios_transcript_at(t, i, C.byref(e))
+    at = C.cast(e.parts, C.c_void_p).value
+    parts = [_part_out(c.aios_part.from_address(at + k * e.part_stride)) for k in range(e.n_parts)]
+    return Entry(_ROLE_NAMES[e.role], parts, Label(e.label.integrity, e.label.confidentiality), e.id)
+
+
 class Transcript(Handle):
     """A list of entries that belongs to a context. len, index, iterate, add, truncate, copy, to_json, from_json."""
 
@@ -137,11 +146,7 @@ class Transcript(Handle):
                 return [self[k] for k in range(*i.indices(n))]
             if not -n <= i < n:
                 raise IndexError(i)
-            e = new(c.aios_entry)
-            lib.aios_transcript_at(t, i % n, C.byref(e))
-            at = C.cast(e.parts, C.c_void_p).value
-            parts = [_part_out(c.aios_part.from_address(at + k * e.part_stride)) for k in range(e.n_parts)]
-            return Entry(_ROLE_NAMES[e.role], parts, Label(e.label.integrity, e.label.confidentiality), e.id)
+            return entry_at(t, i % n)
 
     def truncate(self, i: int) -> None:
         """Drops the entries from i on."""

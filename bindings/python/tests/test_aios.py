@@ -241,7 +241,7 @@ class Sessions(Base):
         # The scripted model loads nothing, so the trampoline is called as the engine would call it.
         def progress(_part):
             raise KeyError("stop here")
-        cfg, box = aios._context.model_config(progress=progress)
+        cfg, box, _ = aios._context.model_config("echo:", progress=progress)
         self.assertEqual(cfg.progress(cfg.progress_user, 0.5), 1)
         self.assertRaises(KeyError, box.reraise)
 
