@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Callable, Iterable
 
 from . import _cdef as c
 from ._args import choice, cstr, function, known, new, whole
-from ._lib import Box, Error, Handle, as_dict, box_call, call, lib, string
+from ._lib import Box, Error, Handle, as_dict, box_call, call, lib, raise_passed, string
 from ._lib import log as logger
 from ._remote import REMOTE_OPTIONS, remote_config
 
@@ -135,6 +135,7 @@ class Context(Handle):
         cfg, *_boxes = model_config(uri, **options)
         with self._pin() as ctx:
             rc = lib.aios_model_probe(ctx, cstr(uri), C.byref(cfg), C.byref(out))
+        raise_passed()
         if rc < 0 and not out.code:
             raise Error(rc)
         return {**as_dict(out), "state": lib.aios_model_state_name(out.state).decode()}

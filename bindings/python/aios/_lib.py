@@ -186,8 +186,18 @@ def written(fn, *args):
 
 
 # ---- ownership -------------------------------------------------------------------------------------------------------
+def in_library_thread():
+    """Whether this thread is not one of Python: where a callback runs there, nothing may wait for what that thread drives."""
+    return isinstance(threading.current_thread(), threading._DummyThread)
+
+
 def _free(fn, ptr, pid, unpin):
-    """Once for each object: by close, by the collector, or at exit. Threads of the library do not survive a fork."""
+    """Once for each object: by close, by the collector, or at exit. Threads of the library do not survive a fork, and are not waited for
+    by themselves.
+    """
+    if os.getpid() == pid and in_library_thread():
+        threading.Thread(target=_free, args=(fn, ptr, pid, unpin)).start()
+        return
     if os.getpid() == pid:
         fn(ptr)
     if unpin is not None:

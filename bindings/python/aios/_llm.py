@@ -12,7 +12,7 @@ from ._args import choice, cstr, data, fill, instance, known, new, seconds_ns, w
 from ._context import Context, model_config
 from ._events import Event, Reply
 from ._grammar import Grammar
-from ._lib import SLICE_MS, Error, Handle, as_dict, call, lib, passed, slices, written
+from ._lib import SLICE_MS, Error, Handle, as_dict, call, in_library_thread, lib, passed, slices, written
 from ._schema import schema_check, schema_text
 from ._transcript import Transcript
 
@@ -377,7 +377,10 @@ class Session(Handle):
     def _abandon(self, turn):
         if turn._number == self._number and self._running and not self.closed:
             with self._pin() as s:
-                self._drain(s)
+                if in_library_thread():
+                    lib.aios_session_cancel(s)  # the next start reads what is left
+                else:
+                    self._drain(s)
 
     def cancel(self) -> None:
         """Stops the turn; its iterator raises ECANCELED. From any thread."""

@@ -113,7 +113,7 @@ class Served(RemoteBase):
                 pass
             at = time.monotonic()
             turn.close()
-            self.assertLess(time.monotonic() - at, 0.5)
+            self.assertLess(time.monotonic() - at, 2)
 
     def test_failures_of_the_model_come_over(self):
         with serve("echo:say so far; fail EIO the cable is cut") as port:
@@ -219,10 +219,10 @@ class Limits(RemoteBase):
 
     def test_deadlines_are_in_seconds(self):
         for option in ("first_byte_timeout", "total_timeout"):
-            with mock((200, None, 1.0)) as server:
+            with mock((200, None, 3)) as server:
                 at = time.monotonic()
                 self.fails("ETIMEDOUT", self.remote(server.url, max_retries=0, **{option: 0.1}).session().complete, "hi")
-                self.assertLess(time.monotonic() - at, 0.6)
+                self.assertLess(time.monotonic() - at, 2)
 
     def test_a_body_that_is_too_long_is_not_read(self):
         with mock() as server:
