@@ -32,7 +32,7 @@ def judge(schema, arguments, grammar):
     if not jsonschema:
         return None if grammar.matches(json.dumps(json.loads(arguments), separators=(",", ":"), ensure_ascii=False)) else "outside the schema's grammar"
     cls = jsonschema.validators.validator_for(schema, jsonschema.Draft202012Validator)
-    errors = list(cls(schema, format_checker=jsonschema.FormatChecker()).iter_errors(json.loads(arguments)))
+    errors = list(cls(schema, format_checker=cls.FORMAT_CHECKER).iter_errors(json.loads(arguments)))
     return errors[0].message[:200] if errors else None
 
 

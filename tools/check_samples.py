@@ -29,7 +29,8 @@ def judge(job):
     """(kind, reply, reason) of each reply to a schema that is wrong; None and why where there is no telling."""
     schema, replies = job
     doc = json.loads(schema, parse_float=decimal.Decimal)
-    validator = schema_maker.judge_of(doc)(doc, format_checker=jsonschema.FormatChecker())
+    cls = schema_maker.judge_of(doc)
+    validator = cls(doc, format_checker=cls.FORMAT_CHECKER)  # FormatChecker() would be that of all drafts mixed, with draft 3's times
     bad = []
     for raw in replies:
         try:

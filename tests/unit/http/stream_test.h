@@ -202,7 +202,7 @@ static inline void check_fault(bench *w, int status, const char *body, int code,
     aios_error err = AIOS_INIT(aios_error);
     aios__buf_init(&b, w->remote.heap, AIOS_MEM_TEXT, 0);
     must(aios__buf_adds(&b, body, &w->err), &w->err);
-    int rc = aios__fault_read(&w->remote.server, status, &b, &err);
+    int rc = aios__fault_read(&w->remote.server, status, &b, NULL, &err);
     if (rc != code || !strstr(err.msg, word))
         fail_msg("%d %s: %d \"%s\", expected %d and \"%s\"", status, body, rc, err.msg, code, word);
     aios__buf_free(&b);
