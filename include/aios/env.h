@@ -67,8 +67,11 @@ typedef struct aios_env {
     void (*file_unmap)(void *user, void *p, size_t n);
     void (*file_close)(void *user, aios_file *f);
     /**
-     * Asked before each connection with the resolved address; non-zero refuses it. It must not call the library. The built-in
-     * one allows all.
+     * Asked before each connection is opened, of every redirect too; non-zero refuses it. It must not call the library. The built-in
+     * one allows all. `host` is the name or address of the URL (IPv6 in brackets), behind a proxy that of the proxy. `address` is what is really
+     * connected to, numeric, without zone or brackets and in the one form that inet_ntop writes, however the URL spells it (0x7f.1, 2130706433):
+     * "127.0.0.1", "2001:db8::1"; IPv4 mapped into IPv6 (::ffff:127.0.0.1) comes as IPv4, NAT64 and 6to4 as the IPv6 that they are. A connection that
+     * is used again was asked about when it was opened.
      */
     int (*net_check)(void *user, const char *host, const char *address, uint16_t port);
     /** ENOENT if argv[0] is not found, EINVAL, ENOMEM, EIO; ENOTSUP where the system lacks what it needs. */
