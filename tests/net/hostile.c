@@ -82,6 +82,23 @@ static char *written(const server *s, const peer *p, hostile_bytes b)
     return out;
 }
 
+/* The request behind the head, escaped. */
+static void echo(peer *p)
+{
+    size_t n = strlen(p->req);
+    char *out = realloc(p->head, p->n_head + 2 * n + 1);
+    if (!out)
+        _exit(3);
+    for (size_t i = 0; i < n; i++) {
+        char c = p->req[i];
+        if (c == '"' || c == '\\' || c == '\n')
+            out[p->n_head++] = '\\';
+        if (c != '\r')
+            out[p->n_head++] = c == '\n' ? 'n' : c;
+    }
+    p->head = out;
+}
+
 static void put_range(char *s, size_t *n, size_t max, size_t at, const char *what, size_t len)
 {
     if (*n + len > max)
@@ -159,6 +176,8 @@ static void begin(server *s, peer *p)
     p->tail = written(s, p, p->row->tail);
     p->n_head = p->row->head.n;
     p->n_tail = p->row->tail.n;
+    if (p->row->flags & HOSTILE_ECHO)
+        echo(p);
     p->at = 0;
     p->n_all = p->row->times == HOSTILE_FOREVER ? UINT64_MAX : p->n_head + p->row->times * p->row->loop.n + p->n_tail;
     if (sh->mutate_seed)

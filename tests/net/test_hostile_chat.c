@@ -33,14 +33,14 @@ static void exchange(aios_ctx *ctx, const hostile_row *row, aios_remote_config r
 /* What a turn gave, and when, against its row. */
 static void judge(const hostile_row *row, const turn *t, char *why, size_t n)
 {
-    int deadline = row->turn == AIOS_ETIMEDOUT ? deadline_ms(row->by) : 0;
+    int deadline = row->turn == AIOS_ETIMEDOUT || row->turn == HOSTILE_ANY ? deadline_ms(row->by) : 0;
     const char *silent = t->rc ? mute(t->rc, &t->err) : NULL;
     bool any = row->turn == HOSTILE_ANY;
     if (t->rc != row->turn && !any)
         snprintf(why, n, "gives %s instead of %s: %s", aios_code_name(t->rc), aios_code_name(row->turn), t->err.msg);
     else if (t->wrong[0])
         snprintf(why, n, "%s", t->wrong);
-    else if (t->ms < deadline - 20 || t->ms > deadline + (deadline ? LATE_MS : WORK_MS))
+    else if ((t->ms < deadline - 20 && !any) || t->ms > deadline + (deadline ? LATE_MS : WORK_MS))
         snprintf(why, n, "ended after %d ms instead of %d", (int)t->ms, deadline);
     else if (silent)
         snprintf(why, n, "%s: %s", silent, t->err.msg);
