@@ -13,9 +13,9 @@
 
 #define MS INT64_C(1000000)
 #define LATE_MS 250  /* how much later than its deadline a thing may end */
-#define WORK_MS 1500 /* what reading may take where no deadline counts */
+#define WORK_MS 6000 /* what reading may take where no deadline counts */
 
-/* The deadlines of behaviours that one of them ends; ten times as long for the others. */
+/* The deadlines of behaviours that one of them ends; 50 times as long for the others. */
 #define CONNECT_MS 200
 #define FIRST_BYTE_MS 260
 #define IDLE_MS 150
@@ -34,7 +34,7 @@ static inline double now_ms(void)
 /** Of a limit in ms, what a behaviour gets, in ns. */
 static inline int64_t limit_ns(const hostile_row *row, int64_t ms)
 {
-    return (row->by ? ms : ms * 10) * MS;
+    return (row->by ? ms : ms * 50) * MS;
 }
 
 static inline int deadline_ms(uint32_t by)

@@ -88,14 +88,14 @@ static inline int begin_turn(aios_session *s, const aios_transcript *tr, turn *t
     return t->rc;
 }
 
-/** Takes all events, for at most ten seconds. */
+/** Takes all events, for at most 30 seconds. */
 static inline void end_turn(aios_session *s, turn *t)
 {
     const aios_event *ev;
     double from = now_ms();
     uint64_t seq = 0;
     int rc, last = 0;
-    while ((rc = aios_session_next(s, 1000, &ev)) != AIOS_DONE && now_ms() - from < 10000) {
+    while ((rc = aios_session_next(s, 1000, &ev)) != AIOS_DONE && now_ms() - from < 30000) {
         if (rc < 0) {
             snprintf(t->wrong, sizeof t->wrong, "next gives %s", aios_code_name(rc));
             break;
