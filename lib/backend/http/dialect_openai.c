@@ -382,7 +382,8 @@ static int read_finish(aios__reader *r, const char *reason, aios_error *err)
     static const struct {
         const char *theirs, *ours; /* NULL: the reply broke off */
     } names[] = {
-        {"length", "length"},       {"tool_calls", "tool_calls"}, {"function_call", "tool_calls"}, {"content_filter", "filter"}, {"stop", "stop"},
+        {"length", "length"},         {"tool_calls", "tool_calls"}, {"function_call", "tool_calls"},
+        {"content_filter", "filter"}, {"stop", "stop"},
         {"max_tokens", "length"},   {"model_length", "length"}, /* Mistral */
         {"error", NULL},            {"abort", NULL}, /* OpenRouter; vLLM and SGLang */
     };

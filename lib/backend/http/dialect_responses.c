@@ -240,7 +240,9 @@ static bool is_call(const aios__json *item)
 static int item_added(aios__reader *r, const aios__json *v, aios_error *err)
 {
     const aios__json *item = aios__json_get(v, "item");
-    return is_call(item) ? aios__reader_call(r, output_index(v), aios__str_of(item, "call_id"), aios__str_of(item, "name"), NULL, 0, err) : AIOS_OK;
+    if (!is_call(item))
+        return AIOS_OK;
+    return aios__reader_call(r, output_index(v), aios__str_of(item, "call_id"), aios__str_of(item, "name"), NULL, 0, err);
 }
 
 static int call_delta(aios__reader *r, const aios__json *v, aios_error *err)
@@ -307,7 +309,8 @@ static int read_texts(aios__reader *r, const aios__json *parts, bool reasoning, 
     for (size_t i = 0; !rc && i < aios__json_count(parts); i++) {
         const aios__json *p = aios__json_at(parts, i);
         const char *refusal = aios__str_of(p, "refusal"), *text = aios__str_of(p, "text");
-        rc = reasoning ? aios__reader_reasoning(r, text, strlen(text), err) : aios__reader_text(r, *refusal ? refusal : text, strlen(*refusal ? refusal : text), err);
+        text = *refusal ? refusal : text;
+        rc = reasoning ? aios__reader_reasoning(r, text, strlen(text), err) : aios__reader_text(r, text, strlen(text), err);
         if (!rc && *refusal)
             rc = aios__reader_stop(r, "refusal", err);
     }
@@ -341,7 +344,7 @@ static int decode(aios__reader *r, const char *type, const aios__json *v, aios_e
     return AIOS_OK; /* there are many that say nothing new */
 }
 
-/* {"error":{...}}, {"type":"error","message":...}, {"type":"response.failed","response":{"error":{...}}}, and as chat completions have them. */
+/* {"type":"error","message":...}, {"type":"response.failed","response":{"error":{...}}}, and as chat completions have them. */
 static bool fault(const aios__json *v, aios__fault *out)
 {
     const char *type = aios__str_of(v, "type");

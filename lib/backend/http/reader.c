@@ -430,6 +430,11 @@ bool aios__reader_sent(const aios__reader *r)
     return r->sent;
 }
 
+bool aios__reader_idle(const aios__reader *r)
+{
+    return !r->n_calls && strcmp(r->reason, "length");
+}
+
 uint32_t aios__reader_input(const aios__reader *r)
 {
     return r->usage.input;

@@ -38,7 +38,8 @@ static const struct {
 
 /* Words of refusals that mean the parameter, not its value of this turn. */
 static const char *const refusals[] = {
-    "unsupported", "not support", "unrecognized", "unknown", "unexpected", "extra", "not permitted", "not allowed", "deprecated", "missing field",
+    "unsupported", "not support", "unrecognized", "unknown", "unexpected", "extra", "not permitted", "not allowed", "deprecated",
+    "missing field",
     "must be 'json_schema' or 'text'", "invalid schema", "invalid_json_schema", "must be verified",
 };
 

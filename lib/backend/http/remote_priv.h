@@ -114,6 +114,8 @@ int aios__reader_finish(aios__reader *r, const aios_sink *sink, aios_error *err)
 bool aios__reader_ended(const aios__reader *r);
 /** True once something went to the sink. */
 bool aios__reader_sent(const aios__reader *r);
+/** True if the reply is whole but holds no call. */
+bool aios__reader_idle(const aios__reader *r);
 /** Tokens of the prompt as the server counted; 0: it did not say. */
 uint32_t aios__reader_input(const aios__reader *r);
 

@@ -28,6 +28,7 @@ struct aios__remote_turn {
     uint32_t last_steps;
     bool fed;               /* the reader has got something of this attempt */
     bool sent;              /* an attempt has put something into the sink */
+    bool must_call;         /* a reply without a call is none */
     bool changed;           /* the request is another than the one that was refused */
     char *secret;           /* key of the attempt, if a callback gave it */
     aios__prompt prompt, last; /* of this turn, and of the one before */
@@ -122,8 +123,8 @@ static int read_refusal(aios__remote_turn *t, int status, aios_error *err)
     int edited = param ? aios__param_refuse(m, param, &t->message.body, err) : AIOS_OK;
     t->changed = edited == AIOS_AGAIN;
     if (t->changed)
-        aios__log(m->server.ctx, AIOS_LOG_WARN, "%s: the model %s does not take \"%s\" as it was sent: from now on it is left out or said in another way", m->host,
-                  m->server.model, aios__param_name(param));
+        aios__log(m->server.ctx, AIOS_LOG_WARN, "%s: the model %s does not take \"%s\" as it was sent: from now on it is left out or said otherwise",
+                  m->host, m->server.model, aios__param_name(param));
     return edited < 0 ? edited : rc;
 }
 
@@ -145,6 +146,15 @@ static int check_prompt(aios__remote_turn *t, aios_error *err)
                            t->remote->host, counted, least, need);
 }
 
+/* Some servers read no more than "auto": Ollama (ollama#17921), llama-server without --jinja. */
+static int check_call(const aios__remote_turn *t, aios_error *err)
+{
+    if (!t->must_call || !aios__reader_idle(t->reader))
+        return AIOS_OK;
+    return aios__fail(err, AIOS_ENOTSUP, "%s was told that a tool must be called, and replied without: it does not keep to tool_choice with the model %s",
+                      t->remote->host, t->remote->server.model);
+}
+
 /* The transfer is over, or its reply is. */
 static int settle(aios__remote_turn *t, aios_error *err)
 {
@@ -154,6 +164,7 @@ static int settle(aios__remote_turn *t, aios_error *err)
         return read_refusal(t, status, err);
     int rc = aios__reader_finish(t->reader, t->sink, err);
     rc = rc ? rc : check_prompt(t, err);
+    rc = rc ? rc : check_call(t, err);
     return rc ? rc : AIOS_DONE;
 }
 
@@ -305,6 +316,7 @@ int aios__remote_turn_start(aios__remote_turn *t, const aios_request *req, aios_
     t->attempt = 0;
     t->not_before = 0;
     t->sent = t->changed = false;
+    t->must_call = req->tool_choice == AIOS_TOOLS_REQUIRED || req->tool_choice == AIOS_TOOLS_NAMED;
     t->running = true;
     return AIOS_OK;
 }
