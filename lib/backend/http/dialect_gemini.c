@@ -209,10 +209,11 @@ static int put_contents(const aios__server *s, aios__buf *b, const aios_transcri
     return rc ? rc : aios__buf_adds(b, open ? "]}]" : "]", err);
 }
 
+/* Not every model takes tools beside a schema: those that must not be called are left out then. */
 static int put_tools(aios__buf *b, const aios_request *req, aios_error *err)
 {
     static const char *const modes[] = {"AUTO", "ANY", "NONE", "ANY"};
-    if (!req->n_tools)
+    if (!req->n_tools || (req->schema_json && req->tool_choice == AIOS_TOOLS_NONE))
         return b->failed;
     aios__put_key(b, "tools", err);
     aios__buf_adds(b, "[{\"functionDeclarations\":[", err);

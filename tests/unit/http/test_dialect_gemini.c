@@ -97,6 +97,10 @@ static void every_choice_among_tools_has_its_word(void **state)
                  rows[i].json);
         check_encode(&b, D->encode, PATH, body);
     }
+    b.req.tool_choice = AIOS_TOOLS_NONE;
+    b.req.schema_json = "{}";
+    check_encode(&b, D->encode, PATH, "{\"contents\":[{\"role\":\"user\",\"parts\":[{\"text\":\"Hi\"}]}],\"generationConfig\":{\"responseMimeType\":"
+                 "\"application/json\",\"responseJsonSchema\":{}}" TAIL);
     bench_close(&b);
 }
 
