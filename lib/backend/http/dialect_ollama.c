@@ -2,6 +2,8 @@
 /* Ollama's own API (https://docs.ollama.com/api): lines of JSON. */
 #include "backend/http/dialect.h"
 
+#define NO_REASONING 1024u /* a bound below it is held by not thinking at all, which alone can be said */
+
 /* ---- the request -------------------------------------------------------------------------------------------------- */
 
 static const char *role_of(int32_t role)
@@ -174,8 +176,10 @@ static int put_options(const aios__server *s, aios__buf *b, const aios_request *
 static int encode(const aios__server *s, const aios_request *req, aios__message *out, aios_error *err)
 {
     aios__buf *b = &out->body;
-    int rc = aios__check_says(s, req, AIOS__SAYS_TOP_K | AIOS__SAYS_MIN_P | AIOS__SAYS_REPEAT_PENALTY | AIOS__SAYS_PENALTIES |
-                                          AIOS__SAYS_PENALTY_LAST_N | AIOS__SAYS_SEED, err);
+    bool off = req->max_reasoning && req->max_reasoning < NO_REASONING;
+    uint32_t says = AIOS__SAYS_TOP_K | AIOS__SAYS_MIN_P | AIOS__SAYS_REPEAT_PENALTY | AIOS__SAYS_PENALTIES | AIOS__SAYS_PENALTY_LAST_N |
+                    AIOS__SAYS_SEED;
+    int rc = aios__check_says(s, req, says | (off ? AIOS__SAYS_MAX_REASONING : 0), err);
     if (rc)
         return rc;
     aios__buf_adds(&out->path, "/api/chat", err);
@@ -185,6 +189,8 @@ static int encode(const aios__server *s, const aios_request *req, aios__message 
     rc = rc ? rc : put_tools(b, req, err);
     if (!rc && req->schema_json)
         rc = aios__put_raw(b, "format", req->schema_json, err);
+    if (!rc && off)
+        rc = aios__put_bool(b, "think", false, err);
     rc = rc ? rc : put_options(s, b, req, err);
     rc = rc ? rc : aios__buf_adds(b, ",\"truncate\":false,\"shift\":false,\"stream\":true}", err);
     return rc ? rc : out->path.failed;

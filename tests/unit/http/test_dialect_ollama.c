@@ -73,6 +73,17 @@ static void options_have_their_names(void **state)
     bench_close(&b);
 }
 
+static void a_small_bound_on_reasoning_turns_it_off(void **state)
+{
+    (void)state;
+    bench b;
+    bench_open(&b, D, "m");
+    say(&b, AIOS_ROLE_USER, "Hi");
+    b.req.max_reasoning = 1023;
+    check_encode(&b, D->encode, "/api/chat", "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"}],\"think\":false,\"options\":{}" TAIL);
+    bench_close(&b);
+}
+
 static void wishes_that_cannot_be_said_are_refused_by_name(void **state)
 {
     (void)state;
@@ -86,7 +97,7 @@ static void wishes_that_cannot_be_said_are_refused_by_name(void **state)
     b.req.tool_name = "get_weather";
     check_refused(&b, D->encode, AIOS_ENOTSUP, "AIOS_TOOLS_NAMED");
     b.req.tool_choice = AIOS_TOOLS_AUTO;
-    b.req.max_reasoning = 100;
+    b.req.max_reasoning = 1024;
     check_refused(&b, D->encode, AIOS_ENOTSUP, "max_reasoning");
     b.req.max_reasoning = 0;
     b.req.min_margin = 0.5f;
@@ -251,6 +262,7 @@ int main(void)
         cmocka_unit_test(a_conversation_is_a_list_of_messages),
         cmocka_unit_test(a_tool_loop_is_sent_whole),
         cmocka_unit_test(options_have_their_names),
+        cmocka_unit_test(a_small_bound_on_reasoning_turns_it_off),
         cmocka_unit_test(wishes_that_cannot_be_said_are_refused_by_name),
         cmocka_unit_test(addresses_are_completed_as_the_sdk_does),
         cmocka_unit_test(the_configured_address_is_completed_too),
