@@ -16,6 +16,7 @@ ALLOWED = {
     'backend/gguf': 'base device tensor kernel grammar llm',
     'backend/echo': 'base grammar llm',
     'backend/http': 'base grammar llm',
+    'backend/record': 'base grammar llm',
     'backend/route': 'base grammar llm',
     'agent': 'base grammar llm',
     'mcp': 'base grammar llm',

@@ -38,7 +38,7 @@ typedef struct aios_spawn_out {
     int32_t pid;
 } aios_spawn_out;
 
-enum { AIOS_OPEN_READ = 0, AIOS_OPEN_WRITE = 1, AIOS_OPEN_CREATE = 2, AIOS_OPEN_TRUNC = 4, AIOS_OPEN_APPEND = 8 };
+enum { AIOS_OPEN_READ = 0, AIOS_OPEN_WRITE = 1, AIOS_OPEN_CREATE = 2, AIOS_OPEN_TRUNC = 4, AIOS_OPEN_APPEND = 8, AIOS_OPEN_PRIVATE = 16 /**< one that is made is its owner's alone */ };
 
 /**
  * Slots. NULL means the built-in one. File slots are replaced together (file_write, file_sync, file_rename, file_remove and

@@ -51,7 +51,12 @@ enum {
      * With AIOS_REQUEST_SNAPSHOTS, behind each TEXT of a reply under a schema and each CALL_DELTA (then with name and call_id): text = what is
      * sure of the JSON so far, closed into a valid value; path and code (AIOS_SNAPSHOT_x) as in aios_snapshot_view.
      */
-    AIOS_EVENT_SNAPSHOT = 12
+    AIOS_EVENT_SNAPSHOT = 12,
+    /**
+     * A router (route:) has chosen: name = the candidate; text = {"uri": without secrets, "privacy": "local", "lan" or "remote", "reason", "tokens":
+     * of the prompt, by estimate, "skipped": [{"name", "why"}, ...]}. What it begins is an attempt, or a hedge beside one. docs/routing.md
+     */
+    AIOS_EVENT_ROUTE = 13
 };
 
 /** Tokens and times of one model turn. */

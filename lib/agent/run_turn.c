@@ -439,6 +439,7 @@ int aios__turn_step(aios_run *r, int32_t timeout_ms, aios_error *err)
     case AIOS_EVENT_CALL:
         return add_call(r, ev, err);
     case AIOS_EVENT_CHOICE:
+    case AIOS_EVENT_ROUTE:
         return pass_on(r, ev, err);
     case AIOS_EVENT_USAGE:
         r->n_tokens += ev->usage->output;

@@ -77,7 +77,7 @@ static int file_open(void *user, const char *path, uint32_t flags, aios_file **f
         return AIOS_ENOMEM;
     }
     do
-        out->fd = open(path, o, 0666);
+        out->fd = open(path, o, flags & AIOS_OPEN_PRIVATE ? 0600 : 0666);
     while (out->fd < 0 && errno == EINTR);
     if (out->fd < 0) {
         *sys = errno;

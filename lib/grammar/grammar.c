@@ -2,7 +2,9 @@
 /* Grammars and walks as objects; the program's building blocks. */
 #include <stdlib.h>
 
+#include "base/cachefile.h"
 #include "grammar/grammar_cache.h"
+#include "grammar/grammar_mask.h"
 #include "grammar/program.h"
 #include "grammar/rules.h"
 
@@ -237,6 +239,11 @@ static int (*const compilers[])(aios_grammar *g, const char *s, size_t n, aios_e
     [AIOS_GRAMMAR_SCHEMA] = schema, [AIOS_GRAMMAR_REGEX] = regex, [AIOS_GRAMMAR_GBNF] = aios__grammar_gbnf,
     [AIOS_GRAMMAR_LARK] = aios__grammar_lark};
 
+void aios__grammar_source(const aios_grammar *g, uint64_t out[2])
+{
+    memcpy(out, g->source, sizeof g->source);
+}
+
 /* ---- public: grammar -------------------------------------------------------------------------------------------- */
 
 int aios_grammar_compile(aios_ctx *ctx, int32_t kind, const char *s, size_t n, aios_grammar **out, aios_error *err)
@@ -260,6 +267,8 @@ int aios_grammar_compile(aios_ctx *ctx, int32_t kind, const char *s, size_t n, a
     g->complete = flags & AIOS_GRAMMAR_COMPLETE;
     g->strict = flags & AIOS_GRAMMAR_STRICT;
     g->kind = (uint8_t)plain;
+    for (uint64_t i = 0; i < AIOS__ARRAY_LEN(g->source); i++)
+        g->source[i] = aios__sum64((uint64_t)kind << 1 | i, s, n);
     rc = flags & AIOS_GRAMMAR_SPACED ? aios__grammar_spaced(g, err) : AIOS_OK;
     rc = rc ? rc : compilers[g->kind](g, s, n, err);
     if (rc) {

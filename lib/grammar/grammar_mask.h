@@ -36,4 +36,7 @@ int aios__walk_literals(const aios_walk *w, aios__buf *forced, aios__literals *o
 /** *goes_on: something of its own follows this literal, as arguments do a tool's name. */
 const char *aios__literal_at(const aios__literals *l, uint32_t i, size_t *n, bool *goes_on);
 
+/** Sums of the kind and text that g was compiled from: those of equal texts are equal. */
+void aios__grammar_source(const aios_grammar *g, uint64_t out[2]);
+
 #endif

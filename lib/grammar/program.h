@@ -171,6 +171,7 @@ struct aios_grammar {
     uint32_t n_shared;        /**< the first nodes, that mean the same in the whole family */
     uint64_t work;            /**< steps that combining subschemas has taken */
     size_t beside;            /**< bytes that go once it is compiled: a parsed schema, arrays of aios__grammar_grow_beside */
+    uint64_t source[2];       /**< sums of kind and text */
 };
 
 /* ---- grammar.c: building blocks --------------------------------------------------------------------------------- */

@@ -21,8 +21,28 @@ aios_label aios__label_join(aios_label a, aios_label b);
 /** Join over all entries: what the model has seen. SYSTEM for an empty transcript. */
 aios_label aios__label_of(const aios_transcript *t);
 aios_model *aios__model_ref(aios_model *m); /**< dropped by aios_model_close */
+/** As aios_model_open and aios_model_probe, for a model that is a part of one being opened; ELIMIT where that goes too deep. */
+int aios__model_open_inner(const aios_backend_open_args *outer, const char *uri, const aios_model_config *cfg, aios_model **m, aios_error *err);
+int aios__model_probe_inner(const aios_backend_open_args *outer, const char *uri, const aios_model_config *cfg, aios_error *err);
 /** What the named backend made of a model; NULL if it is another backend's. */
 void *aios__model_self(const aios_model *m, const char *backend);
+
+/* ---- request_copy.c: a request that outlives its caller ------------------------------------------------------------ */
+
+typedef struct aios__request_copy {
+    aios__heap *heap;
+    aios_request req; /**< points to what is below */
+    aios_sampling sampling;
+    aios_transcript *transcript;
+    aios_tool_def *tools;
+    const char **stop;
+    aios__buf texts;
+    aios_walk *walk;  /**< keeps the grammar */
+} aios__request_copy;
+/** Copies a request that the wrapper has checked. A failure leaves it empty. */
+int aios__request_copy_make(aios__heap *h, const aios_request *q, aios__request_copy *c, aios_error *err);
+/** One that was never made may be freed too, once its heap is set. */
+void aios__request_copy_free(aios__request_copy *c);
 
 /* ---- event.c: the queue behind every _next; the owner locks ------------------------------------------------------ */
 

@@ -52,9 +52,13 @@ static int config_in(const aios_model_config *src, aios_model_config *cfg, aios_
     return rc;
 }
 
-static int open_args(aios_ctx *ctx, const char *uri, const aios_model_config *src, aios_model_config *cfg, const aios__backend **b,
+#define MAX_DEPTH 4u
+
+static int open_args(aios_ctx *ctx, uint32_t depth, const char *uri, const aios_model_config *src, aios_model_config *cfg, const aios__backend **b,
                      aios_backend_open_args *args, aios_error *err)
 {
+    if (depth > MAX_DEPTH)
+        return aios__fail_need(err, AIOS_ELIMIT, MAX_DEPTH, depth, "models are opened in one another more than %u deep: is one a part of itself?", MAX_DEPTH);
     const char *path;
     int rc = config_in(src, cfg, err);
     if (!rc)
@@ -66,18 +70,16 @@ static int open_args(aios_ctx *ctx, const char *uri, const aios_model_config *sr
     args->uri = uri;
     args->path = path;
     args->config = cfg;
+    args->depth = depth;
     return AIOS_OK;
 }
 
-int aios_model_open(aios_ctx *ctx, const char *uri, const aios_model_config *src, aios_model **out, aios_error *err)
+static int open_model(aios_ctx *ctx, uint32_t depth, const char *uri, const aios_model_config *src, aios_model **out, aios_error *err)
 {
-    if (!ctx || !uri || !out)
-        return aios__fail(err, AIOS_EINVAL, "aios_model_open: %s is NULL", !ctx ? "ctx" : !uri ? "uri" : "m");
-    *out = NULL;
     const aios__backend *b;
     aios_model_config cfg;
     aios_backend_open_args args;
-    int rc = open_args(ctx, uri, src, &cfg, &b, &args, err);
+    int rc = open_args(ctx, depth, uri, src, &cfg, &b, &args, err);
     if (rc)
         return rc;
     aios_model *m = aios__alloc(aios__ctx_heap(ctx), AIOS_MEM_OTHER, sizeof *m, err);
@@ -101,6 +103,20 @@ int aios_model_open(aios_ctx *ctx, const char *uri, const aios_model_config *src
     m->can = aios_model_info_get(m, &info) ? 0 : info.flags;
     *out = m;
     return AIOS_OK;
+}
+
+int aios_model_open(aios_ctx *ctx, const char *uri, const aios_model_config *src, aios_model **out, aios_error *err)
+{
+    if (!ctx || !uri || !out)
+        return aios__fail(err, AIOS_EINVAL, "aios_model_open: %s is NULL", !ctx ? "ctx" : !uri ? "uri" : "m");
+    *out = NULL;
+    return open_model(ctx, 0, uri, src, out, err);
+}
+
+int aios__model_open_inner(const aios_backend_open_args *outer, const char *uri, const aios_model_config *cfg, aios_model **out, aios_error *err)
+{
+    *out = NULL;
+    return open_model(outer->ctx, outer->depth + 1, uri, cfg, out, err);
 }
 
 aios_model *aios__model_ref(aios_model *m)
@@ -144,23 +160,31 @@ int aios_model_status_get(const aios_model *m, aios_model_status *out)
     return m && out ? put_status(AIOS_OK, NULL, out) : AIOS_EINVAL;
 }
 
-int aios_model_probe(aios_ctx *ctx, const char *uri, const aios_model_config *src, aios_model_status *out)
+static int probe_model(aios_ctx *ctx, uint32_t depth, const char *uri, const aios_model_config *src, aios_error *err)
 {
-    if (!ctx || !uri || !out)
-        return AIOS_EINVAL;
     const aios__backend *b;
     aios_model_config cfg;
     aios_backend_open_args args;
+    aios_model *m = NULL;
+    int rc = open_args(ctx, depth, uri, src, &cfg, &b, &args, err);
+    if (!rc && b->ops.probe)
+        return b->ops.probe(b->user, &args, err);
+    rc = rc ? rc : open_model(ctx, depth, uri, src, &m, err);
+    aios_model_close(m);
+    return rc;
+}
+
+int aios__model_probe_inner(const aios_backend_open_args *outer, const char *uri, const aios_model_config *cfg, aios_error *err)
+{
+    return probe_model(outer->ctx, outer->depth + 1, uri, cfg, err);
+}
+
+int aios_model_probe(aios_ctx *ctx, const char *uri, const aios_model_config *src, aios_model_status *out)
+{
     aios_error err = AIOS_INIT(aios_error);
-    int rc = open_args(ctx, uri, src, &cfg, &b, &args, &err);
-    if (!rc && b->ops.probe) {
-        rc = b->ops.probe(b->user, &args, &err);
-    } else if (!rc) {
-        aios_model *m;
-        rc = aios_model_open(ctx, uri, src, &m, &err);
-        if (!rc)
-            aios_model_close(m);
-    }
+    if (!ctx || !uri || !out)
+        return AIOS_EINVAL;
+    int rc = probe_model(ctx, 0, uri, src, &err);
     return put_status(rc, &err, out);
 }
 
@@ -249,7 +273,7 @@ int aios_model_inspect(aios_ctx *ctx, const char *uri, aios_write_fn *fn, void *
     const aios__backend *b;
     aios_model_config cfg;
     aios_backend_open_args args;
-    int rc = open_args(ctx, uri, NULL, &cfg, &b, &args, err);
+    int rc = open_args(ctx, 0, uri, NULL, &cfg, &b, &args, err);
     if (rc)
         return rc;
     if (!b->ops.inspect)

@@ -13,89 +13,9 @@ struct aios__promise {
     aios__heap *heap;
     aios__schema *schema;
     uint32_t asked, repairs; /* attempts that were made, and those that are left */
-    aios_request req; /* of the turn, with copies of all it points to */
-    aios_sampling sampling;
-    aios_transcript *transcript; /* with the wrong replies */
-    aios_tool_def *tools;
-    const char **stop;
-    aios__buf texts, json; /* of the request; cut out of a reply */
+    aios__request_copy copy; /* of the turn's request; the wrong replies go to its transcript */
+    aios__buf json;          /* cut out of a reply */
 };
-
-/* ---- a request that outlives its caller --------------------------------------------------------------------------- */
-
-/* Adds a text with its NUL. Its place is an offset until all texts are there, since the buffer moves. */
-static int keep(aios__promise *p, const char **text, size_t n, aios_error *err)
-{
-    if (!*text)
-        return AIOS_OK;
-    size_t at = p->texts.n + 1; /* 0 stays NULL */
-    int rc = aios__buf_add(&p->texts, *text, n == AIOS_CSTR ? strlen(*text) : n, err);
-    rc = rc ? rc : aios__buf_addc(&p->texts, 0, err);
-    *text = (const char *)(uintptr_t)at;
-    return rc;
-}
-
-static void place(const aios__promise *p, const char **text)
-{
-    if (*text)
-        *text = p->texts.p + ((uintptr_t)*text - 1);
-}
-
-typedef int each_text(aios__promise *p, const char **text, aios_error *err);
-
-static int keep_text(aios__promise *p, const char **text, aios_error *err)
-{
-    return keep(p, text, AIOS_CSTR, err);
-}
-
-static int place_text(aios__promise *p, const char **text, aios_error *err)
-{
-    AIOS__UNUSED(err);
-    place(p, text);
-    return AIOS_OK;
-}
-
-static int each(aios__promise *p, each_text *fn, aios_error *err)
-{
-    int rc = fn(p, &p->req.tool_name, err);
-    rc = rc ? rc : fn(p, &p->req.schema_json, err);
-    for (uint32_t i = 0; !rc && i < p->req.n_tools; i++) {
-        rc = fn(p, &p->tools[i].name, err);
-        rc = rc ? rc : fn(p, &p->tools[i].description, err);
-        rc = rc ? rc : fn(p, &p->tools[i].schema_json, err);
-    }
-    for (uint32_t i = 0; !rc && p->stop && p->stop[i]; i++)
-        rc = fn(p, &p->stop[i], err);
-    return rc;
-}
-
-static int copy_request(aios__promise *p, const aios_request *q, aios_error *err)
-{
-    uint32_t n_stop = 0;
-    p->req = *q;
-    if (q->sampling) {
-        p->sampling = *q->sampling;
-        p->req.sampling = &p->sampling;
-    }
-    for (; q->stop && q->stop[n_stop]; n_stop++)
-        ;
-    p->tools = aios__alloc_array(p->heap, AIOS_MEM_TEXT, q->n_tools, sizeof *p->tools, err);
-    p->stop = aios__alloc_array(p->heap, AIOS_MEM_TEXT, (size_t)n_stop + 1, sizeof *p->stop, err);
-    if (!p->tools || !p->stop)
-        return aios__nomem(err);
-    if (q->n_tools)
-        memcpy(p->tools, q->tools, q->n_tools * sizeof *p->tools);
-    if (n_stop)
-        memcpy(p->stop, q->stop, n_stop * sizeof *p->stop);
-    p->stop[n_stop] = NULL;
-    p->req.tools = q->n_tools ? p->tools : NULL;
-    p->req.stop = n_stop ? p->stop : NULL;
-    int rc = each(p, keep_text, err);
-    rc = rc ? rc : each(p, place_text, err);
-    rc = rc || !q->transcript ? rc : aios_transcript_copy(q->transcript, &p->transcript, err);
-    p->req.transcript = p->transcript;
-    return rc;
-}
 
 int aios__promise_new(aios__heap *h, aios__request *r, aios__promise **out, aios_error *err)
 {
@@ -103,11 +23,11 @@ int aios__promise_new(aios__heap *h, aios__request *r, aios__promise **out, aios
     if (!p)
         return aios__nomem(err);
     p->heap = h;
-    aios__buf_init(&p->texts, h, AIOS_MEM_TEXT, 0);
+    p->copy.heap = h;
     aios__buf_init(&p->json, h, AIOS_MEM_TEXT, 0);
     uint32_t wanted = r->req.max_repairs;
     p->repairs = r->req.raw || wanted == AIOS_NO_REPAIRS ? 0 : wanted ? wanted : DEFAULT_REPAIRS;
-    int rc = p->repairs ? copy_request(p, &r->req, err) : AIOS_OK;
+    int rc = p->repairs ? aios__request_copy_make(h, &r->req, &p->copy, err) : AIOS_OK;
     if (rc) {
         aios__promise_free(p);
         return rc;
@@ -123,11 +43,8 @@ void aios__promise_free(aios__promise *p)
     if (!p)
         return;
     aios__schema_free(p->schema);
-    aios_transcript_free(p->transcript);
-    aios__buf_free(&p->texts);
+    aios__request_copy_free(&p->copy);
     aios__buf_free(&p->json);
-    aios__free(p->heap, p->tools);
-    aios__free(p->heap, p->stop);
     aios__free(p->heap, p);
 }
 
@@ -187,10 +104,10 @@ static int add_entry(aios__promise *p, int32_t role, const char *s, size_t n, ai
     e.n_parts = 1;
     e.part_stride = sizeof part;
     e.label.integrity = AIOS_LABEL_UNTRUSTED; /* the reason quotes the reply */
-    return aios_transcript_add(p->transcript, &e, err);
+    return aios_transcript_add(p->copy.transcript, &e, err);
 }
 
-/* Tells the model what was wrong: p->req asks again. */
+/* Tells the model what was wrong: its copy asks again. */
 static int repair(aios__promise *p, const char *s, size_t n, const char *why, aios_error *err)
 {
     aios__buf ask;
@@ -199,7 +116,7 @@ static int repair(aios__promise *p, const char *s, size_t n, const char *why, ai
     n = n < MAX_QUOTE ? n : aios__utf8_whole(s, MAX_QUOTE);
     int rc = n ? add_entry(p, AIOS_ROLE_ASSISTANT, s, n, err) : AIOS_OK;
     rc = rc ? rc : aios__buf_addf(&ask, err, "That reply is not valid: %s. Reply again with nothing but JSON that is valid under this JSON schema:\n", why);
-    rc = rc ? rc : aios__buf_adds(&ask, p->req.schema_json, err);
+    rc = rc ? rc : aios__buf_adds(&ask, p->copy.req.schema_json, err);
     rc = rc ? rc : add_entry(p, AIOS_ROLE_USER, ask.p, ask.n, err);
     aios__buf_free(&ask);
     return rc;
@@ -225,6 +142,6 @@ int aios__promise_settle(aios__promise *p, const char *backend, const aios__buf 
         return aios__error_copy(err, &why);
     if (!p->repairs)
         return aios__fail(err, AIOS_ESCHEMA, "the reply of backend %s does not hold to the schema, asked %u times: %s", backend, p->asked, why.msg);
-    out->req = &p->req;
+    out->req = &p->copy.req;
     return repair(p, s, reply->n, why.msg, err);
 }

@@ -202,9 +202,14 @@ static int sink_call(void *user, const char *name, const char *args, size_t n_ar
 
 static int sink_choice(void *user, const char *name, const char *scores, size_t n)
 {
-    aios_session *s = user;
-    int rc = sink_check(s, name, scores, n);
-    return rc ? rc : send_text(s, AIOS_EVENT_CHOICE, name, NULL, scores, n);
+    int rc = sink_check(user, name, scores, n);
+    return rc ? rc : send_text(user, AIOS_EVENT_CHOICE, name, NULL, scores, n);
+}
+
+static int sink_route(void *user, const char *name, const char *why, size_t n)
+{
+    int rc = sink_check(user, name, why, n);
+    return rc ? rc : send_text(user, AIOS_EVENT_ROUTE, name, NULL, why, n);
 }
 
 static int sink_usage(void *user, const aios_usage *usage)
@@ -263,6 +268,7 @@ static int step_once(aios_session *s, aios_error *err)
     sink.call_delta = s->deltas ? sink_call_delta : NULL;
     sink.restart = sink_restart;
     sink.sign = sink_sign;
+    sink.route = sink_route;
     return s->ops->step(s->self, &sink, err);
 }
 

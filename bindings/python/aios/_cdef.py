@@ -67,6 +67,7 @@ AIOS_OPEN_WRITE = 1
 AIOS_OPEN_CREATE = 2
 AIOS_OPEN_TRUNC = 4
 AIOS_OPEN_APPEND = 8
+AIOS_OPEN_PRIVATE = 16
 AIOS_LABEL_UNTRUSTED = 0
 AIOS_LABEL_TOOL = 1
 AIOS_LABEL_USER = 2
@@ -83,6 +84,7 @@ AIOS_EVENT_ERROR = 9
 AIOS_EVENT_CHOICE = 10
 AIOS_EVENT_CALL_DELTA = 11
 AIOS_EVENT_SNAPSHOT = 12
+AIOS_EVENT_ROUTE = 13
 AIOS_GRAMMAR_SCHEMA = 1
 AIOS_GRAMMAR_REGEX = 2
 AIOS_GRAMMAR_GBNF = 3
@@ -826,6 +828,7 @@ aios_sink._fields_ = [
     ('call_delta', C.CFUNCTYPE(C.c_int, C.c_void_p, C.c_char_p, C.c_char_p, C.c_size_t, C.c_char_p)),
     ('restart', C.CFUNCTYPE(C.c_int, C.c_void_p)),
     ('sign', C.CFUNCTYPE(C.c_int, C.c_void_p, C.c_char_p)),
+    ('route', C.CFUNCTYPE(C.c_int, C.c_void_p, C.c_char_p, C.c_char_p, C.c_size_t)),
 ]
 aios_backend_open_args._fields_ = [
     ('struct_size', C.c_size_t),
@@ -833,6 +836,8 @@ aios_backend_open_args._fields_ = [
     ('uri', C.c_char_p),
     ('path', C.c_char_p),
     ('config', C.POINTER(aios_model_config)),
+    ('depth', C.c_uint32),
+    ('reserved0', C.c_uint32),
 ]
 aios_backend_ops._fields_ = [
     ('struct_size', C.c_size_t),

@@ -33,7 +33,8 @@ class Usage(NamedTuple):
 
 class Event:
     """kind is "text", "reasoning", "call", "ask", "result", "usage", "state", "done", "error", "choice",
-    "call_delta" (with call_deltas=True) or "snapshot" (with snapshots=True: text is JSON, path what still grows, code SNAPSHOT flags)."""
+    "call_delta" (with call_deltas=True), "snapshot" (with snapshots=True: text is JSON, path what still grows, code SNAPSHOT flags)
+    or "route" (of a router: text is JSON)."""
 
     __slots__ = ("kind", "code", "seq", "run", "step", "attempt", "call_id", "name", "text", "usage", "error", "label", "path")
 

@@ -40,6 +40,8 @@ typedef struct aios_sink {
      * name of its dialect. NULL: the wrapper is older, and the provider does without.
      */
     int (*sign)(void *user, const char *signature);
+    /** Where a router sends the turn: the candidate, and the text of an AIOS_EVENT_ROUTE. NULL: the wrapper is older. */
+    int (*route)(void *user, const char *name, const char *json, size_t n);
 } aios_sink;
 
 typedef struct aios_backend_open_args {
@@ -48,6 +50,8 @@ typedef struct aios_backend_open_args {
     const char *uri;                  /**< whole */
     const char *path;                 /**< behind "name:" */
     const aios_model_config *config;  /**< never NULL, full size */
+    uint32_t depth;                   /**< models that are being opened around this one, which is a part of theirs */
+    uint32_t reserved0;
 } aios_backend_open_args;
 
 typedef struct aios_backend_ops {
