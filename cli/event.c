@@ -40,6 +40,8 @@ void cli_event_json(const aios_event *ev)
     put(o, "type", types[known ? ev->type : 0], strlen(types[known ? ev->type : 0]));
     json_object_set_new(o, "seq", json_integer((json_int_t)ev->seq));
     json_object_set_new(o, "step", json_integer(ev->step));
+    if (ev->attempt)
+        json_object_set_new(o, "attempt", json_integer(ev->attempt));
     if (ev->name)
         put(o, ev->type == AIOS_EVENT_DONE ? "reason" : "name", ev->name, strlen(ev->name));
     if (ev->call_id)
