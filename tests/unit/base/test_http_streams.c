@@ -26,8 +26,8 @@ static void greet(hub *b, int fd)
             break;
     }
     b->fds[strtoul(strchr(text, '/') + 1, NULL, 10) % MAX_STREAMS] = fd;
+    b->n_open++; /* the client may look as soon as it has the head */
     say(fd, "HTTP/1.1 200 OK\r\n\r\n");
-    b->n_open++;
 }
 
 static void *run_hub(void *arg)
@@ -300,6 +300,36 @@ static void idle_streams_are_small(void **state)
     aios_ctx_free(ctx);
 }
 
+/* Bytes that found no memory wait in curl, until their owner gets some or is told. */
+static void memory_that_is_not_there_is_asked_for_by_the_owner(void **state)
+{
+    (void)state;
+    for (int freed = 0; freed < 2; freed++) {
+        aios_ctx *ctx = test_ctx(NULL, 0);
+        hub *b = hub_start();
+        stream s[2] = {{0}};
+        aios_error err = AIOS_INIT(aios_error);
+        aios_mem_usage u = AIOS_INIT(aios_mem_usage);
+        open_streams(ctx, b, s, 2, NULL);
+        aios_ctx_usage(ctx, &u);
+        must(aios_ctx_set_budget(ctx, u.used, &err), &err);
+        say(b->fds[1], "late");
+        for (int i = 0; i < 5; i++)
+            assert_int_equal(aios__transfer_step(s[0].t, 20, &err), AIOS_AGAIN);
+        if (freed)
+            must(aios_ctx_set_budget(ctx, u.used + (1 << 20), &err), &err);
+        int rc = AIOS_AGAIN;
+        for (int i = 0; i < 10 && rc == AIOS_AGAIN && !s[1].g.n; i++)
+            rc = aios__transfer_step(s[1].t, 20, &err);
+        assert_int_equal(rc, freed ? AIOS_AGAIN : AIOS_EBUDGET);
+        if (freed)
+            assert_string_equal(s[1].g.p, "late");
+        close_streams(s, 2);
+        hub_stop(b);
+        aios_ctx_free(ctx);
+    }
+}
+
 typedef struct party {
     aios_ctx *ctx;
     stream *s;
@@ -359,6 +389,7 @@ int main(void)
         cmocka_unit_test(paused_stream_is_bounded_and_can_be_cancelled),
         cmocka_unit_test(cancel_and_deadline_end_a_connect),
         cmocka_unit_test(idle_streams_are_small),
+        cmocka_unit_test(memory_that_is_not_there_is_asked_for_by_the_owner),
         cmocka_unit_test(threads_fetch_what_is_theirs),
     };
     if (!aios_has("curl"))
