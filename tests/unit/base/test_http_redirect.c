@@ -244,7 +244,10 @@ static void *searching_realloc(void *user, void *ptr, size_t old_size, size_t ne
         free(ptr);
         return NULL;
     }
-    return realloc(ptr, new_size);
+    char *p = realloc(ptr, new_size);
+    if (p && new_size > old_size) /* what others left in this memory is not ours to find */
+        memset(p + old_size, 0, new_size - old_size);
+    return p;
 }
 
 static void secrets_are_wiped_and_never_told(void **state)
