@@ -99,14 +99,20 @@ static inline int hear(bench *w, const char *s, size_t a, size_t b, heard *h)
     return rc;
 }
 
+/* Begins to hear anew. */
+static inline aios_sink heard_sink(heard *h)
+{
+    memset(h, 0, sizeof *h);
+    return (aios_sink){.struct_size = sizeof(aios_sink), .user = h, .text = heard_text, .reasoning = heard_reasoning, .call = heard_call,
+                       .usage = heard_usage, .stop = heard_stop, .call_delta = heard_delta, .sign = heard_sign};
+}
+
 /* One byte at a time. */
 static inline int hear_slowly(bench *w, const char *s, heard *h)
 {
-    aios_sink k = AIOS_INIT(aios_sink);
+    aios_sink k = heard_sink(h);
     aios__reader *r = NULL;
     int rc = AIOS_OK;
-    memset(h, 0, sizeof *h);
-    k = (aios_sink){sizeof k, h, heard_text, heard_reasoning, heard_call, heard_usage, heard_stop, NULL, heard_delta, NULL, heard_sign};
     w->err = (aios_error)AIOS_INIT(aios_error);
     must(aios__reader_new(&w->remote, &r, &w->err), &w->err);
     for (; *s && !rc; s++)
@@ -177,11 +183,9 @@ static inline void check_stream_heap(bench *w, const char *s, const char *what)
     heard h;
     for (long i = 2;; i++) {
         long at = i / 2;
-        aios_sink k = AIOS_INIT(aios_sink);
+        aios_sink k = heard_sink(&h);
         aios__reader *r = NULL;
         aios_error err = AIOS_INIT(aios_error);
-        memset(&h, 0, sizeof h);
-        k = (aios_sink){sizeof k, &h, heard_text, heard_reasoning, heard_call, heard_usage, heard_stop, NULL, heard_delta, NULL, heard_sign};
         w->heap.n_allocs = 0;
         w->heap.fail_at = at;
         w->heap.persistent = (int)(i % 2);
