@@ -21,6 +21,7 @@ static init_fn *const builtins[] = {
     aios__backend_echo_init,
     aios__backend_gguf_init,
     aios__backend_http_init,
+    aios__backend_record_init,
     aios__backend_route_init,
     NULL, /* ends the list */
 };

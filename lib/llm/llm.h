@@ -88,6 +88,7 @@ bool aios__tool_name_ok(const char *s);
 int aios__backend_echo_init(aios_ctx *ctx, aios_error *err);
 int aios__backend_gguf_init(aios_ctx *ctx, aios_error *err);
 int aios__backend_http_init(aios_ctx *ctx, aios_error *err);
+int aios__backend_record_init(aios_ctx *ctx, aios_error *err);
 int aios__backend_route_init(aios_ctx *ctx, aios_error *err);
 
 #endif

@@ -193,6 +193,7 @@ static int pause_round(aios__route_turn *t, aios_error *err)
     if (env->random(env->user, &dice, sizeof dice, &sys))
         dice = UINT32_MAX / 2;
     t->not_before = t0 + t->pause / 2 + (int64_t)((double)t->pause / 2 * dice / UINT32_MAX);
+    t->not_before = t->not_before < t->give_up ? t->not_before : t->give_up;
     t->pause = t->pause < LONGEST_PAUSE / 2 ? t->pause * 2 : LONGEST_PAUSE;
     t->need.tried = 0;
     return AIOS_AGAIN;

@@ -1,0 +1,445 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* replay: turns of a cassette, found by their requests, without network or model. */
+#include <stdio.h>
+#include <time.h>
+
+#include "backend/record/record_priv.h"
+
+#define MAX_TAPE ((size_t)512 << 20)
+#define STEP_NS INT64_C(20000000)
+
+typedef struct track {
+    aios__json_doc *doc;
+    const aios__json *request, *events, *end;
+    char hash[AIOS__HASH_TEXT]; /* of the request as it is here, whatever the line says */
+    uint32_t line;
+    bool served;
+} track;
+
+typedef struct player {
+    aios_ctx *ctx;
+    aios__heap *heap;
+    aios__tape_args args;
+    aios__json_doc *head; /* NULL: the file has none */
+    track *tracks;
+    uint32_t n, cap;
+    pthread_mutex_t lock; /* guards served */
+} player;
+
+typedef struct playing {
+    player *p;
+    const track *track; /* NULL: no turn */
+    size_t at;          /* next event */
+    uint32_t attempt;
+    int64_t began;
+    _Atomic uint32_t cancel;
+} playing;
+
+/* ---- the file ----------------------------------------------------------------------------------------------------- */
+
+static int add_track(player *p, aios__json_doc *doc, uint32_t line, aios_error *err)
+{
+    if (p->n == p->cap) {
+        uint32_t cap = p->cap ? p->cap * 2 : 16;
+        track *t = aios__realloc(p->heap, AIOS_MEM_TEXT, p->tracks, cap * sizeof *t, err);
+        if (!t)
+            return aios__nomem(err);
+        p->tracks = t;
+        p->cap = cap;
+    }
+    const aios__json *root = aios__json_root(doc);
+    track t = {.request = aios__json_get(root, "request"), .events = aios__json_get(root, "events"), .end = aios__json_get(root, "end"), .line = line};
+    if (aios__json_type(t.request) != AIOS__JSON_OBJECT || aios__json_type(t.events) != AIOS__JSON_ARRAY || aios__json_type(t.end) != AIOS__JSON_OBJECT)
+        return aios__fail(err, AIOS_EFORMAT, "replay: %.200s, line %u: it has no request, events and end", p->args.file, line);
+    aios__buf text;
+    aios__buf_init(&text, p->heap, AIOS_MEM_TEXT, 0);
+    int rc = aios__json_write(t.request, &text, err);
+    if (!rc) {
+        aios__canonical_hash(text.p, text.n, t.hash);
+        t.doc = doc;
+        p->tracks[p->n++] = t;
+    }
+    aios__buf_free(&text);
+    return rc;
+}
+
+static int add_head(player *p, aios__json_doc *doc, uint32_t line, aios_error *err)
+{
+    const aios__json *v = aios__json_get(aios__json_root(doc), "redact");
+    if (aios__json_int(aios__json_get(aios__json_root(doc), "aios_cassette"), 0) != 1)
+        return aios__fail(err, AIOS_EVERSION, "replay: %.200s, line %u: a cassette of another version", p->args.file, line);
+    for (size_t i = 0; i < aios__json_count(v); i++)
+        if (!aios__json_str(aios__json_at(v, i), NULL))
+            return aios__fail(err, AIOS_EFORMAT, "replay: %.200s, line %u: redact[%zu] is no string", p->args.file, line, i);
+    if (p->head) { /* later ones repeat it */
+        aios__json_free(doc);
+        return AIOS_OK;
+    }
+    p->head = doc;
+    if (!p->args.patterns) { /* requests are redacted as they were then */
+        p->args.redact = aios__json_type(v) != AIOS__JSON_FALSE;
+        p->args.patterns = aios__json_type(v) == AIOS__JSON_ARRAY ? v : NULL;
+    }
+    return AIOS_OK;
+}
+
+static int add_line(player *p, const char *s, size_t n, bool whole, uint32_t line, aios_error *err)
+{
+    aios__json_doc *doc = NULL;
+    aios_error why = AIOS_INIT(aios_error);
+    if (!n)
+        return AIOS_OK;
+    int rc = aios__json_parse_exact(p->heap, s, n, &doc, &why);
+    if (rc == AIOS_EFORMAT && !whole) {
+        aios__log(p->ctx, AIOS_LOG_WARN, "replay: %s, line %u: the last line was cut off, and is left out", p->args.file, line);
+        return AIOS_OK;
+    }
+    if (rc)
+        return aios__fail_need(err, rc, why.have, why.need, "replay: %.200s, line %u: %.200s", p->args.file, line, why.msg);
+    bool head = aios__json_get(aios__json_root(doc), "aios_cassette");
+    rc = head ? add_head(p, doc, line, err) : add_track(p, doc, line, err);
+    if (rc)
+        aios__json_free(doc);
+    return rc;
+}
+
+static int add_lines(player *p, const aios__buf *file, aios_error *err)
+{
+    int rc = AIOS_OK;
+    uint32_t line = 1;
+    for (size_t at = 0; !rc && at < file->n; line++) {
+        const char *s = file->p + at, *nl = memchr(s, '\n', file->n - at);
+        size_t n = nl ? (size_t)(nl - s) : file->n - at;
+        rc = add_line(p, s, n, nl != NULL, line, err);
+        at += n + 1;
+    }
+    return rc;
+}
+
+static int read_tape(player *p, aios_error *err)
+{
+    const aios_env *env = aios__ctx_env(p->ctx);
+    aios_file *f;
+    aios__buf file;
+    int32_t sys = 0;
+    uint64_t size = 0;
+    int rc = env->file_open(env->user, p->args.file, AIOS_OPEN_READ, &f, &sys);
+    if (rc)
+        return aios__fail_sys(err, rc, sys, "replay: %.300s", p->args.file);
+    aios__buf_init(&file, p->heap, AIOS_MEM_TEXT, MAX_TAPE);
+    rc = env->file_size(env->user, f, &size, &sys);
+    if (rc)
+        aios__fail_sys(err, rc, sys, "replay: %.300s", p->args.file);
+    else if (size >= MAX_TAPE)
+        rc = aios__fail_need(err, AIOS_ELIMIT, MAX_TAPE, size, "replay: %.300s is larger than a cassette may be", p->args.file);
+    rc = rc ? rc : aios__buf_reserve(&file, (size_t)size, err);
+    if (!rc && (rc = env->file_read(env->user, f, 0, file.p, (size_t)size, &file.n, &sys)) != 0)
+        aios__fail_sys(err, rc, sys, "replay: %.300s", p->args.file);
+    env->file_close(env->user, f);
+    rc = rc ? rc : add_lines(p, &file, err);
+    aios__buf_free(&file);
+    return rc;
+}
+
+/* ---- model -------------------------------------------------------------------------------------------------------- */
+
+static void replay_close(void *model)
+{
+    player *p = model;
+    for (uint32_t i = 0; i < p->n; i++)
+        aios__json_free(p->tracks[i].doc);
+    aios__free(p->heap, p->tracks);
+    aios__json_free(p->head);
+    aios__tape_args_free(p->heap, &p->args);
+    pthread_mutex_destroy(&p->lock);
+    aios__free(p->heap, p);
+}
+
+static int replay_open(void *user, const aios_backend_open_args *args, void **out, aios_error *err)
+{
+    AIOS__UNUSED(user);
+    aios__heap *h = aios__ctx_heap(args->ctx);
+    player *p = aios__alloc(h, AIOS_MEM_OTHER, sizeof *p, err);
+    if (!p)
+        return aios__nomem(err);
+    p->ctx = args->ctx;
+    p->heap = h;
+    if (pthread_mutex_init(&p->lock, NULL)) {
+        aios__free(h, p);
+        return aios__fail(err, AIOS_ENOMEM, "the system has no room for another mutex");
+    }
+    int rc = aios__tape_args_read(h, args->path, false, &p->args, err);
+    rc = rc ? rc : read_tape(p, err);
+    if (rc) {
+        replay_close(p);
+        return rc;
+    }
+    *out = p;
+    return AIOS_OK;
+}
+
+static int replay_info(void *model, aios_model_info *out)
+{
+    const player *p = model;
+    const aios__json *m = p->head ? aios__json_get(aios__json_root(p->head), "model") : NULL;
+    uint32_t can = AIOS_MODEL_CAN_TOOLS | AIOS_MODEL_CAN_SCHEMA | AIOS_MODEL_CAN_GRAMMAR | AIOS_MODEL_HAS_TEMPLATE;
+    out->name = m ? aios__json_str(aios__json_get(m, "name"), NULL) : "replay";
+    out->architecture = aios__json_str(aios__json_get(m, "architecture"), NULL);
+    out->quantization = aios__json_str(aios__json_get(m, "quantization"), NULL);
+    out->n_ctx = out->n_ctx_train = (uint32_t)aios__json_int(aios__json_get(m, "n_ctx"), 0);
+    out->privacy = AIOS_PRIVACY_LOCAL; /* whatever the model was, nothing leaves now */
+    out->flags = (uint32_t)aios__json_int(aios__json_get(m, "flags"), can) & can;
+    return AIOS_OK;
+}
+
+/* ---- finding a turn ------------------------------------------------------------------------------------------------ */
+
+/* Bytes that both have in common at their ends. */
+static size_t likeness(const aios__buf *a, const aios__buf *b)
+{
+    size_t n = a->n < b->n ? a->n : b->n, i = 0, k = 0;
+    while (i < n && a->p[i] == b->p[i])
+        i++;
+    while (k < n - i && a->p[a->n - 1 - k] == b->p[b->n - 1 - k])
+        k++;
+    return i + k;
+}
+
+static int fail_unknown(const player *p, const aios__json *asked, const aios__buf *text, aios_error *err)
+{
+    const track *best = NULL;
+    size_t most = 0;
+    char what[300];
+    aios__buf other;
+    aios__buf_init(&other, p->heap, AIOS_MEM_TEXT, 0);
+    for (uint32_t i = 0; i < p->n; i++) {
+        aios__buf_clear(&other);
+        int rc = aios__json_write(p->tracks[i].request, &other, err);
+        if (rc) {
+            aios__buf_free(&other);
+            return rc;
+        }
+        size_t same = likeness(&other, text);
+        best = !best || same > most ? &p->tracks[i] : best;
+        most = same > most ? same : most;
+    }
+    aios__buf_free(&other);
+    if (!best)
+        return aios__fail(err, AIOS_ENOENT, "replay: %.100s holds no turns", p->args.file);
+    aios__canonical_differ(p->heap, best->request, asked, what, sizeof what);
+    return aios__fail(err, AIOS_ENOENT, "replay: none of the %u turns of %.100s is of this request; the nearest, in line %u, differs at %s", p->n, p->args.file,
+                      best->line, what);
+}
+
+/* Equal requests are served in the order of their recording; behind the last one, that one again. */
+static const track *serve(player *p, const char *hash, const aios__json *asked, bool take)
+{
+    track *found = NULL;
+    pthread_mutex_lock(&p->lock);
+    for (uint32_t i = 0; i < p->n && !(found && !found->served); i++)
+        if (!strcmp(p->tracks[i].hash, hash) && aios__json_equal(p->tracks[i].request, asked))
+            found = &p->tracks[i];
+    if (found && take)
+        found->served = true;
+    pthread_mutex_unlock(&p->lock);
+    return found;
+}
+
+static int find(player *p, const aios_request *req, bool take, const track **out, aios_error *err)
+{
+    aios__buf text;
+    aios__json_doc *doc = NULL;
+    char hash[AIOS__HASH_TEXT];
+    aios__buf_init(&text, p->heap, AIOS_MEM_TEXT, 0);
+    int rc = aios__canonical(&p->args, p->heap, req, &text, err);
+    rc = rc ? rc : aios__json_parse_exact(p->heap, text.p, text.n, &doc, err);
+    if (!rc) {
+        aios__canonical_hash(text.p, text.n, hash);
+        *out = serve(p, hash, aios__json_root(doc), take);
+        rc = *out ? AIOS_OK : fail_unknown(p, aios__json_root(doc), &text, err);
+    }
+    aios__json_free(doc);
+    aios__buf_free(&text);
+    return rc;
+}
+
+/* ---- session ------------------------------------------------------------------------------------------------------ */
+
+static int code_of(const char *name)
+{
+    static const int codes[] = {
+#define X(name, number, text) number,
+        AIOS_CODES(X)
+#undef X
+    };
+    for (size_t i = 0; name && i < AIOS__ARRAY_LEN(codes); i++)
+        if (codes[i] < 0 && !strcmp(aios_code_name(codes[i]), name))
+            return codes[i];
+    return AIOS_EFORMAT;
+}
+
+static int fail_recorded(const aios__json *e, aios_error *err)
+{
+    const char *msg = aios__json_str(aios__json_get(e, "message"), NULL);
+    return aios__fail_need(err, code_of(aios__json_str(aios__json_get(e, "error"), NULL)), (uint64_t)aios__json_int(aios__json_get(e, "have"), 0),
+                           (uint64_t)aios__json_int(aios__json_get(e, "need"), 0), "%s", msg ? msg : "the turn failed when it was recorded");
+}
+
+static int replay_session_new(void *model, const aios_session_config *cfg, void **out, aios_error *err)
+{
+    player *p = model;
+    AIOS__UNUSED(cfg);
+    playing *s = aios__alloc(p->heap, AIOS_MEM_OTHER, sizeof *s, err);
+    if (!s)
+        return aios__nomem(err);
+    s->p = p;
+    *out = s;
+    return AIOS_OK;
+}
+
+static void replay_session_free(void *session)
+{
+    aios__free(((playing *)session)->p->heap, session);
+}
+
+static int replay_start(void *session, const aios_request *req, aios_error *err)
+{
+    playing *s = session;
+    const track *t = NULL;
+    int rc = find(s->p, req, true, &t, err);
+    if (rc)
+        return rc;
+    if (aios__json_type(aios__json_get(t->end, "at_start")) == AIOS__JSON_TRUE)
+        return fail_recorded(t->end, err);
+    s->track = t;
+    s->at = 0;
+    s->attempt = 0;
+    s->began = aios__now_ns(aios__ctx_env(s->p->ctx));
+    atomic_store(&s->cancel, 0);
+    return AIOS_OK;
+}
+
+static uint32_t uint_of(const aios__json *o, const char *key)
+{
+    int64_t v = aios__json_int(aios__json_get(o, key), 0);
+    return v < 0 || v > UINT32_MAX ? 0 : (uint32_t)v;
+}
+
+static int send_usage(const aios_sink *k, const aios__json *v)
+{
+    aios_usage u = AIOS_INIT(aios_usage);
+    u.input = uint_of(v, "input");
+    u.cached = uint_of(v, "cached");
+    u.output = uint_of(v, "output");
+    u.reasoning = uint_of(v, "reasoning");
+    u.prefill_ns = aios__json_int(aios__json_get(v, "prefill_ns"), 0);
+    u.decode_ns = aios__json_int(aios__json_get(v, "decode_ns"), 0);
+    u.drafted = uint_of(v, "drafted");
+    u.accepted = uint_of(v, "accepted");
+    u.forced = uint_of(v, "forced");
+    u.passes = uint_of(v, "passes");
+    u.grammar_ns = aios__json_int(aios__json_get(v, "grammar_ns"), 0);
+    return k->usage(k->user, &u);
+}
+
+static int send(const aios__json *e, const aios_sink *k, aios_error *err)
+{
+    size_t n = 0;
+    const char *type = aios__json_str(aios__json_get(e, "type"), NULL), *name = aios__json_str(aios__json_get(e, "name"), NULL);
+    const char *text = aios__json_str(aios__json_get(e, "text"), &n), *id = aios__json_str(aios__json_get(e, "call_id"), NULL);
+    if (type && !strcmp(type, "usage"))
+        return send_usage(k, aios__json_get(e, "usage"));
+    if (type && text && !strcmp(type, "text"))
+        return k->text(k->user, text, n);
+    if (type && text && !strcmp(type, "reasoning"))
+        return k->reasoning(k->user, text, n);
+    if (type && text && name && !strcmp(type, "call"))
+        return k->call(k->user, name, text, n, id);
+    if (type && text && name && !strcmp(type, "call_delta"))
+        return k->call_delta ? k->call_delta(k->user, name, text, n, id) : AIOS_OK;
+    if (type && text && name && !strcmp(type, "choice"))
+        return k->choice ? k->choice(k->user, name, text, n) : AIOS_OK;
+    if (type && text && name && !strcmp(type, "route"))
+        return AIOS_HAS(k, route) && k->route ? k->route(k->user, name, text, n) : AIOS_OK;
+    return aios__fail(err, AIOS_EFORMAT, "replay: an event of type \"%.32s\" is not of this version, or incomplete", type ? type : "?");
+}
+
+/* With timing: true once the event's time has come. */
+static bool is_time(const playing *s, const aios__json *e)
+{
+    int64_t at = aios__json_int(aios__json_get(e, "t_us"), 0);
+    int64_t left = s->p->args.timing && at < INT64_C(1) << 40 ? s->began + at * 1000 - aios__now_ns(aios__ctx_env(s->p->ctx)) : 0;
+    if (left <= 0)
+        return true;
+    struct timespec ts = {.tv_nsec = (long)(left < STEP_NS ? left : STEP_NS)};
+    nanosleep(&ts, NULL);
+    return left <= STEP_NS;
+}
+
+static int finish(const aios__json *e, const aios_sink *sink, aios_error *err)
+{
+    const char *reason = aios__json_str(aios__json_get(e, "done"), NULL);
+    if (!reason)
+        return fail_recorded(e, err);
+    int rc = sink->stop(sink->user, reason);
+    return rc ? rc : AIOS_DONE;
+}
+
+static int replay_step(void *session, const aios_sink *sink, aios_error *err)
+{
+    playing *s = session;
+    if (atomic_load(&s->cancel))
+        return aios__fail(err, AIOS_ECANCELED, "the turn was cancelled");
+    if (!s->track)
+        return AIOS_DONE;
+    if (s->at == aios__json_count(s->track->events)) {
+        const aios__json *e = s->track->end;
+        s->track = NULL;
+        return finish(e, sink, err);
+    }
+    const aios__json *e = aios__json_at(s->track->events, s->at);
+    if (!is_time(s, e))
+        return AIOS_AGAIN;
+    uint32_t attempt = uint_of(e, "attempt");
+    int rc = AIOS_OK;
+    if (attempt != s->attempt && s->at)
+        rc = AIOS_HAS(sink, restart) && sink->restart ? sink->restart(sink->user) : AIOS_ENOTSUP;
+    s->attempt = attempt;
+    s->at++;
+    rc = rc ? rc : send(e, sink, err);
+    return rc ? rc : AIOS_AGAIN;
+}
+
+static void replay_cancel(void *session)
+{
+    atomic_store(&((playing *)session)->cancel, 1);
+}
+
+static int replay_count(void *session, const aios_request *req, uint32_t *n, aios_error *err)
+{
+    const track *t = NULL;
+    int rc = find(((playing *)session)->p, req, false, &t, err);
+    for (size_t i = 0; !rc && i < aios__json_count(t->events); i++) {
+        const aios__json *u = aios__json_get(aios__json_at(t->events, i), "usage");
+        *n = u ? uint_of(u, "input") : *n;
+    }
+    return rc;
+}
+
+int aios__backend_replay_init(aios_ctx *ctx, aios_error *err)
+{
+    const aios_backend_ops ops = {
+        .struct_size = sizeof ops,
+        .name = "replay",
+        .open = replay_open,
+        .close = replay_close,
+        .info = replay_info,
+        .session_new = replay_session_new,
+        .session_free = replay_session_free,
+        .start = replay_start,
+        .step = replay_step,
+        .cancel = replay_cancel,
+        .count = replay_count,
+    };
+    return aios_backend_register(ctx, &ops, NULL, err);
+}
