@@ -126,6 +126,13 @@ static void tell_model(const aios_model *m, const aios_ctx *ctx)
                 i.architecture ? i.architecture : "", i.quantization ? i.quantization : "", (double)i.n_params / 1e6, i.n_ctx, i.n_threads, cpu.isa);
 }
 
+/* The model whose keys are meant: of record:FILE|URI the one that is recorded. */
+static const char *keyed(const char *uri)
+{
+    const char *at = strncmp(uri, "record:", 7) ? NULL : strchr(uri, '|');
+    return at ? at + 1 : uri;
+}
+
 int cli_model(const cli *c, aios_ctx **ctx, aios_model **m)
 {
     aios_model_config cfg = AIOS_INIT(aios_model_config);
@@ -142,7 +149,7 @@ int cli_model(const cli *c, aios_ctx **ctx, aios_model **m)
     cfg.use_mmap = c->mmap;
     cfg.cache_dir = cache_dir(c);
     cfg.remote = &remote;
-    if (aios_remote_config_from_env(path, &remote, &err))
+    if (aios_remote_config_from_env(keyed(path), &remote, &err))
         return fail_settings(&err);
     if (!c->quiet && isatty(STDERR_FILENO))
         cfg.progress = show_progress;

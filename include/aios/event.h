@@ -53,8 +53,8 @@ enum {
      */
     AIOS_EVENT_SNAPSHOT = 12,
     /**
-     * A router (route:) has chosen: name = the candidate; text = {"uri": without secrets, "privacy": "local", "lan" or "remote", "reason", "tokens":
-     * of the prompt, by estimate, "skipped": [{"name", "why"}, ...]}. What it begins is an attempt, or a hedge beside one. docs/routing.md
+     * A router (route:) has chosen: name = the candidate; text = {"uri": without secrets, "privacy": "local", "lan" or "remote", "reason",
+     * "tokens": of the prompt, by estimate, "skipped": [{"name", "why"}, ...]}. What it begins is an attempt, or a hedge beside one. docs/routing.md
      */
     AIOS_EVENT_ROUTE = 13
 };

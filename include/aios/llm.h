@@ -2,7 +2,7 @@
 /**
  * @file llm.h
  * Models by URI, sessions over them. "gguf:FILE" (also a bare path that ends in .gguf) is the built-in engine, "echo:"
- * the scripted model of tests and documentation; remote.h has those behind HTTP.
+ * the scripted model of tests and documentation; remote.h has those behind HTTP; docs/routing.md those made of others (route:, record:, replay:).
  */
 #ifndef AIOS_LLM_H
 #define AIOS_LLM_H

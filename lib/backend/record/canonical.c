@@ -70,7 +70,8 @@ static void put_entries(writer *w, const aios_transcript *t)
     for (uint32_t i = 0; i < aios_transcript_count(t); i++) {
         aios_entry e = AIOS_INIT(aios_entry);
         aios_transcript_at(t, i, &e);
-        aios__buf_addf(w->out, w->err, "%s{\"role\":\"%s\",\"label\":%d", i ? "," : "", roles[e.role > 0 && e.role <= AIOS_ROLE_TOOL ? e.role : 0], e.label.integrity);
+        const char *role = roles[e.role > 0 && e.role <= AIOS_ROLE_TOOL ? e.role : 0];
+        aios__buf_addf(w->out, w->err, "%s{\"role\":\"%s\",\"label\":%d", i ? "," : "", role, e.label.integrity);
         if (e.label.confidentiality)
             aios__buf_addf(w->out, w->err, ",\"confidentiality\":\"%llx\"", (unsigned long long)e.label.confidentiality);
         aios__buf_adds(w->out, ",\"parts\":[", w->err);

@@ -258,8 +258,8 @@ static void put_usage(aios__buf *b, const aios_usage *u, aios_error *err)
     aios__buf_addf(b, err,
                    ",\"usage\":{\"input\":%u,\"cached\":%u,\"output\":%u,\"reasoning\":%u,\"prefill_ns\":%lld,\"decode_ns\":%lld,\"drafted\":%u,\"accepted\":%u,"
                    "\"forced\":%u,\"passes\":%u,\"grammar_ns\":%lld}",
-                   u->input, u->cached, u->output, u->reasoning, (long long)u->prefill_ns, (long long)u->decode_ns, u->drafted, u->accepted, u->forced, u->passes,
-                   (long long)u->grammar_ns);
+                   u->input, u->cached, u->output, u->reasoning, (long long)u->prefill_ns, (long long)u->decode_ns, u->drafted, u->accepted,
+                   u->forced, u->passes, (long long)u->grammar_ns);
 }
 
 static void put_event(const recording *s, const taken *e, const aios__buf *clean, aios__buf *b, aios_error *err)
@@ -291,8 +291,8 @@ static void put_end(const recording *s, const char *reason, const aios_error *fa
     }
     aios__buf_init(&why, s->r->heap, AIOS_MEM_TEXT, 0);
     aios__redact(&s->r->args, failure->msg, strlen(failure->msg), &why, err);
-    aios__buf_addf(b, err, "],\"end\":{\"error\":\"%s\",\"have\":%llu,\"need\":%llu,\"at_start\":%s", aios_code_name(failure->code), (unsigned long long)failure->have,
-                   (unsigned long long)failure->need, at_start ? "true" : "false");
+    aios__buf_addf(b, err, "],\"end\":{\"error\":\"%s\",\"have\":%llu,\"need\":%llu,\"at_start\":%s", aios_code_name(failure->code),
+                   (unsigned long long)failure->have, (unsigned long long)failure->need, at_start ? "true" : "false");
     put_member(b, "message", why.p ? why.p : "", err);
     aios__buf_adds(b, "}}\n", err);
     if (why.failed && !b->failed)

@@ -27,7 +27,8 @@ void aios__tape_args_free(aios__heap *h, aios__tape_args *a);
 
 /* ---- redact.c ----------------------------------------------------------------------------------------------------- */
 
-/** Where the next secret in s is: from at on; its length, or 0. Values behind "Authorization:", "api_key=", keys as providers write them, patterns. */
+/** Where the next secret in s is: from at on; its length, or 0. Values behind
+    "Authorization:" or "api_key=", keys as providers write them, words that patterns match. */
 size_t aios__secret_next(const aios__tape_args *a, const char *s, size_t n, size_t *at);
 /** Adds s to out with "[redacted]" for each secret. */
 int aios__redact(const aios__tape_args *a, const char *s, size_t n, aios__buf *out, aios_error *err);

@@ -48,8 +48,10 @@ static int add_track(player *p, aios__json_doc *doc, uint32_t line, aios_error *
         p->cap = cap;
     }
     const aios__json *root = aios__json_root(doc);
-    track t = {.request = aios__json_get(root, "request"), .events = aios__json_get(root, "events"), .end = aios__json_get(root, "end"), .line = line};
-    if (aios__json_type(t.request) != AIOS__JSON_OBJECT || aios__json_type(t.events) != AIOS__JSON_ARRAY || aios__json_type(t.end) != AIOS__JSON_OBJECT)
+    track t = {.request = aios__json_get(root, "request"), .events = aios__json_get(root, "events"), .line = line};
+    t.end = aios__json_get(root, "end");
+    bool whole = aios__json_type(t.request) == AIOS__JSON_OBJECT && aios__json_type(t.end) == AIOS__JSON_OBJECT;
+    if (!whole || aios__json_type(t.events) != AIOS__JSON_ARRAY)
         return aios__fail(err, AIOS_EFORMAT, "replay: %.200s, line %u: it has no request, events and end", p->args.file, line);
     aios__buf text;
     aios__buf_init(&text, p->heap, AIOS_MEM_TEXT, 0);
@@ -227,8 +229,8 @@ static int fail_unknown(const player *p, const aios__json *asked, const aios__bu
     if (!best)
         return aios__fail(err, AIOS_ENOENT, "replay: %.100s holds no turns", p->args.file);
     aios__canonical_differ(p->heap, best->request, asked, what, sizeof what);
-    return aios__fail(err, AIOS_ENOENT, "replay: none of the %u turns of %.100s is of this request; the nearest, in line %u, differs at %s", p->n, p->args.file,
-                      best->line, what);
+    return aios__fail(err, AIOS_ENOENT, "replay: none of the %u turns of %.100s is of this request; the nearest, in line %u, differs at %s", p->n,
+                      p->args.file, best->line, what);
 }
 
 /* Equal requests are served in the order of their recording; behind the last one, that one again. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* record:FILE|URI, replay:FILE, and the same as objects: record:{"file":F,"model":URI,"redact":true|false|[GLOB,...]}, replay:{"file":F,"timing":true}. */
+/* record:FILE|URI, replay:FILE; or as objects: record:{"file":F,"model":URI,"redact":true|false|[GLOB,...]}, replay:{"file":F,"timing":true}. */
 #include "backend/record/record_priv.h"
 
 static int keep(aios__heap *h, const char *s, size_t n, char **out, aios_error *err)

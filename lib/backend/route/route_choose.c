@@ -21,6 +21,11 @@ const char *aios__route_why_text(enum aios__route_why w)
 
 /* ---- what a turn needs -------------------------------------------------------------------------------------------- */
 
+static size_t length(const char *s)
+{
+    return s ? strlen(s) : 0;
+}
+
 void aios__route_need_of(const aios__route *r, const aios_request *q, aios__route_need *out)
 {
     uint64_t n = q->raw ? q->n_raw : 0;
@@ -36,8 +41,8 @@ void aios__route_need_of(const aios__route *r, const aios_request *q, aios__rout
         }
     }
     for (uint32_t i = 0; i < q->n_tools; i++)
-        n += (q->tools[i].schema_json ? strlen(q->tools[i].schema_json) : 0) + (q->tools[i].description ? strlen(q->tools[i].description) : 0) + 64;
-    n += q->schema_json ? strlen(q->schema_json) : 0;
+        n += length(q->tools[i].schema_json) + length(q->tools[i].description) + 64;
+    n += length(q->schema_json);
     n = n / 4 + 1;
     out->tokens = n > UINT32_MAX ? UINT32_MAX : (uint32_t)n;
     if (q->n_tools && q->tool_choice != AIOS_TOOLS_NONE)
@@ -55,7 +60,8 @@ static double cost_of(const aios__candidate *c, double input, double cached, dou
     return (input - cached) * c->cost_input + cached * c->cost_cached + output * c->cost_output; /* a price of a million is millionths of one */
 }
 
-static bool over(const aios__route_spend *limit, const aios__route_spend *spent, const aios__route_spend *reserved, uint64_t tokens, double money)
+static bool over(const aios__route_spend *limit, const aios__route_spend *spent, const aios__route_spend *reserved, uint64_t tokens,
+                 double money)
 {
     return (limit->tokens && spent->tokens + reserved->tokens + tokens > limit->tokens) ||
            (limit->money > 0 && spent->money + reserved->money + money > limit->money);
@@ -142,7 +148,8 @@ static void reserve(aios__route *r, const aios__endpoint *e, const aios__route_n
     }
 }
 
-static bool choose_of(aios__route *r, const aios__route_need *q, const aios__candidate *c, bool hurry, bool take, int64_t now, aios__route_pick *out)
+static bool choose_of(aios__route *r, const aios__route_need *q, const aios__candidate *c, bool hurry, bool take, int64_t now,
+                      aios__route_pick *out)
 {
     uint64_t open = 0;
     uint8_t *why = &out->why[c - r->candidates];
@@ -174,7 +181,8 @@ static bool may_come(const aios__route *r, const aios__route_need *q, const aios
     for (uint32_t i = 0; i < r->n_candidates; i++) {
         const aios__candidate *c = &r->candidates[i];
         uint64_t all = (c->n == 64 ? 0 : UINT64_C(1) << c->n) - 1;
-        if (p->why[i] == AIOS__WHY_HEALTH || p->why[i] == AIOS__WHY_BUSY || (p->why[i] == AIOS__WHY_FAILED && (q->dead >> c->first & all) != all))
+        bool again = p->why[i] == AIOS__WHY_FAILED && (q->dead >> c->first & all) != all;
+        if (p->why[i] == AIOS__WHY_HEALTH || p->why[i] == AIOS__WHY_BUSY || again)
             return true;
     }
     return false;
@@ -201,7 +209,8 @@ static int fail_nobody(const aios__route *r, const aios__route_need *q, const ai
     static const struct {
         enum aios__route_why why;
         int code;
-    } rows[] = {{AIOS__WHY_BUDGET, AIOS_EQUOTA}, {AIOS__WHY_COST, AIOS_EQUOTA}, {AIOS__WHY_CONTEXT, AIOS_ECONTEXT}, {AIOS__WHY_SIZE, AIOS_ECONTEXT},
+    } rows[] = {{AIOS__WHY_BUDGET, AIOS_EQUOTA}, {AIOS__WHY_COST, AIOS_EQUOTA}, {AIOS__WHY_CONTEXT, AIOS_ECONTEXT},
+                {AIOS__WHY_SIZE, AIOS_ECONTEXT},
                 {AIOS__WHY_CAPABILITY, AIOS_ENOTSUP}, {AIOS__WHY_PRIVACY, AIOS_EDENIED}};
     char list[300] = "";
     size_t n = 0;

@@ -93,7 +93,7 @@ static int class_of(const aios__json *classes, const aios__json *v, const char *
     const char *name = aios__json_str(v, NULL);
     int64_t n = aios__json_int(name ? aios__json_get(classes, name) : v, -1);
     if (n < 0 || n > 63)
-        return bad(path, NULL, name ? "names a class that is not in $.classes, as a number from 0 to 63" : "holds a class that is no number from 0 to 63", err);
+        return bad(path, NULL, name ? "names a class that $.classes does not have as a number from 0 to 63" : "holds a class that is no number from 0 to 63", err);
     *bit = UINT64_C(1) << n;
     return AIOS_OK;
 }
@@ -150,8 +150,8 @@ static int read_codes(const aios__json *v, const char *key, bool set, uint64_t *
 /* ---- candidates --------------------------------------------------------------------------------------------------- */
 
 #define AT(name) offsetof(aios__candidate, name)
-#define REMOTE_KEYS                                                                                                                                           \
-    {"base_url", OTHER, 0}, {"api_key_env", OTHER, 0}, {"api_key", OTHER, 0}, {"max_retries", OTHER, 0}, {"connect_ms", OTHER, 0},                          \
+#define REMOTE_KEYS \
+    {"base_url", OTHER, 0}, {"api_key_env", OTHER, 0}, {"api_key", OTHER, 0}, {"max_retries", OTHER, 0}, {"connect_ms", OTHER, 0}, \
         {"first_byte_ms", OTHER, 0}, {"idle_ms", OTHER, 0}, {"total_ms", OTHER, 0}, {"requests_per_min", OTHER, 0}, {"tokens_per_min", OTHER, 0}
 
 static const field candidate_fields[] = {
@@ -162,7 +162,8 @@ static const field when_fields[] = {{"privacy", OTHER, 0}, {"min_tokens", UINT, 
 static const field cost_fields[] = {{"input", REAL, AT(cost_input)}, {"output", REAL, AT(cost_output)}, {"cached", REAL, AT(cost_cached)}};
 static const field limit_fields[] = {{"tokens", COUNT, AT(limit) + offsetof(aios__route_spend, tokens)},
                                      {"money", MILLIONTHS, AT(limit) + offsetof(aios__route_spend, money)},
-                                     {"concurrent", UINT, AT(concurrent)}, {"first_event_ms", MILLIS, AT(first_event_ns)}, {"turn_ms", MILLIS, AT(turn_ns)}};
+                                     {"concurrent", UINT, AT(concurrent)}, {"first_event_ms", MILLIS, AT(first_event_ns)},
+                                     {"turn_ms", MILLIS, AT(turn_ns)}};
 static const field endpoint_fields[] = {{"uri", OTHER, 0}, {"weight", UINT, offsetof(aios__endpoint, weight)}, REMOTE_KEYS};
 
 /* Without user, password, query, or what stands in braces. */
@@ -183,8 +184,8 @@ static int add_endpoint(aios__route *r, const aios__json *o, const char *path, a
     if (!uri)
         return bad(path, "uri", "must be a string", err);
     if (r->n_endpoints == AIOS__ROUTE_ENDPOINTS)
-        return aios__fail_need(err, AIOS_ELIMIT, AIOS__ROUTE_ENDPOINTS, AIOS__ROUTE_ENDPOINTS + 1, "route: %s is one endpoint more than the %d allowed", path,
-                               AIOS__ROUTE_ENDPOINTS);
+        return aios__fail_need(err, AIOS_ELIMIT, AIOS__ROUTE_ENDPOINTS, AIOS__ROUTE_ENDPOINTS + 1,
+                               "route: %s is one endpoint more than the %d allowed", path, AIOS__ROUTE_ENDPOINTS);
     aios__endpoint *e = &r->endpoints[r->n_endpoints++];
     e->candidate = (uint32_t)(c - r->candidates);
     e->weight = c->weight ? c->weight : 1;
@@ -346,13 +347,14 @@ int aios__route_remote(const aios__route *r, uint32_t e, const aios_remote_confi
 {
 #define OF(name) offsetof(aios_remote_config, name)
     static const field fields[] = {
-        {"base_url", TEXT, OF(base_url)}, {"api_key", TEXT, OF(api_key)}, {"max_retries", UINT, OF(max_retries)}, {"connect_ms", MILLIS, OF(connect_ns)},
+        {"base_url", TEXT, OF(base_url)}, {"api_key", TEXT, OF(api_key)}, {"max_retries", UINT, OF(max_retries)},
+        {"connect_ms", MILLIS, OF(connect_ns)},
         {"first_byte_ms", MILLIS, OF(first_byte_ns)}, {"idle_ms", MILLIS, OF(idle_ns)}, {"total_ms", MILLIS, OF(total_ns)},
         {"requests_per_min", UINT, OF(requests_per_min)}, {"tokens_per_min", UINT, OF(tokens_per_min)}};
     const aios__json *o[2], *v;
     char path[48];
     int rc = aios__struct_in(out, sizeof *out, host, err);
-    /* what the host has for one server would reach others here: keys come from the file's variables, or by the callback, which sees the origin */
+    /* what the host has for one server would reach others here: the callback at least sees the origin */
     out->base_url = out->api_key = NULL;
     out->headers = NULL;
     out->max_retries = out->max_retries ? out->max_retries : AIOS_NO_RETRIES; /* the router tries elsewhere */

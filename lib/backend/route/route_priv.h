@@ -15,18 +15,18 @@ enum { AIOS__ROUTE_ENDPOINTS = 64, AIOS__ROUTE_CANDIDATES = 32, AIOS__ROUTE_WAIT
 enum { AIOS__ROUTE_IMAGES = 1, AIOS__ROUTE_AUDIO = 2 };
 
 /** Why one does not get a turn. */
-#define AIOS__ROUTE_WHYS(X)                                                                                                                                   \
-    X(NONE, "")                                                                                                                                               \
-    X(CLOSED, "not opened")                                                                                                                                   \
-    X(PRIVACY, "privacy")                                                                                                                                     \
-    X(CAPABILITY, "capability")                                                                                                                               \
-    X(CONTEXT, "context")                                                                                                                                     \
-    X(SIZE, "size")                                                                                                                                           \
-    X(COST, "cost")                                                                                                                                           \
-    X(BUDGET, "budget")                                                                                                                                       \
-    X(FAILED, "failed")                                                                                                                                       \
-    X(LATENCY, "latency")                                                                                                                                     \
-    X(HEALTH, "health")                                                                                                                                       \
+#define AIOS__ROUTE_WHYS(X) \
+    X(NONE, "") \
+    X(CLOSED, "not opened") \
+    X(PRIVACY, "privacy") \
+    X(CAPABILITY, "capability") \
+    X(CONTEXT, "context") \
+    X(SIZE, "size") \
+    X(COST, "cost") \
+    X(BUDGET, "budget") \
+    X(FAILED, "failed") \
+    X(LATENCY, "latency") \
+    X(HEALTH, "health") \
     X(BUSY, "busy")
 enum aios__route_why {
 #define X(name, text) AIOS__WHY_##name,
