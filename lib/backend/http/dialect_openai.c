@@ -453,13 +453,25 @@ static bool fault(const aios__json *v, aios__fault *out)
 
 /* ---- models and embeddings ---------------------------------------------------------------------------------------- */
 
+/* Tokens that a context holds: vLLM and SGLang; llama-server as it was started, not as it was trained; OpenRouter; Groq. */
+static int64_t context_of(const aios__json *m)
+{
+    static const char *const keys[] = {"max_model_len", "n_ctx", "context_length", "context_window", "n_ctx_train"};
+    for (size_t i = 0; i < AIOS__ARRAY_LEN(keys); i++) {
+        int64_t n = aios__json_int(aios__json_get(m, keys[i]), aios__json_int(aios__json_get(aios__json_get(m, "meta"), keys[i]), 0));
+        if (n > 0)
+            return n;
+    }
+    return 0;
+}
+
 int aios__list_openai(const aios__json *v, aios__buf *out, aios_error *err)
 {
     const aios__json *data = aios__json_get(v, "data");
     int rc = out->failed;
     for (size_t i = 0; !rc && i < aios__json_count(data); i++) {
         const aios__json *m = aios__json_at(data, i);
-        int64_t n = aios__json_int(aios__json_get(m, "max_model_len"), aios__json_int(aios__json_get(aios__json_get(m, "meta"), "n_ctx_train"), 0));
+        int64_t n = context_of(m);
         aios__put_comma(out, err);
         aios__buf_addc(out, '{', err);
         aios__put_str(out, "id", aios__str_of(m, "id"), AIOS_CSTR, err);

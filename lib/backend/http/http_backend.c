@@ -288,7 +288,10 @@ static int http_count(void *session, const aios_request *req, uint32_t *n, aios_
         return rc;
     aios__message_init(m, &q);
     rc = aios__remote_encode(m, req, &q, err);
-    *n = rc ? 0 : aios__remote_estimate(m, q.body.n);
+    const aios__prompt none = {0};
+    aios__prompt prompt;
+    aios__prompt_read(req, &none, &prompt);
+    *n = rc ? 0 : aios__remote_estimate(m, aios__prompt_bytes(&prompt, q.body.n));
     aios__message_free(&q);
     return rc;
 }

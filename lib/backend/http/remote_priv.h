@@ -81,6 +81,7 @@ void aios__remote_redact(const aios__remote *m, const char *key, aios_error *err
 /** How much text a turn sent, and what it was. */
 typedef struct aios__prompt {
     uint64_t n_chars;
+    uint64_t n_media;   /**< bytes of a request that images and the like take, which say nothing of their tokens */
     uint64_t hash;      /**< of tools and entries */
     uint32_t n_entries;
     uint32_t n_tokens;  /**< as the server counted, once the turn is over; 0: it did not say */
@@ -88,6 +89,8 @@ typedef struct aios__prompt {
     bool grown;         /**< the turn before it is its beginning */
 } aios__prompt;
 void aios__prompt_read(const aios_request *q, const aios__prompt *last, aios__prompt *out);
+/** Bytes of a request's body that are text. */
+size_t aios__prompt_bytes(const aios__prompt *p, size_t n_body);
 /** Tokens that the prompt has at the very least, if the server counted fewer because it cut something off; else 0. */
 uint32_t aios__prompt_missing(const aios__prompt *now, const aios__prompt *last, uint32_t counted);
 

@@ -54,6 +54,8 @@ static void read_entry(const aios_entry *e, aios__prompt *p)
         p->hash = hash(p->hash, &part->kind, sizeof part->kind);
         p->hash = hash(p->hash, part->text, part->n_text);
         p->reasoning |= part->kind == AIOS_PART_REASONING;
+        if (part->kind == AIOS_PART_IMAGE || part->kind == AIOS_PART_AUDIO || part->kind == AIOS_PART_DATA)
+            p->n_media += (part->n_text + 2) / 3 * 4;
         if (part->kind == AIOS_PART_TEXT || part->kind == AIOS_PART_RESULT || part->kind == AIOS_PART_CALL)
             p->n_chars += count_chars(part->text, part->n_text);
     }
@@ -75,6 +77,11 @@ void aios__prompt_read(const aios_request *q, const aios__prompt *last, aios__pr
         out->grown |= last->n_entries == i + 1 && last->hash == out->hash;
         out->n_entries = i + 1;
     }
+}
+
+size_t aios__prompt_bytes(const aios__prompt *p, size_t n_body)
+{
+    return p->n_media < n_body ? n_body - (size_t)p->n_media : 0;
 }
 
 uint32_t aios__prompt_missing(const aios__prompt *now, const aios__prompt *last, uint32_t counted)

@@ -105,6 +105,11 @@ static int begin_attempt(aios__remote_turn *t, aios_error *err)
     return rc;
 }
 
+static uint32_t estimate(const aios__remote_turn *t)
+{
+    return aios__remote_estimate(t->remote, aios__prompt_bytes(&t->prompt, t->message.body.n));
+}
+
 /* What the server answers by, to know it the next time. */
 static void meet(aios__remote_turn *t)
 {
@@ -135,10 +140,11 @@ static int check_prompt(aios__remote_turn *t, aios_error *err)
     if (!least) {
         t->prompt.n_tokens = counted;
         t->last = t->prompt;
-        learn(t->remote, t->message.body.n, counted);
+        if (!t->prompt.n_media)
+            learn(t->remote, t->message.body.n, counted);
         return AIOS_OK;
     }
-    uint32_t need = aios__remote_estimate(t->remote, t->message.body.n);
+    uint32_t need = estimate(t);
     need = need > least ? need : least;
     return aios__fail_need(err, AIOS_ECONTEXT, counted, need,
                            "%s read %u of the prompt's tokens, which are at least %u, about %u: it has cut off the rest without saying so. Shorten the "
@@ -172,7 +178,7 @@ static int settle(aios__remote_turn *t, aios_error *err)
 static void complete_overflow(const aios__remote_turn *t, aios_error *err)
 {
     if (err && err->code == AIOS_ECONTEXT && !err->need) {
-        uint64_t need = aios__remote_estimate(t->remote, t->message.body.n), have = err->have ? err->have : t->remote->n_ctx;
+        uint64_t need = estimate(t), have = err->have ? err->have : t->remote->n_ctx;
         aios__fail_need(err, AIOS_ECONTEXT, have, need > have ? need : have + 1, "%s", err->msg);
     }
 }
@@ -300,7 +306,9 @@ int aios__remote_turn_start(aios__remote_turn *t, const aios_request *req, aios_
     aios__message_init(m, &fresh);
     int rc = aios__remote_encode(m, req, &fresh, err);
     rc = rc ? rc : aios__params_omit(m, &fresh.body, err);
-    uint32_t n = rc ? 0 : aios__remote_estimate(m, fresh.body.n);
+    aios__prompt prompt;
+    aios__prompt_read(req, &t->last, &prompt);
+    uint32_t n = rc ? 0 : aios__remote_estimate(m, aios__prompt_bytes(&prompt, fresh.body.n));
     if (!rc && m->n_ctx && n > m->n_ctx)
         rc = aios__fail_need(err, AIOS_ECONTEXT, m->n_ctx, n, "the prompt has about %u tokens, the context holds %u: shorten it", n, m->n_ctx);
     if (rc) {
@@ -310,7 +318,7 @@ int aios__remote_turn_start(aios__remote_turn *t, const aios_request *req, aios_
     end_attempt(t);
     aios__message_free(&t->message);
     t->message = fresh;
-    aios__prompt_read(req, &t->last, &t->prompt);
+    t->prompt = prompt;
     make_key(t);
     atomic_store(&t->cancel, 0);
     t->attempt = 0;

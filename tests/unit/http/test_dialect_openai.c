@@ -365,12 +365,38 @@ static void test_recognition(void **state)
     desk_close(k);
 }
 
+static void test_lists_and_embeddings(void **state)
+{
+    (void)state;
+    static const char list[] = "{'object':'list','data':[{'id':'a'},{'id':'b','max_model_len':32768},{'id':'c','owned_by':'llamacpp','meta':{'n_ctx':4096,'n_ctx_train':8192}},"
+                               "{'id':'d','meta':{'n_ctx_train':8192}},{'id':'e','context_length':200000},{'id':'f','context_window':131072},{'id':'g','max_model_len':'x'}]}";
+    static const char want[] = "{'id':'a'},{'id':'b','context':32768},{'id':'c','context':4096},{'id':'d','context':8192},{'id':'e','context':200000},"
+                               "{'id':'f','context':131072},{'id':'g'}";
+    desk *k = elsewhere(0);
+    aios__json_doc *doc;
+    aios__buf b;
+    aios__message q;
+    const char *s = quoted(list);
+    aios__buf_init(&b, k->m.heap, AIOS_MEM_TEXT, 0);
+    must(aios__json_parse(k->m.heap, s, strlen(s), &doc, &k->err), &k->err);
+    must(aios__dialect_openai.decode_list(aios__json_root(doc), &b, &k->err), &k->err);
+    assert_string_equal(b.p, quoted(want));
+    aios__json_free(doc);
+    aios__buf_free(&b);
+    aios__message_init(&k->m, &q);
+    must(aios__dialect_openai.encode_embed(&k->m.server, "a\"b", 3, &q, &k->err), &k->err);
+    assert_string_equal(q.path.p, "/embeddings");
+    assert_string_equal(q.body.p, "{\"model\":\"m\",\"input\":\"a\\\"b\",\"encoding_format\":\"float\"}");
+    aios__message_free(&q);
+    desk_close(k);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_plain),         cmocka_unit_test(test_openai_itself),       cmocka_unit_test(test_choices_of_tools),
         cmocka_unit_test(test_parts),         cmocka_unit_test(test_calls_and_reasoning), cmocka_unit_test(test_strict_schemas),
-        cmocka_unit_test(test_streams),       cmocka_unit_test(test_recognition),
+        cmocka_unit_test(test_streams),       cmocka_unit_test(test_recognition),         cmocka_unit_test(test_lists_and_embeddings),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -331,6 +331,9 @@ static void test_runs_are_no_text(void **state)
     add_parts(k, AIOS_ROLE_USER, &image, 1);
     aios__prompt_read(&k->req, &none, &p);
     assert_int_equal(p.n_chars, 1500 * 5);
+    assert_int_equal(p.n_media, 80000);
+    assert_int_equal(aios__prompt_bytes(&p, 80100), 100);
+    assert_int_equal(aios__prompt_bytes(&p, 100), 0);
     free(s);
     desk_close(k);
 }
