@@ -13,7 +13,8 @@
 
 /* Where a canary was seen, and the place's own test of that: each must have been looked at. */
 enum { SINK_ERROR, SINK_LOG, SINK_EVENT, SINK_TRANSCRIPT, SINK_INFO, SINK_FREED, SINK_HEAP, SINK_STDOUT, SINK_STDERR, SINK_JSON, N_SINKS };
-static const char *const sink_names[] = {"an error", "the log", "an event", "the transcript", "the model's facts", "freed memory", "the heap", "stdout", "stderr", "--json"};
+static const char *const sink_names[] = {"an error", "the log", "an event", "the transcript", "the model's facts", "freed memory", "the heap",
+    "stdout", "stderr", "--json"};
 
 static char canary[N_CANARIES][40], why[1024];
 static _Atomic uint64_t looked[N_SINKS];
@@ -212,8 +213,10 @@ static void fill(const place *p, aios_remote_config *rc, char lines[][80], const
 static void no_failure_shows_a_secret(void **state)
 {
     (void)state;
-    const char *const names[] = {"plain", "nobody-listens", "error-401", "error-500", "error-502-html", "reset-in-stream", "hangup", "silence", "redirect-307",
-                                 "redirect-to-nonsense", "upgrade-101", "html-200", "json-half", "call", "stream-error", "binary-noise", "tls-plain-text", "endless-headers",
+    const char *const names[] = {"plain", "nobody-listens", "error-401", "error-500", "error-502-html", "reset-in-stream", "hangup", "silence",
+        "redirect-307",
+                                 "redirect-to-nonsense", "upgrade-101", "html-200", "json-half", "call", "stream-error", "binary-noise",
+                                     "tls-plain-text", "endless-headers",
                                  "later-a-million-years", "json-not-at-all", "gzip-bomb"};
     for (size_t k = 0; k < sizeof places / sizeof places[0]; k++)
         for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
@@ -236,7 +239,8 @@ static void no_failure_shows_a_secret(void **state)
             aios_ctx_free(ctx);
             if (why[0])
                 fail_msg("%s, %s: %s", places[k].name, row->name, why);
-            if (places[k].headers && !(row->flags & HOSTILE_TLS) && server.shared->n_requests && !strstr(server.shared->request, canary[0]) && !strstr(server.shared->request, "GET "))
+            if (places[k].headers && !(row->flags & HOSTILE_TLS) && server.shared->n_requests && !strstr(server.shared->request, canary[0]) &&
+                !strstr(server.shared->request, "GET "))
                 fail_msg("%s, %s: the header was not sent, so that nothing is shown here", places[k].name, row->name);
         }
 }
@@ -339,7 +343,8 @@ static void the_command_shows_no_secret(void **state)
             snprintf(err, sizeof err, "/tmp/aios-secrets-%d-err", (int)getpid());
             hostile_choose(&server, row);
             hostile_url(&server, row, url);
-            snprintf(line, sizeof line, "AIOS_LOG=debug OPENAI_API_KEY=%s OPENAI_BASE_URL=%s/v1 '%s' %s >%s 2>%s </dev/null", canary[N_HEADERS], url, command,
+            snprintf(line, sizeof line, "AIOS_LOG=debug OPENAI_API_KEY=%s OPENAI_BASE_URL=%s/v1 '%s' %s >%s 2>%s </dev/null",
+                canary[N_HEADERS], url, command,
                      args[k], out, err);
             int status = system(line);
             assert_true(status != -1);
@@ -348,7 +353,8 @@ static void the_command_shows_no_secret(void **state)
             if (why[0])
                 fail_msg("aios %s before %s: %s", args[k], row->name, why);
             if (k < 2 && i < 2 && !strstr(server.shared->request, canary[N_HEADERS]))
-                fail_msg("aios %s before %s: the key was not sent, so that nothing is shown here: %.200s", args[k], row->name, server.shared->request);
+                fail_msg("aios %s before %s: the key was not sent, so that nothing is shown here: %.200s", args[k], row->name,
+                    server.shared->request);
         }
 }
 

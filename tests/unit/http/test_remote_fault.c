@@ -21,7 +21,7 @@ static int read_fault(desk *k, int status, const char *body, uint32_t *param)
 
 /* ---- overflow ----------------------------------------------------------------------------------------------------- */
 
-/* 0: the message does not say it. Sources: threads on GitHub where a user pasted the answer, or the code that writes it. */
+/* 0: the message does not say it. Sources: threads on GitHub where a user pasted the answer, or the code that writes it, where there is one. */
 static const struct {
     const char *source;
     int status;
@@ -37,7 +37,7 @@ static const struct {
     {"OpenAI Responses: dyad-sh/dyad#1672", 400,
      "{'error':{'type':'invalid_request_error','code':'context_length_exceeded','message':'Your input exceeds the context window of this model. Please adjust your input and try "
      "again.','param':'input'}}", 0, 0},
-    {"OpenAI gpt-5", 400,
+    {"OpenAI gpt-5 (no thread; tridz-dev/huf#157 has its beginning)", 400,
      "{'error':{'message':'Input tokens exceed the configured limit of 272000 tokens. Your messages resulted in 300000 tokens. Please reduce the length of the messages.',"
      "'type':'invalid_request_error','param':'messages','code':'context_length_exceeded'}}", 272000, 300000},
     {"OpenRouter: refly-ai/refly#1177", 400,
@@ -49,12 +49,12 @@ static const struct {
     {"vLLM: vllm-project/vllm#20409", 400,
      "{'object':'error','message':'This model`s maximum context length is 16384 tokens. However, you requested 19591 tokens (9591 in the messages, 10000 in the completion). Please "
      "reduce the length of the messages or completion. None','type':'BadRequestError','param':null,'code':400}", 16384, 19591},
-    {"vLLM, later: vllm/renderers", 400,
+    {"vLLM, later (no thread)", 400,
      "{'error':{'message':'This model`s maximum context length is 8192 tokens. However, you requested 512 output tokens and your prompt contains at least 7681 input tokens, for a "
      "total of at least 8193 tokens.','type':'BadRequestError','param':'input_tokens','code':400}}", 8192, 8193},
     {"vLLM, Rust front: vllm chat/src/error.rs", 400,
      "{'error':{'message':'this model`s maximum context length is 8192 tokens, but the prompt contains 9000 input tokens','type':'BadRequestError','code':400}}", 8192, 9000},
-    {"vLLM, a limit that is too large", 400,
+    {"vLLM, a limit that is too large (no thread)", 400,
      "{'error':{'message':'`max_tokens` or `max_completion_tokens` is too large: 10000. This model`s maximum context length is 8192 tokens and your request has 9 input tokens "
      "(10000 > 8192 - 9).','type':'BadRequestError','code':400}}", 8192, 10000},
     {"SGLang: anomalyco/opencode#25230", 400,
@@ -92,11 +92,11 @@ static const struct {
      "`max_tokens` and try again'},'request_id':'req_011'}", 200000, 242959},
     {"Gemini: google-gemini/gemini-cli#6678", 400,
      "{'error':{'code':400,'message':'The input token count (1200293) exceeds the maximum number of tokens allowed (1048576).','status':'INVALID_ARGUMENT'}}", 1048576, 1200293},
-    {"Mistral", 400,
+    {"Mistral (no thread; public clients look for these words)", 400,
      "{'object':'error','message':'Prompt contains 40000 tokens and 0 draft tokens, too large for model with 32768 maximum context length','type':'invalid_request_error'}", 32768, 40000},
-    {"Moonshot", 400,
+    {"Moonshot: MoonshotAI/kimi-cli#2011", 400,
      "{'error':{'message':'Invalid request: Your request exceeded model token limit: 262144 (requested: 266789)','type':'invalid_request_error'}}", 262144, 266789},
-    {"xAI", 400,
+    {"xAI: cline/cline#3120", 400,
      "{'code':'400','error':'This model`s maximum prompt length is 131072 but the request contains 537812 tokens.'}", 131072, 537812},
 };
 
