@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Parameters that a model takes or not: learnt from its refusals instead of from lists of names, which age. What a turn can do without is
- * left out of the request, which is sent again at once, and stays left out for this model.
+ * left out of the request, which is sent again at once, and stays left out for this model. What keeps a promise stays in, and the turn fails:
+ * a bound of tokens, which costs money, and "store", by which a provider is asked to forget.
  */
 #include <ctype.h>
 #include <strings.h>
@@ -12,7 +13,7 @@
 /* Members at the top of requests; the row of `instead` must exist. At most 32, one bit each. */
 static const struct {
     const char *name;
-    const char *instead; /* says the same to others; NULL: the turn does without */
+    const char *instead; /* says the same to others, and must; NULL: the turn does without */
     bool keep;           /* the turn does not do without: only the promise that a schema is strict goes */
 } rows[] = {
     {"max_tokens", "max_completion_tokens", false}, /* "Use 'max_completion_tokens' instead.": o1 and later */
@@ -26,7 +27,6 @@ static const struct {
     {"frequency_penalty", NULL, false},
     {"presence_penalty", NULL, false},
     {"seed", NULL, false},
-    {"store", NULL, false},
     {"stream_options", NULL, false}, /* Mistral's, formerly: openai-agents-python#442 */
     {"parallel_tool_calls", NULL, false},
     {"reasoning_effort", NULL, false},
@@ -169,15 +169,16 @@ static bool is_refused(const aios__remote *m, const char *name)
     return false;
 }
 
+/* AIOS_AGAIN if the request is another now. */
 static int leave_out(const aios__remote *m, uint32_t i, aios__buf *b, aios_error *err)
 {
     member old, other;
-    if (!find_member(b, rows[i].name, &old) || rows[i].keep)
-        return AIOS_OK;
     const char *instead = rows[i].instead;
-    if (!instead || is_refused(m, instead) || find_member(b, instead, &other)) {
-        cut_member(b, &old);
+    if (!find_member(b, rows[i].name, &old) || rows[i].keep || (instead && (is_refused(m, instead) || find_member(b, instead, &other))))
         return AIOS_OK;
+    if (!instead) {
+        cut_member(b, &old);
+        return AIOS_AGAIN;
     }
     aios__buf value;
     aios__buf_init(&value, b->heap, AIOS_MEM_TEXT, 0);
@@ -189,17 +190,17 @@ static int leave_out(const aios__remote *m, uint32_t i, aios__buf *b, aios_error
         rc = aios__buf_addc(b, '}', err);
     }
     aios__buf_free(&value);
-    return rc;
+    return rc ? rc : AIOS_AGAIN;
 }
 
 int aios__params_omit(const aios__remote *m, aios__buf *body, aios_error *err)
 {
     uint32_t refused = atomic_load(&m->refused);
     int rc = AIOS_OK;
-    for (uint32_t i = 0; !rc && i < AIOS__ARRAY_LEN(rows); i++)
+    for (uint32_t i = 0; rc >= 0 && i < AIOS__ARRAY_LEN(rows); i++)
         if (refused >> i & 1)
             rc = leave_out(m, i, body, err);
-    return rc;
+    return rc < 0 ? rc : AIOS_OK;
 }
 
 int aios__param_refuse(aios__remote *m, uint32_t param, aios__buf *body, aios_error *err)
@@ -211,9 +212,8 @@ int aios__param_refuse(aios__remote *m, uint32_t param, aios__buf *body, aios_er
         atomic_fetch_or(&m->server.quirks, AIOS__QUIRK_LOOSE);
         return AIOS_AGAIN;
     }
-    if (rows[param - 1].keep)
-        return AIOS_OK;
-    atomic_fetch_or(&m->refused, UINT32_C(1) << (param - 1));
     int rc = leave_out(m, param - 1, body, err);
-    return rc ? rc : AIOS_AGAIN;
+    if (rc == AIOS_AGAIN)
+        atomic_fetch_or(&m->refused, UINT32_C(1) << (param - 1));
+    return rc;
 }

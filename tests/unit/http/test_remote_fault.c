@@ -170,6 +170,7 @@ static void test_refused_parameters(void **state)
         {"{'error':{'message':'max_tokens is too large: 100000. This model supports at most 4096 completion tokens','param':'max_tokens','code':'invalid_value'}}", NULL},
         {"{'error':{'message':'unsupported image in a message about the temperature','param':null,'code':null}}", NULL},
         {"{'error':{'message':'unsupported','param':'temperature_unit','code':null}}", NULL},
+        {"{'error':{'message':'Unsupported parameter: `store`','param':'store','code':'unsupported_parameter'}}", NULL}, /* nor may it be kept */
         {"{'error':{'message':'Unsupported parameter: `stop`','param':'stop','code':'unsupported_parameter'}}", NULL}, /* the turn is another without */
     };
     desk *k = open_desk();
@@ -216,12 +217,12 @@ static void test_edited_requests(void **state)
     check_edit(k, &b, "temperature", 0, MESSAGES ",'max_tokens':9," LOOSENED ",'stream':true,'stream_options':{'include_usage':true}}");
     check_edit(k, &b, "stream_options", AIOS_AGAIN, MESSAGES ",'max_tokens':9," LOOSENED ",'stream':true}");
     check_edit(k, &b, "max_tokens", AIOS_AGAIN, MESSAGES "," LOOSENED ",'stream':true,'max_completion_tokens':9}");
-    check_edit(k, &b, "max_completion_tokens", AIOS_AGAIN, MESSAGES "," LOOSENED ",'stream':true}");
-    check_edit(k, &b, "response_format", AIOS_AGAIN, MESSAGES ",'stream':true}");
+    check_edit(k, &b, "max_completion_tokens", 0, MESSAGES "," LOOSENED ",'stream':true,'max_completion_tokens':9}"); /* a bound must be said */
+    check_edit(k, &b, "response_format", AIOS_AGAIN, MESSAGES ",'stream':true,'max_completion_tokens':9}");
     aios__buf_clear(&b);
     aios__buf_adds(&b, quoted(BODY), &k->err); /* the next turn goes without them at once */
     must(aios__params_omit(&k->m, &b, &k->err), &k->err);
-    assert_string_equal(b.p, quoted(MESSAGES ",'stream':true}"));
+    assert_string_equal(b.p, quoted(MESSAGES ",'stream':true,'max_completion_tokens':9}"));
     aios__buf_clear(&b);
     aios__buf_adds(&b, quoted("{'temperature':1}"), &k->err);
     must(aios__params_omit(&k->m, &b, &k->err), &k->err);
