@@ -421,14 +421,20 @@ static int decode(aios__reader *r, const char *type, const aios__json *v, aios_e
     return rc;
 }
 
+static uint64_t count_of(const aios__json *e, const char *key)
+{
+    int64_t n = aios__json_int(aios__json_get(e, key), 0);
+    return n > 0 ? (uint64_t)n : 0;
+}
+
 static void read_fault(const aios__json *e, aios__fault *out)
 {
     out->message = aios__str_of(e, "message");
     out->type = aios__str_of(e, "type");
     out->code = aios__str_of(e, "code");
     out->param = aios__str_of(e, "param");
-    out->have = (uint64_t)aios__json_int(aios__json_get(e, "n_ctx"), 0); /* llama-server's own */
-    out->need = (uint64_t)aios__json_int(aios__json_get(e, "n_prompt_tokens"), 0);
+    out->have = count_of(e, "n_ctx"); /* llama-server's own */
+    out->need = count_of(e, "n_prompt_tokens");
 }
 
 /* {"error":{...}}, as LM Studio {"error":"..."}, as older vLLM {"object":"error","message":...}, as FastAPI {"detail":...}. */

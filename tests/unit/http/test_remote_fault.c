@@ -67,6 +67,8 @@ static const struct {
      "'n_prompt_tokens':9031,'n_ctx':4096}}", 4096, 9031},
     {"llama-server: the message alone", 400,
      "{'error':{'code':400,'message':'request (9412 tokens) exceeds the available context size (8192 tokens), try increasing it','type':'exceed_context_size_error'}}", 8192, 9412},
+    {"numbers that are none", 400,
+     "{'error':{'message':'context size (99999999999999999999999 tokens)','type':'exceed_context_size_error','n_prompt_tokens':-5,'n_ctx':-1}}", 9999999999999999999u, 0},
     {"llama-server: older", 400, "{'error':{'code':400,'message':'the request exceeds the available context size, try increasing it','type':'invalid_request_error'}}", 0, 0},
     {"NIM: Alishahryar1/free-claude-code#391", 400,
      "{'error':{'message':'This model`s maximum context length is 196608 tokens. However, your messages resulted in 199906 tokens. Please reduce the length of the messages.',"
