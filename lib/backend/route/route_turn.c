@@ -395,7 +395,8 @@ static void hedge(aios__route_turn *t)
     aios_error ignored = AIOS_INIT(aios_error);
     int i = t->a[0].live ? 0 : 1;
     aios__route_need before = t->need;
-    if (!t->r->hedge_ns || t->hedged || t->winner >= 0 || t->a[!i].live || now(t) - t->a[i].began < t->r->hedge_ns)
+    bool may = t->r->hedge_ns && !t->hedged && t->winner < 0 && !t->a[!i].live && t->n_starts < t->r->attempts;
+    if (!may || now(t) - t->a[i].began < t->r->hedge_ns)
         return;
     t->hedged = true;
     t->need.tried |= UINT64_C(1) << t->a[i].endpoint;

@@ -369,6 +369,61 @@ static void a_cancel_ends_all_attempts(void **state)
     assert_string_equal(r.routes, "a:first b:ETIMEDOUT");
 }
 
+static void who_is_ill_rests_and_is_tried_again_by_one_turn(void **state)
+{
+    (void)state;
+    aios_model *m = router("{\"breaker\":{\"failures\":2,\"open_ms\":60},\"candidates\":[{\"name\":\"a\",\"uri\":\"far:0\"},{\"name\":\"b\",\"uri\":\"far:1\"}]}");
+    reply r;
+    hosts[0].down = AIOS_EUNAVAIL;
+    for (int i = 0; i < 5; i++)
+        assert_int_equal(ask_with(m, "hi", 0, &r), 0);
+    assert_string_equal(r.routes, "b:first");
+    assert_int_equal(hosts[0].n_starts, 2);
+    usleep(80000);
+    assert_int_equal(ask_with(m, "hi", 0, &r), 0);
+    assert_string_equal(r.routes, "a:probe b:EUNAVAIL");
+    assert_int_equal(ask_with(m, "hi", 0, &r), 0);
+    assert_string_equal(r.routes, "b:first"); /* twice as long now */
+    hosts[0].down = 0;
+    usleep(150000);
+    assert_int_equal(ask_with(m, "hi", 0, &r), 0);
+    assert_string_equal(r.routes, "a:probe");
+    assert_int_equal(ask_with(m, "hi", 0, &r), 0);
+    assert_string_equal(r.routes, "a:first");
+    aios_model_close(m);
+    assert_int_equal(ask("{\"patience_ms\":5000,\"breaker\":{\"failures\":1,\"open_ms\":50},\"candidates\":[{\"name\":\"a\",\"uri\":\"echo:say x; fail EUNAVAIL\"}],\"attempts\":3}",
+                         "hi", 0, &r), AIOS_EUNAVAIL);
+    assert_int_equal(r.attempts, 2); /* the only one is asked again, as often as is allowed */
+}
+
+static void slow_and_busy_ones_are_passed_over(void **state)
+{
+    (void)state;
+    aios_model *m = router("{\"candidates\":[{\"name\":\"a\",\"uri\":\"echo:delay 40; say a\",\"when\":{\"max_first_event_ms\":10}},{\"name\":\"b\",\"uri\":\"echo:say b\"}]}");
+    aios_session *s = NULL;
+    aios_request q = AIOS_INIT(aios_request);
+    const aios_event *ev;
+    reply r;
+    assert_int_equal(ask_with(m, "hi", 0, &r), 0);
+    assert_string_equal(r.routes, "a:first");
+    assert_int_equal(ask_with(m, "hi", 0, &r), 0);
+    assert_string_equal(r.routes, "b:first");
+    aios_model_close(m);
+    m = router("{\"candidates\":[{\"name\":\"a\",\"uri\":\"far:0\",\"limits\":{\"concurrent\":1}},{\"name\":\"b\",\"uri\":\"echo:say b\"}]}");
+    q.raw = "hi";
+    q.n_raw = AIOS_CSTR;
+    assert_int_equal(aios_session_new(m, NULL, &s, NULL), 0);
+    assert_int_equal(aios_session_start(s, &q, NULL), 0);
+    assert_int_equal(ask_with(m, "hi", 0, &r), 0);
+    assert_string_equal(r.routes, "b:first");
+    while (!aios_session_next(s, -1, &ev))
+        ;
+    assert_int_equal(ask_with(m, "hi", 0, &r), 0);
+    assert_string_equal(r.routes, "a:first");
+    aios_session_free(s);
+    aios_model_close(m);
+}
+
 static int route_once(aios_ctx *c, aios_error *err)
 {
     aios_model *m = NULL;
@@ -412,6 +467,8 @@ int main(void)
         T(what_is_private_reaches_nobody_without_a_rule_for_it),
         T(counting_and_warming_keep_to_the_same_rules),
         T(a_cancel_ends_all_attempts),
+        T(who_is_ill_rests_and_is_tried_again_by_one_turn),
+        T(slow_and_busy_ones_are_passed_over),
         cmocka_unit_test(nothing_leaks_when_memory_runs_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
