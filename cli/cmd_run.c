@@ -11,6 +11,7 @@ typedef struct turn {
     aios_session *s;
     bool bound;      /**< by a grammar */
     bool open, cut;  /**< the line; the reply, by a limit */
+    uint32_t attempt;
     aios_usage usage;
     char *reply;     /**< malloc'd, once it is whole */
     int rc;          /**< exit code */
@@ -29,8 +30,20 @@ static void fail_turn(turn *t, const aios_error *err)
     t->rc = t->rc ? t->rc : t->c->json || cli_interrupted() ? cli_exit_code(err->code) : cli_fail(NULL, err);
 }
 
+/* What stands on the line is void. */
+static void begin_again(turn *t, uint32_t attempt)
+{
+    t->attempt = attempt;
+    if (!t->open)
+        return;
+    end_line(t);
+    fputs("note: that reply broke off, it begins again\n", stderr);
+}
+
 static void take_event(turn *t, const aios_event *ev)
 {
+    if (ev->attempt != t->attempt)
+        begin_again(t, ev->attempt);
     if (t->c->json)
         cli_event_json(ev);
     else if (ev->type == AIOS_EVENT_TEXT)
