@@ -93,7 +93,7 @@ static int add_line(player *p, const char *s, size_t n, bool whole, uint32_t lin
         return AIOS_OK;
     int rc = aios__json_parse_exact(p->heap, s, n, &doc, &why);
     if (rc == AIOS_EFORMAT && !whole) {
-        aios__log(p->ctx, AIOS_LOG_WARN, "replay: %s, line %u: the last line was cut off, and is left out", p->args.file, line);
+        aios__log(p->ctx, AIOS_LOG_WARN, "replay: %s, line %u: the line was cut off, and is left out", p->args.file, line);
         return AIOS_OK;
     }
     if (rc)
@@ -105,6 +105,13 @@ static int add_line(player *p, const char *s, size_t n, bool whole, uint32_t lin
     return rc;
 }
 
+/* A recorder that went on behind a line that was cut off. */
+static bool begins_head(const char *s, size_t n)
+{
+    static const char head[] = "{\"aios_cassette\":";
+    return n >= sizeof head - 1 && !memcmp(s, head, sizeof head - 1);
+}
+
 static int add_lines(player *p, const aios__buf *file, aios_error *err)
 {
     int rc = AIOS_OK;
@@ -112,7 +119,7 @@ static int add_lines(player *p, const aios__buf *file, aios_error *err)
     for (size_t at = 0; !rc && at < file->n; line++) {
         const char *s = file->p + at, *nl = memchr(s, '\n', file->n - at);
         size_t n = nl ? (size_t)(nl - s) : file->n - at;
-        rc = add_line(p, s, n, nl != NULL, line, err);
+        rc = add_line(p, s, n, nl && !begins_head(nl + 1, file->n - at - n - 1), line, err);
         at += n + 1;
     }
     return rc;

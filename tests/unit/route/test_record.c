@@ -149,6 +149,8 @@ static void a_cassette_is_its_owners_alone_and_is_continued(void **state)
     FILE *f = fopen(tape, "a");
     fprintf(f, "{\"hash\":\"cut o");
     fclose(f);
+    aios_model_close(player());
+    aios_model_close(recorder("echo:")); /* goes on behind it */
     aios_model *m = player();
     for (int i = 1; i >= 0; i--) {
         hear_model(m, &k[i], is, sizeof is);
