@@ -357,7 +357,6 @@ int aios__route_remote(const aios__route *r, uint32_t e, const aios_remote_confi
     /* what the host has for one server would reach others here: the callback at least sees the origin */
     out->base_url = out->api_key = NULL;
     out->headers = NULL;
-    out->max_retries = out->max_retries ? out->max_retries : AIOS_NO_RETRIES; /* the router tries elsewhere */
     objects_of(r, e, o);
     snprintf(path, sizeof path, "$.candidates[%u]", r->endpoints[e].candidate);
     for (size_t i = 0; !rc && i < AIOS__ARRAY_LEN(o); i++) {
@@ -366,6 +365,7 @@ int aios__route_remote(const aios__route *r, uint32_t e, const aios_remote_confi
                 rc = put(v, &fields[k], path, out, err);
         rc = rc ? rc : read_key(o[i], path, out, err);
     }
+    out->max_retries = out->max_retries ? out->max_retries : AIOS_NO_RETRIES; /* the router tries elsewhere */
     return rc;
 }
 

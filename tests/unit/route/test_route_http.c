@@ -120,7 +120,7 @@ static void a_stream_that_breaks_goes_on_elsewhere_with_that_ones_key(void **sta
     remote.credential = credential;
     remote.credential_user = asked;
     cfg.remote = &remote;
-    snprintf(json, sizeof json, "route:{\"candidates\":[{\"name\":\"a\",\"uri\":\"http://127.0.0.1:%d/v1#m\",\"api_key_env\":\"AIOS_TEST_ROUTE_KEY\"},"
+    snprintf(json, sizeof json, "route:{\"candidates\":[{\"name\":\"a\",\"uri\":\"http://127.0.0.1:%d/v1#m\",\"api_key_env\":\"AIOS_TEST_ROUTE_KEY\",\"max_retries\":0},"
              "{\"name\":\"b\",\"uri\":\"http://127.0.0.1:%d/v1#m\"}]}", a->port, b->port);
     must(aios_model_open(ctx, json, &cfg, &m, &err), &err);
     assert_int_equal(ask_with(m, "hi", 1, &r), 0); /* this machine: a class needs no rule */
