@@ -44,19 +44,19 @@ static const char *const overflow_phrases[] = {
     "maximum context length", "context length",     "context size",      "context window",   "context limit",    "prompt is too long",
     "prompt too long",        "input token count",  "input tokens exceed", "too many tokens", "maximum number of tokens",
     "maximum prompt length",  "model token limit",  "`max_new_tokens` must be", "`inputs` must have", "exceeds the maximum allowed length",
-    "n_ctx",                  "input is too long",
+    "n_ctx",                  "input is too long",      "the context holds",
 };
 
 /* What stands in front of the size of the context, and of what was asked for; the first that a number follows counts. */
 static const char *const have_phrases[] = {
     "maximum context length is", "maximum context length of", "context size", "context length of", "context length (", "too large for model with",
     "configured limit of",       "maximum prompt length is",  "n_ctx: ",      "n_ctx (",          "token limit:",     "must be <= ",
-    "must have less than",       "maximum allowed length",    "tokens allowed", "context window of", "> ",              "limit of",
+    "must have less than",       "maximum allowed length",    "tokens allowed", "context window of", "> ",              "limit of",         "the context holds",
 };
 static const char *const need_phrases[] = {
     "for a total of", "requested a total of", "(requested:",  "is too large:", "you requested", "resulted in",  "your request has",
     "prompt contains", "request contains",    "request (",    "input (",       "input length (", "token count", "keep the first",
-    "n_keep: ",        "n_keep (",            "context limit: ", "too long: ",  "given: ",
+    "n_keep: ",        "n_keep (",            "context limit: ", "too long: ",  "given: ",        "the prompt has",
 };
 
 static bool says(const char *text, const char *word)

@@ -28,6 +28,8 @@ static const struct {
     const char *body;
     uint64_t have, need;
 } overflows[] = {
+    {"libaios itself: session.c, gguf", 400,
+     "{'error':{'message':'the prompt has 9000 tokens, the context holds 8192: shorten it','type':'invalid_request_error','code':'context_length_exceeded'}}", 8192, 9000},
     {"OpenAI: mckaywrigley/chatbot-ui#102", 400,
      "{'error':{'message':'This model`s maximum context length is 4097 tokens. However, you requested 4120 tokens (3120 in the messages, 1000 in the completion). Please reduce the "
      "length of the messages or completion.','type':'invalid_request_error','param':'messages','code':'context_length_exceeded'}}", 4097, 4120},
