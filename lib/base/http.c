@@ -133,13 +133,14 @@ static void fail_step(aios__transfer *t, int code, const char *what)
         aios__fail(&t->why, code, "%s: %s", t->asked.at.host, what);
 }
 
-/* What came in the last moment counts: it was handed on before this. */
-static void fail_if_late(aios__transfer *t)
+/* What came in the last moment counts: it was handed on before this. But a server that never pauses has an end too. */
+static void fail_if_late(aios__transfer *t, bool any)
 {
     const char *what;
     int64_t now = aios__now_ns(aios__ctx_env(t->ctx));
     pthread_mutex_lock(&t->http->lock);
-    bool late = aios__transfer_due(t, &what) <= now && !t->came.n_body && !t->ended;
+    bool flows = any || t->came.n_body, over = now >= add_time(t->started, t->asked.total_ns);
+    bool late = aios__transfer_due(t, &what) <= now && (!flows || over) && !t->ended;
     pthread_mutex_unlock(&t->http->lock);
     if (late)
         fail_step(t, AIOS_ETIMEDOUT, what);
@@ -216,9 +217,9 @@ int aios__transfer_step(aios__transfer *t, int32_t timeout_ms, aios_error *err)
     if (!any && !t->why.code) {
         await_news(t, timeout_ms);
         any = aios__came_deliver(t);
-        if (!any)
-            fail_if_late(t);
     }
+    if (!t->why.code)
+        fail_if_late(t, any);
     int rc = conclude(t, err);
     aios__loop_leave(t);
     return rc;
