@@ -208,6 +208,16 @@ int aios__curl_work(aios__http *h, int fd, uint32_t bits, aios_error *err)
     return m ? aios__fail(err, m == CURLM_OUT_OF_MEMORY ? AIOS_ENOMEM : AIOS_EINTERNAL, "libcurl: %s", c->multi_strerror(m)) : AIOS_OK;
 }
 
+#define TOO_LARGE ((CURLcode)100) /* CURLE_TOO_LARGE, since 8.6 */
+
+/* Before 8.6 curl calls it a lack of memory, when bytes of a head have come. */
+static bool is_endless_line(const aios__transfer *t, CURLcode code)
+{
+    curl_off_t us = 0;
+    bool came = !t->http->curl->easy_getinfo(t->easy, CURLINFO_STARTTRANSFER_TIME_T, &us) && us;
+    return !t->came.head_done && (code == TOO_LARGE || (code == CURLE_OUT_OF_MEMORY && came));
+}
+
 /* What curl's outcome is to us; callbacks that ended a transfer have said why. With the lock held. */
 static void explain(aios__transfer *t, CURLcode code)
 {
@@ -218,6 +228,7 @@ static void explain(aios__transfer *t, CURLcode code)
         {CURLE_COULDNT_RESOLVE_HOST, AIOS_EUNAVAIL}, {CURLE_COULDNT_RESOLVE_PROXY, AIOS_EUNAVAIL}, {CURLE_COULDNT_CONNECT, AIOS_EUNAVAIL},
         {CURLE_OPERATION_TIMEDOUT, AIOS_ETIMEDOUT},  {CURLE_OUT_OF_MEMORY, AIOS_ENOMEM},           {CURLE_URL_MALFORMAT, AIOS_EINVAL},
         {CURLE_SSL_CACERT_BADFILE, AIOS_EIO},        {CURLE_READ_ERROR, AIOS_EINTERNAL},           {CURLE_BAD_FUNCTION_ARGUMENT, AIOS_EINTERNAL},
+        {TOO_LARGE, AIOS_ELIMIT},
     };
     t->end_code = AIOS_EPROTO;
     for (size_t i = 0; i < AIOS__ARRAY_LEN(rows); i++)
@@ -225,6 +236,8 @@ static void explain(aios__transfer *t, CURLcode code)
             t->end_code = rows[i].code;
     if (t->inner.code)
         t->end_code = t->inner.code;
+    else if (is_endless_line(t, code))
+        t->end_code = aios__fail(&t->inner, AIOS_ELIMIT, "%s: a line of the head is longer than the 100 KiB that libcurl takes", t->asked.at.host);
     else if (t->refused && (code == CURLE_COULDNT_CONNECT || code == CURLE_ABORTED_BY_CALLBACK))
         t->end_code = aios__fail(&t->inner, AIOS_EDENIED, "%s: no address of this host may be connected to (%s)", t->asked.at.host, t->refused);
     else

@@ -126,6 +126,8 @@ static bool take_body(aios__transfer *t, const char *s, size_t n, bool *full)
 {
     aios__came *c = &t->came;
     mark_byte(t);
+    if (!c->head_done) /* behind a 101 that nobody asked for */
+        return refuse(t, AIOS_EPROTO, 0, 0, "the answer is no HTTP response: a body without a final status");
     if (n > c->max_body - c->body_seen)
         return refuse(t, AIOS_ELIMIT, c->max_body, c->body_seen + n, "the body of the response is larger than its limit");
     if (n > AIOS__HTTP_PIECE)

@@ -63,14 +63,14 @@ const hostile_row hostile_http[] = {
     {.name = "close-in-stream", HEAD(OK_SSE T("Hel")), .turn = PROTO, .text = "Hel"},
 
     /* ---- sizes ---- */
-    {.name = "header-of-1-GiB", .flags = HOSTILE_GAP, HEAD(OK_LINE "X: "), LOOP(A64, GIB(1) / 64), .transfer = LIMIT, .turn = LIMIT},
-    {.name = "header-line-of-1-MiB", .flags = HOSTILE_GAP, HEAD(OK_LINE "X: "), LOOP(A64, MIB(1) / 64), TAIL("\r\nConnection: close\r\n\r\n"
+    {.name = "header-of-1-GiB", HEAD(OK_LINE "X: "), LOOP(A64, GIB(1) / 64), .transfer = LIMIT, .turn = LIMIT},
+    {.name = "header-line-of-1-MiB", HEAD(OK_LINE "X: "), LOOP(A64, MIB(1) / 64), TAIL("\r\nConnection: close\r\n\r\n"
      HELLO), .transfer = LIMIT, .turn = LIMIT},
-    {.name = "header-line-of-128-KiB", .flags = HOSTILE_GAP, HEAD(OK_LINE "X: "), LOOP(A64, KIB(128) / 64),
+    {.name = "header-line-of-128-KiB", HEAD(OK_LINE "X: "), LOOP(A64, KIB(128) / 64),
      TAIL("\r\nConnection: close\r\n\r\n" HELLO), .transfer = LIMIT, .turn = LIMIT},
     {.name = "100000-headers", HEAD(OK_LINE), LOOP(H64, 100000), TAIL("\r\n" HELLO), .transfer = LIMIT, .turn = LIMIT},
     {.name = "endless-headers", HEAD(OK_LINE), LOOP(H64, HOSTILE_FOREVER), .transfer = LIMIT, .turn = LIMIT},
-    {.name = "endless-status-line", .flags = HOSTILE_GAP, HEAD("HTTP/1.1 200 "), LOOP(A64, HOSTILE_FOREVER), .transfer = LIMIT, .turn = LIMIT},
+    {.name = "endless-status-line", HEAD("HTTP/1.1 200 "), LOOP(A64, HOSTILE_FOREVER), .transfer = LIMIT, .turn = LIMIT},
     {.name = "endless-folded-header", HEAD(OK_LINE "X: y\r\n"), LOOP(" z\r\n", HOSTILE_FOREVER), .transfer = LIMIT, .turn = LIMIT},
     {.name = "endless-interim", LOOP("HTTP/1.1 100 Continue\r\n\r\n", HOSTILE_FOREVER), .transfer = LIMIT, .turn = LIMIT},
     {.name = "endless-interim-with-headers", LOOP("HTTP/1.1 103 Early Hints\r\n" H64 "\r\n", HOSTILE_FOREVER), .transfer = LIMIT, .turn = LIMIT},

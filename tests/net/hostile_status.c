@@ -37,7 +37,7 @@ const hostile_row hostile_status[] = {
     {.name = "status-negative", LINE("HTTP/1.1 -200 OK"), .transfer = PROTO, .turn = PROTO, .text = ""},
     {.name = "status-abc", LINE("HTTP/1.1 abc OK"), .transfer = PROTO, .turn = PROTO, .text = ""},
     {.name = "status-missing", LINE("HTTP/1.1"), .transfer = PROTO, .turn = PROTO, .text = ""},
-    {.name = "upgrade-101", .flags = HOSTILE_GAP, HEAD("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
+    {.name = "upgrade-101", HEAD("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
      HELLO), .transfer = PROTO, .turn = PROTO, .text = ""},
     {.name = "interim-then-final", HEAD("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" OK_SSE HELLO), .text =
      "Hello"},
