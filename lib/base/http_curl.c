@@ -377,10 +377,14 @@ static CURLcode set_pointers(aios__transfer *t)
         {CURLOPT_PROTOCOLS_STR, "http,https"},
 #endif
     };
+    const curl_version_info_data *v = t->http->curl->version;
     CURLcode c = CURLE_OK;
     for (size_t i = 0; i < AIOS__ARRAY_LEN(rows) && !c; i++)
         if (rows[i].value)
             c = t->http->curl->easy_setopt(t->easy, rows[i].option, rows[i].value);
+    /* A folder of certificates would be trusted beside ca_file, and keeps curl from reading the system's file only once. */
+    if (!c && (a->ca_file || (v->age >= CURLVERSION_SEVENTH && v->cainfo)))
+        c = t->http->curl->easy_setopt(t->easy, CURLOPT_CAPATH, NULL);
     return c;
 }
 
