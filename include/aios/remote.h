@@ -47,8 +47,8 @@ typedef struct aios_remote_config {
     int64_t idle_ns;                /**< between two bytes of it; 0: 60 s */
     int64_t total_ns;               /**< of an attempt; 0: 10 min */
     uint64_t max_body;              /**< bytes of an answer; 0: 64 MiB */
-    uint32_t requests_per_min;      /**< sent at most, by all sessions of a ctx to one origin; 0: no limit of ours */
-    uint32_t tokens_per_min;        /**< likewise tokens, of prompts by estimate before and by the server's count after */
+    uint32_t requests_per_min;      /**< sent at most by all sessions of the model, evenly spaced: others wait; 0: no limit of ours */
+    uint32_t tokens_per_min;        /**< likewise tokens: of prompts by estimate before, of prompts and replies by the server's count after */
 } aios_remote_config;
 
 /**

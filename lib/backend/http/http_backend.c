@@ -151,6 +151,7 @@ static void http_close(void *model)
     aios__free(m->heap, m->headers);
     wipe(m, m->api_key);
     wipe(m, m->proxy);
+    pthread_mutex_destroy(&m->gate.lock);
     aios__free(m->heap, m->ca_file);
     aios__free(m->heap, m->host);
     aios__free(m->heap, m->origin);
@@ -167,6 +168,10 @@ static int http_open(void *user, const aios_backend_open_args *args, void **out,
     aios__remote *m = rc ? NULL : aios__alloc(h, AIOS_MEM_OTHER, sizeof *m, err);
     if (!m)
         return rc ? rc : aios__nomem(err);
+    if (pthread_mutex_init(&m->gate.lock, NULL)) {
+        aios__free(h, m);
+        return aios__fail(err, AIOS_ENOMEM, "the system has no room for another mutex");
+    }
     m->heap = h;
     m->server.ctx = args->ctx;
     m->millibytes_per_token = FIRST_ESTIMATE;

@@ -440,6 +440,11 @@ uint32_t aios__reader_input(const aios__reader *r)
     return r->usage.input;
 }
 
+uint32_t aios__reader_output(const aios__reader *r)
+{
+    return r->usage.output;
+}
+
 int aios__reader_new(aios__remote *m, aios__reader **out, aios_error *err)
 {
     aios__reader *r = aios__alloc(m->heap, AIOS_MEM_TEXT, sizeof *r, err);

@@ -3,6 +3,7 @@
 #ifndef AIOS_LIB_REMOTE_PRIV_H
 #define AIOS_LIB_REMOTE_PRIV_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include "backend/http/dialect.h"
@@ -17,6 +18,12 @@ typedef struct aios__remote_uri {
 /** remote_uri.c. EINVAL, ENOTSUP. */
 int aios__remote_uri_read(aios__heap *h, const char *uri, aios__remote_uri *out, aios_error *err);
 void aios__remote_uri_free(aios__heap *h, aios__remote_uri *u);
+
+/** When the next request and the next token are due, ns of the clock (remote_gate.c). */
+typedef struct aios__gate {
+    pthread_mutex_t lock;
+    int64_t request_due, token_due;
+} aios__gate;
 
 /** A model. Read only once it is open, but for the estimate. */
 typedef struct aios__remote {
@@ -37,6 +44,7 @@ typedef struct aios__remote {
     int64_t connect_ns, first_byte_ns, idle_ns, total_ns;
     uint64_t max_body;
     uint32_t requests_per_min, tokens_per_min;
+    aios__gate gate;
     _Atomic uint32_t millibytes_per_token; /**< estimate, learnt from what the server counts */
     _Atomic uint32_t refused;              /**< parameters that the model does not take, by row (remote_params.c) */
 } aios__remote;
@@ -104,6 +112,13 @@ bool aios__retry_helps(int code);
  */
 int64_t aios__retry_wait(aios_ctx *ctx, uint32_t attempt, const char *retry_after, size_t n);
 
+/* ---- remote_gate.c: limits of the model's configuration ------------------------------------------------------------ */
+
+/** 0: a request of so many tokens may be sent, and is counted; else nanoseconds until it is worth to ask again. */
+int64_t aios__gate_enter(aios__remote *m, uint32_t n_tokens);
+/** What the request took, prompt and reply, in the place of what was estimated. */
+void aios__gate_settle(aios__remote *m, uint32_t estimated, uint64_t counted);
+
 /* ---- reader.c ------------------------------------------------------------------------------------------------------ */
 
 /** Makes the reader of an attempt. */
@@ -121,6 +136,7 @@ bool aios__reader_sent(const aios__reader *r);
 bool aios__reader_idle(const aios__reader *r);
 /** Tokens of the prompt as the server counted; 0: it did not say. */
 uint32_t aios__reader_input(const aios__reader *r);
+uint32_t aios__reader_output(const aios__reader *r); /**< likewise of the reply */
 
 /* ---- remote_turn.c -------------------------------------------------------------------------------------------------- */
 

@@ -9,10 +9,10 @@
 #define MAX_HEADERS 64u
 #define STEP_MS 20
 
-/* Header lines of one request; the last buffer, the key's, is wiped. */
+/* Header lines of one request, plain ones and secret ones; wiped after use. */
 typedef struct head {
-    const char *lines[MAX_HEADERS + 1];
-    uint32_t n;
+    const char *lines[MAX_HEADERS + 1], *secrets[MAX_HEADERS + 1];
+    uint32_t n, n_secrets;
     char agent[64], idempotency[96];
     char auth[MAX_KEY + 64];
 } head;
@@ -21,6 +21,12 @@ static void add(head *h, const char *line)
 {
     if (h->n < MAX_HEADERS)
         h->lines[h->n++] = line;
+}
+
+static void add_secret(head *h, const char *line)
+{
+    if (h->n_secrets < MAX_HEADERS)
+        h->secrets[h->n_secrets++] = line;
 }
 
 static int keep_secret(const aios__remote *m, const char *key, char **secret, aios_error *err)
@@ -49,7 +55,7 @@ static int add_key(const aios__remote *m, head *h, char **secret, aios_error *er
         rc = aios__fail(err, rc < 0 ? rc : AIOS_EAUTH, "the credential callback gave no key for %s", m->origin);
     else if (*key) {
         snprintf(h->auth, sizeof h->auth, "%s%s", m->server.dialect->auth, key);
-        add(h, h->auth);
+        add_secret(h, h->auth);
         rc = m->api_key ? AIOS_OK : keep_secret(m, key, secret, err);
     }
     explicit_bzero(key, sizeof key);
@@ -59,7 +65,6 @@ static int add_key(const aios__remote *m, head *h, char **secret, aios_error *er
 static int make_head(const aios__remote *m, bool post, const char *idempotency, head *h, char **secret, aios_error *err)
 {
     const char *const *more = m->server.dialect->headers;
-    h->n = 0;
     snprintf(h->agent, sizeof h->agent, "User-Agent: libaios/%d.%d.%d", AIOS_VERSION_MAJOR, AIOS_VERSION_MINOR, AIOS_VERSION_PATCH);
     add(h, h->agent);
     add(h, "Accept: application/json, text/event-stream, application/x-ndjson");
@@ -73,8 +78,7 @@ static int make_head(const aios__remote *m, bool post, const char *idempotency, 
     }
     int rc = add_key(m, h, secret, err);
     for (uint32_t i = 0; i < m->n_headers; i++)
-        add(h, m->headers[i]);
-    h->lines[h->n] = NULL;
+        add_secret(h, m->headers[i]);
     return rc;
 }
 
@@ -94,6 +98,8 @@ int aios__remote_send(aios__remote *m, const char *path, const aios__buf *body, 
             .method = body ? "POST" : "GET",
             .url = url.p,
             .headers = h->lines,
+            .secret_headers = h->secrets,
+            .proxy = m->proxy,
             .body = body ? body->p : NULL,
             .n_body = body ? body->n : 0,
             .ca_file = m->ca_file,

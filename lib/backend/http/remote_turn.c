@@ -137,6 +137,8 @@ static int read_refusal(aios__remote_turn *t, int status, aios_error *err)
 static int check_prompt(aios__remote_turn *t, aios_error *err)
 {
     uint32_t counted = aios__reader_input(t->reader), least = aios__prompt_missing(&t->prompt, &t->last, counted);
+    if (counted)
+        aios__gate_settle(t->remote, estimate(t), (uint64_t)counted + aios__reader_output(t->reader));
     if (!least) {
         t->prompt.n_tokens = counted;
         t->last = t->prompt;
@@ -249,6 +251,7 @@ static int step(aios__remote_turn *t, aios_error *err)
         return aios__fail(err, AIOS_ECANCELED, "the turn was cancelled");
     if (!t->transfer) {
         int64_t left = t->not_before - now(t);
+        left = left > 0 ? left : aios__gate_enter(t->remote, estimate(t));
         if (left > 0) {
             nap(left);
             return AIOS_AGAIN;

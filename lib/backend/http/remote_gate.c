@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Requests and tokens a minute, by the generic cell rate algorithm (ITU-T I.371): each has a time at which the next one is due, which what
+ * is sent moves on by its share of a minute. Evenly spaced, with no more than a second's worth at once.
+ */
+#include "backend/http/remote_priv.h"
+
+#define MINUTE INT64_C(60000000000)
+#define SLACK INT64_C(1000000000)
+
+static int64_t share(uint32_t per_min, uint64_t n)
+{
+    return per_min ? (int64_t)((double)n * (double)MINUTE / per_min) : 0;
+}
+
+static int64_t later(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+int64_t aios__gate_enter(aios__remote *m, uint32_t n_tokens)
+{
+    aios__gate *g = &m->gate;
+    int64_t now = aios__now_ns(aios__ctx_env(m->server.ctx));
+    if (!m->requests_per_min && !m->tokens_per_min)
+        return 0;
+    pthread_mutex_lock(&g->lock);
+    int64_t wait = later(later(m->requests_per_min ? g->request_due - now : 0, m->tokens_per_min ? g->token_due - now : 0), 0);
+    wait = wait > SLACK ? wait - SLACK : 0;
+    if (!wait) {
+        g->request_due = later(g->request_due, now) + share(m->requests_per_min, 1);
+        g->token_due = later(g->token_due, now) + share(m->tokens_per_min, n_tokens);
+    }
+    pthread_mutex_unlock(&g->lock);
+    return wait;
+}
+
+void aios__gate_settle(aios__remote *m, uint32_t estimated, uint64_t counted)
+{
+    if (!m->tokens_per_min)
+        return;
+    pthread_mutex_lock(&m->gate.lock);
+    m->gate.token_due += share(m->tokens_per_min, counted) - share(m->tokens_per_min, estimated);
+    pthread_mutex_unlock(&m->gate.lock);
+}
