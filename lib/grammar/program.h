@@ -169,9 +169,8 @@ struct aios_grammar {
     struct aios_grammar *parent; /**< the one with a LAZY node more; NULL: the first */
     uint32_t *done, n_done;   /**< tools that are compiled here, in order */
     uint32_t n_shared;        /**< the first nodes, that mean the same in the whole family */
-    uint64_t work;            /**< steps that combining subschemas has taken */
+    uint64_t work, source[2]; /**< steps that combining subschemas has taken; sums of kind and text */
     size_t beside;            /**< bytes that go once it is compiled: a parsed schema, arrays of aios__grammar_grow_beside */
-    uint64_t source[2];       /**< sums of kind and text */
 };
 
 /* ---- grammar.c: building blocks --------------------------------------------------------------------------------- */

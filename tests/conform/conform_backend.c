@@ -10,6 +10,7 @@
 #include <aios/plugin/backend.h>
 
 #include "net/serve.h"
+#include "net_make.h"
 
 static char uri[512];
 static const char *plugin_path;
@@ -483,6 +484,16 @@ static void memory_that_runs_out_is_a_typed_failure(void **state)
     }
 }
 
+/* The URI with a port in the place of % and a file in that of @. */
+static void fill(const char *pattern, int port, const char *file)
+{
+    size_t n = 0;
+    for (uri[0] = 0; *pattern && n < sizeof uri - 1; pattern++)
+        n += (size_t)(*pattern == '%'   ? snprintf(uri + n, sizeof uri - n, "%d", port)
+                      : *pattern == '@' ? snprintf(uri + n, sizeof uri - n, "%s", file)
+                                        : snprintf(uri + n, sizeof uri - n, "%c", *pattern));
+}
+
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int conform_backend(int argc, char **argv, conform_prepare_fn *fn, void *user)
@@ -503,11 +514,16 @@ int conform_backend(int argc, char **argv, conform_prepare_fn *fn, void *user)
         T(memory_that_runs_out_is_a_typed_failure),
     };
     test_server server = {0};
+    char file[] = "/tmp/aios-conform-XXXXXX", net[64] = "";
+    const char *uris[2] = {argc > 1 ? argv[1] : NULL, NULL};
+    net_make made = {.arch = "llama", .template_text = net_chatml, .n_ctx = 4096};
     prepare = fn;
     prepare_user = user;
     for (int i = 2; i < argc; i++) {
         if (!strcmp(argv[i], "--plugin") && i + 1 < argc) {
             plugin_path = argv[++i];
+        } else if (!strcmp(argv[i], "--then") && i + 1 < argc) {
+            uris[1] = argv[++i];
         } else if (!strcmp(argv[i], "--ctx") && i + 1 < argc) {
             n_ctx = (uint32_t)strtoul(argv[++i], NULL, 10);
         } else if (!strcmp(argv[i], "--serve") && i + 2 < argc) {
@@ -515,14 +531,20 @@ int conform_backend(int argc, char **argv, conform_prepare_fn *fn, void *user)
             i += 2;
         }
     }
-    if (argc < 2 || (server.pid && !server.port))
-        return 2;
-    const char *hole = strchr(argv[1], '%');
-    if (hole)
-        snprintf(uri, sizeof uri, "%.*s%d%s", (int)(hole - argv[1]), argv[1], server.port, hole + 1);
-    else
-        snprintf(uri, sizeof uri, "%s", argv[1]);
-    int rc = cmocka_run_group_tests_name(uri, tests, NULL, NULL);
+    int fd = mkstemp(file), rc = argc < 2 || fd < 0 || (server.pid && !server.port) ? 2 : 0;
+    if (!rc && !strcmp(uris[0], "net:")) {
+        net_file(&made, net);
+        uris[0] = net;
+    }
+    for (int i = 0; i < 2 && uris[i] && !rc; i++) {
+        fill(uris[i], server.port, file);
+        rc = cmocka_run_group_tests_name(uri, tests, NULL, NULL);
+    }
+    if (fd >= 0)
+        close(fd);
+    unlink(file);
+    if (*net)
+        unlink(net + strlen("gguf:"));
     if (server.pid)
         serve_stop(&server);
     return rc;

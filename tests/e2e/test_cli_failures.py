@@ -246,7 +246,7 @@ class RealModel(WithFolder):
 
     def test_what_the_model_does_not_finish_is_a_failure(self):
         code, out, err = aios("run", "-m", MODEL, "--schema", self.person, "-qn4", "A person")
-        self.assertEqual((code, out[:9]), (1, '{"name":"'))
+        self.assertEqual((code, out[:9]), (1, '{"name": '))
         self.assertEqual(err.count("\n"), 1)
         self.assertIn("before the value was complete: raise -n", err)
 

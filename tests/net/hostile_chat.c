@@ -133,7 +133,7 @@ const hostile_row hostile_chat[] = {
     {.name = "call-in-pieces", S(ADD("0", "c1", "") MORE("0", "{\\'a\\'") MORE("0", ":1}") CALLED), .calls = "add({\"a\":1})"},
     {.name = "calls-interleaved", S(ADD("0", "c1", "{\\'a\\'") ADD("1", "c2", "{\\'b\\'") MORE("0", ":1}") MORE("1", ":2}") CALLED), .calls =
      "add({\"a\":1})add({\"b\":2})"},
-    {.name = "calls-all-at-index-0", .flags = HOSTILE_GAP, S(ADD("0", "c1", "{\\'a\\':1}") ADD("0", "c2", "{\\'b\\':2}") CALLED), .calls =
+    {.name = "calls-all-at-index-0", S(ADD("0", "c1", "{\\'a\\':1}") ADD("0", "c2", "{\\'b\\':2}") CALLED), .calls =
      "add({\"a\":1})add({\"b\":2})"},
     {.name = "call-id-empty-later", S(ADD("0", "c1", "{\\'a\\'") CALL("{'index':0,'id':'','function':{'name':'','arguments':':1}'}}") CALLED),
      .calls = "add({\"a\":1})"},
@@ -158,7 +158,7 @@ const hostile_row hostile_chat[] = {
     {.name = "call-arguments-missing", S(CALL("{'index':0,'id':'c1','function':{'name':'add'}}") CALLED), .calls = "add({})"},
     {.name = "call-arguments-empty", S(ADD("0", "c1", "") CALLED), .calls = "add({})"},
     {.name = "call-arguments-null", S(CALL("{'index':0,'id':'c1','function':{'name':'add','arguments':null}}") CALLED), .calls = "add({})"},
-    {.name = "call-arguments-an-object", .flags = HOSTILE_GAP, S(CALL("{'index':0,'id':'c1','function':{'name':'add','arguments':{'a':1}}}")
+    {.name = "call-arguments-an-object", S(CALL("{'index':0,'id':'c1','function':{'name':'add','arguments':{'a':1}}}")
      CALLED), .calls = "add({\"a\":1})"},
     /* what a model wrote goes up as it is: the run tells it what is wrong */
     {.name = "call-arguments-no-json", S(ADD("0", "c1", "{\\'a\\': oops") CALLED), .calls = "add({\"a\": oops)"},

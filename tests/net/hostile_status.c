@@ -119,7 +119,7 @@ const hostile_row hostile_status[] = {
     {.name = "overflow", HEAD("HTTP/1.1 400 X\r\nConnection: close\r\n\r\n{'error':{'message':'The maximum context length is 4096 tokens. "
      "However, your messages resulted in 5000 tokens.','type':'invalid_request_error','code':'context_length_exceeded'}}"),
      .turn = AIOS_ECONTEXT, .text = ""},
-    {.name = "error-echo", .flags = HOSTILE_ECHO | HOSTILE_GAP,
+    {.name = "error-echo", .flags = HOSTILE_ECHO,
         HEAD("HTTP/1.1 401 X\r\nConnection: close\r\n\r\n{'error':{'message':'Incorrect request: "), TAIL("'}}"),
      .turn = AIOS_EAUTH, .text = ""},
     {.name = "quota", HEAD("HTTP/1.1 429 X\r\nConnection: close\r\n\r\n{'error':{'message':'You exceeded your current quota',"
