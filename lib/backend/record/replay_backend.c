@@ -9,8 +9,7 @@
 #define STEP_NS INT64_C(20000000)
 
 typedef struct track {
-    aios__json_doc *doc;
-    const aios__json *request, *events, *end;
+    size_t at, n; /* its bytes in the file */
     char hash[AIOS__HASH_TEXT]; /* of the request as it is here, whatever the line says */
     uint32_t line;
     bool served;
@@ -20,6 +19,7 @@ typedef struct player {
     aios_ctx *ctx;
     aios__heap *heap;
     aios__tape_args args;
+    aios__buf file;
     aios__json_doc *head; /* NULL: the file has none */
     track *tracks;
     uint32_t n, cap;
@@ -28,8 +28,9 @@ typedef struct player {
 
 typedef struct playing {
     player *p;
-    const track *track; /* NULL: no turn */
-    size_t at;          /* next event */
+    aios__json_doc *doc;             /* the turn's line */
+    const aios__json *events, *end;  /* of it; NULL: no turn */
+    size_t at;                       /* next event */
     uint32_t attempt;
     int64_t began;
     _Atomic uint32_t cancel;
@@ -37,7 +38,7 @@ typedef struct playing {
 
 /* ---- the file ----------------------------------------------------------------------------------------------------- */
 
-static int add_track(player *p, aios__json_doc *doc, uint32_t line, aios_error *err)
+static int add_track(player *p, const aios__json_doc *doc, size_t at, size_t n, uint32_t line, aios_error *err)
 {
     if (p->n == p->cap) {
         uint32_t cap = p->cap ? p->cap * 2 : 16;
@@ -47,18 +48,16 @@ static int add_track(player *p, aios__json_doc *doc, uint32_t line, aios_error *
         p->tracks = t;
         p->cap = cap;
     }
-    const aios__json *root = aios__json_root(doc);
-    track t = {.request = aios__json_get(root, "request"), .events = aios__json_get(root, "events"), .line = line};
-    t.end = aios__json_get(root, "end");
-    bool whole = aios__json_type(t.request) == AIOS__JSON_OBJECT && aios__json_type(t.end) == AIOS__JSON_OBJECT;
-    if (!whole || aios__json_type(t.events) != AIOS__JSON_ARRAY)
+    const aios__json *root = aios__json_root(doc), *request = aios__json_get(root, "request");
+    track t = {.at = at, .n = n, .line = line};
+    bool whole = aios__json_type(request) == AIOS__JSON_OBJECT && aios__json_type(aios__json_get(root, "end")) == AIOS__JSON_OBJECT;
+    if (!whole || aios__json_type(aios__json_get(root, "events")) != AIOS__JSON_ARRAY)
         return aios__fail(err, AIOS_EFORMAT, "replay: %.200s, line %u: it has no request, events and end", p->args.file, line);
     aios__buf text;
     aios__buf_init(&text, p->heap, AIOS_MEM_TEXT, 0);
-    int rc = aios__json_write(t.request, &text, err);
+    int rc = aios__json_write(request, &text, err);
     if (!rc) {
         aios__canonical_hash(text.p, text.n, t.hash);
-        t.doc = doc;
         p->tracks[p->n++] = t;
     }
     aios__buf_free(&text);
@@ -73,10 +72,8 @@ static int add_head(player *p, aios__json_doc *doc, uint32_t line, aios_error *e
     for (size_t i = 0; i < aios__json_count(v); i++)
         if (!aios__json_str(aios__json_at(v, i), NULL))
             return aios__fail(err, AIOS_EFORMAT, "replay: %.200s, line %u: redact[%zu] is no string", p->args.file, line, i);
-    if (p->head) { /* later ones repeat it */
-        aios__json_free(doc);
-        return AIOS_OK;
-    }
+    if (p->head)
+        return AIOS_OK; /* later ones repeat it */
     p->head = doc;
     if (!p->args.patterns) { /* requests are redacted as they were then */
         p->args.redact = aios__json_type(v) != AIOS__JSON_FALSE;
@@ -85,8 +82,9 @@ static int add_head(player *p, aios__json_doc *doc, uint32_t line, aios_error *e
     return AIOS_OK;
 }
 
-static int add_line(player *p, const char *s, size_t n, bool whole, uint32_t line, aios_error *err)
+static int add_line(player *p, size_t at, size_t n, bool whole, uint32_t line, aios_error *err)
 {
+    const char *s = p->file.p + at;
     aios__json_doc *doc = NULL;
     aios_error why = AIOS_INIT(aios_error);
     if (!n)
@@ -99,8 +97,8 @@ static int add_line(player *p, const char *s, size_t n, bool whole, uint32_t lin
     if (rc)
         return aios__fail_need(err, rc, why.have, why.need, "replay: %.200s, line %u: %.200s", p->args.file, line, why.msg);
     bool head = aios__json_get(aios__json_root(doc), "aios_cassette");
-    rc = head ? add_head(p, doc, line, err) : add_track(p, doc, line, err);
-    if (rc)
+    rc = head ? add_head(p, doc, line, err) : add_track(p, doc, at, n, line, err);
+    if (p->head != doc)
         aios__json_free(doc);
     return rc;
 }
@@ -112,14 +110,15 @@ static bool begins_head(const char *s, size_t n)
     return n >= sizeof head - 1 && !memcmp(s, head, sizeof head - 1);
 }
 
-static int add_lines(player *p, const aios__buf *file, aios_error *err)
+static int add_lines(player *p, aios_error *err)
 {
+    const aios__buf *file = &p->file;
     int rc = AIOS_OK;
     uint32_t line = 1;
     for (size_t at = 0; !rc && at < file->n; line++) {
         const char *s = file->p + at, *nl = memchr(s, '\n', file->n - at);
         size_t n = nl ? (size_t)(nl - s) : file->n - at;
-        rc = add_line(p, s, n, nl && !begins_head(nl + 1, file->n - at - n - 1), line, err);
+        rc = add_line(p, at, n, nl && !begins_head(nl + 1, file->n - at - n - 1), line, err);
         at += n + 1;
     }
     return rc;
@@ -129,25 +128,21 @@ static int read_tape(player *p, aios_error *err)
 {
     const aios_env *env = aios__ctx_env(p->ctx);
     aios_file *f;
-    aios__buf file;
     int32_t sys = 0;
     uint64_t size = 0;
     int rc = env->file_open(env->user, p->args.file, AIOS_OPEN_READ, &f, &sys);
     if (rc)
         return aios__fail_sys(err, rc, sys, "replay: %.300s", p->args.file);
-    aios__buf_init(&file, p->heap, AIOS_MEM_TEXT, MAX_TAPE);
     rc = env->file_size(env->user, f, &size, &sys);
     if (rc)
         aios__fail_sys(err, rc, sys, "replay: %.300s", p->args.file);
     else if (size >= MAX_TAPE)
         rc = aios__fail_need(err, AIOS_ELIMIT, MAX_TAPE, size, "replay: %.300s is larger than a cassette may be", p->args.file);
-    rc = rc ? rc : aios__buf_reserve(&file, (size_t)size, err);
-    if (!rc && (rc = env->file_read(env->user, f, 0, file.p, (size_t)size, &file.n, &sys)) != 0)
+    rc = rc ? rc : aios__buf_reserve(&p->file, (size_t)size, err);
+    if (!rc && (rc = env->file_read(env->user, f, 0, p->file.p, (size_t)size, &p->file.n, &sys)) != 0)
         aios__fail_sys(err, rc, sys, "replay: %.300s", p->args.file);
     env->file_close(env->user, f);
-    rc = rc ? rc : add_lines(p, &file, err);
-    aios__buf_free(&file);
-    return rc;
+    return rc ? rc : add_lines(p, err);
 }
 
 /* ---- model -------------------------------------------------------------------------------------------------------- */
@@ -155,9 +150,8 @@ static int read_tape(player *p, aios_error *err)
 static void replay_close(void *model)
 {
     player *p = model;
-    for (uint32_t i = 0; i < p->n; i++)
-        aios__json_free(p->tracks[i].doc);
     aios__free(p->heap, p->tracks);
+    aios__buf_free(&p->file);
     aios__json_free(p->head);
     aios__tape_args_free(p->heap, &p->args);
     pthread_mutex_destroy(&p->lock);
@@ -173,6 +167,7 @@ static int replay_open(void *user, const aios_backend_open_args *args, void **ou
         return aios__nomem(err);
     p->ctx = args->ctx;
     p->heap = h;
+    aios__buf_init(&p->file, h, AIOS_MEM_TEXT, MAX_TAPE);
     if (pthread_mutex_init(&p->lock, NULL)) {
         aios__free(h, p);
         return aios__fail(err, AIOS_ENOMEM, "the system has no room for another mutex");
@@ -214,39 +209,54 @@ static size_t likeness(const aios__buf *a, const aios__buf *b)
     return i + k;
 }
 
+static int open_track(const player *p, const track *t, aios__json_doc **doc, aios_error *err)
+{
+    return aios__json_parse_exact(p->heap, p->file.p + t->at, t->n, doc, err);
+}
+
+static const aios__json *request_of(const aios__json_doc *doc)
+{
+    return aios__json_get(aios__json_root(doc), "request");
+}
+
 static int fail_unknown(const player *p, const aios__json *asked, const aios__buf *text, aios_error *err)
 {
     const track *best = NULL;
     size_t most = 0;
     char what[300];
+    aios__json_doc *doc = NULL;
     aios__buf other;
+    int rc = AIOS_OK;
     aios__buf_init(&other, p->heap, AIOS_MEM_TEXT, 0);
-    for (uint32_t i = 0; i < p->n; i++) {
+    for (uint32_t i = 0; i < p->n && !rc; i++) {
         aios__buf_clear(&other);
-        int rc = aios__json_write(p->tracks[i].request, &other, err);
-        if (rc) {
-            aios__buf_free(&other);
-            return rc;
-        }
-        size_t same = likeness(&other, text);
+        rc = open_track(p, &p->tracks[i], &doc, err);
+        rc = rc ? rc : aios__json_write(request_of(doc), &other, err);
+        size_t same = rc ? 0 : likeness(&other, text);
         best = !best || same > most ? &p->tracks[i] : best;
         most = same > most ? same : most;
+        aios__json_free(doc);
+        doc = NULL;
     }
     aios__buf_free(&other);
-    if (!best)
+    if (!rc && !best)
         return aios__fail(err, AIOS_ENOENT, "replay: %.100s holds no turns", p->args.file);
-    aios__canonical_differ(p->heap, best->request, asked, what, sizeof what);
+    rc = rc ? rc : open_track(p, best, &doc, err);
+    if (rc)
+        return rc;
+    aios__canonical_differ(p->heap, request_of(doc), asked, what, sizeof what);
+    aios__json_free(doc);
     return aios__fail(err, AIOS_ENOENT, "replay: none of the %u turns of %.100s is of this request; the nearest, in line %u, differs at %s", p->n,
                       p->args.file, best->line, what);
 }
 
 /* Equal requests are served in the order of their recording; behind the last one, that one again. */
-static const track *serve(player *p, const char *hash, const aios__json *asked, bool take)
+static track *serve(player *p, const char *hash, bool take)
 {
     track *found = NULL;
     pthread_mutex_lock(&p->lock);
     for (uint32_t i = 0; i < p->n && !(found && !found->served); i++)
-        if (!strcmp(p->tracks[i].hash, hash) && aios__json_equal(p->tracks[i].request, asked))
+        if (!strcmp(p->tracks[i].hash, hash))
             found = &p->tracks[i];
     if (found && take)
         found->served = true;
@@ -254,7 +264,8 @@ static const track *serve(player *p, const char *hash, const aios__json *asked, 
     return found;
 }
 
-static int find(player *p, const aios_request *req, bool take, const track **out, aios_error *err)
+/* The line of the turn, for the caller to free. */
+static int find(player *p, const aios_request *req, bool take, aios__json_doc **out, aios_error *err)
 {
     aios__buf text;
     aios__json_doc *doc = NULL;
@@ -264,8 +275,13 @@ static int find(player *p, const aios_request *req, bool take, const track **out
     rc = rc ? rc : aios__json_parse_exact(p->heap, text.p, text.n, &doc, err);
     if (!rc) {
         aios__canonical_hash(text.p, text.n, hash);
-        *out = serve(p, hash, aios__json_root(doc), take);
-        rc = *out ? AIOS_OK : fail_unknown(p, aios__json_root(doc), &text, err);
+        const track *t = serve(p, hash, take);
+        rc = t ? open_track(p, t, out, err) : fail_unknown(p, aios__json_root(doc), &text, err);
+    }
+    if (!rc && !aios__json_equal(request_of(*out), aios__json_root(doc))) { /* two requests with one hash */
+        aios__json_free(*out);
+        *out = NULL;
+        rc = fail_unknown(p, aios__json_root(doc), &text, err);
     }
     aios__json_free(doc);
     aios__buf_free(&text);
@@ -306,21 +322,30 @@ static int replay_session_new(void *model, const aios_session_config *cfg, void 
     return AIOS_OK;
 }
 
+static void end_turn(playing *s)
+{
+    aios__json_free(s->doc);
+    s->doc = NULL;
+    s->events = s->end = NULL;
+}
+
 static void replay_session_free(void *session)
 {
+    end_turn(session);
     aios__free(((playing *)session)->p->heap, session);
 }
 
 static int replay_start(void *session, const aios_request *req, aios_error *err)
 {
     playing *s = session;
-    const track *t = NULL;
-    int rc = find(s->p, req, true, &t, err);
+    end_turn(s);
+    int rc = find(s->p, req, true, &s->doc, err);
     if (rc)
         return rc;
-    if (aios__json_type(aios__json_get(t->end, "at_start")) == AIOS__JSON_TRUE)
-        return fail_recorded(t->end, err);
-    s->track = t;
+    s->events = aios__json_get(aios__json_root(s->doc), "events");
+    s->end = aios__json_get(aios__json_root(s->doc), "end");
+    if (aios__json_type(aios__json_get(s->end, "at_start")) == AIOS__JSON_TRUE)
+        return fail_recorded(s->end, err);
     s->at = 0;
     s->attempt = 0;
     s->began = aios__now_ns(aios__ctx_env(s->p->ctx));
@@ -399,14 +424,14 @@ static int replay_step(void *session, const aios_sink *sink, aios_error *err)
     playing *s = session;
     if (atomic_load(&s->cancel))
         return aios__fail(err, AIOS_ECANCELED, "the turn was cancelled");
-    if (!s->track)
+    if (!s->end)
         return AIOS_DONE;
-    if (s->at == aios__json_count(s->track->events)) {
-        const aios__json *e = s->track->end;
-        s->track = NULL;
-        return finish(e, sink, err);
+    if (s->at == aios__json_count(s->events)) {
+        int rc = finish(s->end, sink, err);
+        end_turn(s);
+        return rc;
     }
-    const aios__json *e = aios__json_at(s->track->events, s->at);
+    const aios__json *e = aios__json_at(s->events, s->at);
     if (!is_time(s, e))
         return AIOS_AGAIN;
     uint32_t attempt = uint_of(e, "attempt");
@@ -426,12 +451,14 @@ static void replay_cancel(void *session)
 
 static int replay_count(void *session, const aios_request *req, uint32_t *n, aios_error *err)
 {
-    const track *t = NULL;
-    int rc = find(((playing *)session)->p, req, false, &t, err);
-    for (size_t i = 0; !rc && i < aios__json_count(t->events); i++) {
-        const aios__json *u = aios__json_get(aios__json_at(t->events, i), "usage");
+    aios__json_doc *doc = NULL;
+    int rc = find(((playing *)session)->p, req, false, &doc, err);
+    const aios__json *events = rc ? NULL : aios__json_get(aios__json_root(doc), "events");
+    for (size_t i = 0; i < aios__json_count(events); i++) {
+        const aios__json *u = aios__json_get(aios__json_at(events, i), "usage");
         *n = u ? uint_of(u, "input") : *n;
     }
+    aios__json_free(doc);
     return rc;
 }
 
