@@ -169,6 +169,38 @@ static void what_a_request_needs_decides(void **state)
     assert_int_equal(hosts[1].n_starts + hosts[2].n_starts, 0);
 }
 
+static void images_go_to_who_can_see_and_the_missing_may_be_left_out(void **state)
+{
+    (void)state;
+    aios_model *m = router("{\"candidates\":[{\"name\":\"gone\",\"uri\":\"gguf:/nowhere/model.gguf\",\"optional\":true},{\"name\":\"blind\",\"uri\":\"echo:say blind\"},"
+                           "{\"name\":\"seeing\",\"uri\":\"echo:say seen\",\"can\":[\"images\"]}]}");
+    aios_session *s = NULL;
+    aios_transcript *t = NULL;
+    aios_request q = AIOS_INIT(aios_request);
+    aios_part p = AIOS_INIT(aios_part);
+    aios_entry e = AIOS_INIT(aios_entry);
+    reply r;
+    p.kind = AIOS_PART_IMAGE;
+    p.text = "\x89PNG";
+    p.n_text = 4;
+    p.mime = "image/png";
+    e.role = AIOS_ROLE_USER;
+    e.parts = &p;
+    e.n_parts = 1;
+    e.part_stride = sizeof p;
+    assert_int_equal(aios_transcript_new(ctx, &t, NULL), 0);
+    assert_int_equal(aios_transcript_add(t, &e, NULL), 0);
+    q.transcript = t;
+    assert_int_equal(aios_session_new(m, NULL, &s, NULL), 0);
+    assert_int_equal(turn_of(s, &q, &r), 0);
+    assert_string_equal(r.text, "seen");
+    assert_int_equal(ask_with(m, "hi", 0, &r), 0);
+    assert_string_equal(r.text, "blind");
+    aios_session_free(s);
+    aios_model_close(m);
+    aios_transcript_free(t);
+}
+
 static void a_hedge_is_heard_alone(void **state)
 {
     (void)state;
@@ -460,6 +492,7 @@ int main(void)
         T(failures_decide_by_their_kind),
         T(an_overflow_goes_to_the_larger_one_or_is_told_at_once),
         T(what_a_request_needs_decides),
+        T(images_go_to_who_can_see_and_the_missing_may_be_left_out),
         T(a_hedge_is_heard_alone),
         T(a_budget_refuses_with_both_numbers),
         T(a_session_stays_where_its_prefix_is),
