@@ -337,11 +337,14 @@ static int take(aios__route_turn *t, int i, const aios_event *ev, const aios_sin
     attempt *a = &t->a[i];
     if (ev->type == AIOS_EVENT_ERROR)
         return fail_attempt(t, i, sink, ev->error, err);
-    if (ev->type == AIOS_EVENT_ROUTE)
-        return pass_on(sink, ev) < 0 ? AIOS_ECANCELED : AIOS_AGAIN;
+    int rc = AIOS_OK;
+    if (ev->type == AIOS_EVENT_ROUTE) { /* of a router below: nothing was said yet */
+        rc = pass_on(sink, ev);
+        return rc ? rc : AIOS_AGAIN;
+    }
     win(t, i);
     if (ev->type == AIOS_EVENT_DONE) {
-        int rc = sink->stop(sink->user, ev->name);
+        rc = sink->stop(sink->user, ev->name);
         end_attempt(t, i, AIOS_OK);
         return rc ? rc : AIOS_DONE;
     }
@@ -349,14 +352,13 @@ static int take(aios__route_turn *t, int i, const aios_event *ev, const aios_sin
         a->number = ev->attempt;
         if (!can_restart(t, sink))
             return aios__fail(err, AIOS_ENOTSUP, "a candidate began again, which this caller cannot follow");
-        int rc = restart(t, sink);
-        if (rc)
+        if ((rc = restart(t, sink)) != AIOS_OK)
             return rc;
     }
     t->sent = true;
     if (ev->usage)
         add_usage(&a->usage, ev->usage);
-    int rc = pass_on(sink, ev);
+    rc = pass_on(sink, ev);
     return rc ? rc : AIOS_AGAIN;
 }
 
