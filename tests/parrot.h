@@ -7,9 +7,10 @@
 
 #include "test.h"
 
-/* Lines that are no text: what was said so far is void; a call of "look". Both go on with the next line. */
+/* Lines that are no text: what was said so far is void; a call of "look"; reasoning that is signed. All go on with the next line. */
 #define PARROT_RESTART "\x01"
 #define PARROT_CALL "\x02"
+#define PARROT_SIGNED "\x03"
 
 /* A backend that says its lines one after the other, whatever is asked, and keeps what it was asked. */
 typedef struct parrot {
@@ -69,8 +70,11 @@ static inline int parrot_step(void *session, const aios_sink *sink, aios_error *
     parrot *p = session;
     (void)err;
     const char *line = p->lines[p->at];
-    if (*line == *PARROT_RESTART || *line == *PARROT_CALL) {
-        int rc = *line == *PARROT_CALL ? sink->call(sink->user, "look", "{}", 2, NULL) : sink->restart(sink->user);
+    if (*line == *PARROT_RESTART || *line == *PARROT_CALL || *line == *PARROT_SIGNED) {
+        int rc = *line == *PARROT_CALL      ? sink->call(sink->user, "look", "{}", 2, NULL)
+                 : *line == *PARROT_RESTART ? sink->restart(sink->user)
+                                            : sink->reasoning(sink->user, "hm", 2);
+        rc = rc || *line != *PARROT_SIGNED ? rc : sink->sign(sink->user, "parrot/seal QUJD");
         p->at++;
         return rc ? rc : AIOS_AGAIN;
     }

@@ -167,3 +167,27 @@ void aios__events_clear(aios__events *q)
     drop_shot(q, 0);
     drop_shot(q, 1);
 }
+
+int aios__sink_pass(const aios_sink *k, const aios_event *ev)
+{
+    switch (ev->type) {
+    case AIOS_EVENT_TEXT:
+        return k->text(k->user, ev->text, ev->n_text);
+    case AIOS_EVENT_REASONING:
+        if (!ev->call_id)
+            return k->reasoning(k->user, ev->text, ev->n_text);
+        return AIOS_HAS(k, sign) && k->sign ? k->sign(k->user, ev->call_id) : AIOS_OK;
+    case AIOS_EVENT_CALL:
+        return k->call(k->user, ev->name, ev->text, ev->n_text, ev->call_id);
+    case AIOS_EVENT_CALL_DELTA:
+        return k->call_delta ? k->call_delta(k->user, ev->name, ev->text, ev->n_text, ev->call_id) : AIOS_OK;
+    case AIOS_EVENT_USAGE:
+        return k->usage(k->user, ev->usage);
+    case AIOS_EVENT_CHOICE:
+        return k->choice ? k->choice(k->user, ev->name, ev->text, ev->n_text) : AIOS_OK;
+    case AIOS_EVENT_ROUTE:
+        return AIOS_HAS(k, route) && k->route ? k->route(k->user, ev->name, ev->text, ev->n_text) : AIOS_OK;
+    default:
+        return AIOS_OK; /* of a newer wrapper */
+    }
+}

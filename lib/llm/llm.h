@@ -78,6 +78,8 @@ const aios_event *aios__events_pop(aios__events *q);
 bool aios__events_ready(const aios__events *q);
 /** Drops everything but the numbering. */
 void aios__events_clear(aios__events *q);
+/** Hands an event of a model below on to a sink; its end, its attempts and what no sink takes are the caller's. */
+int aios__sink_pass(const aios_sink *k, const aios_event *ev);
 
 /* ---- for lib/agent ------------------------------------------------------------------------------------------------ */
 

@@ -393,24 +393,7 @@ static int pass_on(recording *s, const aios_event *ev, const aios_sink *k)
     int rc = again ? k->restart(k->user) : AIOS_OK;
     s->attempt = ev->attempt;
     s->sent = true;
-    if (rc)
-        return rc;
-    switch (ev->type) {
-    case AIOS_EVENT_TEXT:
-        return k->text(k->user, ev->text, ev->n_text);
-    case AIOS_EVENT_REASONING:
-        return k->reasoning(k->user, ev->text, ev->n_text);
-    case AIOS_EVENT_CALL:
-        return k->call(k->user, ev->name, ev->text, ev->n_text, ev->call_id);
-    case AIOS_EVENT_CALL_DELTA:
-        return k->call_delta ? k->call_delta(k->user, ev->name, ev->text, ev->n_text, ev->call_id) : AIOS_OK;
-    case AIOS_EVENT_USAGE:
-        return k->usage(k->user, ev->usage);
-    case AIOS_EVENT_CHOICE:
-        return k->choice ? k->choice(k->user, ev->name, ev->text, ev->n_text) : AIOS_OK;
-    default:
-        return AIOS_HAS(k, route) && k->route ? k->route(k->user, ev->name, ev->text, ev->n_text) : AIOS_OK;
-    }
+    return rc ? rc : aios__sink_pass(k, ev);
 }
 
 static int end(recording *s, const aios_event *ev, const aios_sink *sink, aios_error *err)

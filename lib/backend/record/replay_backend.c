@@ -359,42 +359,45 @@ static uint32_t uint_of(const aios__json *o, const char *key)
     return v < 0 || v > UINT32_MAX ? 0 : (uint32_t)v;
 }
 
-static int send_usage(const aios_sink *k, const aios__json *v)
+static void read_usage(const aios__json *v, aios_usage *u)
 {
-    aios_usage u = AIOS_INIT(aios_usage);
-    u.input = uint_of(v, "input");
-    u.cached = uint_of(v, "cached");
-    u.output = uint_of(v, "output");
-    u.reasoning = uint_of(v, "reasoning");
-    u.prefill_ns = aios__json_int(aios__json_get(v, "prefill_ns"), 0);
-    u.decode_ns = aios__json_int(aios__json_get(v, "decode_ns"), 0);
-    u.drafted = uint_of(v, "drafted");
-    u.accepted = uint_of(v, "accepted");
-    u.forced = uint_of(v, "forced");
-    u.passes = uint_of(v, "passes");
-    u.grammar_ns = aios__json_int(aios__json_get(v, "grammar_ns"), 0);
-    return k->usage(k->user, &u);
+    u->input = uint_of(v, "input");
+    u->cached = uint_of(v, "cached");
+    u->output = uint_of(v, "output");
+    u->reasoning = uint_of(v, "reasoning");
+    u->prefill_ns = aios__json_int(aios__json_get(v, "prefill_ns"), 0);
+    u->decode_ns = aios__json_int(aios__json_get(v, "decode_ns"), 0);
+    u->drafted = uint_of(v, "drafted");
+    u->accepted = uint_of(v, "accepted");
+    u->forced = uint_of(v, "forced");
+    u->passes = uint_of(v, "passes");
+    u->grammar_ns = aios__json_int(aios__json_get(v, "grammar_ns"), 0);
 }
 
 static int send(const aios__json *e, const aios_sink *k, aios_error *err)
 {
-    size_t n = 0;
-    const char *type = aios__json_str(aios__json_get(e, "type"), NULL), *name = aios__json_str(aios__json_get(e, "name"), NULL);
-    const char *text = aios__json_str(aios__json_get(e, "text"), &n), *id = aios__json_str(aios__json_get(e, "call_id"), NULL);
-    if (type && !strcmp(type, "usage"))
-        return send_usage(k, aios__json_get(e, "usage"));
-    if (type && text && !strcmp(type, "text"))
-        return k->text(k->user, text, n);
-    if (type && text && !strcmp(type, "reasoning"))
-        return k->reasoning(k->user, text, n);
-    if (type && text && name && !strcmp(type, "call"))
-        return k->call(k->user, name, text, n, id);
-    if (type && text && name && !strcmp(type, "call_delta"))
-        return k->call_delta ? k->call_delta(k->user, name, text, n, id) : AIOS_OK;
-    if (type && text && name && !strcmp(type, "choice"))
-        return k->choice ? k->choice(k->user, name, text, n) : AIOS_OK;
-    if (type && text && name && !strcmp(type, "route"))
-        return AIOS_HAS(k, route) && k->route ? k->route(k->user, name, text, n) : AIOS_OK;
+    static const struct {
+        const char *type;
+        int32_t number;
+        bool named;
+    } rows[] = {
+        {"text", AIOS_EVENT_TEXT, false}, {"reasoning", AIOS_EVENT_REASONING, false}, {"call", AIOS_EVENT_CALL, true},
+        {"call_delta", AIOS_EVENT_CALL_DELTA, true}, {"choice", AIOS_EVENT_CHOICE, true}, {"route", AIOS_EVENT_ROUTE, true},
+        {"usage", AIOS_EVENT_USAGE, false},
+    };
+    aios_usage usage = AIOS_INIT(aios_usage);
+    aios_event ev = AIOS_INIT(aios_event);
+    const char *type = aios__json_str(aios__json_get(e, "type"), NULL);
+    ev.name = aios__json_str(aios__json_get(e, "name"), NULL);
+    ev.call_id = aios__json_str(aios__json_get(e, "call_id"), NULL);
+    ev.text = aios__json_str(aios__json_get(e, "text"), &ev.n_text);
+    ev.usage = &usage;
+    read_usage(aios__json_get(e, "usage"), &usage);
+    for (size_t i = 0; type && i < AIOS__ARRAY_LEN(rows); i++) {
+        ev.type = rows[i].number;
+        if (!strcmp(type, rows[i].type) && (ev.text || ev.type == AIOS_EVENT_USAGE) && (ev.name || !rows[i].named))
+            return aios__sink_pass(k, &ev);
+    }
     return aios__fail(err, AIOS_EFORMAT, "replay: an event of type \"%.32s\" is not of this version, or incomplete", type ? type : "?");
 }
 

@@ -310,28 +310,6 @@ static void add_usage(aios_usage *sum, const aios_usage *u)
     sum->output += u->output;
 }
 
-static int pass_on(const aios_sink *sink, const aios_event *ev)
-{
-    switch (ev->type) {
-    case AIOS_EVENT_TEXT:
-        return sink->text(sink->user, ev->text, ev->n_text);
-    case AIOS_EVENT_REASONING:
-        return sink->reasoning(sink->user, ev->text, ev->n_text);
-    case AIOS_EVENT_CALL:
-        return sink->call(sink->user, ev->name, ev->text, ev->n_text, ev->call_id);
-    case AIOS_EVENT_CALL_DELTA:
-        return sink->call_delta ? sink->call_delta(sink->user, ev->name, ev->text, ev->n_text, ev->call_id) : AIOS_OK;
-    case AIOS_EVENT_USAGE:
-        return sink->usage(sink->user, ev->usage);
-    case AIOS_EVENT_CHOICE:
-        return sink->choice ? sink->choice(sink->user, ev->name, ev->text, ev->n_text) : AIOS_OK;
-    case AIOS_EVENT_ROUTE:
-        return AIOS_HAS(sink, route) && sink->route ? sink->route(sink->user, ev->name, ev->text, ev->n_text) : AIOS_OK;
-    default:
-        return AIOS_OK; /* of a newer wrapper */
-    }
-}
-
 static int take(aios__route_turn *t, int i, const aios_event *ev, const aios_sink *sink, aios_error *err)
 {
     attempt *a = &t->a[i];
@@ -339,7 +317,7 @@ static int take(aios__route_turn *t, int i, const aios_event *ev, const aios_sin
         return fail_attempt(t, i, sink, ev->error, err);
     int rc = AIOS_OK;
     if (ev->type == AIOS_EVENT_ROUTE) { /* of a router below: nothing was said yet */
-        rc = pass_on(sink, ev);
+        rc = aios__sink_pass(sink, ev);
         return rc ? rc : AIOS_AGAIN;
     }
     win(t, i);
@@ -358,7 +336,7 @@ static int take(aios__route_turn *t, int i, const aios_event *ev, const aios_sin
     t->sent = true;
     if (ev->usage)
         add_usage(&a->usage, ev->usage);
-    rc = pass_on(sink, ev);
+    rc = aios__sink_pass(sink, ev);
     return rc ? rc : AIOS_AGAIN;
 }
 

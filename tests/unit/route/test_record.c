@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "route_test.h"
 
+#include "parrot.h"
+
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -377,10 +379,44 @@ static void nothing_leaks_when_memory_runs_out(void **state)
     refuse_every_allocation(replay_once, 1);
 }
 
+/* What a provider wants back with its reasoning goes through routers and cassettes as it is. */
+static void signatures_of_reasoning_are_kept(void **state)
+{
+    (void)state;
+    static const char *const lines[] = {PARROT_SIGNED, "x", NULL};
+    parrot p = {.lines = lines, .reason = "stop"};
+    char straight[512], routed[2048], recorded[512], played[512];
+    const char *seal = "2/0//parrot/seal QUJD/|";
+    aios_model *bird, *m;
+    talk k;
+    parrot_model(ctx, &p, &bird);
+    talk_open(&k, "hello");
+    k.q.n_tools = 0;
+    hear_model(bird, &k, straight, sizeof straight);
+    assert_non_null(strstr(straight, seal));
+    p.at = 0;
+    m = open_model("route:{\"candidates\":[{\"uri\":\"parrot:\"}]}");
+    hear_model(m, &k, routed, sizeof routed);
+    aios_model_close(m);
+    assert_non_null(strstr(routed, seal));
+    p.at = 0;
+    m = recorder("parrot:");
+    hear_model(m, &k, recorded, sizeof recorded);
+    aios_model_close(m);
+    m = player();
+    hear_model(m, &k, played, sizeof played);
+    aios_model_close(m);
+    assert_string_equal(recorded, straight);
+    assert_string_equal(played, straight);
+    aios_transcript_free(k.t);
+    aios_model_close(bird);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        T(signatures_of_reasoning_are_kept),
         T(what_was_recorded_plays_again_byte_for_byte),
         T(a_cassette_is_its_owners_alone_and_is_continued),
         T(equal_requests_are_served_in_order),
