@@ -246,18 +246,6 @@ static int put_sampling(const aios__server *s, aios__buf *b, const aios_sampling
     return put_more_sampling(s, b, p, err);
 }
 
-static int put_stops(aios__buf *b, const char *const *stop, aios_error *err)
-{
-    if (!stop || !*stop)
-        return b->failed;
-    aios__put_raw(b, "stop", "[", err);
-    for (; *stop; stop++) {
-        aios__put_comma(b, err);
-        aios__buf_add_json(b, *stop, strlen(*stop), err);
-    }
-    return aios__buf_addc(b, ']', err);
-}
-
 static int put_format(const aios__server *s, aios__buf *b, const char *schema, aios_error *err)
 {
     if (!schema)
@@ -283,17 +271,35 @@ static int put_limits(const aios__server *s, aios__buf *b, const aios_request *r
     return has(s, AIOS__QUIRK_STORE) ? aios__put_bool(b, "store", s->keep, err) : b->failed;
 }
 
+/* OpenAI has no words for some wishes, and says so; of a server that may have some it is only noted that they were not sent. */
+static int check_wishes(const aios__server *s, const aios_request *req, aios_error *err)
+{
+    aios_error why = AIOS_INIT(aios_error);
+    uint32_t says = AIOS__SAYS_PENALTIES | AIOS__SAYS_SEED | AIOS__SAYS_MAX_REASONING | AIOS__SAYS_TOOL_CHOICE;
+    says |= has(s, AIOS__QUIRK_TOP_K) ? AIOS__SAYS_TOP_K | AIOS__SAYS_MIN_P : 0;
+    says |= has(s, AIOS__QUIRK_REPEAT | AIOS__QUIRK_REPETITION) ? AIOS__SAYS_REPEAT_PENALTY : 0;
+    int rc = aios__check_says(s, req, says, &why);
+    if (rc && has(s, AIOS__QUIRK_COMPLETION_TOKENS))
+        return aios__error_copy(err, &why);
+    if (rc)
+        aios__log(s->ctx, AIOS_LOG_WARN, "%s is not known to take it, so it is not sent: %s", s->host, why.msg);
+    return AIOS_OK;
+}
+
 static int encode(const aios__server *s, const aios_request *req, aios__message *out, aios_error *err)
 {
     aios__buf *b = &out->body;
+    int rc = check_wishes(s, req, err);
+    if (rc)
+        return rc;
     aios__buf_adds(&out->path, "/chat/completions", err);
     aios__buf_addc(b, '{', err);
     if (*s->model)
         aios__put_str(b, "model", s->model, AIOS_CSTR, err);
-    int rc = put_messages(s, b, req->transcript, err);
+    rc = put_messages(s, b, req->transcript, err);
     rc = rc ? rc : put_tools(s, b, req, err);
     rc = rc ? rc : put_sampling(s, b, req->sampling, err);
-    rc = rc ? rc : put_stops(b, req->stop, err);
+    rc = rc ? rc : aios__put_strings(b, "stop", req->stop, err);
     rc = rc ? rc : put_format(s, b, req->schema_json, err);
     rc = rc ? rc : put_limits(s, b, req, err);
     rc = rc ? rc : aios__put_raw(b, "stream", "true,\"stream_options\":{\"include_usage\":true}}", err);

@@ -194,7 +194,8 @@ static int encode(const aios__server *s, const aios_request *req, aios__message 
     aios__buf_adds(&out->path, "/responses", err);
     if (req->stop && *req->stop)
         return aios__fail(err, AIOS_ENOTSUP, "%s has no stop texts: leave them out, or use openai: in place of openai-responses:", s->dialect->title);
-    int rc = put_prompt(s, &out->body, req, err);
+    int rc = aios__check_says(s, req, AIOS__SAYS_MAX_REASONING | AIOS__SAYS_TOOL_CHOICE, err);
+    rc = rc ? rc : put_prompt(s, &out->body, req, err);
     rc = rc ? rc : put_rest(s, &out->body, req, err);
     return rc ? rc : out->path.failed;
 }

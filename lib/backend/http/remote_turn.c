@@ -119,6 +119,17 @@ static void meet(aios__remote_turn *t)
         aios__quirks_of_software(&t->remote->server, server, n);
 }
 
+/* Who was given no key is told where one goes. */
+static int ask_for_key(const aios__remote *m, aios_error *err)
+{
+    char said[300];
+    const char *name = m->server.dialect->key_names[0];
+    if (!err || m->api_key || m->credential)
+        return AIOS_EAUTH;
+    snprintf(said, sizeof said, "%.*s", (int)aios__utf8_whole(err->msg, strnlen(err->msg, sizeof said - 1)), err->msg);
+    return aios__fail(err, AIOS_EAUTH, "%s; no key was given: set remote.api_key%s%s", said, name ? ", or in the environment of the command " : "", name ? name : "");
+}
+
 /* A refusal of the request: a parameter that the model does not take is left out, and the turn goes on. */
 static int read_refusal(aios__remote_turn *t, int status, aios_error *err)
 {
@@ -130,7 +141,7 @@ static int read_refusal(aios__remote_turn *t, int status, aios_error *err)
     if (t->changed)
         aios__log(m->server.ctx, AIOS_LOG_WARN, "%s: the model %s does not take \"%s\" as it was sent: from now on it is left out or said otherwise",
                   m->host, m->server.model, aios__param_name(param));
-    return edited < 0 ? edited : rc;
+    return edited < 0 ? edited : rc == AIOS_EAUTH ? ask_for_key(m, err) : rc;
 }
 
 /* A reply to a part of the prompt is no reply to it. What was said stays in the turn's last event. */

@@ -57,6 +57,13 @@ static void test_plain(void **state)
     k->m.server.quirks = AIOS__QUIRK_TOP_K | AIOS__QUIRK_REPETITION;
     check_request(k, "/chat/completions",
                   COMMON ",'top_k':40,'min_p':0.5,'repetition_penalty':1.5,'stop':['END','\\n'],'max_tokens':7,'reasoning_effort':'medium'" TAIL);
+    k->m.server.quirks = AIOS__QUIRK_COMPLETION_TOKENS; /* OpenAI itself has no such words, and nothing is dropped in silence */
+    aios_error err = AIOS_INIT(aios_error);
+    aios__message q;
+    aios__message_init(&k->m, &q);
+    assert_int_equal(aios__remote_encode(&k->m, &k->req, &q, &err), AIOS_ENOTSUP);
+    assert_non_null(strstr(err.msg, "top_k"));
+    aios__message_free(&q);
     desk_close(k);
 }
 

@@ -31,7 +31,6 @@ static void test_requests(void **state)
     check_request(k, "/responses", INPUT ",'store':false,'stream':true}");
     aios_sampling p = AIOS_INIT(aios_sampling);
     p.temperature = 0.5f;
-    p.seed = 3;
     k->req.sampling = &p;
     k->req.tools = tools;
     k->req.tool_stride = sizeof *tools;
