@@ -2,7 +2,7 @@
 /*
  * OpenAI's Responses (https://platform.openai.com/docs/api-reference/responses; types: openai-python, src/openai/types/responses), without
  * state at the server: every turn carries the whole conversation. Calls go back without the ids of their items, which would have to stand
- * behind the encrypted reasoning that led to them. This dialect has no stop texts (ENOTSUP), seeds or penalties (not sent).
+ * behind the encrypted reasoning that led to them. This dialect has no stop texts (ENOTSUP), seeds or penalties (ENOTSUP).
  */
 #include <stdio.h>
 
