@@ -178,5 +178,11 @@ bool aios__part_is_text(const aios_part *p);
 const char *aios__effort_of(uint32_t max_reasoning);
 /** ENOTSUP that says which part this dialect cannot carry. */
 int aios__put_refuse(const aios__server *s, const aios_part *p, aios_error *err);
+/** Adds what fn makes of each result of an entry, with commas between; other parts are refused. */
+int aios__put_results(const aios__server *s, aios__buf *b, const aios_entry *e, int (*fn)(aios__buf *b, const aios_part *p, aios_error *err), aios_error *err);
+/** Adds a row of a list of models; context 0: it is not known. */
+int aios__put_listed(aios__buf *out, const char *id, int64_t context, aios_error *err);
+/** The number of tokens under a key of an answer; EPROTO if it is none. */
+int aios__read_count(const aios__json *v, const char *key, uint32_t *n, aios_error *err);
 
 #endif

@@ -533,11 +533,7 @@ static int encode_count(const aios__server *s, const aios_request *req, aios__me
 
 static int decode_count(const aios__json *v, uint32_t *n, aios_error *err)
 {
-    int64_t count = aios__json_int(aios__json_get(v, "input_tokens"), -1);
-    if (count < 0 || count > UINT32_MAX)
-        return aios__fail(err, AIOS_EPROTO, "the answer to a count of tokens has no input_tokens");
-    *n = (uint32_t)count;
-    return AIOS_OK;
+    return aios__read_count(v, "input_tokens", n, err);
 }
 
 static int decode_list(const aios__json *v, aios__buf *out, aios_error *err)
@@ -547,12 +543,7 @@ static int decode_list(const aios__json *v, aios__buf *out, aios_error *err)
     for (size_t i = 0; !rc && i < aios__json_count(data); i++) {
         const aios__json *m = aios__json_at(data, i);
         int64_t n = aios__json_int(aios__json_get(m, "max_input_tokens"), 0);
-        aios__put_comma(out, err);
-        aios__buf_addc(out, '{', err);
-        aios__put_str(out, "id", aios__str_of(m, "id"), AIOS_CSTR, err);
-        if (n > 0)
-            aios__put_int(out, "context", n, err);
-        rc = aios__buf_addc(out, '}', err);
+        rc = aios__put_listed(out, aios__str_of(m, "id"), n, err);
     }
     return rc;
 }

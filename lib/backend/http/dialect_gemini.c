@@ -439,11 +439,7 @@ static int encode_count(const aios__server *s, const aios_request *req, aios__me
 
 static int decode_count(const aios__json *v, uint32_t *n, aios_error *err)
 {
-    int64_t count = aios__json_int(aios__json_get(v, "totalTokens"), -1);
-    if (count < 0 || count > UINT32_MAX)
-        return aios__fail(err, AIOS_EPROTO, "the answer to a count of tokens has no totalTokens");
-    *n = (uint32_t)count;
-    return AIOS_OK;
+    return aios__read_count(v, "totalTokens", n, err);
 }
 
 static int decode_list(const aios__json *v, aios__buf *out, aios_error *err)
@@ -454,12 +450,7 @@ static int decode_list(const aios__json *v, aios__buf *out, aios_error *err)
         const aios__json *m = aios__json_at(models, i);
         const char *name = aios__str_of(m, "name");
         int64_t n = aios__json_int(aios__json_get(m, "inputTokenLimit"), 0);
-        aios__put_comma(out, err);
-        aios__buf_addc(out, '{', err);
-        aios__put_str(out, "id", strncmp(name, "models/", 7) ? name : name + 7, AIOS_CSTR, err);
-        if (n > 0)
-            aios__put_int(out, "context", n, err);
-        rc = aios__buf_addc(out, '}', err);
+        rc = aios__put_listed(out, strncmp(name, "models/", 7) ? name : name + 7, n, err);
     }
     return rc;
 }

@@ -91,20 +91,12 @@ static int put_message(const aios__server *s, aios__buf *b, const aios_entry *e,
 }
 
 /* Each result is a message of its own, told apart by the name of its tool and by its place. */
-static int put_results(const aios__server *s, aios__buf *b, const aios_entry *e, aios_error *err)
+static int put_result(aios__buf *b, const aios_part *p, aios_error *err)
 {
-    int rc = b->failed;
-    for (uint32_t i = 0; !rc && i < e->n_parts; i++) {
-        const aios_part *p = aios__part_at(e, i);
-        if (p->kind != AIOS_PART_RESULT)
-            return aios__put_refuse(s, p, err);
-        aios__put_comma(b, err);
-        aios__buf_adds(b, "{\"role\":\"tool\"", err);
-        aios__put_str(b, "content", p->text, p->n_text, err);
-        aios__put_str(b, "tool_name", p->name, AIOS_CSTR, err);
-        rc = aios__buf_addc(b, '}', err);
-    }
-    return rc;
+    aios__buf_adds(b, "{\"role\":\"tool\"", err);
+    aios__put_str(b, "content", p->text, p->n_text, err);
+    aios__put_str(b, "tool_name", p->name, AIOS_CSTR, err);
+    return aios__buf_addc(b, '}', err);
 }
 
 static int put_messages(const aios__server *s, aios__buf *b, const aios_transcript *t, aios_error *err)
@@ -114,7 +106,7 @@ static int put_messages(const aios__server *s, aios__buf *b, const aios_transcri
     for (uint32_t i = 0; !rc && i < aios_transcript_count(t); i++) {
         aios_entry e = AIOS_INIT(aios_entry);
         aios_transcript_at(t, i, &e);
-        rc = e.role == AIOS_ROLE_TOOL ? put_results(s, b, &e, err) : put_message(s, b, &e, err);
+        rc = e.role == AIOS_ROLE_TOOL ? aios__put_results(s, b, &e, put_result, err) : put_message(s, b, &e, err);
     }
     return rc ? rc : aios__buf_addc(b, ']', err);
 }
@@ -243,10 +235,7 @@ static int decode_list(const aios__json *v, aios__buf *out, aios_error *err)
     for (size_t i = 0; !rc && i < aios__json_count(models); i++) {
         const aios__json *m = aios__json_at(models, i);
         const char *id = aios__str_of(m, "model");
-        aios__put_comma(out, err);
-        aios__buf_addc(out, '{', err);
-        aios__put_str(out, "id", *id ? id : aios__str_of(m, "name"), AIOS_CSTR, err);
-        rc = aios__buf_addc(out, '}', err);
+        rc = aios__put_listed(out, *id ? id : aios__str_of(m, "name"), 0, err);
     }
     return rc;
 }

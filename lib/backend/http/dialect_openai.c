@@ -142,20 +142,12 @@ static int put_assistant(const aios__server *s, aios__buf *b, const aios_entry *
 }
 
 /* Each result is a message of its own. */
-static int put_results(const aios__server *s, aios__buf *b, const aios_entry *e, aios_error *err)
+static int put_result(aios__buf *b, const aios_part *p, aios_error *err)
 {
-    int rc = b->failed;
-    for (uint32_t i = 0; !rc && i < e->n_parts; i++) {
-        const aios_part *p = aios__part_at(e, i);
-        if (p->kind != AIOS_PART_RESULT)
-            return aios__put_refuse(s, p, err);
-        aios__put_comma(b, err);
-        aios__buf_adds(b, "{\"role\":\"tool\"", err);
-        aios__put_str(b, "tool_call_id", p->call_id, AIOS_CSTR, err);
-        aios__put_str(b, "content", p->text, p->n_text, err);
-        rc = aios__buf_addc(b, '}', err);
-    }
-    return rc;
+    aios__buf_adds(b, "{\"role\":\"tool\"", err);
+    aios__put_str(b, "tool_call_id", p->call_id, AIOS_CSTR, err);
+    aios__put_str(b, "content", p->text, p->n_text, err);
+    return aios__buf_addc(b, '}', err);
 }
 
 static uint32_t last_user(const aios_transcript *t)
@@ -176,7 +168,7 @@ static int put_messages(const aios__server *s, aios__buf *b, const aios_transcri
         aios_transcript_at(t, i, &e);
         if (e.role != AIOS_ROLE_TOOL)
             aios__put_comma(b, err);
-        rc = e.role == AIOS_ROLE_TOOL        ? put_results(s, b, &e, err)
+        rc = e.role == AIOS_ROLE_TOOL        ? aios__put_results(s, b, &e, put_result, err)
              : e.role == AIOS_ROLE_ASSISTANT ? put_assistant(s, b, &e, i > user, err)
                                              : put_user(s, b, e.role == AIOS_ROLE_SYSTEM ? "system" : "user", &e, err);
     }
@@ -484,12 +476,7 @@ int aios__list_openai(const aios__json *v, aios__buf *out, aios_error *err)
     for (size_t i = 0; !rc && i < aios__json_count(data); i++) {
         const aios__json *m = aios__json_at(data, i);
         int64_t n = context_of(m);
-        aios__put_comma(out, err);
-        aios__buf_addc(out, '{', err);
-        aios__put_str(out, "id", aios__str_of(m, "id"), AIOS_CSTR, err);
-        if (n > 0)
-            aios__put_int(out, "context", n, err);
-        rc = aios__buf_addc(out, '}', err);
+        rc = aios__put_listed(out, aios__str_of(m, "id"), n, err);
     }
     return rc;
 }

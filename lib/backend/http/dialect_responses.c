@@ -87,20 +87,12 @@ static int put_assistant(aios__buf *b, const aios_entry *e, aios_error *err)
     return rc;
 }
 
-static int put_results(const aios__server *s, aios__buf *b, const aios_entry *e, aios_error *err)
+static int put_result(aios__buf *b, const aios_part *p, aios_error *err)
 {
-    int rc = b->failed;
-    for (uint32_t i = 0; !rc && i < e->n_parts; i++) {
-        const aios_part *p = aios__part_at(e, i);
-        if (p->kind != AIOS_PART_RESULT)
-            return aios__put_refuse(s, p, err);
-        aios__put_comma(b, err);
-        aios__buf_adds(b, "{\"type\":\"function_call_output\"", err);
-        aios__put_str(b, "call_id", p->call_id, AIOS_CSTR, err);
-        aios__put_str(b, "output", p->text, p->n_text, err);
-        rc = aios__buf_addc(b, '}', err);
-    }
-    return rc;
+    aios__buf_adds(b, "{\"type\":\"function_call_output\"", err);
+    aios__put_str(b, "call_id", p->call_id, AIOS_CSTR, err);
+    aios__put_str(b, "output", p->text, p->n_text, err);
+    return aios__buf_addc(b, '}', err);
 }
 
 static int put_items(const aios__server *s, aios__buf *b, const aios_transcript *t, aios_error *err)
@@ -109,7 +101,7 @@ static int put_items(const aios__server *s, aios__buf *b, const aios_transcript 
     for (uint32_t i = 0; !rc && i < aios_transcript_count(t); i++) {
         aios_entry e = AIOS_INIT(aios_entry);
         aios_transcript_at(t, i, &e);
-        rc = e.role == AIOS_ROLE_TOOL        ? put_results(s, b, &e, err)
+        rc = e.role == AIOS_ROLE_TOOL        ? aios__put_results(s, b, &e, put_result, err)
              : e.role == AIOS_ROLE_ASSISTANT ? put_assistant(b, &e, err)
                                              : put_message(s, b, e.role == AIOS_ROLE_SYSTEM ? "system" : "user", &e, err);
     }
@@ -371,11 +363,7 @@ static int encode_count(const aios__server *s, const aios_request *req, aios__me
 
 static int decode_count(const aios__json *v, uint32_t *n, aios_error *err)
 {
-    int64_t count = aios__json_int(aios__json_get(v, "input_tokens"), -1);
-    if (count < 0 || count > UINT32_MAX)
-        return aios__fail(err, AIOS_EPROTO, "the answer to a count holds no input_tokens");
-    *n = (uint32_t)count;
-    return AIOS_OK;
+    return aios__read_count(v, "input_tokens", n, err);
 }
 
 const aios__dialect aios__dialect_responses = {

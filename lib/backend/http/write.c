@@ -185,3 +185,35 @@ int aios__put_refuse(const aios__server *s, const aios_part *p, aios_error *err)
     return aios__fail(err, AIOS_ENOTSUP, "%s has no way to carry %s%s%s here: leave it out, or use another model", s->dialect->title, name,
                       p->mime ? " of type " : "", p->mime ? p->mime : "");
 }
+
+int aios__put_results(const aios__server *s, aios__buf *b, const aios_entry *e, int (*fn)(aios__buf *b, const aios_part *p, aios_error *err), aios_error *err)
+{
+    int rc = b->failed;
+    for (uint32_t i = 0; !rc && i < e->n_parts; i++) {
+        const aios_part *p = aios__part_at(e, i);
+        if (p->kind != AIOS_PART_RESULT)
+            return aios__put_refuse(s, p, err);
+        aios__put_comma(b, err);
+        rc = fn(b, p, err);
+    }
+    return rc;
+}
+
+int aios__put_listed(aios__buf *out, const char *id, int64_t context, aios_error *err)
+{
+    aios__put_comma(out, err);
+    aios__buf_addc(out, '{', err);
+    aios__put_str(out, "id", id, AIOS_CSTR, err);
+    if (context > 0)
+        aios__put_int(out, "context", context, err);
+    return aios__buf_addc(out, '}', err);
+}
+
+int aios__read_count(const aios__json *v, const char *key, uint32_t *n, aios_error *err)
+{
+    int64_t count = aios__json_int(aios__json_get(v, key), -1);
+    if (count < 0 || count > UINT32_MAX)
+        return aios__fail(err, AIOS_EPROTO, "the answer to a count of tokens has no %s", key);
+    *n = (uint32_t)count;
+    return AIOS_OK;
+}
