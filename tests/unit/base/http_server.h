@@ -24,6 +24,8 @@ typedef struct server {
     char request[65536]; /* the last one */
     size_t n_request;
     _Atomic int n_connections, stop;
+    _Atomic int breaks; /* as the test says: whether streams break off */
+    char name;          /* likewise: who answers */
 } server;
 
 static inline void send_all(int fd, const char *p, size_t n)

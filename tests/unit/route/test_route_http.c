@@ -2,49 +2,7 @@
 /* A router over HTTP servers in this program, loopback only, that break off in the middle of their streams. */
 #include "route_test.h"
 
-#include <arpa/inet.h>
-#include <poll.h>
-#include <pthread.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
-typedef struct server {
-    int fd, port;
-    pthread_t thread;
-    _Atomic int stop, breaks, n_requests; /* breaks: the stream ends after its first piece */
-    char name;
-    char last[8192]; /* request */
-} server;
-
-static void say(int fd, const char *s)
-{
-    size_t n = strlen(s);
-    while (n) {
-        ssize_t r = send(fd, s, n, MSG_NOSIGNAL);
-        if (r <= 0)
-            return;
-        s += r;
-        n -= (size_t)r;
-    }
-}
-
-static int read_request(server *s, int fd)
-{
-    size_t n = 0;
-    for (;;) {
-        struct pollfd pf = {.fd = fd, .events = POLLIN};
-        if (poll(&pf, 1, 2000) <= 0)
-            return 0;
-        ssize_t r = recv(fd, s->last + n, sizeof s->last - 1 - n, 0);
-        if (r <= 0)
-            return 0;
-        n += (size_t)r;
-        s->last[n] = 0;
-        const char *end = strstr(s->last, "\r\n\r\n"), *cl = strcasestr(s->last, "content-length:");
-        if (end && n >= (size_t)(end + 4 - s->last) + (cl && cl < end ? strtoul(cl + 15, NULL, 10) : 0))
-            return 1;
-    }
-}
+#include "base/http_server.h"
 
 static void answer(server *s, int fd)
 {
@@ -57,43 +15,11 @@ static void answer(server *s, int fd)
     say(fd, "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"whole\"},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n");
 }
 
-static void *serve(void *arg)
+static server *start(char name)
 {
-    server *s = arg;
-    while (!s->stop) {
-        struct pollfd pf = {.fd = s->fd, .events = POLLIN};
-        int fd = poll(&pf, 1, 20) > 0 ? accept(s->fd, NULL, NULL) : -1;
-        if (fd < 0)
-            continue;
-        if (read_request(s, fd)) {
-            s->n_requests++;
-            answer(s, fd);
-        }
-        close(fd);
-    }
-    return NULL;
-}
-
-static server *server_start(char name)
-{
-    server *s = calloc(1, sizeof *s);
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t n = sizeof a;
+    server *s = server_start(answer);
     s->name = name;
-    s->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_true(s->fd >= 0 && !bind(s->fd, (struct sockaddr *)&a, sizeof a) && !listen(s->fd, 16));
-    assert_int_equal(getsockname(s->fd, (struct sockaddr *)&a, &n), 0);
-    s->port = ntohs(a.sin_port);
-    assert_int_equal(pthread_create(&s->thread, NULL, serve, s), 0);
     return s;
-}
-
-static void server_stop(server *s)
-{
-    s->stop = 1;
-    pthread_join(s->thread, NULL);
-    close(s->fd);
-    free(s);
 }
 
 static int credential(void *user, const char *origin, char *out, size_t n)
@@ -106,7 +32,7 @@ static int credential(void *user, const char *origin, char *out, size_t n)
 static void a_stream_that_breaks_goes_on_elsewhere_with_that_ones_key(void **state)
 {
     (void)state;
-    server *a = server_start('a'), *b = server_start('b');
+    server *a = start('a'), *b = start('b');
     char json[1024], asked[64] = "", origin[64];
     reply r;
     aios_model *m = NULL;
@@ -125,22 +51,22 @@ static void a_stream_that_breaks_goes_on_elsewhere_with_that_ones_key(void **sta
     must(aios_model_open(ctx, json, &cfg, &m, &err), &err);
     assert_int_equal(ask_with(m, "hi", 1, &r), 0); /* this machine: a class needs no rule */
     assert_string_equal(r.text, "from a, whole");
-    assert_non_null(strstr(a->last, "key-of-a"));
+    assert_non_null(strstr(a->request, "key-of-a"));
     a->breaks = 1;
     assert_int_equal(ask_with(m, "hi", 0, &r), 0);
     assert_string_equal(r.text, "from b, whole");
     assert_int_equal(r.attempts, 1);
     assert_non_null(strstr(r.routes, "a:first b:E"));
-    assert_non_null(strstr(b->last, "key-of-the-host"));
+    assert_non_null(strstr(b->request, "key-of-the-host"));
     snprintf(origin, sizeof origin, "http://127.0.0.1:%d", b->port);
     assert_string_equal(asked, origin);
-    assert_null(strstr(a->last, "key-for-nobody"));
-    assert_null(strstr(b->last, "key-for-nobody"));
-    assert_null(strstr(b->last, "key-of-a"));
+    assert_null(strstr(a->request, "key-for-nobody"));
+    assert_null(strstr(b->request, "key-for-nobody"));
+    assert_null(strstr(b->request, "key-of-a"));
     for (int i = 0; i < 5; i++)
         assert_int_equal(ask_with(m, "hi", 0, &r), 0);
     assert_string_equal(r.routes, "b:first"); /* the breaker is open */
-    assert_int_equal(a->n_requests, 4);
+    assert_int_equal(a->n_connections, 4);
     aios_model_close(m);
     aios_ctx_free(ctx);
     server_stop(a);
