@@ -19,6 +19,7 @@ typedef struct taken {
     uint32_t attempt;
     int64_t at_ns;
     size_t name, call_id, text, n_text; /* in bytes; 0: none */
+    bool clean; /* text is in `clean` of the line */
     aios_usage usage;
 } taken;
 
@@ -240,17 +241,10 @@ static int redact_from(recording *s, uint32_t i, aios__buf *whole, aios__buf *cl
         }
         e->n_text = clean->n - at;
         e->text = at;
+        e->clean = true;
         aios__buf_addc(clean, 0, err);
     }
     return whole->failed ? whole->failed : clean->failed;
-}
-
-static bool begins_text(const recording *s, uint32_t i)
-{
-    for (uint32_t k = i; k-- > 0 && joins(s->events[i].type);)
-        if (s->events[k].type == s->events[i].type)
-            return !same_text(s, &s->events[k], &s->events[i]);
-    return true;
 }
 
 static void put_usage(aios__buf *b, const aios_usage *u, aios_error *err)
@@ -309,7 +303,7 @@ static int write_turn(recording *s, const char *reason, const aios_error *failur
     aios__buf_init(&whole, s->r->heap, AIOS_MEM_TEXT, 0);
     aios__buf_init(&clean, s->r->heap, AIOS_MEM_TEXT, 0);
     for (uint32_t i = 0; i < s->n && !rc; i++)
-        if (begins_text(s, i))
+        if (!s->events[i].clean)
             rc = redact_from(s, i, &whole, &clean, err);
     aios__buf_clear(b);
     aios__canonical_hash(s->request.p, s->request.n, hash);

@@ -87,18 +87,23 @@ static inline int far_step(void *session, const aios_sink *sink, aios_error *err
     return AIOS_DONE;
 }
 
+static inline void far_ops(aios_backend_ops *ops)
+{
+    ops->name = "far";
+    ops->open = far_open;
+    ops->close = far_close;
+    ops->info = far_info;
+    ops->session_new = far_session_new;
+    ops->session_free = far_session_free;
+    ops->start = far_start;
+    ops->step = far_step;
+    ops->cancel = far_close;
+}
+
 static inline void far_register(aios_ctx *ctx, far_host *hosts)
 {
     aios_backend_ops ops = AIOS_INIT(aios_backend_ops);
-    ops.name = "far";
-    ops.open = far_open;
-    ops.close = far_close;
-    ops.info = far_info;
-    ops.session_new = far_session_new;
-    ops.session_free = far_session_free;
-    ops.start = far_start;
-    ops.step = far_step;
-    ops.cancel = far_close;
+    far_ops(&ops);
     assert_int_equal(aios_backend_register(ctx, &ops, hosts, NULL), 0);
 }
 

@@ -133,6 +133,64 @@ static void what_was_recorded_plays_again_byte_for_byte(void **state)
     }
 }
 
+/* A model that thinks in signed pieces, and talks on both sides of a call. */
+static int step_signed(void *session, const aios_sink *k, aios_error *err)
+{
+    far_session *s = session;
+    (void)err;
+    switch (s->said++) {
+    case 0:
+        return k->reasoning(k->user, "hm", 2) ? AIOS_ECANCELED : AIOS_AGAIN;
+    case 1:
+        return k->sign(k->user, "far/thinking first") ? AIOS_ECANCELED : AIOS_AGAIN;
+    case 2:
+        return k->reasoning(k->user, "hm hm", 5) ? AIOS_ECANCELED : AIOS_AGAIN;
+    case 3:
+        return k->sign(k->user, "far/thinking second") ? AIOS_ECANCELED : AIOS_AGAIN;
+    case 4:
+        return k->text(k->user, "let me see: password=hunter2hunter2", 35) ? AIOS_ECANCELED : AIOS_AGAIN;
+    case 5:
+        return k->call(k->user, "clock", "{}", 2, "c1") ? AIOS_ECANCELED : AIOS_AGAIN;
+    case 6:
+        return k->text(k->user, ", and a word behind it", 22) ? AIOS_ECANCELED : AIOS_AGAIN;
+    default:
+        k->stop(k->user, "tool_calls");
+        return AIOS_DONE;
+    }
+}
+
+static void signatures_and_texts_around_calls_pass_through(void **state)
+{
+    (void)state;
+    static const char inner[] = "route:{\"candidates\":[{\"name\":\"a\",\"uri\":\"far:0\"}]}";
+    static const char *const uris[] = {"far:0", "far:0", inner};
+    static far_host hosts[N_FAR] = {{.flags = AIOS_MODEL_CAN_TOOLS | AIOS_MODEL_HAS_TEMPLATE}};
+    aios_backend_ops ops = AIOS_INIT(aios_backend_ops);
+    far_ops(&ops);
+    ops.step = step_signed;
+    assert_int_equal(aios_backend_register(ctx, &ops, hosts, NULL), 0);
+    char was[4096] = "", is[4096] = "";
+    talk k;
+    talk_open(&k, "what time is it?");
+    for (size_t i = 0; i < sizeof uris / sizeof *uris; i++) {
+        remove(tape);
+        aios_model *m = i ? recorder(uris[i]) : open_model(uris[i]);
+        hear_model(m, &k, i ? is : was, sizeof was);
+        aios_model_close(m);
+        char *heard = strstr(i ? is : was, "2/0//"); /* behind the router's own event */
+        assert_non_null(strstr(heard, "|2/0//far/thinking first/|2/0///hm hm|2/0//far/thinking second/|"));
+        if (!i)
+            continue;
+        assert_string_equal(heard, was);
+        m = player();
+        hear_model(m, &k, is, sizeof is);
+        aios_model_close(m);
+        assert_non_null(strstr(is, "|2/0//far/thinking first/|2/0///hm hm|2/0//far/thinking second/|1/0///let me see: password=[redacted]|"));
+        assert_non_null(strstr(is, "|1/0///, and a word behind it|"));
+    }
+    aios_transcript_free(k.t);
+}
+
 static void a_cassette_is_its_owners_alone_and_is_continued(void **state)
 {
     (void)state;
@@ -418,6 +476,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(signatures_of_reasoning_are_kept),
         T(what_was_recorded_plays_again_byte_for_byte),
+        T(signatures_and_texts_around_calls_pass_through),
         T(a_cassette_is_its_owners_alone_and_is_continued),
         T(equal_requests_are_served_in_order),
         T(an_edited_request_is_told_what_differs),
