@@ -38,7 +38,8 @@ typedef struct aios_remote_config {
     aios_credential_fn *credential; /**< asked if api_key is NULL; may be NULL */
     void *credential_user;
     const char *const *headers;     /**< more headers, "Name: value", NULL-terminated; as secret as keys; or NULL */
-    const char *proxy;              /**< URL of a proxy; NULL: none, whatever the environment says */
+    const char *proxy;              /**< URL of a proxy; NULL: none, whatever the environment says. One beyond this machine is
+                                         not used for servers on it */
     const char *ca_file;            /**< certificates to trust, PEM; NULL: the system's */
     uint32_t flags;                 /**< AIOS_REMOTE_x */
     uint32_t max_retries;           /**< attempts after the first, of a request that failed for want of rate, server or network; 0: 2 */

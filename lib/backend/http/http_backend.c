@@ -69,6 +69,13 @@ static int read_config(aios__remote *m, const aios_remote_config *c, aios_error 
     return rc;
 }
 
+static void wipe(aios__remote *m, char *s)
+{
+    if (s)
+        explicit_bzero(s, strlen(s));
+    aios__free(m->heap, s);
+}
+
 /* ---- where it is -------------------------------------------------------------------------------------------------- */
 
 /* An address, not a name that looks like one ("127.0.0.1.example.com"). */
@@ -78,6 +85,22 @@ static bool is_loopback(const char *host)
     return !strcmp(host, "localhost") || !strcmp(host, "[::1]") || (inet_pton(AF_INET, host, &a) == 1 && ntohl(a.s_addr) >> 24 == 127);
 }
 
+/* Bytes of the host at the beginning of "host:port/path". */
+static size_t host_len(const char *s)
+{
+    return *s == '[' ? strcspn(s, "]") + 1 : strcspn(s, ":/?#");
+}
+
+/* Is the proxy on this machine? */
+static bool is_near(const char *proxy)
+{
+    char name[256];
+    const char *s = strstr(proxy, "://"), *host = s ? s + 3 : proxy, *at = memrchr(host, '@', strcspn(host, "/?#"));
+    host = at ? at + 1 : host;
+    snprintf(name, sizeof name, "%.*s", (int)(host_len(host) < sizeof name ? host_len(host) : 0), host);
+    return is_loopback(name);
+}
+
 /* Host and origin of a base URL. */
 static int read_origin(aios__remote *m, const char *url, uint32_t flags, aios_error *err)
 {
@@ -85,7 +108,7 @@ static int read_origin(aios__remote *m, const char *url, uint32_t flags, aios_er
     if (!plain && !tls)
         return aios__fail(err, AIOS_EINVAL, "the base URL of %s does not begin with https:// or http://", m->server.dialect->title);
     const char *host = url + (plain ? 7 : 8);
-    size_t n_origin = (size_t)(host - url) + strcspn(host, "/?#"), n_host = *host == '[' ? strcspn(host, "]") + 1 : strcspn(host, ":/?#");
+    size_t n_origin = (size_t)(host - url) + strcspn(host, "/?#"), n_host = host_len(host);
     if (!n_host || n_host > 255 || memchr(url, '@', n_origin))
         return aios__fail(err, AIOS_EINVAL, "the base URL of %s names no host, or a user", m->server.dialect->title);
     m->origin = aios__strndup(m->heap, AIOS_MEM_TEXT, url, n_origin, err);
@@ -129,19 +152,17 @@ static int place(aios__remote *m, const char *base_url, uint32_t flags, aios_err
         return aios__fail(err, AIOS_EINVAL, "%s has no usual address: write %s+https://HOST/PATH#MODEL", d->title, d->name);
     rc = read_origin(m, m->server.base_url, flags, err);
     m->server.host = m->host;
+    if (!rc && m->proxy && m->privacy == AIOS_PRIVACY_LOCAL && !is_near(m->proxy)) { /* what is said on this machine stays here */
+        aios__log(m->server.ctx, AIOS_LOG_INFO, "%s is on this machine, and asked without the proxy", m->host);
+        wipe(m, m->proxy);
+        m->proxy = NULL;
+    }
     if (!rc)
         aios__quirks_of_host(&m->server);
     return rc;
 }
 
 /* ---- model -------------------------------------------------------------------------------------------------------- */
-
-static void wipe(aios__remote *m, char *s)
-{
-    if (s)
-        explicit_bzero(s, strlen(s));
-    aios__free(m->heap, s);
-}
 
 static void http_close(void *model)
 {

@@ -73,10 +73,48 @@ static void a_stream_that_breaks_goes_on_elsewhere_with_that_ones_key(void **sta
     server_stop(b);
 }
 
+static void what_is_on_this_machine_is_asked_without_a_proxy_beyond_it(void **state)
+{
+    (void)state;
+    static const char *const proxies[] = {"http://192.0.2.1:1", "http://127.0.0.1:1@192.0.2.1:1"};
+    server *a = server_start('a');
+    char json[256];
+    reply r;
+    aios_error err = AIOS_INIT(aios_error);
+    aios_model_config cfg = AIOS_INIT(aios_model_config);
+    aios_remote_config remote = AIOS_INIT(aios_remote_config);
+    aios_ctx *ctx = test_ctx(NULL, 0);
+    remote.connect_ns = 200000000;
+    cfg.remote = &remote;
+    snprintf(json, sizeof json, "route:{\"candidates\":[{\"name\":\"a\",\"uri\":\"http://127.0.0.1:%d/v1#m\"}]}", a->port);
+    for (size_t i = 0; i < sizeof proxies / sizeof *proxies; i++) {
+        aios_model *m = NULL;
+        remote.proxy = proxies[i];
+        must(aios_model_open(ctx, json, &cfg, &m, &err), &err);
+        assert_int_equal(ask_with(m, "hi", 1, &r), 0); /* the class has no rule: it may not leave */
+        assert_string_equal(r.text, "from a, whole");
+        aios_model_close(m);
+    }
+    assert_int_equal(a->n_requests, 2);
+    server_stop(a);
+    server *near = server_start('p');
+    aios_model *m = NULL;
+    char proxy[64];
+    snprintf(proxy, sizeof proxy, "http://127.0.0.1:%d", near->port);
+    remote.proxy = proxy;
+    must(aios_model_open(ctx, "http://127.0.0.1:1/v1#m", &cfg, &m, &err), &err);
+    assert_int_equal(ask_with(m, "hi", 0, &r), 0);
+    assert_string_equal(r.text, "from p, whole");
+    aios_model_close(m);
+    aios_ctx_free(ctx);
+    server_stop(near);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_stream_that_breaks_goes_on_elsewhere_with_that_ones_key),
+        cmocka_unit_test(what_is_on_this_machine_is_asked_without_a_proxy_beyond_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
