@@ -46,6 +46,10 @@ static int open_one(const aios_backend_open_args *outer, aios__endpoint *e, cons
     aios_model_info info = AIOS_INIT(aios_model_info);
     int rc = aios__model_open_inner(outer, e->uri, cfg, &e->model, err);
     rc = rc ? rc : aios_model_info_get(e->model, &info);
+    if (rc) { /* where it sends its text is not known */
+        aios_model_close(e->model);
+        e->model = NULL;
+    }
     e->privacy = info.privacy;
     e->can = info.flags;
     e->n_ctx = info.n_ctx;

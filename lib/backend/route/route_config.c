@@ -116,8 +116,15 @@ static int read_privacy(const aios__route *r, const aios__json *v, const char *p
     return AIOS_OK;
 }
 
+static bool is_list(const aios__json *v)
+{
+    return !v || aios__json_type(v) == AIOS__JSON_ARRAY;
+}
+
 static int read_can(const aios__json *v, const char *path, aios__candidate *c, aios_error *err)
 {
+    if (!is_list(v))
+        return bad(path, "can", "must be an array", err);
     for (size_t i = 0; i < aios__json_count(v); i++) {
         const char *s = aios__json_str(aios__json_at(v, i), NULL);
         if (!s || (strcmp(s, "images") && strcmp(s, "audio")))
@@ -134,6 +141,8 @@ static int read_codes(const aios__json *v, const char *key, bool set, uint64_t *
         AIOS_CODES(X)
 #undef X
     };
+    if (!is_list(v))
+        return bad("$", key, "must be an array of names", err);
     for (size_t i = 0; i < aios__json_count(v); i++) {
         const char *s = aios__json_str(aios__json_at(v, i), NULL);
         size_t k = 0;
@@ -169,7 +178,7 @@ static const field endpoint_fields[] = {{"uri", OTHER, 0}, {"weight", UINT, offs
 /* Without user, password, query, or what stands in braces. */
 static void show_uri(const char *uri, char *out, size_t n)
 {
-    const char *host = strstr(uri, "://"), *at = host ? strchr(host + 3, '@') : NULL;
+    const char *host = strstr(uri, "://"), *at = host ? memrchr(host + 3, '@', strcspn(host + 3, "/?#")) : NULL;
     size_t len = strcspn(uri, "?{");
     if (at && at < uri + len)
         snprintf(out, n, "%.*s%.*s", (int)(host + 3 - uri), uri, (int)(uri + len - at - 1), at + 1);

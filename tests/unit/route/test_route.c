@@ -58,6 +58,8 @@ static void what_is_wrong_in_the_file_is_told_with_its_path(void **state)
         {"{\"candidates\":[{\"uri\":\"nothing:\"}]}", "$.candidates[0]"},
         {"{\"candidates\":[{\"uri\":\"echo:\"}],\"next_on\":[\"EWHAT\"]}", "$.next_on"},
         {"{\"candidates\":[{\"uri\":\"echo:\"}],\"hedge_ms\":\"1\"}", "$.hedge_ms"},
+        {"{\"candidates\":[{\"uri\":\"echo:\"}],\"stop_on\":\"ERATE\"}", "$.stop_on"},
+        {"{\"candidates\":[{\"uri\":\"echo:\",\"can\":\"images\"}]}", "$.candidates[0].can"},
         {"{\"candidates\":[{\"uri\":7}]}", "$.candidates[0].uri"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -69,6 +71,23 @@ static void what_is_wrong_in_the_file_is_told_with_its_path(void **state)
         if (!strstr(err.msg, rows[i][1]))
             fail_msg("%s: %s", rows[i][0], err.msg);
     }
+}
+
+static int keep_list(void *user, const void *s, size_t n)
+{
+    snprintf(user, 256, "%.*s", (int)n, (const char *)s);
+    return 0;
+}
+
+static void a_candidate_is_shown_as_where_it_is(void **state)
+{
+    (void)state;
+    char list[256];
+    aios_error err = AIOS_INIT(aios_error);
+    aios_model *m = router("{\"candidates\":[{\"uri\":\"https://far.example/v1#@cf/model\"},{\"optional\":true,\"uri\":\"https://user:p@ss@far.example/v1#m\"}]}");
+    must(aios_model_list(m, keep_list, list, &err), &err);
+    assert_string_equal(list, "[{\"id\":\"https://far.example/v1#@cf/model\"},{\"id\":\"https://far.example/v1#m\"}]");
+    aios_model_close(m);
 }
 
 static void a_router_that_is_a_part_of_itself_is_refused(void **state)
@@ -488,6 +507,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(what_is_wrong_in_the_file_is_told_with_its_path),
+        T(a_candidate_is_shown_as_where_it_is),
         T(a_router_that_is_a_part_of_itself_is_refused),
         T(failures_decide_by_their_kind),
         T(an_overflow_goes_to_the_larger_one_or_is_told_at_once),
