@@ -7,10 +7,12 @@
 
 #define MINUTE INT64_C(60000000000)
 #define SLACK INT64_C(1000000000)
+#define LONGEST (60 * MINUTE) /* that one request may cost: its tokens are what a server says */
 
 static int64_t share(uint32_t per_min, uint64_t n)
 {
-    return per_min ? (int64_t)((double)n * (double)MINUTE / per_min) : 0;
+    double ns = per_min ? (double)n * (double)MINUTE / per_min : 0;
+    return ns < (double)LONGEST ? (int64_t)ns : LONGEST;
 }
 
 static int64_t later(int64_t a, int64_t b)

@@ -102,6 +102,18 @@ static void a_request_of_more_than_a_minute_goes_alone(void **state)
     world_close(&w);
 }
 
+static void a_server_that_counts_wrongly_does_not_stop_the_model(void **state)
+{
+    (void)state;
+    gate_world w;
+    world_open(&w, 0, 1);
+    for (int i = 0; i < 3; i++) {
+        assert_true(send(&w, 1, 1) < 3601);
+        aios__gate_settle(&w.m, 1, UINT64_C(2) * UINT32_MAX);
+    }
+    world_close(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -109,6 +121,7 @@ int main(void)
         cmocka_unit_test(requests_are_spaced),
         cmocka_unit_test(tokens_are_counted_by_the_server_in_the_end),
         cmocka_unit_test(a_request_of_more_than_a_minute_goes_alone),
+        cmocka_unit_test(a_server_that_counts_wrongly_does_not_stop_the_model),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
