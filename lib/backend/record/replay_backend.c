@@ -405,7 +405,7 @@ static int send(const aios__json *e, const aios_sink *k, aios_error *err)
 static bool is_time(const playing *s, const aios__json *e)
 {
     int64_t at = aios__json_int(aios__json_get(e, "t_us"), 0);
-    int64_t left = s->p->args.timing && at < INT64_C(1) << 40 ? s->began + at * 1000 - aios__now_ns(aios__ctx_env(s->p->ctx)) : 0;
+    int64_t left = s->p->args.timing && at > 0 && at < INT64_C(1) << 40 ? s->began + at * 1000 - aios__now_ns(aios__ctx_env(s->p->ctx)) : 0;
     if (left <= 0)
         return true;
     struct timespec ts = {.tv_nsec = (long)(left < STEP_NS ? left : STEP_NS)};
