@@ -19,7 +19,7 @@ typedef struct growing_call {
     aios__buf args;
     size_t shown; /* bytes of args that went up as deltas */
     bool begun;   /* its first delta went up */
-    bool whole, gone;
+    bool whole;
 } growing_call;
 
 enum mode { MODE_UNKNOWN, MODE_STREAM, MODE_WHOLE };
@@ -118,7 +118,6 @@ static int show_delta(aios__reader *r, growing_call *c)
 
 static int send_call(aios__reader *r, growing_call *c, aios_error *err)
 {
-    c->gone = true;
     if (!*c->name)
         return aios__fail(err, AIOS_EPROTO, "%s: a call without a name", r->remote->host);
     if (!c->args.n) {
