@@ -48,7 +48,8 @@ typedef struct aios_remote_config {
     int64_t idle_ns;                /**< between two bytes of it; 0: 60 s */
     int64_t total_ns;               /**< of an attempt; 0: 10 min */
     uint64_t max_body;              /**< bytes of an answer; 0: 64 MiB */
-    uint32_t requests_per_min;      /**< sent at most by all sessions of the model, evenly spaced: others wait; 0: no limit of ours */
+    uint32_t requests_per_min;      /**< turns and embeddings sent at most by all users of the model, evenly spaced: others
+                                         wait; counts and lists are not held back; 0: no limit of ours */
     uint32_t tokens_per_min;        /**< likewise tokens: of prompts by estimate before, of prompts and replies by the server's count after */
 } aios_remote_config;
 

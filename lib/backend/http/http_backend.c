@@ -286,7 +286,9 @@ static int http_embed(void *model, const char *s, size_t n, float *out, uint32_t
     if (!d->encode_embed)
         return aios__fail(err, AIOS_ENOTSUP, "%s has no embeddings", d->title);
     aios__message_init(m, &q);
-    return ask(m, d->encode_embed(&m->server, s, n, &q, err), &q, read_floats, &f, err);
+    int rc = d->encode_embed(&m->server, s, n, &q, err);
+    rc = rc ? rc : aios__gate_wait(m, aios__remote_estimate(m, q.body.n), err);
+    return ask(m, rc, &q, read_floats, &f, err);
 }
 
 typedef struct tally {

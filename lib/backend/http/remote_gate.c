@@ -3,10 +3,13 @@
  * Requests and tokens a minute, by the generic cell rate algorithm (ITU-T I.371): each has a time at which the next one is due, which what
  * is sent moves on by its share of a minute. Evenly spaced, with no more than a second's worth at once.
  */
+#include <time.h>
+
 #include "backend/http/remote_priv.h"
 
 #define MINUTE INT64_C(60000000000)
 #define SLACK INT64_C(1000000000)
+#define NAP INT64_C(20000000)
 #define LONGEST (60 * MINUTE) /* that one request may cost: its tokens are what a server says */
 
 static int64_t share(uint32_t per_min, uint64_t n)
@@ -44,4 +47,18 @@ void aios__gate_settle(aios__remote *m, uint32_t estimated, uint64_t counted)
     pthread_mutex_lock(&m->gate.lock);
     m->gate.token_due += share(m->tokens_per_min, counted) - share(m->tokens_per_min, estimated);
     pthread_mutex_unlock(&m->gate.lock);
+}
+
+int aios__gate_wait(aios__remote *m, uint32_t n_tokens, aios_error *err)
+{
+    const aios_env *env = aios__ctx_env(m->server.ctx);
+    int64_t end = aios__now_ns(env) + (m->total_ns ? m->total_ns : 10 * MINUTE), left;
+    while ((left = aios__gate_enter(m, n_tokens)) > 0) {
+        if (left > end - aios__now_ns(env))
+            return aios__fail(err, AIOS_ERATE, "%s: the limits of this model allow the request in %lld s only, which is longer than its deadline", m->host,
+                              (long long)(left / 1000000000));
+        struct timespec ts = {.tv_nsec = (long)(left < NAP ? left : NAP)};
+        nanosleep(&ts, NULL);
+    }
+    return AIOS_OK;
 }

@@ -114,6 +114,22 @@ static void a_server_that_counts_wrongly_does_not_stop_the_model(void **state)
     world_close(&w);
 }
 
+static void what_would_wait_past_its_deadline_is_told_so(void **state)
+{
+    (void)state;
+    gate_world w;
+    aios_error err = AIOS_INIT(aios_error);
+    world_open(&w, 1, 0);
+    w.m.host = (char *)(uintptr_t) "far.test";
+    w.m.total_ns = SECOND;
+    assert_int_equal(aios__gate_wait(&w.m, 1, &err), 0);
+    assert_int_equal(aios__gate_wait(&w.m, 1, &err), AIOS_ERATE);
+    assert_non_null(strstr(err.msg, "59 s"));
+    clock_ns += 60 * SECOND;
+    assert_int_equal(aios__gate_wait(&w.m, 1, &err), 0);
+    world_close(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -121,6 +137,7 @@ int main(void)
         cmocka_unit_test(requests_are_spaced),
         cmocka_unit_test(tokens_are_counted_by_the_server_in_the_end),
         cmocka_unit_test(a_request_of_more_than_a_minute_goes_alone),
+        cmocka_unit_test(what_would_wait_past_its_deadline_is_told_so),
         cmocka_unit_test(a_server_that_counts_wrongly_does_not_stop_the_model),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
