@@ -124,7 +124,7 @@ static int ask_for_key(const aios__remote *m, aios_error *err)
 {
     char said[300];
     const char *name = m->server.dialect->key_names[0];
-    if (!err || m->api_key || m->credential)
+    if (!err || m->api_key || m->credential || m->n_headers) /* which may hold it */
         return AIOS_EAUTH;
     snprintf(said, sizeof said, "%.*s", (int)aios__utf8_whole(err->msg, strnlen(err->msg, sizeof said - 1)), err->msg);
     return aios__fail(err, AIOS_EAUTH, "%s; no key was given: set remote.api_key%s%s", said, name ? ", or in the environment of the command " : "", name ? name : "");
