@@ -99,7 +99,7 @@ typedef struct aios_model_info {
     uint32_t n_vocab;
     uint32_t n_embd;
     uint32_t n_layers;
-    int32_t privacy;          /**< AIOS_PRIVACY_x */
+    int32_t privacy;          /**< AIOS_PRIVACY_x; REMOTE of a backend that does not say */
     uint32_t flags;           /**< AIOS_MODEL_CAN_x */
     uint32_t n_threads;
     uint64_t n_params;

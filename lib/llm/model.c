@@ -193,6 +193,7 @@ int aios_model_info_get(const aios_model *m, aios_model_info *out)
     if (!m || !out)
         return AIOS_EINVAL;
     aios_model_info info = AIOS_INIT(aios_model_info);
+    info.privacy = AIOS_PRIVACY_REMOTE; /* of a backend that does not say */
     int rc = m->ops->info ? m->ops->info(m->self, &info) : AIOS_OK;
     if (rc)
         return rc;

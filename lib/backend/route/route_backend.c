@@ -127,6 +127,7 @@ static int route_info(void *model, aios_model_info *out)
     const aios__route *r = model;
     aios_model_info inner = AIOS_INIT(aios_model_info);
     uint32_t all = UINT32_MAX, any = 0;
+    out->privacy = AIOS_PRIVACY_LOCAL;
     for (uint32_t i = 0; i < r->n_endpoints; i++) {
         const aios__endpoint *e = &r->endpoints[i];
         if (!e->model)

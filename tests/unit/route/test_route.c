@@ -90,6 +90,21 @@ static void a_candidate_is_shown_as_where_it_is(void **state)
     aios_model_close(m);
 }
 
+static void who_does_not_say_where_it_is_gets_nothing_private(void **state)
+{
+    (void)state;
+    aios_backend_ops ops = AIOS_INIT(aios_backend_ops);
+    reply r;
+    far_ops(&ops);
+    ops.name = "dumb";
+    ops.info = NULL;
+    assert_int_equal(aios_backend_register(ctx, &ops, hosts, NULL), 0);
+    const char *json = "{\"candidates\":[{\"name\":\"a\",\"uri\":\"dumb:0\"}]}";
+    assert_int_equal(ask(json, "hi", 1, &r), AIOS_EDENIED);
+    assert_int_equal(hosts[0].n_starts, 0);
+    assert_int_equal(ask(json, "hi", 0, &r), 0);
+}
+
 static void a_router_that_is_a_part_of_itself_is_refused(void **state)
 {
     (void)state;
@@ -507,6 +522,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(what_is_wrong_in_the_file_is_told_with_its_path),
+        T(who_does_not_say_where_it_is_gets_nothing_private),
         T(a_candidate_is_shown_as_where_it_is),
         T(a_router_that_is_a_part_of_itself_is_refused),
         T(failures_decide_by_their_kind),
