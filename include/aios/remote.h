@@ -42,7 +42,7 @@ typedef struct aios_remote_config {
                                          not used for servers on it */
     const char *ca_file;            /**< certificates to trust, PEM; NULL: the system's */
     uint32_t flags;                 /**< AIOS_REMOTE_x */
-    uint32_t max_retries;           /**< attempts after the first, of a request that failed for want of rate, server or network; 0: 2 */
+    uint32_t max_retries;           /**< attempts after the first, of a turn that failed for want of rate, server or network; 0: 2 */
     int64_t connect_ns;             /**< until connected; 0: 10 s */
     int64_t first_byte_ns;          /**< from the start of an attempt until the first byte of the answer; 0: 120 s */
     int64_t idle_ns;                /**< between two bytes of it; 0: 60 s */

@@ -139,6 +139,13 @@ static int keep_url(aios__remote *m, const char *given, aios_error *err)
     return rc;
 }
 
+/* Ollama hands on what is asked of its models "NAME:cloud" and "NAME:SIZE-cloud". */
+static bool is_forwarded(const char *model)
+{
+    size_t n = strlen(model);
+    return n > 6 && !strcmp(model + n - 5, "cloud") && (model[n - 6] == ':' || model[n - 6] == '-');
+}
+
 static int place(aios__remote *m, const char *base_url, uint32_t flags, aios_error *err)
 {
     const aios__dialect *d = m->uri.dialect;
@@ -157,6 +164,8 @@ static int place(aios__remote *m, const char *base_url, uint32_t flags, aios_err
         wipe(m, m->proxy);
         m->proxy = NULL;
     }
+    if (is_forwarded(m->server.model))
+        m->privacy = AIOS_PRIVACY_REMOTE;
     if (!rc)
         aios__quirks_of_host(&m->server);
     return rc;

@@ -439,8 +439,11 @@ static int replay_step(void *session, const aios_sink *sink, aios_error *err)
         return AIOS_AGAIN;
     uint32_t attempt = uint_of(e, "attempt");
     int rc = AIOS_OK;
-    if (attempt != s->attempt && s->at)
-        rc = AIOS_HAS(sink, restart) && sink->restart ? sink->restart(sink->user) : AIOS_ENOTSUP;
+    bool again = attempt != s->attempt && s->at;
+    if (again && !(AIOS_HAS(sink, restart) && sink->restart))
+        return aios__fail(err, AIOS_ENOTSUP, "replay: the recorded reply begins again, which whoever receives it knows nothing of");
+    if (again)
+        rc = sink->restart(sink->user);
     s->attempt = attempt;
     s->at++;
     rc = rc ? rc : send(e, sink, err);
@@ -457,10 +460,14 @@ static int replay_count(void *session, const aios_request *req, uint32_t *n, aio
     aios__json_doc *doc = NULL;
     int rc = find(((playing *)session)->p, req, false, &doc, err);
     const aios__json *events = rc ? NULL : aios__json_get(aios__json_root(doc), "events");
+    const aios__json *usage = NULL;
     for (size_t i = 0; i < aios__json_count(events); i++) {
         const aios__json *u = aios__json_get(aios__json_at(events, i), "usage");
-        *n = u ? uint_of(u, "input") : *n;
+        usage = u ? u : usage;
     }
+    if (!rc && !usage)
+        rc = aios__fail(err, AIOS_ENOTSUP, "replay: nobody counted the tokens of this request when it was recorded");
+    *n = rc ? 0 : uint_of(usage, "input");
     aios__json_free(doc);
     return rc;
 }

@@ -247,19 +247,19 @@ int aios__route_choose(aios__route *r, const aios__route_need *q, bool take, aio
 
 /* ---- what became of it -------------------------------------------------------------------------------------------- */
 
-static void judge(const aios__route *r, aios__endpoint *e, int code, int64_t now)
+static void judge(const aios__route *r, aios__endpoint *e, bool probe, int code, int64_t now)
 {
     bool refused = code == AIOS_EAUTH || code == AIOS_EQUOTA;
     bool ill = code == AIOS_EUNAVAIL || code == AIOS_ERATE || code == AIOS_ETIMEDOUT || code == AIOS_EPROTO || code == AIOS_EIO;
-    bool was_probe = e->probing;
-    e->probing = false;
-    if (!code) {
+    bool answered = !code || (probe && code != AIOS_ECANCELED && !ill && !refused); /* a refusal of the request is a sign of life */
+    e->probing = e->probing && !probe;
+    if (answered) {
         e->failures = 0;
         e->open_until = 0;
         e->open_ns = r->open_ns;
     } else if (refused) {
         e->open_until = now + REFUSED_FOR;
-    } else if (ill && (++e->failures >= r->failures || was_probe)) {
+    } else if (ill && (++e->failures >= r->failures || probe)) {
         e->open_until = now + e->open_ns;
         e->open_ns = e->open_ns < LONGEST_OPEN / 2 ? e->open_ns * 2 : LONGEST_OPEN;
     }
@@ -282,6 +282,6 @@ void aios__route_report(aios__route *r, uint32_t i, const aios__route_need *q, i
         e->waits[e->n_waits++ % AIOS__ROUTE_WAITS] = wait_ns;
         e->waited_at = now;
     }
-    judge(r, e, code, now);
+    judge(r, e, q->probe, code, now);
     pthread_mutex_unlock(&r->lock);
 }

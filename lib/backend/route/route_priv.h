@@ -101,6 +101,7 @@ typedef struct aios__route_need {
     uint32_t max_tokens; /**< of the reply */
     uint64_t tried, dead; /**< endpoints, by bit: in this round; for good */
     uint32_t sticky;     /**< endpoint of the turn before; AIOS__ROUTE_ENDPOINTS: none */
+    bool probe;          /**< of an attempt: it tries whether its endpoint is well again */
 } aios__route_need;
 void aios__route_need_of(const aios__route *r, const aios_request *q, aios__route_need *out);
 

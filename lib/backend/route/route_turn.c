@@ -139,10 +139,11 @@ static int begin_at(aios__route_turn *t, int i, const aios__route_pick *p, aios_
     q.timeout_ns = c->turn_ns; /* the whole turn's is the wrapper's */
     q.flags &= ~(uint32_t)AIOS_REQUEST_SNAPSHOTS; /* made above */
     *a = (attempt){.endpoint = p->endpoint, .wait_ns = -1, .need = t->need};
+    a->need.probe = !strcmp(p->how, "probe");
     int rc = session_of(t, p->endpoint, err);
     rc = rc ? rc : aios_session_start(t->sessions[p->endpoint], &q, err);
     if (rc) {
-        aios__route_report(t->r, p->endpoint, &t->need, rc, &a->usage, -1);
+        aios__route_report(t->r, p->endpoint, &a->need, rc, &a->usage, -1);
         return rc;
     }
     a->live = true;

@@ -155,6 +155,10 @@ static void the_configured_address_is_completed_too(void **state)
     assert_int_equal(aios_model_info_get(m, &info), 0);
     assert_int_equal(info.privacy, AIOS_PRIVACY_LOCAL);
     aios_model_close(m);
+    must(aios_model_open(ctx, "ollama:gpt-oss:120b-cloud", &cfg, &m, &err), &err); /* which Ollama hands on */
+    assert_int_equal(aios_model_info_get(m, &info), 0);
+    assert_int_equal(info.privacy, AIOS_PRIVACY_REMOTE);
+    aios_model_close(m);
     remote.base_url = "example.com";
     assert_int_equal(aios_model_open(ctx, "ollama:m", &cfg, &m, &err), AIOS_EDENIED); /* plain HTTP to another machine */
     aios_ctx_free(ctx);

@@ -77,7 +77,7 @@ static void what_is_on_this_machine_is_asked_without_a_proxy_beyond_it(void **st
 {
     (void)state;
     static const char *const proxies[] = {"http://192.0.2.1:1", "http://127.0.0.1:1@192.0.2.1:1"};
-    server *a = server_start('a');
+    server *a = start('a');
     char json[256];
     reply r;
     aios_error err = AIOS_INIT(aios_error);
@@ -95,9 +95,9 @@ static void what_is_on_this_machine_is_asked_without_a_proxy_beyond_it(void **st
         assert_string_equal(r.text, "from a, whole");
         aios_model_close(m);
     }
-    assert_int_equal(a->n_requests, 2);
+    assert_int_equal(a->n_connections, 2);
     server_stop(a);
-    server *near = server_start('p');
+    server *near = start('p');
     aios_model *m = NULL;
     char proxy[64];
     snprintf(proxy, sizeof proxy, "http://127.0.0.1:%d", near->port);
