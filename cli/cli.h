@@ -26,7 +26,7 @@ typedef struct cli {
     long threads, n_ctx, kv_bits, n_predict, top, repeat, batch, depth, top_k, max_turns, chunk, count, max_bytes;
     long long seed;
     double temp, top_p, min_p, repeat_penalty;
-    bool json, quiet, raw, no_special, bos, require, probe, mmap, verbose, no_builtin, ignore_eos, null;
+    bool json, quiet, raw, no_special, bos, require, probe, mmap, verbose, no_builtin, ignore_eos, null, strict;
     bool seed_set;
 } cli;
 
@@ -75,6 +75,7 @@ void cli_sampling(const cli *c, aios_sampling *s);
 /* grammar.c */
 typedef struct cli_source {
     int32_t kind;     /**< AIOS_GRAMMAR_x */
+    int32_t flags;    /**< AIOS_GRAMMAR_STRICT, or 0 */
     char *text;
     size_t n;
     const char *name; /**< in messages */

@@ -32,6 +32,19 @@ static int next_bytes(const aios_walk *w, uint8_t mask[32], aios_error *err)
 
 /* ---- check -------------------------------------------------------------------------------------------------------- */
 
+/* What a strict reading refuses: *err tells. False where there is nothing, or the source was read so already. */
+static bool is_doubtful(const cli_source *src, aios_ctx *ctx, aios_error *err)
+{
+    cli_source strict = *src;
+    aios_grammar *g = NULL;
+    if (src->kind != AIOS_GRAMMAR_SCHEMA || src->flags)
+        return false;
+    strict.flags = AIOS_GRAMMAR_STRICT;
+    int rc = cli_source_compile(&strict, ctx, &g, err);
+    aios_grammar_free(g);
+    return rc == AIOS_ESCHEMA;
+}
+
 static int check(const cli *c, aios_ctx **at, const cli_source *src, const char *text, size_t n_text)
 {
     aios_ctx *ctx = *at;
@@ -47,13 +60,18 @@ static int check(const cli *c, aios_ctx **at, const cli_source *src, const char 
     aios_ctx_usage(ctx, &after);
     json_int_t bytes = (json_int_t)(after.used - before.used), peak = (json_int_t)(after.peak - before.used);
     aios_grammar_free(g);
+    aios_error doubt = AIOS_INIT(aios_error);
+    bool warned = !rc && is_doubtful(src, ctx, &doubt);
     if (c->json)
-        cli_print_json(json_pack("{s:o,s:b,s:s,s:I,s:I,s:I,s:I,s:o}", "file",
+        cli_print_json(json_pack("{s:o,s:b,s:s,s:I,s:I,s:I,s:I,s:o,s:s?}", "file",
                                  src->is_option ? json_null() : cli_json_text(src->name, strlen(src->name)), "ok", !rc, "kind",
                                  cli_grammar_kind(src->kind), "bytes", (json_int_t)src->n, "compile_us", (json_int_t)us, "memory", bytes,
-                                 "peak", peak, "error", rc ? cli_error_json(&err) : json_null()));
+                                 "peak", peak, "error", rc ? cli_error_json(&err) : json_null(), "warning",
+                                 warned ? doubt.msg : NULL));
     else if (rc)
         cli_fail(src->name, &err);
+    else if (warned)
+        fprintf(stderr, "warning: %s: %s\n", src->name, doubt.msg);
     if (rc)
         return EXIT_FAIL; /* what was asked is answered: it is wrong */
     if (!c->json) {
@@ -348,6 +366,9 @@ static int run_verb(const cli *c, const struct verb *v, const char *file, const 
     size_t n_text = strlen(text);
     char *input = NULL; /* the text, from standard input */
     int rc = cli_source_read(c, file, &src);
+    if (!rc && c->strict && src.kind != AIOS_GRAMMAR_SCHEMA)
+        rc = cli_usage("--strict is about keywords of schemas; %s is none", src.name);
+    src.flags = c->strict ? AIOS_GRAMMAR_STRICT : 0;
     if (!rc && !strcmp(text, "-") && !(input = cli_read_file(text, &n_text)))
         rc = EXIT_USAGE;
     rc = rc ? rc : cli_ctx(c, &ctx);

@@ -77,7 +77,7 @@ void cli_source_free(cli_source *src)
 
 int cli_source_compile(const cli_source *src, aios_ctx *ctx, aios_grammar **g, aios_error *err)
 {
-    return aios_grammar_compile(ctx, src->kind, src->text, src->n, g, err);
+    return aios_grammar_compile(ctx, src->kind | src->flags, src->text, src->n, g, err);
 }
 
 static bool is_wrong(int code)

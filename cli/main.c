@@ -25,7 +25,7 @@ static const command commands[] = {
      "  aios run 'Capital of France, one word' --regex '[A-Z][a-z]{2,12}'\n"
      "  aios run --save-session notes.kv \"$(cat notes.txt) Summarise.\"; aios run --load-session notes.kv \"$(cat notes.txt) Translate.\"\n"},
     {"grammar", "check|sample|mask [FILE] [TEXT]", "tries a grammar: schema (.json), expression (.re), .gbnf or .lark; - is standard input",
-     "schema regex gbnf lark count seed max-bytes null top model budget threads quiet json verbose", cmd_grammar,
+     "schema regex gbnf lark strict count seed max-bytes null top model budget threads quiet json verbose", cmd_grammar,
      "  aios grammar check person.json            does it compile, how large is it\n"
      "  aios grammar sample person.json -n 5      random sentences, without a model\n"
      "  aios grammar mask person.json '{\"age\":1'   what may follow this text; -: that of standard input, to its last byte\n"

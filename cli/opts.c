@@ -63,6 +63,7 @@ static const struct option_row {
     {"repeat", 'r', LONG, offsetof(cli, repeat), 1, 10000, "R", "repetitions (default 5)"},
     {"depth", 'd', LONG, offsetof(cli, depth), 0, 16777216, "N", "tokens in the cache before each test (default 0)"},
     {"batch", 0, LONG, offsetof(cli, batch), 1, 256, "B", "also decode B sequences together"},
+    {"strict", 0, FLAG, offsetof(cli, strict), 0, 0, NULL, "keywords of a schema that nobody knows are errors (check: a warning without it)"},
     {"probe", 0, FLAG, offsetof(cli, probe), 0, 0, NULL, "measure rates (half a second)"},
 };
 

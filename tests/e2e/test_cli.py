@@ -83,6 +83,20 @@ class Grammar(unittest.TestCase):
         self.addCleanup(self.folder.cleanup)
         self.person = written(self.folder.name, "person.json", PERSON)
 
+    def test_a_keyword_that_nobody_knows_is_a_warning_or_an_error(self):
+        path = os.path.join(self.folder.name, "typo.json")
+        with open(path, "w", encoding="utf-8") as f:
+            f.write('{"type":"object","properties":{"a":{"tpye":"string"}}}')
+        code, out, err = aios("grammar", "check", path)
+        self.assertEqual((code, out[:3]), (0, "ok:"))
+        self.assertRegex(err, '^warning: .*"tpye".*did you mean "type"')
+        code, out, err = aios("grammar", "check", path, "--json")
+        self.assertIn('did you mean "type"', json.loads(out)["warning"])
+        code, out, err = aios("grammar", "check", "--strict", path)
+        self.assertEqual((code, out), (1, ""))
+        self.assertIn('did you mean "type"', err)
+        self.assertEqual(aios("grammar", "check", "--strict", "--regex", "a+")[0], 2)
+
     def test_check_tells_sizes_and_time(self):
         code, out, err = aios("grammar", "check", self.person)
         self.assertEqual((code, err), (0, ""))
