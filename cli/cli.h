@@ -18,7 +18,7 @@ enum { EXIT_OK = 0, EXIT_FAIL = 1, EXIT_USAGE = 2, EXIT_MODEL = 3, EXIT_NETWORK 
 
 /** Every option of every command; each command names the ones it takes. */
 typedef struct cli {
-    const char *model, *cache, *cache_size, *cpu, *budget, *schema, *regex, *gbnf, *lark, *grammar, *tools, *system, *root, *file, *load_session, *save_session;
+    const char *model, *cache, *cache_size, *cpu, *budget, *schema, *regex, *gbnf, *lark, *grammar, *tools, *system, *root, *file, *load_session, *save_session, *api_key_env;
     const char *allow[CLI_MAX_LIST + 1];
     const char *prompts; /**< bench -p */
     const char *args[CLI_MAX_ARGS + 1];
@@ -26,7 +26,7 @@ typedef struct cli {
     long threads, n_ctx, kv_bits, n_predict, top, repeat, batch, depth, top_k, max_turns, chunk, count, max_bytes;
     long long seed;
     double temp, top_p, min_p, repeat_penalty;
-    bool json, quiet, raw, no_special, bos, require, probe, mmap, verbose, no_builtin, ignore_eos, null, strict;
+    bool json, quiet, raw, no_special, bos, require, probe, mmap, verbose, no_builtin, ignore_eos, null, strict, plain_http;
     bool seed_set;
 } cli;
 

@@ -3,7 +3,7 @@
 
 #include "cli.h"
 
-#define MODEL_OPTS "model threads ctx kv-bits cpu budget mmap cache cache-size quiet json verbose "
+#define MODEL_OPTS "model api-key-env plain-http threads ctx kv-bits cpu budget mmap cache cache-size quiet json verbose "
 #define SAMPLE_OPTS "predict temp seed top-k top-p min-p repeat-penalty "
 
 static const command commands[] = {

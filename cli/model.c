@@ -149,6 +149,9 @@ int cli_model(const cli *c, aios_ctx **ctx, aios_model **m)
     cfg.use_mmap = c->mmap;
     cfg.cache_dir = cache_dir(c);
     cfg.remote = &remote;
+    remote.flags = c->plain_http ? AIOS_REMOTE_PLAIN_HTTP : 0;
+    if (c->api_key_env && !(remote.api_key = getenv(c->api_key_env)))
+        return cli_usage("--api-key-env: the environment has no variable %s", c->api_key_env);
     if (aios_remote_config_from_env(keyed(path), &remote, &err))
         return fail_settings(&err);
     if (!c->quiet && isatty(STDERR_FILENO))

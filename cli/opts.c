@@ -17,7 +17,7 @@ static const struct option_row {
     double min, max;
     const char *value, *help;
 } rows[] = {
-    {"model", 'm', TEXT, offsetof(cli, model), 0, 0, "M", "model: a .gguf file or a URI such as echo:"},
+    {"model", 'm', TEXT, offsetof(cli, model), 0, 0, "M", "model: a .gguf file, openai:MODEL, http://HOST/v1#MODEL, route:FILE ... (docs/remote.md)"},
     {"threads", 't', LONG, offsetof(cli, threads), 1, 1024, "N", "compute threads (default: usable cores)"},
     {"ctx", 'c', LONG, offsetof(cli, n_ctx), 1, 16777216, "N", "context in tokens (default: the model's, at most 8192)"},
     {"kv-bits", 0, LONG, offsetof(cli, kv_bits), 4, 16, "N", "bits of a cached key or value element: 16 (default), 8, 4"},
@@ -63,6 +63,8 @@ static const struct option_row {
     {"repeat", 'r', LONG, offsetof(cli, repeat), 1, 10000, "R", "repetitions (default 5)"},
     {"depth", 'd', LONG, offsetof(cli, depth), 0, 16777216, "N", "tokens in the cache before each test (default 0)"},
     {"batch", 0, LONG, offsetof(cli, batch), 1, 256, "B", "also decode B sequences together"},
+    {"api-key-env", 0, TEXT, offsetof(cli, api_key_env), 0, 0, "VAR", "variable of the environment that holds a remote model's key"},
+    {"plain-http", 0, FLAG, offsetof(cli, plain_http), 0, 0, NULL, "http:// to other machines too: whoever is between reads all"},
     {"strict", 0, FLAG, offsetof(cli, strict), 0, 0, NULL, "keywords of a schema that nobody knows are errors (check: a warning without it)"},
     {"probe", 0, FLAG, offsetof(cli, probe), 0, 0, NULL, "measure rates (half a second)"},
 };

@@ -24,7 +24,7 @@ static const struct {
     int code;
     const char *text;
 } hints[] = {
-    {AIOS_ECONTEXT, "-c N sets the context"},
+    {AIOS_ECONTEXT, "-c N sets the context of a local model"},
 };
 
 int cli_exit_code(int code)

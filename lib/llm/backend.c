@@ -130,12 +130,12 @@ int aios__backend_find(aios_ctx *ctx, const char *uri, const aios__backend **out
     const char *name = has_scheme ? uri : "gguf";
     size_t n_name = has_scheme ? (size_t)(colon - uri) : 4;
     if (!has_scheme && !ends_in_gguf(uri))
-        return aios__fail(err, AIOS_EINVAL, "\"%.200s\" names no model: write gguf:FILE, a path that ends in .gguf, or echo:", uri);
+        return aios__fail(err, AIOS_EINVAL, "\"%.200s\" names no model: write a path that ends in .gguf, gguf:FILE, openai:MODEL, https://HOST/v1#MODEL, route:FILE or echo:", uri);
     *path = has_scheme ? colon + 1 : uri;
     aios__ctx_lock(ctx);
     *out = find(aios__ctx_slot(ctx, AIOS__SLOT_BACKENDS), name, n_name);
     aios__ctx_unlock(ctx);
     if (!*out)
-        return aios__fail(err, AIOS_ENOTSUP, "no backend \"%.*s\" for \"%.200s\": this build has none and no plugin added it", (int)n_name, name, uri);
+        return aios__fail(err, AIOS_ENOTSUP, "no backend \"%.*s\" for \"%.200s\": this build has none and no plugin added it; there are gguf, openai, anthropic, gemini, ollama, http, https, route, record, replay and echo", (int)n_name, name, uri);
     return AIOS_OK;
 }

@@ -119,7 +119,7 @@ static int read_origin(aios__remote *m, const char *url, uint32_t flags, aios_er
         *p = (char)tolower((unsigned char)*p);
     m->privacy = is_loopback(m->host) ? AIOS_PRIVACY_LOCAL : AIOS_PRIVACY_REMOTE;
     if (plain && m->privacy != AIOS_PRIVACY_LOCAL && !(flags & AIOS_REMOTE_PLAIN_HTTP))
-        return aios__fail(err, AIOS_EDENIED, "%s would be asked by http://, which everybody on the way can read: use https://, or allow it (AIOS_REMOTE_PLAIN_HTTP)",
+        return aios__fail(err, AIOS_EDENIED, "%s would be asked by http://, which everybody on the way can read: use https://, or allow it (AIOS_REMOTE_PLAIN_HTTP in remote.flags, plain_http in Python, --plain-http of the command)",
                           m->host);
     return AIOS_OK;
 }

@@ -431,7 +431,7 @@ bool aios__reader_sent(const aios__reader *r)
 
 bool aios__reader_idle(const aios__reader *r)
 {
-    return !r->n_calls && strcmp(r->reason, "length");
+    return !r->n_calls;
 }
 
 uint32_t aios__reader_input(const aios__reader *r)

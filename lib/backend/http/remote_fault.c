@@ -137,14 +137,29 @@ static void overflow_numbers(const aios__fault *f, uint64_t *have, uint64_t *nee
         *need = 0;
 }
 
+/* At most 300 bytes of it, on one line. */
+static size_t one_line(char out[301], const char *said)
+{
+    size_t n = aios__utf8_whole(said, strnlen(said, 300));
+    for (size_t i = 0; i < n; i++)
+        out[i] = (unsigned char)said[i] < 0x20 ? ' ' : said[i];
+    out[n] = 0;
+    return n;
+}
+
 int aios__fault_fail(const aios__server *s, const aios__fault *f, aios_error *err)
 {
     int code = code_of(f);
     uint64_t have = 0, need = 0;
     const char *said = f->message && *f->message ? f->message : f->code && *f->code ? f->code : f->type && *f->type ? f->type : "no reason given";
-    size_t n = aios__utf8_whole(said, strnlen(said, 300));
+    char line[301];
+    size_t n = one_line(line, said);
+    said = line;
     if (code == AIOS_ECONTEXT)
         overflow_numbers(f, &have, &need);
+    if (f->status == 404)
+        return aios__fail_need(err, code, have, need, "%s answered 404: %.*s (below %.200s: is the path of the API in it, such as /v1, and the model's name right?)", s->host, (int)n,
+                               said, s->base_url);
     if (f->status)
         return aios__fail_need(err, code, have, need, "%s answered %d: %.*s", s->host, f->status, (int)n, said);
     return aios__fail_need(err, code, have, need, "%s broke off: %.*s", s->host, (int)n, said);

@@ -127,7 +127,8 @@ static int ask_for_key(const aios__remote *m, aios_error *err)
     if (!err || m->api_key || m->credential || m->n_headers) /* which may hold it */
         return AIOS_EAUTH;
     snprintf(said, sizeof said, "%.*s", (int)aios__utf8_whole(err->msg, strnlen(err->msg, sizeof said - 1)), err->msg);
-    return aios__fail(err, AIOS_EAUTH, "%s; no key was given: set remote.api_key%s%s", said, name ? ", or in the environment of the command " : "", name ? name : "");
+    return aios__fail(err, AIOS_EAUTH, "%s; no key was given: set remote.api_key (the command: --api-key-env VARIABLE; for %s: alone %s; a router: api_key_env)", said,
+                      m->server.dialect->name, name ? name : "no other");
 }
 
 /* A refusal of the request: a parameter that the model does not take is left out, and the turn goes on. */

@@ -6,11 +6,11 @@
 
 #include "backend/record/record_priv.h"
 
-enum { SHORTEST = 8 }; /* of a value that counts as a secret */
+enum { SHORTEST = 8 }; /* of a value that only blanks part from its herald */
 
 /* What follows one of these is one, whatever it looks like. */
 static const char *const heralds[] = {"authorization", "proxy-authorization", "x-api-key", "api-key", "api_key", "apikey", "x-goog-api-key",
-                                      "access_token", "refresh_token", "client_secret", "secret_key", "password", "bearer"};
+                                      "access_token", "refresh_token", "client_secret", "secret_key", "password", "passwd", "bearer"};
 /* And what begins like this, with so many characters at least behind it. */
 static const struct {
     const char *begin;
@@ -64,6 +64,14 @@ static bool is_herald(const char *s, size_t n)
     return false;
 }
 
+static bool has_sign(const char *s, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (strchr(":=\"\\", s[i]) && s[i])
+            return true;
+    return false;
+}
+
 /* Bytes from the end of a herald to its value: quotes, colons, blanks, and the name of a scheme; 0: no value is there. */
 static size_t gap_len(const char *s, size_t n, bool scheme)
 {
@@ -78,11 +86,20 @@ static size_t gap_len(const char *s, size_t n, bool scheme)
     return i;
 }
 
+/* A value goes to the next blank, quote or separator: passwords hold more than words do. */
+static size_t value_len(const char *s, size_t n)
+{
+    size_t i = 0;
+    while (i < n && (unsigned char)s[i] > 0x20 && !strchr("\"\\,;<>{}[]", s[i]))
+        i++;
+    return i;
+}
+
 /* A value joined to its herald by "=": api_key=VALUE is one word here. */
 static size_t joined(const char *s, size_t n)
 {
     const char *eq = memchr(s, '=', n);
-    return eq && is_herald(s, (size_t)(eq - s)) && (size_t)(s + n - eq - 1) >= SHORTEST ? (size_t)(eq + 1 - s) : 0;
+    return eq && is_herald(s, (size_t)(eq - s)) && eq + 1 < s + n ? (size_t)(eq + 1 - s) : 0;
 }
 
 size_t aios__secret_next(const aios__tape_args *a, const char *s, size_t n, size_t *at)
@@ -96,14 +113,16 @@ size_t aios__secret_next(const aios__tape_args *a, const char *s, size_t n, size
         }
         size_t from = joined(s + i, w);
         *at = i + from;
-        if (from || looks_secret(s + i, w) || matches(a, s + i, w))
-            return w - from;
+        if (from)
+            return value_len(s + i + from, n - i - from);
+        if (looks_secret(s + i, w) || matches(a, s + i, w))
+            return w;
         i += w;
         if (!is_herald(s + i - w, w))
             continue;
-        size_t gap = gap_len(s + i, n - i, false), value = word_len(s + i + gap, n - i - gap);
+        size_t gap = gap_len(s + i, n - i, false), value = value_len(s + i + gap, n - i - gap);
         *at = i + gap;
-        if (gap && value >= SHORTEST)
+        if (gap && value >= (has_sign(s + i, gap) ? 1u : SHORTEST))
             return value;
     }
     *at = n;

@@ -183,6 +183,10 @@ static void charge_covers_what_the_parser_really_takes_and_little_more(void **st
             assert_int_equal(aios__json_parse(aios__ctx_heap(ctx), s, n, &d, &err), 0);
             struct mallinfo2 m1 = mallinfo2();
             uint64_t charged = used() - before, real = m1.uordblks + m1.hblkhd - m0.uordblks - m0.hblkhd;
+            if (!real) { /* the malloc of a sanitizer, which mallinfo does not see */
+                aios__json_free(d);
+                skip();
+            }
             if ((int64_t)real > (int64_t)charged)
                 fail_msg("kind %d, %zu bytes of text: %llu taken, %llu charged", kind, n, (unsigned long long)real, (unsigned long long)charged);
             if (charged > real + real * 7 / 10 + 4096)
