@@ -151,6 +151,8 @@ int aios__buf_add_real(aios__buf *b, double x, int n_digits, aios_error *err);
 void aios__real_point(char *s);
 /** As strtod, of text with a point whatever the host's locale reads; may change that point in s. */
 double aios__real_parse(char *s, char **end);
+/** Adds a whole file, which may have `max` bytes: ELIMIT (have, need), or the failure of the file. `what` names it in messages. */
+int aios__buf_add_file(aios__buf *b, const aios_env *env, const char *path, const char *what, aios_error *err);
 /** Adds s as a JSON string with quotes; invalid UTF-8 becomes U+FFFD. Only ", \ and controls are escaped. */
 int aios__buf_add_json(aios__buf *b, const char *s, size_t n, aios_error *err);
 

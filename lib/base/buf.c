@@ -161,3 +161,36 @@ int aios__buf_add_json(aios__buf *b, const char *s, size_t n, aios_error *err)
     aios__buf_add(b, s ? s + from : "", n - from, err);
     return aios__buf_addc(b, '"', err);
 }
+
+static int add_open_file(aios__buf *b, const aios_env *env, aios_file *f, const char *path, const char *what, aios_error *err)
+{
+    int32_t sys = 0;
+    uint64_t size = 0;
+    size_t got = 0;
+    int rc = env->file_size(env->user, f, &size, &sys);
+    if (!rc && b->max && size > b->max - b->n)
+        return aios__fail_need(err, AIOS_ELIMIT, b->max - b->n, size, "%s %.300s is larger than the %zu bytes it may have", what, path, b->max - b->n);
+    if (!rc) {
+        rc = aios__buf_reserve(b, (size_t)size, err);
+        if (rc)
+            return rc;
+        rc = env->file_read(env->user, f, 0, b->p + b->n, (size_t)size, &got, &sys);
+    }
+    if (rc)
+        return aios__fail_sys(err, rc, sys, "%s %.300s", what, path);
+    b->n += got;
+    b->p[b->n] = 0;
+    return AIOS_OK;
+}
+
+int aios__buf_add_file(aios__buf *b, const aios_env *env, const char *path, const char *what, aios_error *err)
+{
+    aios_file *f;
+    int32_t sys = 0;
+    int rc = env->file_open(env->user, path, AIOS_OPEN_READ, &f, &sys);
+    if (rc)
+        return aios__fail_sys(err, rc, sys, "%s %.300s", what, path);
+    rc = add_open_file(b, env, f, path, what, err);
+    env->file_close(env->user, f);
+    return rc;
+}

@@ -292,28 +292,6 @@ static int read_json(aios__echo_script *s, const char *p, size_t n, aios_error *
     return rc;
 }
 
-static int read_file(aios_ctx *ctx, const char *path, aios__buf *out, aios_error *err)
-{
-    const aios_env *env = aios__ctx_env(ctx);
-    aios_file *f;
-    int32_t sys = 0;
-    uint64_t size = 0;
-    size_t got = 0;
-    int rc = env->file_open(env->user, path, AIOS_OPEN_READ, &f, &sys);
-    if (rc)
-        return aios__fail_sys(err, rc, sys, "echo script %.300s", path);
-    rc = env->file_size(env->user, f, &size, &sys);
-    if (!rc && size > MAX_SCRIPT)
-        rc = AIOS_ELIMIT;
-    if (!rc)
-        rc = aios__buf_reserve(out, (size_t)size, err);
-    if (!rc)
-        rc = env->file_read(env->user, f, 0, out->p, (size_t)size, &got, &sys);
-    env->file_close(env->user, f);
-    out->n = got;
-    return rc == AIOS_ELIMIT || sys ? aios__fail_sys(err, rc, sys, "echo script %.300s (at most %zu bytes)", path, MAX_SCRIPT) : rc;
-}
-
 int aios__echo_script_read(aios_ctx *ctx, const char *path, aios__echo_script *s, aios_error *err)
 {
     memset(s, 0, sizeof *s);
@@ -323,7 +301,7 @@ int aios__echo_script_read(aios_ctx *ctx, const char *path, aios__echo_script *s
     if (path[0] == '@') {
         aios__buf file;
         aios__buf_init(&file, s->heap, AIOS_MEM_TEXT, MAX_SCRIPT);
-        rc = read_file(ctx, path + 1, &file, err);
+        rc = aios__buf_add_file(&file, aios__ctx_env(ctx), path + 1, "echo script", err);
         if (!rc)
             rc = read_json(s, file.p, file.n, err);
         aios__buf_free(&file);

@@ -291,27 +291,6 @@ static int read_root(aios__route *r, aios_error *err)
     return rc;
 }
 
-static int read_file(aios_ctx *ctx, const char *path, aios__buf *out, aios_error *err)
-{
-    const aios_env *env = aios__ctx_env(ctx);
-    aios_file *f;
-    int32_t sys = 0;
-    uint64_t size = 0;
-    int rc = env->file_open(env->user, path, AIOS_OPEN_READ, &f, &sys);
-    if (rc)
-        return aios__fail_sys(err, rc, sys, "route: %.300s", path);
-    rc = env->file_size(env->user, f, &size, &sys);
-    if (rc)
-        aios__fail_sys(err, rc, sys, "route: %.300s", path);
-    else if (size > MAX_FILE)
-        rc = aios__fail_need(err, AIOS_ELIMIT, MAX_FILE, size, "route: %.300s is larger than a router's file may be", path);
-    rc = rc ? rc : aios__buf_reserve(out, (size_t)size, err);
-    if (!rc && (rc = env->file_read(env->user, f, 0, out->p, (size_t)size, &out->n, &sys)) != 0)
-        aios__fail_sys(err, rc, sys, "route: %.300s", path);
-    env->file_close(env->user, f);
-    return rc;
-}
-
 int aios__route_read(const aios_backend_open_args *args, aios__route *r, aios_error *err)
 {
     aios__buf file;
@@ -322,8 +301,8 @@ int aios__route_read(const aios_backend_open_args *args, aios__route *r, aios_er
     r->open_ns = 2000 * MS;
     r->patience_ns = 10000 * MS;
     r->next_on = next_by_default;
-    aios__buf_init(&file, r->heap, AIOS_MEM_TEXT, MAX_FILE + 1);
-    int rc = *text == '{' ? aios__buf_adds(&file, text, err) : read_file(args->ctx, text, &file, err);
+    aios__buf_init(&file, r->heap, AIOS_MEM_TEXT, MAX_FILE);
+    int rc = *text == '{' ? aios__buf_adds(&file, text, err) : aios__buf_add_file(&file, aios__ctx_env(args->ctx), text, "route:", err);
     rc = rc ? rc : aios__json_parse(r->heap, file.p ? file.p : "", file.n, &r->doc, err);
     rc = rc ? rc : read_root(r, err);
     if (file.p)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "test.h"
 
+#include <unistd.h>
+
 #include "base/base.h"
 
 static void json_strings_are_escaped_and_repaired(void **state)
@@ -107,9 +109,33 @@ static void formatted_text_of_any_length_is_added(void **state)
     aios_ctx_free(ctx);
 }
 
+static void a_file_is_added_whole_or_not_at_all(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/aios-buf-XXXXXX";
+    int fd = mkstemp(path);
+    aios_ctx *c = test_ctx(NULL, 0);
+    aios_error err = AIOS_INIT(aios_error);
+    aios__buf b;
+    assert_true(fd >= 0 && write(fd, "0123456789", 10) == 10);
+    close(fd);
+    aios__buf_init(&b, aios__ctx_heap(c), AIOS_MEM_TEXT, 12);
+    must(aios__buf_add(&b, "ab", 2, &err), &err);
+    must(aios__buf_add_file(&b, aios__ctx_env(c), path, "notes", &err), &err);
+    assert_string_equal(b.p, "ab0123456789");
+    assert_int_equal(aios__buf_add_file(&b, aios__ctx_env(c), path, "notes", &err), AIOS_ELIMIT);
+    assert_true(err.have == 0 && err.need == 10 && strstr(err.msg, path));
+    assert_int_equal(b.n, 12);
+    unlink(path);
+    assert_int_equal(aios__buf_add_file(&b, aios__ctx_env(c), path, "notes", &err), AIOS_ENOENT);
+    aios__buf_free(&b);
+    aios_ctx_free(c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_file_is_added_whole_or_not_at_all),
         cmocka_unit_test(the_first_failure_stays_and_is_told),
         cmocka_unit_test(failed_growth_keeps_what_is_there_also_without_an_error),
         cmocka_unit_test(growth_takes_just_what_is_needed_when_the_budget_is_tight),
