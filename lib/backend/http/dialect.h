@@ -178,6 +178,8 @@ bool aios__part_is_text(const aios_part *p);
 const char *aios__effort_of(uint32_t max_reasoning);
 /** ENOTSUP that says which part this dialect cannot carry. */
 int aios__put_refuse(const aios__server *s, const aios_part *p, aios_error *err);
+/** What all dialects say of a tool: name, description, and its schema under a key of theirs. */
+int aios__put_tool(aios__buf *b, const aios_tool_def *t, const char *schema_key, aios_error *err);
 /** Adds what fn makes of each result of an entry, with commas between; other parts are refused. */
 int aios__put_results(const aios__server *s, aios__buf *b, const aios_entry *e, int (*fn)(aios__buf *b, const aios_part *p, aios_error *err), aios_error *err);
 /** Adds a row of a list of models; context 0: it is not known. */

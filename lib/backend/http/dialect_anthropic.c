@@ -280,9 +280,7 @@ static int put_tools(aios__buf *b, const aios_request *req, aios_error *err)
         const aios_tool_def *t = &req->tools[i];
         aios__put_comma(b, err);
         aios__buf_addc(b, '{', err);
-        aios__put_str(b, "name", t->name, AIOS_CSTR, err);
-        aios__put_str(b, "description", t->description, AIOS_CSTR, err);
-        aios__put_raw(b, "input_schema", t->schema_json ? t->schema_json : "{\"type\":\"object\",\"properties\":{}}", err);
+        aios__put_tool(b, t, "input_schema", err);
         aios__buf_adds(b, i + 1 == req->n_tools ? CACHE "}" : "}", err);
     }
     aios__buf_addc(b, ']', err);

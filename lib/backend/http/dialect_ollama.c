@@ -122,9 +122,7 @@ static int put_tools(aios__buf *b, const aios_request *req, aios_error *err)
         const aios_tool_def *t = &req->tools[i];
         aios__put_comma(b, err);
         aios__buf_adds(b, "{\"type\":\"function\",\"function\":{", err);
-        aios__put_str(b, "name", t->name, AIOS_CSTR, err);
-        aios__put_str(b, "description", t->description, AIOS_CSTR, err);
-        aios__put_raw(b, "parameters", t->schema_json ? t->schema_json : "{\"type\":\"object\",\"properties\":{}}", err);
+        aios__put_tool(b, t, "parameters", err);
         aios__buf_adds(b, "}}", err);
     }
     return aios__buf_addc(b, ']', err);

@@ -180,9 +180,7 @@ static int put_tool(const aios__server *s, aios__buf *b, const aios_tool_def *t,
     aios__put_comma(b, err);
     aios__buf_adds(b, "{\"type\":\"function\",\"function\":", err);
     int rc = has(s, AIOS__QUIRK_STRICT_TOOLS) ? aios__put_strict(s, b, t->schema_json, err) : aios__buf_addc(b, '{', err);
-    aios__put_str(b, "name", t->name, AIOS_CSTR, err);
-    aios__put_str(b, "description", t->description, AIOS_CSTR, err);
-    aios__put_raw(b, "parameters", t->schema_json ? t->schema_json : "{\"type\":\"object\",\"properties\":{}}", err);
+    aios__put_tool(b, t, "parameters", err);
     return rc ? rc : aios__buf_adds(b, "}}", err);
 }
 

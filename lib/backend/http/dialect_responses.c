@@ -112,9 +112,7 @@ static int put_tool(const aios__server *s, aios__buf *b, const aios_tool_def *t,
 {
     int rc = aios__put_strict(s, b, t->schema_json, err);
     aios__put_raw(b, "type", "\"function\"", err);
-    aios__put_str(b, "name", t->name, AIOS_CSTR, err);
-    aios__put_str(b, "description", t->description, AIOS_CSTR, err);
-    aios__put_raw(b, "parameters", t->schema_json ? t->schema_json : "{\"type\":\"object\",\"properties\":{}}", err);
+    aios__put_tool(b, t, "parameters", err);
     return rc ? rc : aios__buf_addc(b, '}', err);
 }
 

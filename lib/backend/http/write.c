@@ -186,6 +186,13 @@ int aios__put_refuse(const aios__server *s, const aios_part *p, aios_error *err)
                       p->mime ? " of type " : "", p->mime ? p->mime : "");
 }
 
+int aios__put_tool(aios__buf *b, const aios_tool_def *t, const char *schema_key, aios_error *err)
+{
+    aios__put_str(b, "name", t->name, AIOS_CSTR, err);
+    aios__put_str(b, "description", t->description, AIOS_CSTR, err);
+    return aios__put_raw(b, schema_key, t->schema_json ? t->schema_json : "{\"type\":\"object\",\"properties\":{}}", err);
+}
+
 int aios__put_results(const aios__server *s, aios__buf *b, const aios_entry *e, int (*fn)(aios__buf *b, const aios_part *p, aios_error *err), aios_error *err)
 {
     int rc = b->failed;
