@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The registry of backends of a ctx, and URIs. */
+#include <stdio.h>
+
 #include "llm/backend_priv.h"
 
 #define MAX_BACKENDS 64u
@@ -120,6 +122,16 @@ static bool ends_in_gguf(const char *s)
     return n > 5 && !strcmp(s + n - 5, ".gguf");
 }
 
+/* Names of the backends of r, but for those of a dialect at an address of the URI's own. */
+static void list_names(const registry *r, char *out, size_t size)
+{
+    size_t n = 0;
+    out[0] = 0;
+    for (uint32_t i = 0; r && i < r->n; i++)
+        if (!strchr(r->list[i]->name, '+') && n + strlen(r->list[i]->name) + 2 < size)
+            n += (size_t)snprintf(out + n, size - n, "%s%s", n ? ", " : "", r->list[i]->name);
+}
+
 int aios__backend_find(aios_ctx *ctx, const char *uri, const aios__backend **out, const char **path, aios_error *err)
 {
     size_t n = strlen(uri);
@@ -132,10 +144,15 @@ int aios__backend_find(aios_ctx *ctx, const char *uri, const aios__backend **out
     if (!has_scheme && !ends_in_gguf(uri))
         return aios__fail(err, AIOS_EINVAL, "\"%.200s\" names no model: write a path that ends in .gguf, gguf:FILE, openai:MODEL, https://HOST/v1#MODEL, route:FILE or echo:", uri);
     *path = has_scheme ? colon + 1 : uri;
+    char names[256];
     aios__ctx_lock(ctx);
-    *out = find(aios__ctx_slot(ctx, AIOS__SLOT_BACKENDS), name, n_name);
+    const registry *r = aios__ctx_slot(ctx, AIOS__SLOT_BACKENDS);
+    *out = find(r, name, n_name);
+    if (!*out)
+        list_names(r, names, sizeof names);
     aios__ctx_unlock(ctx);
     if (!*out)
-        return aios__fail(err, AIOS_ENOTSUP, "no backend \"%.*s\" for \"%.200s\": this build has none and no plugin added it; there are gguf, openai, anthropic, gemini, ollama, http, https, route, record, replay and echo", (int)n_name, name, uri);
+        return aios__fail(err, AIOS_ENOTSUP, "no backend \"%.*s\" for \"%.100s\": this build has none and no plugin added it; there are %s", (int)n_name, name, uri,
+                          names);
     return AIOS_OK;
 }
