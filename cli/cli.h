@@ -56,6 +56,7 @@ typedef struct cli_text {
     size_t n, cap;
 } cli_text;
 int cli_gather(void *user, const void *p, size_t n);   /**< appends to the cli_text that user is; AIOS_ENOMEM */
+void cli_show(const cli *c, const cli_text *json, void (*print)(json_t *v)); /**< as it is under --json, else as print shows it */
 bool cli_flush(void);                                  /**< false: standard output takes no more, cli_finish tells why */
 int cli_finish(int rc);                                /**< the exit code, once all was written */
 void cli_print_json(json_t *v);                        /**< one line to stdout; takes the reference */

@@ -38,16 +38,10 @@ int cmd_inspect(cli *c)
     int rc = cli_ctx(c, &ctx);
     if (rc)
         return rc;
-    if (aios_model_inspect(ctx, uri, cli_gather, &t, &err)) {
+    if (aios_model_inspect(ctx, uri, cli_gather, &t, &err))
         rc = cli_model_fail(c, &err);
-    } else if (c->json) {
-        fwrite(t.p, 1, t.n, stdout);
-        putchar('\n');
-    } else {
-        json_t *doc = json_loadb(t.p, t.n, 0, NULL);
-        print_tables(doc);
-        json_decref(doc);
-    }
+    else
+        cli_show(c, &t, print_tables);
     free(t.p);
     aios_ctx_free(ctx);
     return rc;

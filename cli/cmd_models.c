@@ -26,16 +26,10 @@ int cmd_models(cli *c)
     int rc = cli_model(c, &ctx, &m);
     if (rc)
         return rc;
-    if (aios_model_list(m, cli_gather, &t, &err)) {
+    if (aios_model_list(m, cli_gather, &t, &err))
         rc = cli_model_fail(c, &err);
-    } else if (c->json) {
-        fwrite(t.p, 1, t.n, stdout);
-        putchar('\n');
-    } else {
-        json_t *list = json_loadb(t.p, t.n, 0, NULL);
-        print_models(list);
-        json_decref(list);
-    }
+    else
+        cli_show(c, &t, print_models);
     free(t.p);
     aios_model_close(m);
     aios_ctx_free(ctx);

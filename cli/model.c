@@ -133,6 +133,16 @@ static const char *keyed(const char *uri)
     return at ? at + 1 : uri;
 }
 
+/* How a remote model is reached: by options and the standard variables. */
+static int remote_config(const cli *c, const char *uri, aios_remote_config *out)
+{
+    aios_error err = AIOS_INIT(aios_error);
+    out->flags = c->plain_http ? AIOS_REMOTE_PLAIN_HTTP : 0;
+    if (c->api_key_env && !(out->api_key = getenv(c->api_key_env)))
+        return cli_usage("--api-key-env: the environment has no variable %s", c->api_key_env);
+    return aios_remote_config_from_env(keyed(uri), out, &err) ? fail_settings(&err) : 0;
+}
+
 int cli_model(const cli *c, aios_ctx **ctx, aios_model **m)
 {
     aios_model_config cfg = AIOS_INIT(aios_model_config);
@@ -140,6 +150,7 @@ int cli_model(const cli *c, aios_ctx **ctx, aios_model **m)
     aios_error err = AIOS_INIT(aios_error);
     const char *path = cli_model_path(c);
     int rc = c->cache_size ? parse_bytes("cache-size", c->cache_size, &cfg.cache_bytes) : 0;
+    rc = rc ? rc : remote_config(c, path, &remote);
     rc = rc || *ctx ? rc : cli_ctx(c, ctx);
     if (rc)
         return rc;
@@ -149,11 +160,6 @@ int cli_model(const cli *c, aios_ctx **ctx, aios_model **m)
     cfg.use_mmap = c->mmap;
     cfg.cache_dir = cache_dir(c);
     cfg.remote = &remote;
-    remote.flags = c->plain_http ? AIOS_REMOTE_PLAIN_HTTP : 0;
-    if (c->api_key_env && !(remote.api_key = getenv(c->api_key_env)))
-        return cli_usage("--api-key-env: the environment has no variable %s", c->api_key_env);
-    if (aios_remote_config_from_env(keyed(path), &remote, &err))
-        return fail_settings(&err);
     if (!c->quiet && isatty(STDERR_FILENO))
         cfg.progress = show_progress;
     rc = aios_model_open(*ctx, path, &cfg, m, &err) ? cli_model_fail(c, &err) : 0;

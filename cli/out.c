@@ -159,3 +159,15 @@ char *cli_prompt(const cli *c, size_t *n)
     free(in);
     return out;
 }
+
+void cli_show(const cli *c, const cli_text *json, void (*print)(json_t *v))
+{
+    if (c->json) {
+        fwrite(json->p, 1, json->n, stdout);
+        putchar('\n');
+        return;
+    }
+    json_t *v = json_loadb(json->p, json->n, 0, NULL);
+    print(v);
+    json_decref(v);
+}
