@@ -163,30 +163,31 @@ int aios__reader_call(aios__reader *r, int64_t index, const char *id, const char
     return rc ? rc : send_calls(r, err);
 }
 
+/* A call with a value as its arguments; NULL: none. */
+static int call_with(aios__reader *r, int64_t index, const char *id, const char *name, const aios__json *args, aios_error *err)
+{
+    aios__buf text;
+    aios__buf_init(&text, r->remote->heap, AIOS_MEM_TEXT, MAX_ARGS);
+    int rc = args ? aios__json_write(args, &text, err) : AIOS_OK;
+    rc = rc ? rc : aios__reader_call(r, index, id, name, text.p, text.n, err);
+    aios__buf_free(&text);
+    return rc;
+}
+
 int aios__reader_call_value(aios__reader *r, int64_t index, const char *id, const char *name, const aios__json *args, aios_error *err)
 {
     size_t n = 0;
     const char *s = aios__json_str(args, &n);
     if (s || !args || aios__json_type(args) != AIOS__JSON_OBJECT)
         return aios__reader_call(r, index, id, name, s, n, err);
-    aios__buf text;
-    aios__buf_init(&text, r->remote->heap, AIOS_MEM_TEXT, MAX_ARGS);
-    int rc = aios__json_write(args, &text, err);
-    rc = rc ? rc : aios__reader_call(r, index, id, name, text.p, text.n, err);
-    aios__buf_free(&text);
-    return rc;
+    return call_with(r, index, id, name, args, err);
 }
 
 int aios__reader_call_whole(aios__reader *r, const char *id, const char *name, const aios__json *args, aios_error *err)
 {
-    aios__buf text;
     int64_t index = -1 - (int64_t)r->n_calls; /* providers count from 0 */
-    aios__buf_init(&text, r->remote->heap, AIOS_MEM_TEXT, MAX_ARGS);
-    int rc = args ? aios__json_write(args, &text, err) : AIOS_OK;
-    rc = rc ? rc : aios__reader_call(r, index, id, name, text.p, text.n, err);
-    rc = rc ? rc : aios__reader_call_end(r, index, err);
-    aios__buf_free(&text);
-    return rc;
+    int rc = call_with(r, index, id, name, args, err);
+    return rc ? rc : aios__reader_call_end(r, index, err);
 }
 
 int aios__reader_call_end(aios__reader *r, int64_t index, aios_error *err)
