@@ -19,6 +19,8 @@ typedef struct aios__remote_uri {
 int aios__remote_uri_read(aios__heap *h, const char *uri, aios__remote_uri *out, aios_error *err);
 void aios__remote_uri_free(aios__heap *h, aios__remote_uri *u);
 
+enum { AIOS__MAX_KEY = 8192 }; /**< bytes of a key, with its NUL */
+
 /** When the next request and the next token are due, ns of the clock (remote_gate.c). */
 typedef struct aios__gate {
     pthread_mutex_t lock;

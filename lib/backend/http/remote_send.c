@@ -5,7 +5,6 @@
 
 #include "backend/http/remote_priv.h"
 
-#define MAX_KEY 8192u
 #define MAX_HEADERS 64u
 #define STEP_MS 20
 
@@ -14,7 +13,7 @@ typedef struct head {
     const char *lines[MAX_HEADERS + 1], *secrets[MAX_HEADERS + 1];
     uint32_t n, n_secrets;
     char agent[64], idempotency[96];
-    char auth[MAX_KEY + 64];
+    char auth[AIOS__MAX_KEY + 64];
 } head;
 
 static void add(head *h, const char *line)
@@ -44,7 +43,7 @@ void aios__remote_forget(const aios__remote *m, char *secret)
 
 static int add_key(const aios__remote *m, head *h, char **secret, aios_error *err)
 {
-    char key[MAX_KEY] = "";
+    char key[AIOS__MAX_KEY] = "";
     int rc = AIOS_OK;
     if (m->api_key)
         snprintf(key, sizeof key, "%s", m->api_key);

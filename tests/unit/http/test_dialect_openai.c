@@ -398,10 +398,30 @@ static void test_lists_and_embeddings(void **state)
     desk_close(k);
 }
 
+static void test_long_key(void **state)
+{
+    (void)state;
+    static char key[9000];
+    aios_ctx *ctx = test_ctx(NULL, 0);
+    aios_remote_config remote = AIOS_INIT(aios_remote_config);
+    aios_model_config cfg = AIOS_INIT(aios_model_config);
+    aios_error err = AIOS_INIT(aios_error);
+    aios_model *m = NULL;
+    memset(key, 'k', sizeof key - 1);
+    remote.api_key = key;
+    cfg.remote = &remote;
+    assert_int_equal(aios_model_open(ctx, "openai:m", &cfg, &m, &err), AIOS_EINVAL);
+    assert_true(err.need == sizeof key - 1 && err.have < err.need && !strstr(err.msg, "kkk"));
+    key[8191] = 0;
+    must(aios_model_open(ctx, "openai:m", &cfg, &m, &err), &err);
+    aios_model_close(m);
+    aios_ctx_free(ctx);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_plain),         cmocka_unit_test(test_openai_itself),       cmocka_unit_test(test_choices_of_tools),
+        cmocka_unit_test(test_long_key), cmocka_unit_test(test_plain),         cmocka_unit_test(test_openai_itself),       cmocka_unit_test(test_choices_of_tools),
         cmocka_unit_test(test_parts),         cmocka_unit_test(test_calls_and_reasoning), cmocka_unit_test(test_strict_schemas),
         cmocka_unit_test(test_streams),       cmocka_unit_test(test_recognition),         cmocka_unit_test(test_lists_and_embeddings),
     };
