@@ -18,7 +18,8 @@ ALLOWED = {
     'backend/http': 'base grammar llm',
     'backend/record': 'base grammar llm',
     'backend/route': 'base grammar llm',
-    'agent': 'base grammar llm',
+    'observe': 'base llm',
+    'agent': 'base grammar llm observe',
     'mcp': 'base grammar llm',
     'store': 'base grammar llm',
     'data': 'base grammar llm agent mcp store',
@@ -31,6 +32,7 @@ PUBLIC = {
     'grammar': 'grammar.h snapshot.h',
     'llm': 'llm.h event.h transcript.h token.h plugin/backend.h',
     'agent': 'agent.h tool.h policy.h',
+    'observe': 'telemetry.h',
 }
 # Library -> it is included by one file at most, a .c of lib/.
 THIRD_PARTY = {'jansson.h', 'curl/curl.h', 'hwloc.h', 'cblas.h'}

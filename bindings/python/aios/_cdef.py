@@ -133,6 +133,7 @@ AIOS_REMOTE_KEEP = 2
 AIOS_SNAPSHOT_COMPLETE = 1
 AIOS_SNAPSHOT_IN_TEXT = 2
 AIOS_SNAPSHOT_HELD = 4
+AIOS_TELEMETRY_CONTENT = 1
 AIOS_DTYPE_F32 = 0
 AIOS_DTYPE_F16 = 1
 AIOS_DTYPE_Q4_0 = 2
@@ -363,6 +364,14 @@ class aios_remote_config(C.Structure):
 
 
 class aios_snapshot_view(C.Structure):
+    pass
+
+
+class aios_telemetry_config(C.Structure):
+    pass
+
+
+class aios_telemetry_info(C.Structure):
     pass
 
 
@@ -761,6 +770,29 @@ aios_snapshot_view._fields_ = [
     ('flags', C.c_uint32),
     ('reserved0', C.c_uint32),
 ]
+aios_telemetry_config._fields_ = [
+    ('struct_size', C.c_size_t),
+    ('endpoint', C.c_char_p),
+    ('traces_url', C.c_char_p),
+    ('metrics_url', C.c_char_p),
+    ('headers', C.c_char_p),
+    ('ca_file', C.c_char_p),
+    ('file', C.c_char_p),
+    ('write', C.CFUNCTYPE(C.c_int, C.c_void_p, C.c_char_p, C.c_char_p, C.c_size_t)),
+    ('user', C.c_void_p),
+    ('service_name', C.c_char_p),
+    ('resource', C.c_char_p),
+    ('flags', C.c_uint32),
+    ('max_spans', C.c_uint32),
+    ('interval_ns', C.c_int64),
+    ('timeout_ns', C.c_int64),
+]
+aios_telemetry_info._fields_ = [
+    ('struct_size', C.c_size_t),
+    ('n_spans', C.c_uint64),
+    ('n_sent', C.c_uint64),
+    ('n_dropped', C.c_uint64),
+]
 aios_dtype_info._fields_ = [
     ('struct_size', C.c_size_t),
     ('name', C.c_char_p),
@@ -953,6 +985,8 @@ STRUCTS = (
     aios_policy,
     aios_remote_config,
     aios_snapshot_view,
+    aios_telemetry_config,
+    aios_telemetry_info,
     aios_dtype_info,
     aios_buffer_config,
     aios_tensor_desc,
@@ -1037,6 +1071,11 @@ FUNCTIONS = {
     'aios_snapshot_end': (C.c_int, (C.c_void_p, C.POINTER(aios_error))),
     'aios_snapshot_get': (C.c_int, (C.c_void_p, C.POINTER(aios_snapshot_view), C.POINTER(aios_error))),
     'aios_snapshot_reset': (None, (C.c_void_p,)),
+    'aios_telemetry_new': (C.c_int, (C.c_void_p, C.POINTER(aios_telemetry_config), C.POINTER(C.c_void_p), C.POINTER(aios_error))),
+    'aios_telemetry_config_from_env': (C.c_int, (C.POINTER(aios_telemetry_config), C.POINTER(aios_error))),
+    'aios_telemetry_flush': (C.c_int, (C.c_void_p, C.c_int32)),
+    'aios_telemetry_info_get': (C.c_int, (C.c_void_p, C.POINTER(aios_telemetry_info))),
+    'aios_telemetry_free': (None, (C.c_void_p,)),
     'aios_dtype_info_get': (C.c_int, (C.c_int32, C.POINTER(aios_dtype_info))),
     'aios_buffer_alloc': (C.c_int, (C.c_void_p, C.POINTER(aios_buffer_config), C.POINTER(C.c_void_p), C.POINTER(aios_error))),
     'aios_buffer_import': (C.c_int, (C.c_void_p, C.c_void_p, C.c_size_t, aios_release_fn, C.c_void_p, C.POINTER(C.c_void_p), C.POINTER(aios_error))),

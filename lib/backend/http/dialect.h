@@ -7,6 +7,7 @@
 #define AIOS_LIB_DIALECT_H
 
 #include "base/json.h"
+#include "base/put.h"
 #include "llm/llm.h"
 
 typedef struct aios__dialect aios__dialect;
@@ -141,23 +142,10 @@ int aios__check_says(const aios__server *s, const aios_request *req, uint32_t sa
 
 /* ---- write.c: helpers of encoders --------------------------------------------------------------------------------- */
 
-/** Adds ,"key": (without the comma behind a bracket), then what the caller adds. */
-int aios__put_key(aios__buf *b, const char *key, aios_error *err);
-/** A member that is a string, NULL-safe: nothing is added for NULL. */
-int aios__put_str(aios__buf *b, const char *key, const char *s, size_t n, aios_error *err);
-int aios__put_int(aios__buf *b, const char *key, int64_t v, aios_error *err);
-int aios__put_real(aios__buf *b, const char *key, double v, aios_error *err);
-int aios__put_bool(aios__buf *b, const char *key, bool v, aios_error *err);
-/** A member that is JSON already (checked by the wrapper: schemas, arguments). */
-int aios__put_raw(aios__buf *b, const char *key, const char *json, aios_error *err);
 /** Arguments of a call: JSON as it is if it is an object, nothing as an empty one, all else as {"invalid_arguments": "..."}. */
 int aios__put_args(aios__buf *b, const char *key, const aios_part *p, aios_error *err);
-/** A member that is an array of strings, NULL-terminated; nothing is added for none. */
-int aios__put_strings(aios__buf *b, const char *key, const char *const *list, aios_error *err);
 /** Takes back what was put behind the first n bytes. */
 void aios__put_back(aios__buf *b, size_t n);
-/** Adds a comma unless b is empty or ends in a bracket, a colon or a comma. */
-int aios__put_comma(aios__buf *b, aios_error *err);
 /** Base64 of bytes (RFC 4648), without quotes. */
 int aios__put_base64(aios__buf *b, const void *p, size_t n, aios_error *err);
 /** A string member "data:TYPE;base64,..." of a part; type: in place of the part's own, if it has none. */
