@@ -47,7 +47,7 @@ int cli_no_memory(void);
 int cli_exit_code(int code);
 json_t *cli_error_json(const aios_error *err);
 int cli_cut_off(uint32_t n_out, uint32_t limit, bool bound); /**< a reply ended at a limit: a failure if a grammar bound it, else a note */
-/* nearest.c */
+/* meant.c */
 /** " (did you mean X?)" in out, X the word of the list that was meant, between before and after; or "". */
 const char *cli_meant(char out[CLI_MEANT], const char *word, const char *const *list, size_t n, const char *before, const char *after);
 /* out.c */

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <strings.h>
 
+#include "base/nearest.h"
 #include "grammar/array.h"
 #include "grammar/schema_format.h"
 
@@ -494,6 +495,14 @@ static size_t find_keyword(const char *name)
     return k;
 }
 
+static const char *kw_near(const char *name)
+{
+    const char *names[AIOS__KW_COUNT];
+    for (size_t k = 0; k < AIOS__KW_COUNT; k++)
+        names[k] = keywords[k].name;
+    return aios__nearest(name, strlen(name), names, AIOS__KW_COUNT);
+}
+
 /* Unknown keywords constrain nothing, but what a slip of the pen stands for would. */
 static int check_unknown(const aios__schema *s, uint32_t i, const char *name, aios_error *err)
 {
@@ -503,7 +512,7 @@ static int check_unknown(const aios__schema *s, uint32_t i, const char *name, ai
     if (!s->strict || !strncmp(name, "x-", 2) || (s->subs[i].draft == AIOS__DRAFT_4 && !strcmp(name, "id")))
         return AIOS_OK;
     char why[80];
-    const char *near = aios__kw_near(name);
+    const char *near = kw_near(name);
     snprintf(why, sizeof why, near ? "is not a keyword: did you mean \"%s\"?" : "is not a keyword, and unknown ones are refused here", near);
     return aios__schema_bad(s, i, name, why, err);
 }

@@ -188,8 +188,6 @@ int aios__schema_doc(aios__schema *s, const char *text, size_t n, aios_error *er
 /** Names that a key of some patternProperties speaks of. */
 uint32_t aios__schema_names(const aios__schema *s, const char *pattern);
 const char *aios__kw_name(enum aios__kw kw);
-/** The keyword that differs the least from a name, or NULL if none is near. */
-const char *aios__kw_near(const char *name);
 /** Index of a subschema; AIOS__NONE if json is none. */
 uint32_t aios__schema_sub(const aios__schema *s, const aios__json *json);
 /** Value of a keyword in sub i, or NULL. */

@@ -2,6 +2,7 @@
 /* The registry of backends of a ctx, and URIs. */
 #include <stdio.h>
 
+#include "base/nearest.h"
 #include "llm/backend_priv.h"
 
 #define MAX_BACKENDS 64u
@@ -122,14 +123,41 @@ static bool ends_in_gguf(const char *s)
     return n > 5 && !strcmp(s + n - 5, ".gguf");
 }
 
-/* Names of the backends of r, but for those of a dialect at an address of the URI's own. */
-static void list_names(const registry *r, char *out, size_t size)
+/* " (did you mean X:?)", or "", of the n bytes at s; then the names of all backends, but for those of a dialect at an address of the URI's own. */
+static void list_names(aios_ctx *ctx, const char *s, size_t n, char meant[64], char *out, size_t size)
 {
-    size_t n = 0;
+    const char *names[MAX_BACKENDS];
+    size_t at = 0;
     out[0] = 0;
-    for (uint32_t i = 0; r && i < r->n; i++)
-        if (!strchr(r->list[i]->name, '+') && n + strlen(r->list[i]->name) + 2 < size)
-            n += (size_t)snprintf(out + n, size - n, "%s%s", n ? ", " : "", r->list[i]->name);
+    aios__ctx_lock(ctx);
+    const registry *r = aios__ctx_slot(ctx, AIOS__SLOT_BACKENDS);
+    uint32_t n_names = r ? r->n : 0;
+    for (uint32_t i = 0; i < n_names; i++) {
+        names[i] = r->list[i]->name; /* lives as long as ctx */
+        if (!strchr(names[i], '+') && at + strlen(names[i]) + 2 < size)
+            at += (size_t)snprintf(out + at, size - at, "%s%s", at ? ", " : "", names[i]);
+    }
+    aios__ctx_unlock(ctx);
+    const char *near = aios__nearest(s, n, names, n_names);
+    snprintf(meant, 64, near ? " (did you mean %s:?)" : "", near);
+}
+
+static int fail_unnamed(aios_ctx *ctx, const char *uri, aios_error *err)
+{
+    char meant[64], names[256];
+    size_t n = strspn(uri, "abcdefghijklmnopqrstuvwxyz0123456789+-");
+    list_names(ctx, uri, n, meant, names, sizeof names);
+    int shown = (int)aios__utf8_whole(uri, strnlen(uri, 120));
+    return aios__fail(err, AIOS_EINVAL, "\"%.*s\" names no model%s: a file whose name does not end in .gguf is gguf:%.*s, others are openai:MODEL, "
+                      "https://HOST/v1#MODEL, route:FILE", shown, uri, meant, shown, uri);
+}
+
+static int fail_unknown(aios_ctx *ctx, const char *uri, size_t n, aios_error *err)
+{
+    char meant[64], names[256];
+    list_names(ctx, uri, n, meant, names, sizeof names);
+    return aios__fail(err, AIOS_ENOTSUP, "no backend \"%.*s\" for \"%.*s\"%s: this build has none and no plugin added it; there are %s", (int)n, uri,
+                      (int)aios__utf8_whole(uri, strnlen(uri, 100)), uri, meant, names);
 }
 
 int aios__backend_find(aios_ctx *ctx, const char *uri, const aios__backend **out, const char **path, aios_error *err)
@@ -142,17 +170,10 @@ int aios__backend_find(aios_ctx *ctx, const char *uri, const aios__backend **out
     const char *name = has_scheme ? uri : "gguf";
     size_t n_name = has_scheme ? (size_t)(colon - uri) : 4;
     if (!has_scheme && !ends_in_gguf(uri))
-        return aios__fail(err, AIOS_EINVAL, "\"%.200s\" names no model: write a path that ends in .gguf, gguf:FILE, openai:MODEL, https://HOST/v1#MODEL, route:FILE or echo:", uri);
+        return fail_unnamed(ctx, uri, err);
     *path = has_scheme ? colon + 1 : uri;
-    char names[256];
     aios__ctx_lock(ctx);
-    const registry *r = aios__ctx_slot(ctx, AIOS__SLOT_BACKENDS);
-    *out = find(r, name, n_name);
-    if (!*out)
-        list_names(r, names, sizeof names);
+    *out = find(aios__ctx_slot(ctx, AIOS__SLOT_BACKENDS), name, n_name);
     aios__ctx_unlock(ctx);
-    if (!*out)
-        return aios__fail(err, AIOS_ENOTSUP, "no backend \"%.*s\" for \"%.100s\": this build has none and no plugin added it; there are %s", (int)n_name, name, uri,
-                          names);
-    return AIOS_OK;
+    return *out ? AIOS_OK : fail_unknown(ctx, uri, n_name, err);
 }

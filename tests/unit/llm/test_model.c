@@ -101,6 +101,11 @@ static void uris_find_their_backend_or_say_why_not(void **state)
     assert_non_null(strstr(err.msg, "nosuch"));
     assert_int_equal(aios_model_open(ctx, "", NULL, &m, &err), AIOS_EINVAL);
     assert_int_equal(aios_model_open(ctx, "model.bin", NULL, &m, &err), AIOS_EINVAL);
+    assert_non_null(strstr(err.msg, "gguf:model.bin"));
+    assert_int_equal(aios_model_open(ctx, "openia:gpt", NULL, &m, &err), AIOS_ENOTSUP);
+    assert_non_null(strstr(err.msg, "did you mean openai:?"));
+    assert_int_equal(aios_model_open(ctx, "ollama", NULL, &m, &err), AIOS_EINVAL);
+    assert_non_null(strstr(err.msg, "did you mean ollama:?"));
     assert_int_equal(aios_model_open(ctx, "echo:\xff", NULL, &m, &err), AIOS_EINVAL);
     assert_int_equal(aios_model_open(ctx, "echo:dance", NULL, &m, &err), AIOS_EINVAL);
     assert_non_null(strstr(err.msg, "dance"));
