@@ -216,7 +216,14 @@ def _has(kind, method):
 
 
 def backend_class(scheme, backend, facts):
-    """The class of a backend, made of a function and facts if it is one."""
+    """The class of a backend, made of a function and facts if it is one. Where its texts go is checked before one does."""
+    kind = _class_of(scheme, backend, facts)
+    if not hasattr(kind.privacy, "__get__"):  # a property is asked when the model opens
+        choice(PRIVACY, kind.privacy, "privacy")
+    return kind
+
+
+def _class_of(scheme, backend, facts):
     if isinstance(backend, type) and issubclass(backend, Backend):
         if facts:
             raise TypeError(f"{backend.__name__} says {', '.join(sorted(facts))} as its attributes, not here")

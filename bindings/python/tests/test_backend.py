@@ -214,7 +214,16 @@ class Requests(BackendBase):
                              (lambda request: "x", {"count": 3})):
             with self.assertRaises(TypeError):
                 self.context.register_backend("other", wrong, **facts)
-        self.context.register_backend("odd", lambda request: "x", privacy="secret")
+        with self.assertRaisesRegex(ValueError, "privacy is 'secret': it may be 'local', 'lan', 'remote'"):
+            self.context.register_backend("odd", lambda request: "x", privacy="secret")
+
+        class Odd(aios.Backend):
+            privacy = property(lambda self: "secret")
+
+            def turn(self, request):
+                return "x"
+
+        self.context.register_backend("odd", Odd)
         self.assertIn("'remote'", self.fails("EINTERNAL", aios.Model, "odd:", self.context).message)
         self.assertEqual(self.context.probe("odd:")["state"], "it failed")
 
