@@ -8,21 +8,28 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-/** Exit codes, documented in --help. */
-enum { EXIT_OK = 0, EXIT_FAIL = 1, EXIT_USAGE = 2, EXIT_MODEL = 3, EXIT_NETWORK = 4, EXIT_INTERRUPT = 130 };
+/** Exit codes; the table in report.c says which is whose. 65, 70, 77 are those of sysexits, 124 and 130 the shell's. */
+enum { EXIT_OK = 0, EXIT_FAIL = 1, EXIT_USAGE = 2, EXIT_MODEL = 3, EXIT_NETWORK = 4, EXIT_CONTEXT = 65, EXIT_BUG = 70, EXIT_DENIED = 77,
+       EXIT_TIMEOUT = 124, EXIT_INTERRUPT = 130 };
 
 #define CLI_MAX_LIST 32
 #define CLI_MAX_ARGS 4096
 #define CLI_MAX_TOKENS 1024 /**< of a reply, without -n */
 #define CLI_MEANT 100       /**< bytes of cli_meant */
 
+/** What an option said that may be given several times. */
+typedef struct cli_list {
+    const char *at[CLI_MAX_LIST + 1];
+    int n;
+} cli_list;
+
 /** Every option of every command; each command names the ones it takes. */
 typedef struct cli {
     const char *model, *cache, *cache_size, *cpu, *budget, *schema, *regex, *gbnf, *lark, *grammar, *tools, *system, *root, *file, *load_session, *save_session, *api_key_env;
-    const char *allow[CLI_MAX_LIST + 1];
+    cli_list allow, labels;
     const char *prompts; /**< bench -p */
     const char *args[CLI_MAX_ARGS + 1];
-    int n_args, n_allow;
+    int n_args;
     long threads, n_ctx, kv_bits, n_predict, top, repeat, batch, depth, top_k, max_turns, chunk, count, max_bytes;
     long long seed;
     double temp, top_p, min_p, repeat_penalty;
@@ -45,6 +52,7 @@ int cli_fail(const char *what, const aios_error *err); /**< prints, returns the 
 int cli_usage(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 int cli_no_memory(void);
 int cli_exit_code(int code);
+void cli_help_exits(FILE *f); /**< the table of exit codes, for --help */
 json_t *cli_error_json(const aios_error *err);
 int cli_cut_off(uint32_t n_out, uint32_t limit, bool bound); /**< a reply ended at a limit: a failure if a grammar bound it, else a note */
 /* meant.c */
@@ -73,6 +81,10 @@ const char *cli_model_path(const cli *c);              /**< -m, AIOS_MODEL, or t
 void cli_bar_erase(void);                              /**< the loading bar, before anything else is printed */
 int cli_model_fail(const cli *c, const aios_error *err); /**< of a model that cannot be used: prints, returns an exit code */
 void cli_sampling(const cli *c, aios_sampling *s);
+/* label.c */
+int cli_label(const cli *c, uint64_t *classes);         /**< of --label, by the file of a router; prints what is wrong */
+int cli_label_check(const aios_model *m, const char *uri, uint64_t classes); /**< EXIT_DENIED: m would send it, and knows no labels */
+int cli_add_user(aios_transcript *t, uint64_t classes, const char *s, size_t n, aios_error *err);
 /* grammar.c */
 typedef struct cli_source {
     int32_t kind;     /**< AIOS_GRAMMAR_x */

@@ -10,8 +10,8 @@ static int decide(void *user, const aios_action *a, aios_verdict *out)
 {
     const cli *c = user;
     out->verdict = a->effect == AIOS_EFFECT_READ ? AIOS_ALLOW : AIOS_ASK;
-    for (int i = 0; i < c->n_allow; i++)
-        if (!strcmp(c->allow[i], a->tool))
+    for (int i = 0; i < c->allow.n; i++)
+        if (!strcmp(c->allow.at[i], a->tool))
             out->verdict = AIOS_ALLOW;
     return 0;
 }
@@ -105,7 +105,8 @@ static int drive(const cli *c, aios_run *run)
     return got < 0 && !rc ? EXIT_FAIL : rc;
 }
 
-static int run_agent(const cli *c, aios_ctx *ctx, aios_model *m, aios_toolset *ts, const char *prompt, size_t n, const char *schema)
+static int run_agent(const cli *c, aios_ctx *ctx, aios_model *m, aios_toolset *ts, uint64_t classes, const char *prompt, size_t n,
+                     const char *schema)
 {
     aios_agent_config cfg = AIOS_INIT(aios_agent_config);
     aios_policy policy = AIOS_INIT(aios_policy);
@@ -124,11 +125,13 @@ static int run_agent(const cli *c, aios_ctx *ctx, aios_model *m, aios_toolset *t
     cfg.policy = &policy;
     cfg.limits = &limits;
     cfg.sampling = &smp;
-    cfg.instructions = c->system;
     cfg.schema_json = schema;
     cfg.tool_choice = c->require ? AIOS_TOOLS_REQUIRED : AIOS_TOOLS_AUTO;
-    int rc;
-    if (aios_agent_new(ctx, &cfg, &a, &err) || aios_run_start(a, NULL, prompt, n, &run, &err)) {
+    aios_transcript *t = NULL;
+    int rc = aios_transcript_new(ctx, &t, &err);
+    if (!rc && c->system)
+        rc = aios_transcript_add_text(t, AIOS_ROLE_SYSTEM, c->system, AIOS_CSTR, &err);
+    if (rc || cli_add_user(t, classes, prompt, n, &err) || aios_agent_new(ctx, &cfg, &a, &err) || aios_run_start(a, t, NULL, 0, &run, &err)) {
         rc = cli_fail(NULL, &err);
     } else {
         cli_interrupt_run(run);
@@ -137,6 +140,7 @@ static int run_agent(const cli *c, aios_ctx *ctx, aios_model *m, aios_toolset *t
     }
     aios_run_free(run);
     aios_agent_free(a);
+    aios_transcript_free(t);
     return rc;
 }
 
@@ -151,11 +155,11 @@ static int check_allowed(const cli *c, const aios_toolset *ts)
         aios_tool t = AIOS_INIT(aios_tool);
         names[i] = aios_toolset_at(ts, i, &t) ? "" : t.name;
     }
-    for (int k = 0; k < c->n_allow && !wrong; k++) {
+    for (int k = 0; k < c->allow.n && !wrong; k++) {
         uint32_t i = 0;
-        while (i < n && strcmp(names[i], c->allow[k]))
+        while (i < n && strcmp(names[i], c->allow.at[k]))
             i++;
-        wrong = i < n ? NULL : c->allow[k];
+        wrong = i < n ? NULL : c->allow.at[k];
     }
     char meant[CLI_MEANT];
     int rc = wrong ? cli_usage("--allow %s names no tool%s", wrong, cli_meant(meant, wrong, names, n, "", "")) : 0;
@@ -181,13 +185,16 @@ int cmd_agent(cli *c)
     aios_toolset *ts = NULL;
     cli_source src = {0};
     size_t n = 0;
+    uint64_t classes;
     char *prompt = cli_prompt(c, &n);
     int rc = !prompt ? EXIT_FAIL : !n ? cli_usage("a prompt is needed: aios agent 'What time is it?'") : cli_ctx(c, &ctx);
     if (!rc && c->schema && !(rc = cli_source_read(c, NULL, &src)))
         rc = cli_source_check(&src, ctx);
     rc = rc ? rc : make_tools(c, ctx, &ts);
+    rc = rc ? rc : cli_label(c, &classes);
     rc = rc ? rc : cli_model(c, &ctx, &m);
-    rc = rc ? rc : run_agent(c, ctx, m, ts, prompt, n, src.text);
+    rc = rc ? rc : cli_label_check(m, cli_model_path(c), classes);
+    rc = rc ? rc : run_agent(c, ctx, m, ts, classes, prompt, n, src.text);
     aios_toolset_free(ts);
     aios_model_close(m);
     aios_ctx_free(ctx);

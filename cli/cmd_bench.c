@@ -175,6 +175,9 @@ static int prepare(bench *b)
     uint32_t n_seq = b->c->batch ? (uint32_t)b->c->batch : 1;
     b->rng = 42;
     aios_model_info_get(b->m, &b->info);
+    if (!b->info.n_vocab)
+        return cli_usage("bench measures what this machine computes of a .gguf file, not what the backend %s says: there -v of `aios run` shows "
+                         "the time until the first token, and tokens a second", b->info.backend);
     cli_prober_ask(&b->prober, &b->limits);
     if (b->c->depth >= (long)b->info.n_ctx)
         return cli_usage("-d takes a depth below the context of %u", b->info.n_ctx);

@@ -95,7 +95,8 @@ static void fill_request(const cli *c, aios_request *req, aios_sampling *smp)
     req->flags = c->ignore_eos ? AIOS_REQUEST_IGNORE_EOS : 0;
 }
 
-static int run_once(const cli *c, aios_ctx *ctx, aios_model *m, const char *prompt, size_t n_prompt, aios_grammar *grammar, const char *schema)
+static int run_once(const cli *c, aios_ctx *ctx, aios_model *m, uint64_t classes, const char *prompt, size_t n_prompt, aios_grammar *grammar,
+                    const char *schema)
 {
     aios_error err = AIOS_INIT(aios_error);
     aios_model_info info = AIOS_INIT(aios_model_info);
@@ -110,14 +111,14 @@ static int run_once(const cli *c, aios_ctx *ctx, aios_model *m, const char *prom
     int rc = aios_session_new(m, NULL, &s, &err);
     if (!rc && c->load_session)
         rc = aios_session_load(s, c->load_session, &err);
-    if (!rc && (c->raw || !(info.flags & AIOS_MODEL_HAS_TEMPLATE))) {
+    if (!rc && (c->raw || !(classes || info.flags & AIOS_MODEL_HAS_TEMPLATE))) {
         req.raw = prompt;
         req.n_raw = n_prompt;
     } else if (!rc && !(rc = aios_transcript_new(ctx, &t, &err))) {
         if (c->system)
             rc = aios_transcript_add_text(t, AIOS_ROLE_SYSTEM, c->system, AIOS_CSTR, &err);
         if (!rc)
-            rc = aios_transcript_add_text(t, AIOS_ROLE_USER, prompt, n_prompt, &err);
+            rc = cli_add_user(t, classes, prompt, n_prompt, &err);
         req.transcript = t;
     }
     if (rc) {
@@ -137,6 +138,18 @@ static int run_once(const cli *c, aios_ctx *ctx, aios_model *m, const char *prom
     aios_session_free(s);
     aios_transcript_free(t);
     return rc;
+}
+
+/* Before a reply is paid for: can be kept what --save-session is to keep, and may the prompt go where the model is. */
+static int check_model(const cli *c, const aios_model *m, uint64_t classes)
+{
+    aios_model_info info = AIOS_INIT(aios_model_info);
+    aios_model_info_get(m, &info);
+    for (int i = 0; i < 2; i++)
+        if ((i ? c->load_session : c->save_session) && !(info.flags & AIOS_MODEL_CAN_SAVE))
+            return cli_usage("--%s-session: what a model of the backend %s has computed cannot be kept in a file; that of a .gguf file can",
+                             i ? "load" : "save", info.backend);
+    return cli_label_check(m, cli_model_path(c), classes);
 }
 
 /* What the reply is bound to: a schema as text, which other backends take too, everything else compiled. */
@@ -162,11 +175,14 @@ int cmd_run(cli *c)
     cli_source src = {0};
     size_t n = 0;
     char *prompt = NULL;
-    int rc = read_bound(c, &ctx, &src, &g);
+    uint64_t classes;
+    int rc = c->raw && c->labels.n ? cli_usage("--label does not go with --raw: a raw text carries no labels") : cli_label(c, &classes);
+    rc = rc ? rc : read_bound(c, &ctx, &src, &g);
     if (!rc)
         rc = !(prompt = cli_prompt(c, &n)) ? EXIT_FAIL : !n ? cli_usage("a prompt is needed: aios run 'Hello'") : cli_model(c, &ctx, &m);
+    rc = rc ? rc : check_model(c, m, classes);
     if (!rc)
-        rc = run_once(c, ctx, m, prompt, n, g, src.kind == AIOS_GRAMMAR_SCHEMA ? src.text : NULL);
+        rc = run_once(c, ctx, m, classes, prompt, n, g, src.kind == AIOS_GRAMMAR_SCHEMA ? src.text : NULL);
     free(prompt);
     cli_source_free(&src);
     aios_grammar_free(g);
@@ -175,7 +191,7 @@ int cmd_run(cli *c)
     return rc;
 }
 
-static int chat_loop(const cli *c, aios_transcript *t, aios_session *s)
+static int chat_loop(const cli *c, aios_transcript *t, aios_session *s, uint64_t classes)
 {
     aios_error err = AIOS_INIT(aios_error);
     bool tty = isatty(STDIN_FILENO) && !c->json;
@@ -199,7 +215,7 @@ static int chat_loop(const cli *c, aios_transcript *t, aios_session *s)
         uint32_t before = aios_transcript_count(t);
         fill_request(c, &req, &smp);
         req.transcript = t;
-        if (aios_transcript_add_text(t, AIOS_ROLE_USER, line, (size_t)n, &err)) {
+        if (cli_add_user(t, classes, line, (size_t)n, &err)) {
             rc = cli_fail(NULL, &err);
             continue;
         }
@@ -223,14 +239,18 @@ int cmd_chat(cli *c)
     aios_session *s = NULL;
     aios_transcript *t = NULL;
     aios_error err = AIOS_INIT(aios_error);
-    int rc = cli_model(c, &ctx, &m);
+    uint64_t classes;
+    int rc = cli_label(c, &classes);
+    rc = rc ? rc : cli_model(c, &ctx, &m);
     if (rc)
         return rc;
-    if (aios_session_new(m, NULL, &s, &err) || aios_transcript_new(ctx, &t, &err) ||
+    if ((rc = cli_label_check(m, cli_model_path(c), classes)) != 0)
+        ; /* told */
+    else if (aios_session_new(m, NULL, &s, &err) || aios_transcript_new(ctx, &t, &err) ||
         (c->system && aios_transcript_add_text(t, AIOS_ROLE_SYSTEM, c->system, AIOS_CSTR, &err)))
         rc = cli_fail(NULL, &err);
     else
-        rc = chat_loop(c, t, s);
+        rc = chat_loop(c, t, s, classes);
     aios_session_free(s);
     aios_transcript_free(t);
     aios_model_close(m);

@@ -73,6 +73,8 @@ void cli_stats(const cli *c, const aios_usage *u)
     if (pre > 0)
         fprintf(stderr, ", %.0f/s", fresh / pre);
     fprintf(stderr, "), %u out", u->output);
+    if (c->verbose && pre > 0)
+        fprintf(stderr, ", the first after %.3f s", pre);
     if (dec > 0)
         fprintf(stderr, " (%.1f/s)", u->output / dec);
     fprintf(stderr, "%s\n", color ? "\x1b[0m" : "");

@@ -19,11 +19,12 @@ static const command commands[] = {
      "  echo '[1,2,3]' | aios detokenize\n"},
     {"template", "[FILE]", "chat messages (JSON, file or standard input) to the prompt text", MODEL_OPTS, cmd_template,
      "  echo '[{\"role\":\"user\",\"content\":\"Hi\"}]' | aios template\n"},
-    {"run", "PROMPT", "one reply; without PROMPT, or for a last -, standard input", MODEL_OPTS SAMPLE_OPTS "schema regex grammar system load-session save-session raw ignore-eos", cmd_run,
+    {"run", "PROMPT", "one reply; without PROMPT, or for a last -, standard input", MODEL_OPTS SAMPLE_OPTS "schema regex grammar system label load-session save-session raw ignore-eos", cmd_run,
      "  aios run 'Why is the sky blue?'\n  cat notes.txt | aios run -n 100 'Summarise:' -\n"
      "  aios run 'A person as JSON' --schema person.json\n"
      "  aios run 'Capital of France, one word' --regex '[A-Z][a-z]{2,12}'\n"
-     "  aios run --save-session notes.kv \"$(cat notes.txt) Summarise.\"; aios run --load-session notes.kv \"$(cat notes.txt) Translate.\"\n"},
+     "  aios run --save-session notes.kv \"$(cat notes.txt) Summarise.\"; aios run --load-session notes.kv \"$(cat notes.txt) Translate.\"\n"
+     "  aios run -m route:models.json --label private \"$(cat diary.txt) Summarise.\"\n"},
     {"grammar", "check|sample|mask [FILE] [TEXT]", "tries a grammar: schema (.json), expression (.re), .gbnf or .lark; - is standard input",
      "schema regex gbnf lark strict count seed max-bytes null top model budget threads quiet json verbose", cmd_grammar,
      "  aios grammar check person.json            does it compile, how large is it\n"
@@ -32,9 +33,9 @@ static const command commands[] = {
      "  aios grammar mask --regex '(ab)+' ab -m model.gguf --top 20\n"},
     {"validate", "SCHEMA [JSON...]", "checks values against a JSON schema and tells of every violation; exit code 1 if there is one", "quiet json budget verbose",
      cmd_validate, "  aios validate schema.json a.json b.json\n  aios run 'A person' --schema person.json | aios validate person.json -\n"},
-    {"chat", "", "a conversation", MODEL_OPTS SAMPLE_OPTS "system", cmd_chat, "  aios chat --temp 0.7\n"},
+    {"chat", "", "a conversation", MODEL_OPTS SAMPLE_OPTS "system label", cmd_chat, "  aios chat --temp 0.7\n"},
     {"agent", "PROMPT", "a run with tools: time, calculator, system_facts, read_file and your own commands",
-     MODEL_OPTS SAMPLE_OPTS "system tools require allow root max-turns no-builtin schema", cmd_agent,
+     MODEL_OPTS SAMPLE_OPTS "system label tools require allow root max-turns no-builtin schema", cmd_agent,
      "  aios agent --require 'What is 12.5% of 840?'\n  aios agent --tools tools.json --allow deploy 'Deploy the site'\n\n"
      "a file of tools (docs/command.md):\n"
      "  [{\"name\": \"deploy\", \"description\": \"Deploys the site.\", \"effect\": \"unsafe\", \"command\": [\"./deploy.sh\", \"--site\"],\n"
@@ -58,14 +59,8 @@ static void print_help(FILE *f)
     fprintf(f, "\n  aios COMMAND --help     its options and examples\n  aios --version\n\n"
                "Without -m the model is $AIOS_MODEL, or the default model that scripts/quickstart fetched.\n"
                "Data goes to standard output, everything else to standard error; with --json failures too are lines of standard\n"
-               "output, which have \"error\": {\"code\", \"message\"}.\n\nexit codes:\n"
-               "    0  done\n"
-               "    1  failed, or the answer is no: a reply was cut off before its grammar's end, a value breaks its schema (validate),\n"
-               "       a grammar is wrong (grammar check), a text leaves it (grammar mask), standard output takes no more\n"
-               "    2  wrong usage: an option, an argument, or a file named by one that cannot be read or is wrong\n"
-               "    3  the model cannot be used: its file is missing, damaged, not supported, or too large for the memory\n"
-               "    4  network\n"
-               "  130  interrupted\n");
+               "output, which have \"error\": {\"code\", \"message\"}.\n\nexit codes:\n");
+    cli_help_exits(f);
 }
 
 static int no_command(const char *word)

@@ -114,14 +114,21 @@ int cli_model_fail(const cli *c, const aios_error *err)
     int rc = cli_fail(NULL, err);
     if (!c->model && !c->json && err->code == AIOS_ENOENT)
         fputs("hint: scripts/quickstart fetches the default model; or name one with -m FILE or AIOS_MODEL\n", stderr);
-    return rc == EXIT_FAIL ? EXIT_MODEL : rc;
+    return rc == EXIT_NETWORK || rc == EXIT_TIMEOUT || rc == EXIT_INTERRUPT ? rc : EXIT_MODEL;
 }
 
 static void tell_model(const aios_model *m, const aios_ctx *ctx)
 {
     aios_model_info i = AIOS_INIT(aios_model_info);
     aios_cpu_info cpu = AIOS_INIT(aios_cpu_info);
-    if (!aios_model_info_get(m, &i) && !aios_cpu_info_get(ctx, &cpu))
+    static const char *const where[] = {"on this machine", "on this network", "remote"};
+    if (aios_model_info_get(m, &i))
+        return;
+    if (!i.n_params && i.n_ctx)
+        fprintf(stderr, "info: %s: backend %s, %s, context %u\n", i.name, i.backend, where[i.privacy > 0 && i.privacy < 3 ? i.privacy : 0], i.n_ctx);
+    else if (!i.n_params)
+        fprintf(stderr, "info: %s: backend %s, %s, context not known\n", i.name, i.backend, where[i.privacy > 0 && i.privacy < 3 ? i.privacy : 0]);
+    else if (!aios_cpu_info_get(ctx, &cpu))
         fprintf(stderr, "info: %s: %s %s, %.1f M parameters, context %u, %u threads, %s\n", i.name ? i.name : "?",
                 i.architecture ? i.architecture : "", i.quantization ? i.quantization : "", (double)i.n_params / 1e6, i.n_ctx, i.n_threads, cpu.isa);
 }

@@ -54,6 +54,7 @@ static const struct option_row {
     {"tools", 0, TEXT, offsetof(cli, tools), 0, 0, "FILE", "your own tools, a JSON array of them: see below"},
     {"require", 0, FLAG, offsetof(cli, require), 0, 0, NULL, "the first turn must call a tool"},
     {"allow", 0, LIST, offsetof(cli, allow), 0, 0, "NAME", "run this tool without asking (repeatable)"},
+    {"label", 0, LIST, offsetof(cli, labels), 0, 0, "CLASS", "what the prompt holds: private, a class of the route: file, or 0 to 63 (repeatable)"},
     {"root", 0, TEXT, offsetof(cli, root), 0, 0, "DIR", "read_file reads below this folder (default: the current one)"},
     {"max-turns", 0, LONG, offsetof(cli, max_turns), 1, 100000, "N", "model turns at most"},
     {"no-builtin", 0, FLAG, offsetof(cli, no_builtin), 0, 0, NULL, "without the built-in tools"},
@@ -116,6 +117,14 @@ static int set_number(const struct option_row *r, const char *v, cli *c)
     return 0;
 }
 
+static int add(const struct option_row *r, cli_list *list, const char *v)
+{
+    if (list->n == CLI_MAX_LIST)
+        return cli_usage("--%s at most %d times", r->name, CLI_MAX_LIST);
+    list->at[list->n++] = v;
+    return 0;
+}
+
 static int set_option(const struct option_row *r, const char *v, cli *c)
 {
     if (r->kind == FLAG)
@@ -124,10 +133,8 @@ static int set_option(const struct option_row *r, const char *v, cli *c)
         memcpy((char *)c + r->at, &v, sizeof v);
     else if (r->kind != LIST)
         return set_number(r, v, c);
-    else if (c->n_allow == CLI_MAX_LIST)
-        return cli_usage("--%s at most %d times", r->name, CLI_MAX_LIST);
     else
-        c->allow[c->n_allow++] = v;
+        return add(r, (cli_list *)(void *)((char *)c + r->at), v);
     return 0;
 }
 

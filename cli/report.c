@@ -12,12 +12,24 @@ void cli_report_json(void)
     as_json = true;
 }
 
+/* What no row names is 1. */
 static const struct {
-    int code, exit_code;
+    int exit_code, codes[6]; /* 0 ends them */
+    const char *help;
 } exits[] = {
-    {AIOS_ENOENT, EXIT_MODEL},  {AIOS_EFORMAT, EXIT_MODEL},    {AIOS_EVERSION, EXIT_MODEL}, {AIOS_ENOTSUP, EXIT_MODEL},
-    {AIOS_EAUTH, EXIT_NETWORK}, {AIOS_EUNAVAIL, EXIT_NETWORK}, {AIOS_EPROTO, EXIT_NETWORK}, {AIOS_ERATE, EXIT_NETWORK},
-    {AIOS_ECANCELED, EXIT_INTERRUPT},
+    {EXIT_OK, {0}, "done"},
+    {EXIT_FAIL, {0}, "failed, or the answer is no: a reply was cut off before its grammar's end, a value breaks its schema (validate),\n"
+                     "       a grammar is wrong (grammar check), a text leaves it (grammar mask), standard output takes no more"},
+    {EXIT_USAGE, {0}, "wrong usage: an option, an argument, or a file named by one that cannot be read or is wrong"},
+    {EXIT_MODEL, {AIOS_ENOENT, AIOS_EFORMAT, AIOS_EVERSION, AIOS_ENOTSUP},
+     "the model cannot be used: its file is missing, damaged, not supported, or too large for the memory"},
+    {EXIT_NETWORK, {AIOS_EAUTH, AIOS_EUNAVAIL, AIOS_EPROTO, AIOS_ERATE, AIOS_EQUOTA},
+     "network: the server is not reached, or takes no request now (EAUTH, EUNAVAIL, EPROTO, ERATE, EQUOTA)"},
+    {EXIT_CONTEXT, {AIOS_ECONTEXT}, "the prompt is longer than the context (ECONTEXT)"},
+    {EXIT_BUG, {AIOS_EINTERNAL}, "a bug of this library (EINTERNAL)"},
+    {EXIT_DENIED, {AIOS_EDENIED}, "a rule forbids it: a labelled prompt may not leave the machine, or a policy says no (EDENIED)"},
+    {EXIT_TIMEOUT, {AIOS_ETIMEDOUT}, "a deadline passed (ETIMEDOUT)"},
+    {EXIT_INTERRUPT, {AIOS_ECANCELED}, "interrupted"},
 };
 
 static const struct {
@@ -30,9 +42,16 @@ static const struct {
 int cli_exit_code(int code)
 {
     for (size_t i = 0; i < sizeof exits / sizeof *exits; i++)
-        if (exits[i].code == code)
-            return exits[i].exit_code;
+        for (const int *p = exits[i].codes; *p; p++)
+            if (*p == code)
+                return exits[i].exit_code;
     return code ? EXIT_FAIL : EXIT_OK;
+}
+
+void cli_help_exits(FILE *f)
+{
+    for (size_t i = 0; i < sizeof exits / sizeof *exits; i++)
+        fprintf(f, "  %3d  %s\n", exits[i].exit_code, exits[i].help);
 }
 
 static void print_line(const char *code, const char *what, const char *msg, const char *hint)

@@ -47,7 +47,8 @@ enum {
     AIOS_MODEL_CAN_FORK = 8,
     AIOS_MODEL_CAN_EMBED = 16,
     AIOS_MODEL_HAS_TEMPLATE = 32, /**< a chat model; without it only raw completion makes sense */
-    AIOS_MODEL_CAN_GRAMMAR = 64   /**< aios_request.grammar */
+    AIOS_MODEL_CAN_GRAMMAR = 64,  /**< aios_request.grammar */
+    AIOS_MODEL_CAN_SAVE = 128     /**< aios_session_save, aios_session_load; the library sets it */
 };
 
 /** How a model is opened. */

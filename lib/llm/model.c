@@ -198,6 +198,7 @@ int aios_model_info_get(const aios_model *m, aios_model_info *out)
     if (rc)
         return rc;
     info.backend = m->ops->name;
+    info.flags = (info.flags & ~(uint32_t)AIOS_MODEL_CAN_SAVE) | (m->ops->save && m->ops->load ? AIOS_MODEL_CAN_SAVE : 0u);
     info.name = info.name ? info.name : "";
     info.architecture = info.architecture ? info.architecture : "";
     info.quantization = info.quantization ? info.quantization : "";

@@ -4,6 +4,7 @@
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -215,6 +216,88 @@ class Tools(WithFolder):
         out = aios("agent", "--help")[1]
         for word in ('"command": [', "standard", "effect", "docs/command.md"):
             self.assertIn(word, out)
+
+
+class Codes(WithFolder):
+    def test_every_code_of_an_exit_code_is_that_of_the_table(self):
+        rows = {"ETIMEDOUT": 124, "EQUOTA": 4, "ERATE": 4, "EAUTH": 4, "EUNAVAIL": 4, "EPROTO": 4, "ECONTEXT": 65, "EINTERNAL": 70, "EDENIED": 77,
+                "ENOENT": 3, "EFORMAT": 3, "EVERSION": 3, "ENOTSUP": 3, "ECANCELED": 130, "EIO": 1, "EREFUSED": 1, "ESCHEMA": 1}
+        for name, want in rows.items():
+            code, _, err = aios("run", "-m", f"echo:fail {name}", "hi")
+            self.assertEqual(code, want, name)
+            self.assertIn(f"({name})", err)
+
+    def test_help_and_document_have_one_table(self):
+        with open(os.path.join(SCRIPTS, "..", "docs", "command.md"), encoding="utf-8") as f:
+            written_down = {int(m) for m in re.findall(r"^\| (\d+) \|", f.read(), re.M)}
+        told = {int(m) for m in re.findall(r"^ +(\d+)  ", aios("--help")[1].split("exit codes:")[1], re.M)}
+        self.assertEqual(told, written_down)
+        self.assertIn(124, told)
+
+
+class Labels(WithFolder):
+    def setUp(self):
+        super().setUp()
+        # nobody answers at 192.0.2.1 (RFC 5737)
+        far = {"name": "far", "uri": "https://192.0.2.1/v1#m", "connect_ms": 300, "when": {"privacy": ["medical"]}}
+        router = {"classes": {"medical": 3}, "candidates": [far, {"name": "here", "uri": "echo:say stays"}]}
+        self.route = "route:" + written(self.folder, "models.json", router)
+
+    def skipped(self, *args, stdin=""):
+        """Why the first candidate did not get the prompt in the end."""
+        code, out, err = aios(*args, "--json", stdin=stdin)
+        self.assertEqual(code, 0, out + err)
+        routes = [e for e in events(out) if e["type"] == "route"]
+        self.assertEqual(routes[-1]["name"], "here")
+        return [r["name"] for r in routes], routes[-1]["route"]["skipped"]
+
+    def test_a_private_prompt_stays_on_this_machine(self):
+        kept = ["here"], [{"name": "far", "why": "privacy"}]
+        for label in ("private", "5", "63"):
+            self.assertEqual(self.skipped("run", "-m", self.route, "--label", label, "hi"), kept)
+        self.assertEqual(self.skipped("run", "-m", self.route, "--label", "medical", "--label", "private", "hi"), kept)
+        self.assertEqual(self.skipped("chat", "-m", self.route, "--label", "private", stdin="hi\n"), kept)
+        self.assertEqual(self.skipped("agent", "-m", self.route, "--label", "private", "hi"), kept)
+
+    def test_a_prompt_whose_classes_are_listed_goes(self):
+        gone = ["far", "here"], [{"name": "far", "why": "failed"}]
+        self.assertEqual(self.skipped("run", "-m", self.route, "--label", "medical", "hi"), gone)
+        self.assertEqual(self.skipped("run", "-m", self.route, "--label", "3", "hi"), gone)
+
+    def test_what_knows_no_labels_gets_no_labelled_prompt(self):
+        for args in (["run", "hi"], ["agent", "hi"], ["chat"]):
+            code, out, err = aios(*args, "-m", "https://192.0.2.1/v1#m", "--label", "private", stdin="hi\n")
+            self.assertEqual((code, out), (77, ""), err)
+            self.assertIn("--label", err)
+        self.assertEqual(aios("run", "-m", "echo:say yes", "--label", "private", "hi")[:2], (0, "yes\n"))
+
+    def test_a_class_that_nobody_knows_is_no_class(self):
+        for label in ("medcal", "64", "-1", "3x", "", "any"):
+            code, _, err = aios("run", "-m", self.route, f"--label={label}", "hi")
+            self.assertEqual(code, 2, err)
+            self.assertIn("--label", err)
+        self.assertIn("did you mean medical?", aios("run", "-m", self.route, "--label", "medcal", "hi")[2])
+        self.assertEqual(aios("run", "-m", self.route, "--raw", "--label", "private", "hi")[0], 2)
+
+
+class Told(WithFolder):
+    def test_verbose_says_where_a_model_is(self):
+        self.assertIn("info: echo: backend echo, on this machine, context ", aios("run", "-m", "echo:say x", "-v", "hi")[2])
+        err = aios("run", "-m", "https://192.0.2.1/v1#gpt", "-v", "--label", "private", "hi")[2]
+        self.assertIn("info: gpt: backend https, remote, context ", err)
+
+
+class BeforeItIsPaidFor(WithFolder):
+    def test_a_session_that_cannot_be_kept_is_refused(self):
+        code, out, err = aios("run", "-m", "echo:say dear", "--save-session", os.path.join(self.folder, "s.kv"), "hi")
+        self.assertEqual((code, out), (2, ""))
+        self.assertIn("--save-session", err)
+        self.assertEqual(os.listdir(self.folder), ["person.json"])
+
+    def test_bench_is_of_local_models(self):
+        code, out, err = aios("bench", "-m", "https://192.0.2.1/v1#m")
+        self.assertEqual((code, out), (2, ""))
+        self.assertIn("aios run", err)
 
 
 class Scripts(unittest.TestCase):

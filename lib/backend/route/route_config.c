@@ -87,11 +87,14 @@ static int read_fields(const aios__json *o, const char *path, const field *f, si
 
 /* ---- privacy, capabilities, codes --------------------------------------------------------------------------------- */
 
+#define CLASS_PRIVATE 63 /* of "private", where "classes" has none: the command's --label private */
+
 /* A class by its number, or by a name of "classes". */
 static int class_of(const aios__json *classes, const aios__json *v, const char *path, uint64_t *bit, aios_error *err)
 {
     const char *name = aios__json_str(v, NULL);
-    int64_t n = aios__json_int(name ? aios__json_get(classes, name) : v, -1);
+    const aios__json *named = name ? aios__json_get(classes, name) : v;
+    int64_t n = !named && name && !strcmp(name, "private") ? CLASS_PRIVATE : aios__json_int(named, -1);
     if (n < 0 || n > 63)
         return bad(path, NULL, name ? "names a class that $.classes does not have as a number from 0 to 63" : "holds a class that is no number from 0 to 63", err);
     *bit = UINT64_C(1) << n;
