@@ -231,6 +231,62 @@ static int fail_nobody(const aios__route *r, const aios__route_need *q, const ai
     return aios__fail(err, AIOS_EUNAVAIL, "no candidate is left for this turn (%s)", list);
 }
 
+/* The least telling of the reasons at its endpoints, as choose_of has it. */
+static const char *why_passed(const aios__route *r, const aios__candidate *c, const aios__route_need *q, int64_t now)
+{
+    enum aios__route_why most = AIOS__WHY_NONE;
+    for (uint32_t i = c->first; i < c->first + c->n; i++) {
+        enum aios__route_why w = why_not(r, i, q, false, now);
+        most = w > most ? w : most;
+    }
+    return most ? aios__route_why_text(most) : "not tried";
+}
+
+/* Such failures first as stay, then such as may pass, then those who were passed over. */
+static int rank_of(int code)
+{
+    bool passes = code == AIOS_EUNAVAIL || code == AIOS_ERATE || code == AIOS_ETIMEDOUT || code == AIOS_EPROTO || code == AIOS_EIO;
+    return !code ? 2 : passes ? 1 : 0;
+}
+
+/* At most `room` bytes with the NUL, in whole characters. */
+static size_t add_cause(char *out, size_t room, const char *name, const aios__route_cause *cause, const char *passed)
+{
+    char one[320];
+    int n_name = (int)aios__utf8_whole(name, strnlen(name, 60));
+    if (cause->code)
+        snprintf(one, sizeof one, "%.*s: %s: %s", n_name, name, aios_code_name(cause->code), cause->msg);
+    else
+        snprintf(one, sizeof one, "%.*s: %s", n_name, name, passed);
+    size_t n = strlen(one);
+    n = aios__utf8_whole(one, n < room ? n : room - 1);
+    memcpy(out, one, n);
+    out[n] = 0;
+    return n;
+}
+
+int aios__route_fail_all(aios__route *r, const aios__route_need *q, const aios__route_cause *causes, const aios_error *last, aios_error *err)
+{
+    char list[sizeof last->msg] = "";
+    size_t n = 0;
+    uint32_t left = r->n_candidates;
+    int64_t now = aios__now_ns(aios__ctx_env(r->ctx));
+    if (left == 1)
+        return aios__error_copy(err, last);
+    n = (size_t)snprintf(list, sizeof list, "none of %u candidates answered: ", left);
+    pthread_mutex_lock(&r->lock);
+    for (int rank = 0; rank < 3; rank++)
+        for (uint32_t i = 0; i < r->n_candidates; i++) {
+            if (rank_of(causes[i].code) != rank)
+                continue;
+            size_t room = (sizeof list - n) / left--;
+            n += add_cause(list + n, room < 3 ? 1 : room - 2, r->candidates[i].name, &causes[i], why_passed(r, &r->candidates[i], q, now));
+            n += (size_t)snprintf(list + n, sizeof list - n, "%s", left ? "; " : "");
+        }
+    pthread_mutex_unlock(&r->lock);
+    return aios__fail_need(err, last->code, last->have, last->need, "%s", list);
+}
+
 int aios__route_choose(aios__route *r, const aios__route_need *q, bool take, aios__route_pick *out, aios_error *err)
 {
     int64_t now = aios__now_ns(aios__ctx_env(r->ctx));

@@ -112,6 +112,14 @@ typedef struct aios__route_pick {
 } aios__route_pick;
 /** Chooses; `take` also counts the turn as running there. AIOS_AGAIN: later perhaps; EDENIED, EQUOTA, ENOTSUP, ECONTEXT, EUNAVAIL. */
 int aios__route_choose(aios__route *r, const aios__route_need *q, bool take, aios__route_pick *out, aios_error *err);
+/** How a candidate failed in a turn, the last time. */
+typedef struct aios__route_cause {
+    int code;      /**< 0: it did not */
+    char msg[200]; /**< UTF-8 */
+} aios__route_cause;
+/** Fails as `last` did, and says of every candidate why it did not answer: causes has one for each. */
+int aios__route_fail_all(aios__route *r, const aios__route_need *q, const aios__route_cause *causes, const aios_error *last, aios_error *err);
+
 /** The turn's attempt at e is over: with a code, the tokens that it took, and the time until its first event (-1: there was none). */
 void aios__route_report(aios__route *r, uint32_t e, const aios__route_need *q, int code, const aios_usage *usage, int64_t wait_ns);
 

@@ -33,6 +33,7 @@ struct aios__route_turn {
     int64_t pause, not_before, give_up;
     aios__buf notes;           /* names and texts of AIOS_EVENT_ROUTE, each with its NUL */
     aios_error why;            /* of the last attempt that failed */
+    aios__route_cause causes[AIOS__ROUTE_CANDIDATES];
 };
 
 static int64_t now(const aios__route_turn *t)
@@ -124,11 +125,21 @@ static bool passes(int code)
 }
 
 /* A failure at e: not there again in this round, or not at all. */
-static void strike(aios__route_turn *t, uint32_t e, int code)
+static void strike(aios__route_turn *t, uint32_t e, const aios_error *why)
 {
     uint64_t bit = UINT64_C(1) << e;
+    aios__route_cause *cause = &t->causes[t->r->endpoints[e].candidate];
     t->need.tried |= bit;
-    t->need.dead |= passes(code) ? 0 : bit;
+    t->need.dead |= passes(why->code) ? 0 : bit;
+    t->why = *why;
+    cause->code = why->code;
+    snprintf(cause->msg, sizeof cause->msg, "%.*s", (int)aios__utf8_whole(why->msg, strnlen(why->msg, sizeof cause->msg - 1)), why->msg);
+    aios__log(t->r->ctx, AIOS_LOG_WARN, "route: %s failed: %s", t->r->endpoints[e].shown, why->msg);
+}
+
+static int fail_all(aios__route_turn *t, aios_error *err)
+{
+    return aios__route_fail_all(t->r, &t->need, t->causes, &t->why, err);
 }
 
 static int begin_at(aios__route_turn *t, int i, const aios__route_pick *p, aios_error *err)
@@ -162,19 +173,18 @@ static int begin(aios__route_turn *t, int i, const char *reason, aios_error *err
     for (;;) {
         int rc = aios__route_choose(t->r, &t->need, true, &p, &why);
         if (rc < 0 && t->why.code)
-            return aios__error_copy(err, &t->why);
+            return fail_all(t, err);
         if (rc)
             return rc < 0 ? aios__error_copy(err, &why) : rc;
+        int told = note(t, &p, reason ? reason : p.how, err);
         if ((rc = begin_at(t, i, &p, &why)) == AIOS_OK) {
             t->n_starts++;
             t->last = p.endpoint;
-            rc = note(t, &p, reason ? reason : p.how, err);
-            return rc;
+            return told;
         }
-        if (!goes_on(t, rc))
-            return aios__error_copy(err, &why);
-        strike(t, p.endpoint, rc);
-        t->why = why;
+        if (told || !goes_on(t, rc))
+            return told ? told : aios__error_copy(err, &why);
+        strike(t, p.endpoint, &why);
         reason = aios_code_name(rc);
     }
 }
@@ -188,7 +198,7 @@ static int pause_round(aios__route_turn *t, aios_error *err)
     const aios_env *env = aios__ctx_env(t->r->ctx);
     if (t0 >= t->give_up || t->n_starts >= t->r->attempts) {
         if (t->why.code)
-            return aios__error_copy(err, &t->why);
+            return fail_all(t, err);
         return aios__fail(err, AIOS_EUNAVAIL, "no candidate became free or well within patience_ms");
     }
     if (env->random(env->user, &dice, sizeof dice, &sys))
@@ -214,6 +224,7 @@ static void clear(aios__route_turn *t)
     t->pause = FIRST_PAUSE;
     t->not_before = 0;
     t->why = (aios_error)AIOS_INIT(aios_error);
+    memset(t->causes, 0, sizeof t->causes);
 }
 
 int aios__route_turn_start(aios__route_turn *t, const aios_request *req, aios_error *err)
@@ -269,7 +280,7 @@ static int go_on(aios__route_turn *t, const aios_sink *sink, const char *reason,
     t->winner = -1;
     t->hedged = false;
     if (t->n_starts >= t->r->attempts && t->why.code)
-        return aios__error_copy(err, &t->why);
+        return fail_all(t, err);
     int rc = begin(t, 0, reason, err);
     if (rc == AIOS_AGAIN)
         return pause_round(t, err);
@@ -283,14 +294,13 @@ static int fail_attempt(aios__route_turn *t, int i, const aios_sink *sink, const
     aios_error copy = *why;
     if (t->winner >= 0)
         t->give_up = now(t) + t->r->patience_ns; /* it had begun: the time for another begins now */
-    strike(t, t->a[i].endpoint, code);
+    uint32_t endpoint = t->a[i].endpoint;
     end_attempt(t, i, code);
     if (atomic_load(&t->cancel))
         return aios__fail(err, AIOS_ECANCELED, "the turn was cancelled");
     if (!goes_on(t, code) || !can_restart(t, sink))
         return aios__error_copy(err, &copy);
-    aios__log(t->r->ctx, AIOS_LOG_WARN, "route: %s failed: %s", t->r->endpoints[t->a[i].endpoint].shown, copy.msg);
-    t->why = copy;
+    strike(t, endpoint, &copy);
     return t->a[!i].live ? AIOS_AGAIN : go_on(t, sink, aios_code_name(code), err);
 }
 

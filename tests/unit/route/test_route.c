@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/base.h"
 #include "route_test.h"
 
 #include <unistd.h>
@@ -120,6 +121,43 @@ static void a_router_that_is_a_part_of_itself_is_refused(void **state)
     remove(path);
 }
 
+static void the_last_failure_names_the_cause_of_each(void **state)
+{
+    (void)state;
+    reply r;
+    const char *json = "{\"patience_ms\":1,\"candidates\":[{\"name\":\"far\",\"uri\":\"far:0\"},{\"name\":\"busy\",\"uri\":\"echo:fail EUNAVAIL come later\"},"
+                       "{\"name\":\"k\xc3\xa9""y\",\"uri\":\"echo:fail EAUTH the key is old\"},{\"name\":\"tiny\",\"uri\":\"echo:set n_ctx 1; say x\"}]}";
+    assert_int_equal(ask(json, "hello you all", 1, &r), AIOS_EUNAVAIL); /* of the last one that was tried */
+    assert_non_null(strstr(r.err.msg, "none of 4 candidates answered: k\xc3\xa9""y: EAUTH: the key is old; tiny: ECONTEXT: "));
+    assert_non_null(strstr(r.err.msg, "; busy: EUNAVAIL: come later; far: privacy"));
+    assert_int_equal(ask("{\"patience_ms\":1,\"candidates\":[{\"name\":\"a\",\"uri\":\"echo:fail EAUTH alone\"}]}", "hi", 0, &r), AIOS_EAUTH);
+    assert_string_equal(r.err.msg, "alone");
+}
+
+/* Names of many bytes, and as many candidates as there may be. */
+static void the_list_of_causes_is_whole_characters_whatever_is_in_it(void **state)
+{
+    (void)state;
+    for (int n = 2; n <= 32; n++) {
+        char json[4096], more[128];
+        reply r;
+        size_t at = (size_t)snprintf(json, sizeof json, "{\"patience_ms\":1,\"candidates\":[");
+        for (int i = 0; i < n; i++) {
+            snprintf(more, sizeof more, "%s{\"name\":\"%d%.*s\",\"uri\":\"echo:fail EAUTH \xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\"}", i ? "," : "", i,
+                     3 * (i % 12), "\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac");
+            at += (size_t)snprintf(json + at, sizeof json - at, "%s", more);
+        }
+        snprintf(json + at, sizeof json - at, "]}");
+        assert_int_equal(ask(json, "hi", 0, &r), AIOS_EAUTH);
+        assert_int_equal(aios__utf8_valid(r.err.msg, strlen(r.err.msg)), 1);
+        assert_true(strlen(r.err.msg) < sizeof r.err.msg);
+        int listed = 1;
+        for (const char *p = r.err.msg; (p = strstr(p, "; ")) != NULL; p += 2)
+            listed++;
+        assert_int_equal(listed, n); /* also those that were not tried any more */
+    }
+}
+
 static void failures_decide_by_their_kind(void **state)
 {
     (void)state;
@@ -160,7 +198,7 @@ static void an_overflow_goes_to_the_larger_one_or_is_told_at_once(void **state)
     text[sizeof text - 1] = 0;
     assert_int_equal(ask("{\"candidates\":[{\"name\":\"s\",\"uri\":\"echo:set n_ctx 20; say small\"},{\"name\":\"l\",\"uri\":\"echo:say large\"}]}", text, 0, &r), 0);
     assert_string_equal(r.text, "large");
-    assert_string_equal(r.routes, "l:ECONTEXT");
+    assert_string_equal(r.routes, "s:first l:ECONTEXT");
     assert_int_equal(ask("{\"candidates\":[{\"name\":\"s\",\"uri\":\"echo:set n_ctx 20; say small\"}]}", text, 0, &r), AIOS_ECONTEXT);
     assert_int_equal(r.err.have, 20);
     assert_true(r.err.need > 90);
@@ -525,6 +563,8 @@ int main(void)
         T(who_does_not_say_where_it_is_gets_nothing_private),
         T(a_candidate_is_shown_as_where_it_is),
         T(a_router_that_is_a_part_of_itself_is_refused),
+        T(the_last_failure_names_the_cause_of_each),
+        T(the_list_of_causes_is_whole_characters_whatever_is_in_it),
         T(failures_decide_by_their_kind),
         T(an_overflow_goes_to_the_larger_one_or_is_told_at_once),
         T(what_a_request_needs_decides),
