@@ -200,11 +200,17 @@ static int conclude(aios__transfer *t, aios_error *err)
     return over ? AIOS_DONE : AIOS_AGAIN;
 }
 
+static int bound_ms(int32_t timeout_ms)
+{
+    return timeout_ms < 0 || timeout_ms > MAX_WAIT_MS ? MAX_WAIT_MS : timeout_ms;
+}
+
 static void await_news(aios__transfer *t, int32_t timeout_ms)
 {
     aios_error why = AIOS_INIT(aios_error);
+    aios__await w = {.t = t};
     resume(t);
-    if (aios__loop_wait(t->http, t, timeout_ms < 0 || timeout_ms > MAX_WAIT_MS ? MAX_WAIT_MS : timeout_ms, &why))
+    if (aios__loop_wait(t->http, &w, bound_ms(timeout_ms), &why))
         fail_step(t, why.code, why.msg);
 }
 
@@ -225,18 +231,28 @@ int aios__transfer_step(aios__transfer *t, int32_t timeout_ms, aios_error *err)
     return rc;
 }
 
-aios__transfer *aios__http_next(aios_ctx *ctx, int32_t timeout_ms, aios_error *err)
+void aios__transfer_watch(aios__transfer *t, void (*fn)(void *user), void *user)
 {
-    aios__http *h = aios__ctx_slot(ctx, AIOS__SLOT_HTTP);
-    aios__transfer *t = h ? aios__loop_next(h) : NULL;
-    if (h && !t && !aios__loop_wait(h, NULL, timeout_ms < 0 || timeout_ms > MAX_WAIT_MS ? MAX_WAIT_MS : timeout_ms, err))
-        t = aios__loop_next(h);
-    return t;
+    resume(t);
+    aios__loop_watch(t, fn, user);
 }
 
-void *aios__transfer_user(const aios__transfer *t)
+int aios__http_wait(aios_ctx *ctx, int32_t timeout_ms, atomic_uint *woken, aios_error *err)
 {
-    return t->user;
+    aios__await w = {.woken = woken};
+    aios__http *h = aios__http_of(ctx, err);
+    if (!h)
+        return aios__error_code(err, AIOS_ENOMEM);
+    int rc = aios__loop_wait(h, &w, bound_ms(timeout_ms), err);
+    atomic_store(woken, 0);
+    return rc;
+}
+
+void aios__http_wake(aios_ctx *ctx, atomic_uint *woken)
+{
+    aios__http *h = aios__ctx_slot(ctx, AIOS__SLOT_HTTP);
+    if (!atomic_exchange(woken, 1) && h)
+        aios__loop_wake(h);
 }
 
 void aios__transfer_cancel(aios__transfer *t)

@@ -8,6 +8,8 @@
 #ifndef AIOS_LIB_HTTP_H
 #define AIOS_LIB_HTTP_H
 
+#include <stdatomic.h>
+
 #include "base/base.h"
 
 /** One request and its response. Thread-safety: one thread at a time, cancel from any. */
@@ -76,12 +78,18 @@ int aios__transfer_status(const aios__transfer *t);
 const char *aios__transfer_header(const aios__transfer *t, const char *name, size_t *n);
 void aios__transfer_free(aios__transfer *t);
 /**
- * For who has many: waits at most timeout_ms until one of the transfers that this thread started or stepped last has news, and gives it, to be
- * stepped; NULL if none has, or (err->code) for the reason in err. Each news are given once.
+ * For who has many: from now on until its next step, the next news of t are told to fn instead of keeping the thread of its last step awake;
+ * at once if it has some. fn is called on any thread that drives, with the transport's lock held, so that it must not use this door (but
+ * aios__http_wake); not any more once t is freed or stepped. What is told is that t should be stepped, with no time to wait.
  */
-aios__transfer *aios__http_next(aios_ctx *ctx, int32_t timeout_ms, aios_error *err);
-/** The `user` of its request. */
-void *aios__transfer_user(const aios__transfer *t);
+void aios__transfer_watch(aios__transfer *t, void (*fn)(void *user), void *user);
+/**
+ * Drives the ctx's transfers until a watch of one that this thread stepped last was told its news, *woken is not 0, or timeout_ms are over.
+ * *woken is 0 afterwards. ENOTSUP (this build has no HTTP), EUNAVAIL, ENOMEM, EIO.
+ */
+int aios__http_wait(aios_ctx *ctx, int32_t timeout_ms, atomic_uint *woken, aios_error *err);
+/** Ends the wait that has `woken`, or its next one. Any thread, async-signal-safe, also within a watch. */
+void aios__http_wake(aios_ctx *ctx, atomic_uint *woken);
 
 /** The code that an HTTP status stands for: 0 for 2xx, EAUTH, ERATE, ENOENT, EUNAVAIL ... */
 int aios__http_code(int status);

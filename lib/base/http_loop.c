@@ -3,7 +3,8 @@
  * Who drives, who has news, and deadlines. curl is driven in turns by the threads that step transfers, over one epoll descriptor; the others
  * wait in their lane until a transfer of theirs has news or it is their turn. What came for a transfer that is in no step stands in the
  * list of the lane of the thread that stepped it last, and ends that thread's waiting for another one. A transfer that was passed over
- * for more than a round of its lane is held back by its owner, and keeps nobody awake any more.
+ * for more than a round of its lane is held back by its owner, and keeps nobody awake any more. A transfer with a watch is not listed: the
+ * watch is told.
  */
 #include <errno.h>
 #include <sys/epoll.h>
@@ -144,22 +145,48 @@ static void unlist(aios__transfer *t)
     t->listed = false;
 }
 
+static void tell(aios__transfer *t)
+{
+    if (t->told)
+        return;
+    t->told = true;
+    t->lane->n_told++;
+    t->watch(t->watch_user);
+}
+
 void aios__loop_news(aios__transfer *t)
 {
     if (!t->lane)
         return;
-    if (!t->in_step && !t->listed)
+    if (t->watch)
+        tell(t);
+    else if (!t->in_step && !t->listed)
         list(t);
     if (t->lane->n_waiting)
         pthread_cond_broadcast(&t->lane->wake);
 }
 
-/* Is there something that keeps the thread of lane l from waiting for t (NULL: for any)? */
-static bool has_reason(const aios__lane *l, const aios__transfer *t)
+void aios__loop_watch(aios__transfer *t, void (*fn)(void *user), void *user)
 {
-    if (!t)
-        return l->first;
-    return has_news(t) || (l->last && l->n_steps - l->last->ready_at <= 2 * (uint64_t)l->n_transfers + 1);
+    aios__http *h = t->http;
+    pthread_mutex_lock(&h->lock);
+    if (t->lane) {
+        unlist(t);
+        t->watch = fn;
+        t->watch_user = user;
+        t->told = false;
+        if (has_news(t))
+            tell(t);
+    }
+    pthread_mutex_unlock(&h->lock);
+}
+
+/* Is there something that keeps the thread of lane l from waiting? */
+static bool has_reason(const aios__lane *l, const aios__await *w)
+{
+    if (!w->t)
+        return l->n_told != w->n_told || atomic_load(w->woken);
+    return has_news(w->t) || (l->last && l->n_steps - l->last->ready_at <= 2 * (uint64_t)l->n_transfers + 1);
 }
 
 void aios__loop_enter(aios__transfer *t)
@@ -168,6 +195,7 @@ void aios__loop_enter(aios__transfer *t)
     pthread_mutex_lock(&h->lock);
     aios__lane *l = own_lane(h);
     unlist(t);
+    t->watch = NULL;
     if (t->lane && t->lane != l) {
         t->lane->n_transfers--;
         l->n_transfers++;
@@ -192,16 +220,6 @@ void aios__loop_leave(aios__transfer *t)
     pthread_mutex_unlock(&h->lock);
 }
 
-aios__transfer *aios__loop_next(aios__http *h)
-{
-    pthread_mutex_lock(&h->lock);
-    aios__transfer *t = own_lane(h)->first;
-    if (t)
-        unlist(t);
-    pthread_mutex_unlock(&h->lock);
-    return t;
-}
-
 /* A signal handler may come between any two lines: an atomic stack and write(2) alone. */
 void aios__loop_cancel(aios__transfer *t)
 {
@@ -214,6 +232,21 @@ void aios__loop_cancel(aios__transfer *t)
         t->next_cancelled = top;
     while (!atomic_compare_exchange_weak(&h->cancelled, &top, t));
     (void)!write(h->event, &one, sizeof one);
+}
+
+void aios__loop_wake(aios__http *h)
+{
+    uint64_t one = 1;
+    atomic_store(&h->woken, true);
+    (void)!write(h->event, &one, sizeof one);
+}
+
+static void tell_woken(aios__http *h)
+{
+    bool any = atomic_exchange(&h->woken, false);
+    for (int i = 0; any && i < AIOS__HTTP_LANES; i++)
+        if (h->lanes[i].n_waiting)
+            pthread_cond_broadcast(&h->lanes[i].wake);
 }
 
 static void tell_cancelled(aios__http *h)
@@ -379,13 +412,13 @@ void aios__loop_give(aios__http *h)
 }
 
 /* True if it is our turn; false once there is a reason to go on without, or the time is over. */
-static bool wait_turn(aios__http *h, aios__lane *l, const aios__transfer *t, int64_t until)
+static bool wait_turn(aios__http *h, aios__lane *l, const aios__await *w, int64_t until)
 {
     struct timespec end = {.tv_sec = (time_t)(until / 1000000000), .tv_nsec = (long)(until % 1000000000)};
     bool ours = false;
     int e = 0;
     pthread_mutex_lock(&h->lock);
-    while (!e && !has_reason(l, t)) {
+    while (!e && !has_reason(l, w)) {
         ours = !h->driven && !h->wanted;
         if (ours)
             break;
@@ -410,12 +443,12 @@ static int work_timer(aios__http *h, aios_error *err)
 }
 
 /* Milliseconds to wait for sockets, rounded up; 0: there is something else to do. */
-static int poll_ms(aios__http *h, const aios__lane *l, const aios__transfer *t, int64_t until)
+static int poll_ms(aios__http *h, const aios__lane *l, const aios__await *w, int64_t until)
 {
     int64_t now = aios__now_ns(aios__ctx_env(h->ctx)), left = until - real_ns();
     pthread_mutex_lock(&h->lock);
     ring_alarms(h, now);
-    bool stop = h->wanted || has_reason(l, t);
+    bool stop = h->wanted || has_reason(l, w);
     int64_t alarm = h->n_alarms ? h->alarms[0]->alarm_at - now : INT64_MAX;
     pthread_mutex_unlock(&h->lock);
     int64_t curl = h->curl_at < 0 ? INT64_MAX : h->curl_at - real_ns();
@@ -439,25 +472,36 @@ static int work_sockets(aios__http *h, int wait_ms, aios_error *err)
         (void)!read(h->event, &count, sizeof count);
         pthread_mutex_lock(&h->lock);
         tell_cancelled(h);
+        tell_woken(h);
         pthread_mutex_unlock(&h->lock);
     }
     return rc;
 }
 
-int aios__loop_wait(aios__http *h, aios__transfer *t, int wait_ms, aios_error *err)
+/* One round, by whose turn it is. */
+static int drive(aios__http *h, const aios__lane *l, const aios__await *w, int64_t until, aios_error *err)
+{
+    int rc = work_timer(h, err);
+    if (!rc)
+        rc = work_sockets(h, poll_ms(h, l, w, until), err);
+    if (!rc)
+        rc = work_timer(h, err);
+    aios__curl_finished(h);
+    return rc;
+}
+
+int aios__loop_wait(aios__http *h, aios__await *w, int wait_ms, aios_error *err)
 {
     int64_t until = real_ns() + (int64_t)wait_ms * 1000000;
     aios__lane *l = own_lane(h);
     int rc = AIOS_OK;
+    pthread_mutex_lock(&h->lock);
+    w->n_told = l->n_told;
+    pthread_mutex_unlock(&h->lock);
     do {
-        if (!wait_turn(h, l, t, until))
+        if (!wait_turn(h, l, w, until))
             break;
-        rc = work_timer(h, err);
-        if (!rc)
-            rc = work_sockets(h, poll_ms(h, l, t, until), err);
-        if (!rc)
-            rc = work_timer(h, err);
-        aios__curl_finished(h);
+        rc = drive(h, l, w, until, err);
         aios__loop_give(h);
     } while (!rc && real_ns() < until);
     return rc;

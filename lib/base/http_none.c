@@ -41,16 +41,23 @@ void aios__transfer_free(aios__transfer *t)
     AIOS__UNUSED(t);
 }
 
-aios__transfer *aios__http_next(aios_ctx *ctx, int32_t timeout_ms, aios_error *err)
+void aios__transfer_watch(aios__transfer *t, void (*fn)(void *user), void *user)
+{
+    AIOS__UNUSED(t);
+    AIOS__UNUSED(fn);
+    AIOS__UNUSED(user);
+}
+
+int aios__http_wait(aios_ctx *ctx, int32_t timeout_ms, atomic_uint *woken, aios_error *err)
 {
     AIOS__UNUSED(ctx);
     AIOS__UNUSED(timeout_ms);
-    AIOS__UNUSED(err);
-    return NULL;
+    AIOS__UNUSED(woken);
+    return aios__fail(err, AIOS_ENOTSUP, "this build has no HTTP: configure with -Dcurl=enabled");
 }
 
-void *aios__transfer_user(const aios__transfer *t)
+void aios__http_wake(aios_ctx *ctx, atomic_uint *woken)
 {
-    AIOS__UNUSED(t);
-    return NULL;
+    AIOS__UNUSED(ctx);
+    AIOS__UNUSED(woken);
 }

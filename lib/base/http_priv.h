@@ -20,6 +20,7 @@ typedef struct aios__lane {
     uint32_t n_waiting;          /* threads that wait inside of a step */
     uint32_t n_transfers;
     uint64_t n_steps;
+    uint64_t n_told;             /* news that watches were told */
     aios__transfer *first, *last; /* have news and are in no step, the oldest first */
 } aios__lane;
 
@@ -39,6 +40,7 @@ typedef struct aios__http {
     aios__transfer **alarms; /* a heap by alarm_at */
     size_t n_alarms, cap_alarms, n_transfers;
     _Atomic(aios__transfer *) cancelled; /* a stack: cancel takes no lock */
+    atomic_bool woken;       /* threads that wait are to look whether they are meant */
 } aios__http;
 
 typedef struct aios__url {
@@ -89,6 +91,9 @@ struct aios__transfer {
     uint64_t ready_at;           /* lane.n_steps */
     int64_t alarm_at;            /* env's clock: no deadline ends before */
     size_t alarm_i;              /* place in http.alarms, from 1; 0: none */
+    void (*watch)(void *user);   /* is told news instead of the list, once; NULL: nobody */
+    void *watch_user;
+    bool told;
     bool listed, in_step, paused, starved, ended, late;
     /* whose turn it is */
     bool added;
@@ -149,15 +154,22 @@ void aios__loop_remove(aios__transfer *t);
 void aios__loop_news(aios__transfer *t);
 void aios__loop_enter(aios__transfer *t);
 void aios__loop_leave(aios__transfer *t);
-/** Drives until t (NULL: any transfer of this thread) has news, another one of this thread has, or wait_ms are over. */
-int aios__loop_wait(aios__http *h, aios__transfer *t, int wait_ms, aios_error *err);
-/** The news of this thread that nobody was told of yet, or NULL. */
-aios__transfer *aios__loop_next(aios__http *h);
+/** What a thread waits for: news of `t`, or of another transfer in its lane's list; or (t NULL) that a watch of its lane is told, or *woken. */
+typedef struct aios__await {
+    const aios__transfer *t;
+    const atomic_uint *woken;
+    uint64_t n_told;
+} aios__await;
+/** Drives until it has come, or wait_ms are over. */
+int aios__loop_wait(aios__http *h, aios__await *w, int wait_ms, aios_error *err);
+void aios__loop_watch(aios__transfer *t, void (*fn)(void *user), void *user);
 /** With the lock held: sets the alarm to the next deadline of t. */
 void aios__loop_alarm(aios__transfer *t);
 /** Env's time of the next deadline of t; *what (may be NULL) names it. With the lock held. */
 int64_t aios__transfer_due(const aios__transfer *t, const char **what);
 void aios__loop_cancel(aios__transfer *t);
+/** Those who wait look at what they wait for. No lock, async-signal-safe. */
+void aios__loop_wake(aios__http *h);
 
 /* ---- http_curl.c --------------------------------------------------------------------------------------------------- */
 

@@ -152,23 +152,46 @@ static void news_left_alone_keep_nobody_awake(void **state)
     aios_ctx_free(ctx);
 }
 
-static void next_gives_each_news_once(void **state)
+static void count_news(void *user)
+{
+    atomic_fetch_add((atomic_uint *)user, 1);
+}
+
+static void a_watch_is_told_of_news_once(void **state)
 {
     (void)state;
     aios_ctx *ctx = test_ctx(NULL, 0);
     hub *b = hub_start();
     stream s[50] = {{0}};
     aios_error err = AIOS_INIT(aios_error);
+    atomic_uint news[50] = {0}, woken = 0;
     open_streams(ctx, b, s, 50, NULL);
-    for (int i = 0; i < 50; i += 5)
-        say(b->fds[i], "x");
-    int n = 0;
-    for (aios__transfer *t; (t = aios__http_next(ctx, 100, &err)); n++) {
-        assert_int_equal(aios__transfer_step(t, 0, &err), AIOS_AGAIN);
-        assert_string_equal(((got *)aios__transfer_user(t))->p, "x");
+    for (int i = 0; i < 50; i++)
+        aios__transfer_watch(s[i].t, count_news, &news[i]);
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < 50; i += 5)
+            say(b->fds[i], "x");
+        double until = now() + 0.2;
+        while (now() < until)
+            assert_int_equal(aios__http_wait(ctx, 20, &woken, &err), AIOS_OK);
+        for (int i = 0; i < 50; i++)
+            assert_int_equal(news[i], i % 5 ? 0 : 1); /* what comes behind is no news before the next step */
     }
-    assert_int_equal(n, 10);
-    assert_int_equal(err.code, 0);
+    for (int i = 0; i < 50; i += 5) {
+        assert_int_equal(aios__transfer_step(s[i].t, 0, &err), AIOS_AGAIN);
+        assert_string_equal(s[i].g.p, "xx");
+        aios__transfer_watch(s[i].t, count_news, &news[i]);
+        assert_int_equal(news[i], 1);
+        say(b->fds[i], "y");
+        while (news[i] == 1)
+            assert_int_equal(aios__http_wait(ctx, 1000, &woken, &err), AIOS_OK);
+        aios__transfer_step(s[i].t, 0, &err);
+        say(b->fds[i], "z");
+        aios__transfer_watch(s[i].t, count_news, &news[i]);
+        aios__transfer_watch(s[i].t, count_news, &news[i]); /* with or without news by now: told of them once at least */
+        while (news[i] == 2)
+            assert_int_equal(aios__http_wait(ctx, 1000, &woken, &err), AIOS_OK);
+    }
     close_streams(s, 50);
     hub_stop(b);
     aios_ctx_free(ctx);
@@ -384,7 +407,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(news_of_another_stream_end_the_wait),
         cmocka_unit_test(news_left_alone_keep_nobody_awake),
-        cmocka_unit_test(next_gives_each_news_once),
+        cmocka_unit_test(a_watch_is_told_of_news_once),
         cmocka_unit_test(deadlines_of_others_end_the_wait),
         cmocka_unit_test(paused_stream_is_bounded_and_can_be_cancelled),
         cmocka_unit_test(cancel_and_deadline_end_a_connect),
