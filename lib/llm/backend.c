@@ -58,6 +58,8 @@ static int check_ops(const aios_backend_ops *ops, aios_error *err)
     for (size_t i = 0; i < AIOS__ARRAY_LEN(needed); i++)
         if (!needed[i].set)
             return aios__fail(err, AIOS_EINVAL, "backend %s: the slot %s is NULL but has no default", ops->name, needed[i].name);
+    if (!ops->wait != !ops->wake)
+        return aios__fail(err, AIOS_EINVAL, "backend %s: the slots wait and wake are set both, or none is", ops->name);
     return AIOS_OK;
 }
 
@@ -84,7 +86,7 @@ static registry *registry_of(aios_ctx *ctx, aios_error *err)
     return r;
 }
 
-int aios_backend_register(aios_ctx *ctx, const aios_backend_ops *src, void *user, aios_error *err)
+static int add_backend(aios_ctx *ctx, const aios_backend_ops *src, void *user, bool one_loop, aios_error *err)
 {
     aios_backend_ops ops;
     if (!ctx || !src)
@@ -102,6 +104,7 @@ int aios_backend_register(aios_ctx *ctx, const aios_backend_ops *src, void *user
     b->ops = ops;
     b->ops.name = b->name;
     b->user = user;
+    b->one_loop = one_loop;
     aios__ctx_lock(ctx);
     if (find(r, b->name, strlen(b->name)))
         rc = AIOS_EEXIST;
@@ -115,6 +118,16 @@ int aios_backend_register(aios_ctx *ctx, const aios_backend_ops *src, void *user
     aios__fail(err, rc, rc == AIOS_EEXIST ? "a backend %s is registered already" : "backend %s: the context holds as many backends as it can", b->name);
     aios__free(aios__ctx_heap(ctx), b);
     return rc;
+}
+
+int aios_backend_register(aios_ctx *ctx, const aios_backend_ops *ops, void *user, aios_error *err)
+{
+    return add_backend(ctx, ops, user, false, err);
+}
+
+int aios__backend_register_loop(aios_ctx *ctx, const aios_backend_ops *ops, void *user, aios_error *err)
+{
+    return add_backend(ctx, ops, user, true, err);
 }
 
 static bool ends_in_gguf(const char *s)

@@ -10,6 +10,7 @@ enum { AIOS__SCHEME_MAX = 32, AIOS__URI_MAX = 65536 };
 typedef struct aios__backend {
     aios_backend_ops ops;
     void *user;
+    bool one_loop; /**< a wait of any model drives those of all */
     char name[AIOS__SCHEME_MAX + 1];
 } aios__backend;
 

@@ -27,6 +27,33 @@ int aios__model_probe_inner(const aios_backend_open_args *outer, const char *uri
 /** What the named backend made of a model; NULL if it is another backend's. */
 void *aios__model_self(const aios_model *m, const char *backend);
 
+
+/* ---- sessions within sessions: what an outer step drives by aios_session_next(inner, 0, ..) ------------------------- */
+
+/** True if the wrapper takes sessions that park. */
+static inline bool aios__sink_parks(const aios_sink *k)
+{
+    return AIOS_HAS(k, ready) && k->park && k->ready;
+}
+/** What a step gives that parks. */
+static inline int aios__sink_park(const aios_sink *k, int64_t until_ns)
+{
+    int rc = k->park(k->user, until_ns);
+    return rc ? rc : AIOS_AGAIN;
+}
+/** Before the inner session is driven: it may park if the outer one may, and is ready where that is. */
+void aios__session_follow(aios_session *inner, const aios_sink *outer);
+/** After AIOS_AGAIN: true if it parked; *until_ns: env's time, INT64_MAX: none. */
+bool aios__session_parked(const aios_session *inner, int64_t *until_ns);
+/** A model's slots wait and wake, for the outer model's. */
+int aios__model_wait(const aios_model *m, int32_t timeout_ms);
+void aios__model_wake(const aios_model *m);
+bool aios__model_waits(const aios_model *m); /**< it has them */
+/** True if a wait of one drives what the other's sessions wait for, too. */
+bool aios__model_waits_alike(const aios_model *a, const aios_model *b);
+/** As aios_backend_register, for one whose waits all drive the one loop of the ctx. */
+int aios__backend_register_loop(aios_ctx *ctx, const aios_backend_ops *ops, void *user, aios_error *err);
+
 /* ---- request_copy.c: a request that outlives its caller ------------------------------------------------------------ */
 
 typedef struct aios__request_copy {

@@ -85,12 +85,13 @@ static int open_model(aios_ctx *ctx, uint32_t depth, const char *uri, const aios
     aios_model *m = aios__alloc(aios__ctx_heap(ctx), AIOS_MEM_OTHER, sizeof *m, err);
     if (!m)
         return aios__nomem(err);
-    rc = aios__driver_init(&m->driver, err);
+    rc = aios__driver_init(&m->driver, m, err);
     if (rc) {
         aios__free(aios__ctx_heap(ctx), m);
         return rc;
     }
     atomic_init(&m->refs, 1);
+    m->backend = b;
     m->ops = &b->ops;
     rc = b->ops.open(b->user, &args, &m->self, err);
     if (rc) {
@@ -123,6 +124,27 @@ aios_model *aios__model_ref(aios_model *m)
 {
     atomic_fetch_add_explicit(&m->refs, 1, memory_order_relaxed);
     return m;
+}
+
+bool aios__model_waits(const aios_model *m)
+{
+    return m->ops->wait;
+}
+
+bool aios__model_waits_alike(const aios_model *a, const aios_model *b)
+{
+    return a == b || (a->backend->one_loop && a->ops->wait == b->ops->wait);
+}
+
+int aios__model_wait(const aios_model *m, int32_t timeout_ms)
+{
+    return m->ops->wait ? m->ops->wait(m->self, timeout_ms) : AIOS_ENOTSUP;
+}
+
+void aios__model_wake(const aios_model *m)
+{
+    if (m->ops->wake)
+        m->ops->wake(m->self);
 }
 
 void *aios__model_self(const aios_model *m, const char *backend)

@@ -45,7 +45,7 @@ static int no_slot(const aios_session *s, const char *what, aios_error *err)
 
 /* ---- events up ---------------------------------------------------------------------------------------------------- */
 
-static void wake_fd(aios_session *s)
+void aios__session_wake_fd(aios_session *s)
 {
     int fd = atomic_load(&s->fd);
     uint64_t one = 1;
@@ -65,22 +65,6 @@ static void drain_fd(aios_session *s)
     }
 }
 
-static int push(aios_session *s, const aios_event *ev)
-{
-    aios__event_node *node;
-    aios_event up = *ev;
-    up.attempt = s->attempt;
-    int rc = aios__event_new(s->heap, &up, &node, &s->sink_error);
-    if (rc)
-        return rc;
-    pthread_mutex_lock(&s->lock);
-    aios__events_push(&s->events, node);
-    wake_fd(s);
-    pthread_cond_broadcast(&s->ready);
-    pthread_mutex_unlock(&s->lock);
-    return AIOS_OK;
-}
-
 /* Ends the turn. Needs no memory. */
 static void finish(aios_session *s, const aios_error *failure)
 {
@@ -94,181 +78,17 @@ static void finish(aios_session *s, const aios_error *failure)
     pthread_mutex_lock(&s->lock);
     aios__events_finish(&s->events, &ev);
     atomic_store(&s->running, 0);
-    wake_fd(s);
+    aios__session_wake_fd(s);
     pthread_cond_broadcast(&s->ready);
     pthread_mutex_unlock(&s->lock);
 }
 
-/* ---- the sink ----------------------------------------------------------------------------------------------------- */
-
-static int sink_failed(aios_session *s, int rc)
-{
-    if (rc)
-        s->sink_failed = rc;
-    return rc;
-}
-
-static int sink_dead(const aios_session *s)
-{
-    return s->sink_failed ? s->sink_failed : atomic_load(&s->cancel) ? AIOS_ECANCELED : AIOS_OK;
-}
-
-static bool is_sound(const char *p, size_t n)
-{
-    return p && !memchr(p, 0, n) && aios__utf8_valid(p, n);
-}
-
-static int send_text(aios_session *s, int32_t type, const char *name, const char *call_id, const char *p, size_t n)
-{
-    aios_event ev = AIOS_INIT(aios_event);
-    ev.type = type;
-    ev.name = name;
-    ev.call_id = call_id;
-    ev.text = p;
-    ev.n_text = n;
-    return sink_failed(s, push(s, &ev));
-}
-
-static int sink_piece(aios_session *s, int32_t type, const char *p, size_t n)
-{
-    int rc = sink_dead(s);
-    if (rc || !n)
-        return rc;
-    if (!is_sound(p, n))
-        return sink_failed(s, AIOS_EPROTO);
-    if (type == AIOS_EVENT_TEXT)
-        rc = sink_failed(s, aios__buf_add(&s->text, p, n, &s->sink_error));
-    return rc ? rc : send_text(s, type, NULL, NULL, p, n);
-}
-
-static int sink_text(void *user, const char *p, size_t n)
-{
-    return sink_piece(user, AIOS_EVENT_TEXT, p, n);
-}
-
-static int sink_reasoning(void *user, const char *p, size_t n)
-{
-    return sink_piece(user, AIOS_EVENT_REASONING, p, n);
-}
-
-static int sink_sign(void *user, const char *signature)
-{
-    aios_session *s = user;
-    int rc = sink_dead(s);
-    if (rc || (signature && aios__utf8_valid(signature, strlen(signature))))
-        return rc ? rc : send_text(s, AIOS_EVENT_REASONING, NULL, signature, "", 0);
-    return sink_failed(s, AIOS_EPROTO);
-}
-
-/* The number of a call: the backend's own, or the next one. */
-static void name_call(aios_session *s, const char *call_id)
-{
-    if (call_id && *call_id && strlen(call_id) <= 256 && aios__utf8_valid(call_id, strlen(call_id)))
-        memcpy(s->call_id, call_id, strlen(call_id) + 1);
-    else
-        snprintf(s->call_id, sizeof s->call_id, "call_%llu", (unsigned long long)s->next_call++);
-}
-
-/* A sink that may go on with a text under a name. */
-static int sink_check(aios_session *s, const char *name, const char *p, size_t n)
-{
-    int rc = sink_dead(s);
-    return rc || (name && is_sound(name, strlen(name)) && is_sound(p, n)) ? rc : sink_failed(s, AIOS_EPROTO);
-}
-
-static int sink_call_delta(void *user, const char *name, const char *p, size_t n, const char *call_id)
-{
-    aios_session *s = user;
-    int rc = sink_check(s, name, n ? p : "", n);
-    if (rc || (s->n_calls && s->one_call))
-        return rc;
-    if (!n || !s->open_call)
-        name_call(s, call_id);
-    s->open_call = true;
-    return send_text(s, AIOS_EVENT_CALL_DELTA, name, s->call_id, p, n);
-}
-
-static int sink_call(void *user, const char *name, const char *args, size_t n_args, const char *call_id)
-{
-    aios_session *s = user;
-    int rc = sink_check(s, name, args, n_args);
-    if (rc || (s->n_calls++ && s->one_call))
-        return rc; /* asked for one: a server that ignores it must not have two effects */
-    if (!s->open_call)
-        name_call(s, call_id);
-    s->open_call = false;
-    return send_text(s, AIOS_EVENT_CALL, name, s->call_id, args, n_args);
-}
-
-static int sink_choice(void *user, const char *name, const char *scores, size_t n)
-{
-    int rc = sink_check(user, name, scores, n);
-    return rc ? rc : send_text(user, AIOS_EVENT_CHOICE, name, NULL, scores, n);
-}
-
-static int sink_route(void *user, const char *name, const char *why, size_t n)
-{
-    int rc = sink_check(user, name, why, n);
-    return rc ? rc : send_text(user, AIOS_EVENT_ROUTE, name, NULL, why, n);
-}
-
-static int sink_usage(void *user, const aios_usage *usage)
-{
-    aios_session *s = user;
-    aios_usage u;
-    int rc = sink_dead(s);
-    if (rc)
-        return rc;
-    if (!usage || aios__struct_in(&u, sizeof u, usage, NULL))
-        return sink_failed(s, AIOS_EPROTO);
-    aios_event ev = AIOS_INIT(aios_event);
-    ev.type = AIOS_EVENT_USAGE;
-    ev.usage = &u;
-    return sink_failed(s, push(s, &ev));
-}
-
-static int sink_stop(void *user, const char *reason)
-{
-    aios_session *s = user;
-    snprintf(s->reason, sizeof s->reason, "%s", reason ? reason : "stop");
-    return AIOS_OK;
-}
-
-static void begin_attempt(aios_session *s)
-{
-    s->attempt++; /* what was sent so far is void */
-    aios__buf_clear(&s->text);
-    memcpy(s->reason, "stop", 5);
-}
-
-static int sink_restart(void *user)
-{
-    aios_session *s = user;
-    int rc = sink_dead(s);
-    if (rc)
-        return rc;
-    begin_attempt(s);
-    s->n_calls = 0;
-    s->open_call = false;
-    return AIOS_OK;
-}
-
 /* ---- steps -------------------------------------------------------------------------------------------------------- */
 
-static int step_once(aios_session *s, aios_error *err)
+static int step_once(aios_session *s, bool may_park, aios_error *err)
 {
     aios_sink sink = AIOS_INIT(aios_sink);
-    sink.user = s;
-    sink.text = sink_text;
-    sink.reasoning = sink_reasoning;
-    sink.call = sink_call;
-    sink.usage = sink_usage;
-    sink.stop = sink_stop;
-    sink.choice = sink_choice;
-    sink.call_delta = s->deltas ? sink_call_delta : NULL;
-    sink.restart = sink_restart;
-    sink.sign = sink_sign;
-    sink.route = sink_route;
+    aios__session_sink(s, may_park, &sink);
     return s->ops->step(s->self, &sink, err);
 }
 
@@ -281,7 +101,7 @@ static void stop_backend(aios_session *s)
     s->ops->cancel(s->self);
     if (!s->sink_failed)
         s->sink_failed = AIOS_ECANCELED; /* nothing more goes up */
-    for (int i = 0; i < CANCEL_STEPS && step_once(s, &ignored) == AIOS_AGAIN; i++)
+    for (int i = 0; i < CANCEL_STEPS && step_once(s, false, &ignored) == AIOS_AGAIN; i++)
         ;
 }
 
@@ -311,17 +131,18 @@ static int settle(aios_session *s, aios_error *err)
     int rc = aios__promise_settle(s->promise, s->ops->name, &s->text, &is, err);
     if (rc || is.stands)
         return rc ? rc : AIOS_DONE;
-    begin_attempt(s);
+    aios__session_restart(s);
     if (is.req)
         rc = start_backend(s, is.req, err);
     else
-        rc = sink_text(s, is.json, is.n_json);
+        rc = aios__session_text(s, is.json, is.n_json);
     return rc ? rc : is.req ? AIOS_AGAIN : AIOS_DONE;
 }
 
 void aios__session_step(aios_session *s)
 {
     aios_error err = AIOS_INIT(aios_error);
+    s->parks = false;
     if (atomic_load(&s->cancel)) {
         stop_backend(s);
         aios__fail(&err, AIOS_ECANCELED, "the turn was cancelled");
@@ -334,7 +155,8 @@ void aios__session_step(aios_session *s)
         finish(s, &err);
         return;
     }
-    int rc = step_once(s, &err);
+    int rc = step_once(s, s->threaded || s->may_park, &err);
+    s->parks = s->parks && rc == AIOS_AGAIN;
     if (rc >= 0 && s->sink_failed) {
         rc = s->sink_failed;
         stop_backend(s);
@@ -349,6 +171,26 @@ void aios__session_step(aios_session *s)
         fail_turn(s, rc, &err);
     else if (rc == AIOS_DONE)
         finish(s, NULL);
+}
+
+int64_t aios__session_due(const aios_session *s)
+{
+    return s->deadline && s->deadline < s->park_until ? s->deadline : s->park_until;
+}
+
+void aios__session_follow(aios_session *inner, const aios_sink *outer)
+{
+    inner->may_park = aios__sink_parks(outer);
+    if (inner->on_ready || !inner->may_park)
+        return;
+    inner->on_ready_user = outer->user;
+    inner->on_ready = outer->ready;
+}
+
+bool aios__session_parked(const aios_session *inner, int64_t *until_ns)
+{
+    *until_ns = aios__session_due(inner);
+    return inner->parks;
 }
 
 bool aios__session_stall(aios_session *s)
@@ -719,7 +561,7 @@ int aios_session_fd(aios_session *s)
             atomic_store(&s->fd, fd);
             pthread_mutex_lock(&s->lock);
             if (aios__events_ready(&s->events))
-                wake_fd(s);
+                aios__session_wake_fd(s);
             pthread_mutex_unlock(&s->lock);
             bool take_over = !s->threaded && atomic_load(&s->running);
             s->threaded = true;
@@ -738,9 +580,10 @@ int aios_session_cancel(aios_session *s)
         return AIOS_EINVAL;
     int saved = errno;
     atomic_store(&s->cancel, 1);
+    atomic_fetch_add(&s->model->driver.cancels, 1);
     if (s->ops->cancel && (atomic_load(&s->running) || atomic_load(&s->busy)))
         s->ops->cancel(s->self);
-    wake_fd(s);
+    aios__session_wake_fd(s);
     errno = saved;
     return AIOS_OK;
 }

@@ -8,15 +8,27 @@
 
 #include "llm/llm.h"
 
-/** Steps the active sessions of one model, one after the other; parks when there are none. */
+/** Sessions in a row. */
+typedef struct aios__sessions {
+    aios_session *first, *last;
+    uint32_t n;
+} aios__sessions;
+
+/** Steps those active sessions of one model that have something to do, one after the other. The lock comes behind all those of backends. */
 typedef struct aios__driver {
+    const aios_model *model;
     pthread_mutex_t lock;
-    pthread_cond_t work; /**< a session was added, or stop */
+    pthread_cond_t work; /**< a session was added or is ready, or stop */
     pthread_cond_t idle; /**< a step ended */
     pthread_t thread;
     bool started, stop;
-    aios_session *head, *tail; /**< queue of sessions to step */
+    bool waiting;             /**< in the backend's wait, and nobody has ended it */
+    aios__sessions queue, parked;
     aios_session *stepping;
+    uint32_t n_round;         /**< steps until the backend's wait has a look, though there is more to step */
+    int64_t due, swept;       /**< env's clock: no parked session has a time before; when the parked were looked through last */
+    uint32_t cancels_seen;
+    _Atomic uint32_t cancels; /**< of any session */
 } aios__driver;
 
 typedef struct aios__promise aios__promise;
@@ -24,7 +36,8 @@ typedef struct aios__promise aios__promise;
 struct aios_model {
     _Atomic uint32_t refs;
     aios_ctx *ctx;
-    const aios_backend_ops *ops;
+    const struct aios__backend *backend;
+    const aios_backend_ops *ops; /**< the backend's */
     void *self;
     uint32_t can;             /**< AIOS_MODEL_CAN_x */
     aios__driver driver;
@@ -61,8 +74,15 @@ struct aios_session {
     aios__buf text;           /**< the whole reply */
     char reason[32];
 
-    aios_session *queue_next; /**< guarded by the driver's lock */
-    bool queued;
+    bool parks;               /**< the step under way has parked, until park_until */
+    int64_t park_until;
+    bool may_park;            /**< the outer session's step allows it */
+    void (*on_ready)(void *user); /**< of a session that another one's step drives, never changed once it is set; NULL: none does */
+    void *on_ready_user;
+
+    aios_session *prev, *next; /**< in the row `in`; guarded by the driver's lock, as news is */
+    aios__sessions *in;            /**< NULL: none */
+    bool news;                /**< ready since its last step began */
 };
 
 /** A request checked and widened to this version's structs. */
@@ -92,15 +112,31 @@ typedef struct aios__settled {
 /** ESCHEMA: the reply does not hold to the schema, and there have been enough attempts. */
 int aios__promise_settle(aios__promise *p, const char *backend, const aios__buf *reply, aios__settled *out, aios_error *err);
 
-int aios__driver_init(aios__driver *d, aios_error *err);
+int aios__driver_init(aios__driver *d, const aios_model *m, aios_error *err);
 int aios__driver_start(aios__driver *d, aios_error *err);
 void aios__driver_add(aios__driver *d, aios_session *s);
-/** Returns once the session is neither queued nor being stepped. */
+/** A parked session has something to do. Any thread, locks of backends held. */
+void aios__driver_ready(aios__driver *d, aios_session *s);
+/** Returns once the session is neither queued nor parked nor being stepped. */
 void aios__driver_remove(aios__driver *d, aios_session *s);
 void aios__driver_destroy(aios__driver *d);
 
+/* ---- sink.c: what a turn makes, on its way up ----------------------------------------------------------------------- */
+
+void aios__session_sink(aios_session *s, bool may_park, aios_sink *out);
+/** A piece of the reply. */
+int aios__session_text(aios_session *s, const char *p, size_t n);
+/** What was sent so far is void: another attempt of the turn begins. */
+void aios__session_restart(aios_session *s);
+
+/* ---- session.c ----------------------------------------------------------------------------------------------------- */
+
+/** The descriptor, if there is one, is readable. Async-signal-safe. */
+void aios__session_wake_fd(aios_session *s);
 /** One step of a running turn, by whoever drives. */
 void aios__session_step(aios_session *s);
+/** Env's time of what a parked session waits for, its deadline included; INT64_MAX: none. */
+int64_t aios__session_due(const aios_session *s);
 /** True if the reader is so far behind that the driver must wait; marks the session stalled. */
 bool aios__session_stall(aios_session *s);
 

@@ -862,6 +862,8 @@ aios_sink._fields_ = [
     ('restart', C.CFUNCTYPE(C.c_int, C.c_void_p)),
     ('sign', C.CFUNCTYPE(C.c_int, C.c_void_p, C.c_char_p)),
     ('route', C.CFUNCTYPE(C.c_int, C.c_void_p, C.c_char_p, C.c_char_p, C.c_size_t)),
+    ('park', C.CFUNCTYPE(C.c_int, C.c_void_p, C.c_int64)),
+    ('ready', C.CFUNCTYPE(None, C.c_void_p)),
 ]
 aios_backend_open_args._fields_ = [
     ('struct_size', C.c_size_t),
@@ -897,6 +899,8 @@ aios_backend_ops._fields_ = [
     ('save', C.CFUNCTYPE(C.c_int, C.c_void_p, C.c_char_p, C.POINTER(aios_error))),
     ('load', C.CFUNCTYPE(C.c_int, C.c_void_p, C.c_char_p, C.POINTER(aios_error))),
     ('list', C.CFUNCTYPE(C.c_int, C.c_void_p, aios_write_fn, C.c_void_p, C.POINTER(aios_error))),
+    ('wait', C.CFUNCTYPE(C.c_int, C.c_void_p, C.c_int32)),
+    ('wake', C.CFUNCTYPE(None, C.c_void_p)),
 ]
 aios_device_alloc_args._fields_ = [
     ('struct_size', C.c_size_t),

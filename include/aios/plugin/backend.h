@@ -42,6 +42,17 @@ typedef struct aios_sink {
     int (*sign)(void *user, const char *signature);
     /** Where a router sends the turn: the candidate, and the text of an AIOS_EVENT_ROUTE. NULL: the wrapper is older. */
     int (*route)(void *user, const char *name, const char *json, size_t n);
+    /**
+     * The session has nothing to do before the env's monotonic clock says until_ns (INT64_MAX: no time) or before `ready` is called: it is left
+     * alone until then, or until it is cancelled or its time is over. The step returns AIOS_AGAIN at once. A step that is made although there is
+     * nothing to do parks again. NULL: the step has to wait itself, as it says (nobody else steps this session, or the wrapper is older).
+     */
+    int (*park)(void *user, int64_t until_ns);
+    /**
+     * A parked session has something to do. Any thread, with locks held if need be, also while no step runs: fn and user may be kept until
+     * session_free. Neither superfluous calls do harm, nor one that comes within a step before it parks: then parking has no effect. NULL as park is.
+     */
+    void (*ready)(void *user);
 } aios_sink;
 
 typedef struct aios_backend_open_args {
@@ -82,6 +93,14 @@ typedef struct aios_backend_ops {
     int (*load)(void *session, const char *path, aios_error *err);   /**< default: ENOTSUP; a failure leaves the session as it was */
     /** Writes a JSON array of {"id", "context"?} of the models where this one is. default: ENOTSUP */
     int (*list)(void *model, aios_write_fn *fn, void *wuser, aios_error *err);
+    /**
+     * Drives whatever parked sessions wait for, at most timeout_ms (0: without waiting), and calls `ready` (aios_sink) for those that have news;
+     * returns 0 once it has called it, or is woken. Called by the model's thread alone, while sessions are parked. AIOS_ENOTSUP: there is nothing to
+     * drive now; any other failure: all that are parked get a step, to tell it. default: the model's thread sleeps until `ready`, from a thread of the backend's.
+     */
+    int (*wait)(void *model, int32_t timeout_ms);
+    /** Ends a wait early, also one that has not begun yet. Any thread, also from within `ready`: takes no lock under which that is called. Set if wait is. */
+    void (*wake)(void *model);
 } aios_backend_ops;
 
 /** Adds a backend to ctx; ops is copied. EEXIST if the scheme is taken. */

@@ -360,9 +360,22 @@ static int http_step(void *session, const aios_sink *sink, aios_error *err)
     return aios__remote_turn_step(session, sink, err);
 }
 
+static int http_wait(void *model, int32_t timeout_ms)
+{
+    aios__remote *m = model;
+    return aios__http_wait(m->server.ctx, timeout_ms, &m->woken, NULL);
+}
+
+static void http_wake(void *model)
+{
+    aios__remote *m = model;
+    aios__http_wake(m->server.ctx, &m->woken);
+}
+
 static void http_cancel(void *session)
 {
     aios__remote_turn_cancel(session);
+    http_wake(aios__remote_turn_model(session));
 }
 
 static int register_scheme(aios_ctx *ctx, const char *name, const char *more, aios_error *err)
@@ -383,8 +396,10 @@ static int register_scheme(aios_ctx *ctx, const char *name, const char *more, ai
         .count = http_count,
         .embed = http_embed,
         .list = http_list,
+        .wait = http_wait,
+        .wake = http_wake,
     };
-    return aios_backend_register(ctx, &ops, NULL, err);
+    return aios__backend_register_loop(ctx, &ops, NULL, err);
 }
 
 int aios__backend_http_init(aios_ctx *ctx, aios_error *err)

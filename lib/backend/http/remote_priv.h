@@ -47,6 +47,7 @@ typedef struct aios__remote {
     uint64_t max_body;
     uint32_t requests_per_min, tokens_per_min;
     aios__gate gate;
+    atomic_uint woken;                     /**< the wait of the thread that steps its sessions is over */
     _Atomic uint32_t millibytes_per_token; /**< estimate, learnt from what the server counts */
     _Atomic uint32_t refused;              /**< parameters that the model does not take, by row (remote_params.c) */
 } aios__remote;

@@ -8,6 +8,7 @@
 #include "backend/http/remote_priv.h"
 
 #define STEP_MS 20
+#define LAST_NS 1000000 /* of each of the last steps */
 #define NAP_NS 5000000 /* between two looks at the clock while an attempt waits for its time */
 #define MAX_FAULT_BODY ((size_t)64 << 10)
 #define LAST_STEPS 3   /* of a transfer whose reply is whole: the connection is kept if it ends by itself */
@@ -197,15 +198,24 @@ static void complete_overflow(const aios__remote_turn *t, aios_error *err)
     }
 }
 
+/* Where the session may park, nothing is waited for within the step. */
+static int await_transfer(aios__remote_turn *t, bool ended)
+{
+    if (!aios__sink_parks(t->sink))
+        return AIOS_AGAIN;
+    aios__transfer_watch(t->transfer, t->sink->ready, t->sink->user);
+    return aios__sink_park(t->sink, ended ? now(t) + LAST_NS : INT64_MAX);
+}
+
 static int step_attempt(aios__remote_turn *t, aios_error *err)
 {
     bool ended = aios__reader_ended(t->reader);
-    int rc = aios__transfer_step(t->transfer, ended ? 1 : STEP_MS, err);
+    int rc = aios__transfer_step(t->transfer, aios__sink_parks(t->sink) ? 0 : ended ? 1 : STEP_MS, err);
     if (rc < 0 && t->inner.code)
         return aios__error_copy(err, &t->inner);
     ended = aios__reader_ended(t->reader);
     if (rc == AIOS_AGAIN && !(ended && ++t->last_steps > LAST_STEPS))
-        return AIOS_AGAIN;
+        return await_transfer(t, ended);
     bool refused = aios__transfer_status(t->transfer) >= 300; /* that counts, however its body came to an end */
     return rc < 0 && !ended && (rc == AIOS_ECANCELED || !refused) ? rc : settle(t, err);
 }
@@ -251,10 +261,13 @@ static int reconsider(aios__remote_turn *t, int rc, aios_error *err)
 
 /* ---- the turn ----------------------------------------------------------------------------------------------------- */
 
-static void nap(int64_t left)
+static int await_time(const aios__remote_turn *t, int64_t left)
 {
+    if (aios__sink_parks(t->sink))
+        return aios__sink_park(t->sink, now(t) + left);
     struct timespec ts = {.tv_nsec = (long)(left < NAP_NS ? left : NAP_NS)};
     nanosleep(&ts, NULL);
+    return AIOS_AGAIN;
 }
 
 static int step(aios__remote_turn *t, aios_error *err)
@@ -264,10 +277,8 @@ static int step(aios__remote_turn *t, aios_error *err)
     if (!t->transfer) {
         int64_t left = t->not_before - now(t);
         left = left > 0 ? left : aios__gate_enter(t->remote, estimate(t));
-        if (left > 0) {
-            nap(left);
-            return AIOS_AGAIN;
-        }
+        if (left > 0)
+            return await_time(t, left);
         int rc = begin_attempt(t, err);
         return rc ? rc : AIOS_AGAIN;
     }

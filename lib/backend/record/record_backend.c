@@ -408,7 +408,11 @@ static int record_step(void *session, const aios_sink *sink, aios_error *err)
 {
     recording *s = session;
     const aios_event *ev;
+    int64_t until;
+    aios__session_follow(s->inner, sink);
     int rc = aios_session_next(s->inner, 0, &ev);
+    if (rc == AIOS_AGAIN && aios__session_parked(s->inner, &until))
+        return aios__sink_park(sink, until);
     if (rc)
         return rc;
     if (ev->type == AIOS_EVENT_DONE || ev->type == AIOS_EVENT_ERROR)
@@ -418,6 +422,16 @@ static int record_step(void *session, const aios_sink *sink, aios_error *err)
     rc = keep_event(s, ev, err);
     rc = rc ? rc : pass_on(s, ev, sink);
     return rc ? rc : AIOS_AGAIN;
+}
+
+static int record_wait(void *model, int32_t timeout_ms)
+{
+    return aios__model_wait(((recorder *)model)->inner, timeout_ms);
+}
+
+static void record_wake(void *model)
+{
+    aios__model_wake(((recorder *)model)->inner);
 }
 
 static void record_cancel(void *session)
@@ -453,6 +467,8 @@ int aios__backend_record_init(aios_ctx *ctx, aios_error *err)
         .prewarm = record_prewarm,
         .embed = record_embed,
         .list = record_list,
+        .wait = record_wait,
+        .wake = record_wake,
     };
     int rc = aios_backend_register(ctx, &ops, NULL, err);
     return rc ? rc : aios__backend_replay_init(ctx, err);

@@ -401,16 +401,18 @@ static int send(const aios__json *e, const aios_sink *k, aios_error *err)
     return aios__fail(err, AIOS_EFORMAT, "replay: an event of type \"%.32s\" is not of this version, or incomplete", type ? type : "?");
 }
 
-/* With timing: true once the event's time has come. */
-static bool is_time(const playing *s, const aios__json *e)
+/* With timing: AIOS_OK once the event's time has come. */
+static int await_time(const playing *s, const aios__json *e, const aios_sink *k)
 {
     int64_t at = aios__json_int(aios__json_get(e, "t_us"), 0);
     int64_t left = s->p->args.timing && at > 0 && at < INT64_C(1) << 40 ? s->began + at * 1000 - aios__now_ns(aios__ctx_env(s->p->ctx)) : 0;
     if (left <= 0)
-        return true;
+        return AIOS_OK;
+    if (aios__sink_parks(k))
+        return aios__sink_park(k, aios__now_ns(aios__ctx_env(s->p->ctx)) + left);
     struct timespec ts = {.tv_nsec = (long)(left < STEP_NS ? left : STEP_NS)};
     nanosleep(&ts, NULL);
-    return left <= STEP_NS;
+    return left <= STEP_NS ? AIOS_OK : AIOS_AGAIN;
 }
 
 static int finish(const aios__json *e, const aios_sink *sink, aios_error *err)
@@ -435,10 +437,10 @@ static int replay_step(void *session, const aios_sink *sink, aios_error *err)
         return rc;
     }
     const aios__json *e = aios__json_at(s->events, s->at);
-    if (!is_time(s, e))
-        return AIOS_AGAIN;
+    int rc = await_time(s, e, sink);
+    if (rc)
+        return rc;
     uint32_t attempt = uint_of(e, "attempt");
-    int rc = AIOS_OK;
     bool again = attempt != s->attempt && s->at;
     if (again && !(AIOS_HAS(sink, restart) && sink->restart))
         return aios__fail(err, AIOS_ENOTSUP, "replay: the recorded reply begins again, which whoever receives it knows nothing of");

@@ -4,6 +4,8 @@
 
 #include "backend/route/route_priv.h"
 
+enum { SLICE_MS = 2 };
+
 /* ---- model -------------------------------------------------------------------------------------------------------- */
 
 static void route_close(void *model)
@@ -84,6 +86,38 @@ static int each(aios__route *r, const aios_backend_open_args *args, open_fn *fn,
     return n ? AIOS_OK : aios__fail(err, AIOS_EUNAVAIL, "route: none of the candidates could be opened");
 }
 
+static void find_waits(aios__route *r)
+{
+    for (uint32_t i = 0; i < r->n_endpoints; i++) {
+        aios_model *m = r->endpoints[i].model;
+        bool known = !m || !aios__model_waits(m);
+        for (uint32_t k = 0; !known && k < r->n_waits; k++)
+            known = aios__model_waits_alike(r->waits[k], m);
+        if (!known)
+            r->waits[r->n_waits++] = m;
+    }
+}
+
+/* Several loops take turns: a look at each, then a little while of one. */
+static int route_wait(void *model, int32_t timeout_ms)
+{
+    aios__route *r = model;
+    int rc = AIOS_OK;
+    for (uint32_t i = 0; r->n_waits > 1 && !rc && i < r->n_waits; i++)
+        rc = aios__model_wait(r->waits[i], 0);
+    if (!r->n_waits || rc)
+        return r->n_waits ? rc : AIOS_ENOTSUP;
+    r->next_wait = (r->next_wait + 1) % r->n_waits;
+    return aios__model_wait(r->waits[r->next_wait], r->n_waits > 1 && timeout_ms > SLICE_MS ? SLICE_MS : timeout_ms);
+}
+
+static void route_wake(void *model)
+{
+    aios__route *r = model;
+    for (uint32_t i = 0; i < r->n_waits; i++)
+        aios__model_wake(r->waits[i]);
+}
+
 static int route_open(void *user, const aios_backend_open_args *args, void **out, aios_error *err)
 {
     AIOS__UNUSED(user);
@@ -96,6 +130,7 @@ static int route_open(void *user, const aios_backend_open_args *args, void **out
         route_close(r);
         return rc;
     }
+    find_waits(r);
     aios__route_wipe(r); /* each model has its own copy now */
     *out = r;
     return AIOS_OK;
@@ -232,6 +267,8 @@ int aios__backend_route_init(aios_ctx *ctx, aios_error *err)
         .prewarm = route_prewarm,
         .embed = route_embed,
         .list = route_list,
+        .wait = route_wait,
+        .wake = route_wake,
     };
     return aios_backend_register(ctx, &ops, NULL, err);
 }

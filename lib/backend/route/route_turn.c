@@ -11,9 +11,9 @@
 #define LONGEST_PAUSE (1000 * MS)
 
 typedef struct attempt {
-    bool live;
+    bool live, parked;
     uint32_t endpoint, number; /* number: of the inner session's attempt */
-    int64_t began, wait_ns;
+    int64_t began, wait_ns, until; /* until: if parked */
     aios_usage usage;
     aios__route_need need;     /* as it was taken */
 } attempt;
@@ -351,16 +351,27 @@ static int take(aios__route_turn *t, int i, const aios_event *ev, const aios_sin
     return rc ? rc : AIOS_AGAIN;
 }
 
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
 static int step_attempt(aios__route_turn *t, int i, const aios_sink *sink, aios_error *err)
 {
     const aios_event *ev;
     attempt *a = &t->a[i];
     int64_t patience = t->r->candidates[t->r->endpoints[a->endpoint].candidate].first_event_ns;
+    aios__session_follow(t->sessions[a->endpoint], sink);
     int rc = aios_session_next(t->sessions[a->endpoint], 0, &ev);
+    a->parked = rc == AIOS_AGAIN && aios__session_parked(t->sessions[a->endpoint], &a->until);
     if (rc == AIOS_OK)
         return take(t, i, ev, sink, err);
-    if (rc == AIOS_AGAIN && !(patience && t->winner < 0 && now(t) - a->began > patience))
+    bool patient = patience && t->winner < 0;
+    if (rc == AIOS_AGAIN && !(patient && now(t) - a->began > patience)) {
+        a->until = patient ? earlier(a->until, a->began + patience + 1) : a->until;
         return AIOS_AGAIN;
+    }
+    a->parked = false;
     aios_error why = AIOS_INIT(aios_error);
     if (rc == AIOS_AGAIN) {
         atomic_store(&t->inner[i], NULL);
@@ -374,10 +385,21 @@ static int step_attempt(aios__route_turn *t, int i, const aios_sink *sink, aios_
     return fail_attempt(t, i, sink, &why, err);
 }
 
-static void nap(int64_t left)
+static int await_time(aios__route_turn *t, const aios_sink *sink, int64_t left)
 {
+    if (aios__sink_parks(sink))
+        return aios__sink_park(sink, now(t) + left);
     struct timespec ts = {.tv_nsec = (long)(left < NAP ? left : NAP)};
     nanosleep(&ts, NULL);
+    return AIOS_AGAIN;
+}
+
+/* Env's time of a hedge beside the attempt that runs; INT64_MAX: there will be none. */
+static int64_t hedge_at(const aios__route_turn *t)
+{
+    int i = t->a[0].live ? 0 : 1;
+    bool may = t->r->hedge_ns && !t->hedged && t->winner < 0 && !t->a[!i].live && t->n_starts < t->r->attempts;
+    return may ? t->a[i].began + t->r->hedge_ns : INT64_MAX;
 }
 
 /* A second one beside an attempt that has not spoken yet. */
@@ -386,8 +408,7 @@ static void hedge(aios__route_turn *t)
     aios_error ignored = AIOS_INIT(aios_error);
     int i = t->a[0].live ? 0 : 1;
     aios__route_need before = t->need;
-    bool may = t->r->hedge_ns && !t->hedged && t->winner < 0 && !t->a[!i].live && t->n_starts < t->r->attempts;
-    if (!may || now(t) - t->a[i].began < t->r->hedge_ns)
+    if (hedge_at(t) > now(t))
         return;
     t->hedged = true;
     t->need.tried |= UINT64_C(1) << t->a[i].endpoint;
@@ -395,6 +416,23 @@ static void hedge(aios__route_turn *t)
     if (begin(t, !i, "hedge", &ignored) != AIOS_OK)
         t->last = last;
     t->need.tried = before.tried | (t->need.tried & ~(UINT64_C(1) << t->a[i].endpoint));
+}
+
+/* Parks once all attempts have: news of one do not say of which. */
+static int step_attempts(aios__route_turn *t, const aios_sink *sink, aios_error *err)
+{
+    int64_t until = hedge_at(t);
+    for (int k = 0; k < 2; k++) {
+        int i = t->next;
+        t->next = !i;
+        if (!t->a[i].live)
+            continue;
+        int rc = step_attempt(t, i, sink, err);
+        if (rc != AIOS_AGAIN || !t->a[i].parked)
+            return rc;
+        until = earlier(until, t->a[i].until);
+    }
+    return aios__sink_park(sink, until);
 }
 
 static int step(aios__route_turn *t, const aios_sink *sink, aios_error *err)
@@ -405,16 +443,11 @@ static int step(aios__route_turn *t, const aios_sink *sink, aios_error *err)
         int64_t left = t->not_before - now(t);
         if (left <= 0)
             return go_on(t, sink, t->why.code ? aios_code_name(t->why.code) : NULL, err);
-        nap(left);
-        return AIOS_AGAIN;
+        return await_time(t, sink, left);
     }
     hedge(t);
     int rc = tell(t, sink);
-    if (rc)
-        return rc;
-    int i = t->a[t->next].live ? t->next : !t->next;
-    t->next = !i;
-    return step_attempt(t, i, sink, err);
+    return rc ? rc : step_attempts(t, sink, err);
 }
 
 int aios__route_turn_step(aios__route_turn *t, const aios_sink *sink, aios_error *err)
