@@ -5,15 +5,18 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/http_priv.h"
 
 #define CURL_PIECE 4096L      /* bytes that curl reads at once, its own buffer of a transfer */
 #define CURL_UPLOAD 16384L    /* the least that curl takes; made only while a large body is sent */
 #define MAX_CONNECT_MS 86400000
+#define FIRST_IDLE 16 /* kept connections that there is room for from the beginning */
 
 /*
  * What is used of libcurl, which is loaded when it is first asked for: with what it brings it would cost every process 5 ms and 6 MiB
@@ -34,6 +37,8 @@ struct aios__curl {
 #undef X
     CURLM *multi;
     const curl_version_info_data *version;
+    struct pollfd *idle; /* kept connections of HTTP/1 that no transfer uses */
+    size_t n_idle, cap_idle;
 };
 
 /* Once loaded it stays. */
@@ -103,6 +108,21 @@ static curl_socket_t on_open_socket(void *user, curlsocktype purpose, struct cur
     return t->refused ? CURL_SOCKET_BAD : socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
 }
 
+static void forget_idle(aios__curl *c, int fd)
+{
+    for (size_t i = 0; i < c->n_idle; i++)
+        if (c->idle[i].fd == fd)
+            c->idle[i--] = c->idle[--c->n_idle];
+}
+
+static int on_close_socket(void *user, curl_socket_t fd)
+{
+    aios__http *h = user;
+    if (h->curl)
+        forget_idle(h->curl, fd);
+    return close(fd);
+}
+
 #if LIBCURL_VERSION_NUM >= 0x075000
 /* A connection that is used again was opened for another request, which may have allowed more. */
 static int on_connected(void *user, char *address, char *local, int port, int local_port)
@@ -131,6 +151,7 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *user, void *o
         (void)epoll_ctl(h->epoll, EPOLL_CTL_DEL, fd, &ev); /* fails where it is closed already */
         return 0;
     }
+    forget_idle(h->curl, fd);
     if (!epoll_ctl(h->epoll, EPOLL_CTL_MOD, fd, &ev) || (errno == ENOENT && !epoll_ctl(h->epoll, EPOLL_CTL_ADD, fd, &ev)))
         return 0;
     char *p = NULL;
@@ -182,7 +203,9 @@ aios__curl *aios__curl_new(aios__http *h, aios_error *err)
         return NULL;
     }
     c->version = c->version_info(CURLVERSION_NOW);
-    c->multi = c->multi_init();
+    c->idle = aios__alloc_array(aios__ctx_heap(h->ctx), AIOS_MEM_OTHER, FIRST_IDLE, sizeof *c->idle, err);
+    c->cap_idle = c->idle ? FIRST_IDLE : 0;
+    c->multi = c->idle ? c->multi_init() : NULL;
     if (c->multi && !set_multi(c, h))
         return c;
     aios__curl_free(c, h);
@@ -197,6 +220,7 @@ void aios__curl_free(aios__curl *c, aios__http *h)
     if (c->multi)
         c->multi_cleanup(c->multi);
     c->global_cleanup();
+    aios__free(aios__ctx_heap(h->ctx), c->idle);
     aios__free(aios__ctx_heap(h->ctx), c);
 }
 
@@ -244,6 +268,53 @@ static void explain(aios__transfer *t, CURLcode code)
         aios__fail(&t->inner, t->end_code, "%s: %s", t->asked.at.host, t->curl_text[0] ? t->curl_text : t->http->curl->easy_strerror(code));
 }
 
+static bool is_watched(const aios__http *h, int fd)
+{
+    struct epoll_event ev = {.data.fd = fd};
+    if (epoll_ctl(h->epoll, EPOLL_CTL_ADD, fd, &ev))
+        return true;
+    (void)epoll_ctl(h->epoll, EPOLL_CTL_DEL, fd, &ev);
+    return false;
+}
+
+/* The connection that a transfer leaves, if it is kept; one that there is no room to remember is not. */
+static void note_idle(aios__http *h, CURL *easy)
+{
+    aios__curl *c = h->curl;
+    curl_socket_t fd = CURL_SOCKET_BAD;
+    long version = 0;
+    if (c->easy_getinfo(easy, CURLINFO_ACTIVESOCKET, &fd) || fd == CURL_SOCKET_BAD || c->easy_getinfo(easy, CURLINFO_HTTP_VERSION, &version) ||
+        version > CURL_HTTP_VERSION_1_1 || is_watched(h, fd))
+        return;
+    forget_idle(c, fd);
+    if (c->n_idle == c->cap_idle) {
+        size_t cap = 2 * c->cap_idle;
+        struct pollfd *more = aios__realloc_quietly(aios__ctx_heap(h->ctx), AIOS_MEM_OTHER, c->idle, cap * sizeof *more);
+        if (!more) {
+            shutdown(fd, SHUT_RDWR);
+            return;
+        }
+        c->idle = more;
+        c->cap_idle = cap;
+    }
+    c->idle[c->n_idle++] = (struct pollfd){.fd = fd, .events = POLLIN};
+}
+
+/*
+ * What comes on a connection that nobody uses answers no request: it would be taken for the answer to the next one, which libcurl before 8
+ * does not see. Such a connection is shut, so that curl finds it dead.
+ */
+static void shut_spoken(aios__curl *c)
+{
+    if (!c->n_idle || poll(c->idle, c->n_idle, 0) <= 0)
+        return;
+    for (size_t i = 0; i < c->n_idle; i++)
+        if (c->idle[i].revents) {
+            shutdown(c->idle[i].fd, SHUT_RDWR);
+            c->idle[i--] = c->idle[--c->n_idle];
+        }
+}
+
 void aios__curl_finished(aios__http *h)
 {
     const CURLMsg *m;
@@ -253,6 +324,7 @@ void aios__curl_finished(aios__http *h)
         if (m->msg != CURLMSG_DONE || h->curl->easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &p) || !p)
             continue;
         aios__transfer *t = (aios__transfer *)(void *)p;
+        note_idle(h, m->easy_handle);
         pthread_mutex_lock(&h->lock);
         if (m->data.result)
             explain(t, m->data.result);
@@ -411,6 +483,10 @@ static CURLcode set_callbacks(aios__transfer *t)
         c = curl->easy_setopt(t->easy, CURLOPT_WRITEFUNCTION, on_write);
     if (!c)
         c = curl->easy_setopt(t->easy, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
+    if (!c)
+        c = curl->easy_setopt(t->easy, CURLOPT_CLOSESOCKETFUNCTION, on_close_socket);
+    if (!c)
+        c = curl->easy_setopt(t->easy, CURLOPT_CLOSESOCKETDATA, t->http);
     return c ? c : set_connected(t);
 }
 
@@ -483,7 +559,8 @@ void aios__curl_close(aios__transfer *t)
 
 int aios__curl_add(aios__transfer *t, aios_error *err)
 {
-    const aios__curl *c = t->http->curl;
+    aios__curl *c = t->http->curl;
+    shut_spoken(c);
     CURLMcode m = c->multi_add_handle(c->multi, t->easy);
     t->added = !m;
     return m ? aios__fail(err, m == CURLM_OUT_OF_MEMORY ? AIOS_ENOMEM : AIOS_EINTERNAL, "libcurl: %s", c->multi_strerror(m)) : AIOS_OK;

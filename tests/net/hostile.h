@@ -37,7 +37,6 @@ enum {
     HOSTILE_HOLE = 8,   /**< nobody will ever accept */
     HOSTILE_CLOSED = 16, /**< nobody listens */
     HOSTILE_BIG = 64,   /**< memory is needed for what the reply holds */
-    HOSTILE_GAP = 128,  /**< known not to hold yet: told, and no failure. To be taken away with what is mended */
     HOSTILE_ECHO = 256, /**< between head and tail stands what was asked, fit for a string of JSON */
     HOSTILE_RAW = 32    /**< ' stays ' (elsewhere it is sent as ") */
 };

@@ -137,7 +137,7 @@ const hostile_row hostile_http[] = {
     /* ---- more than was asked for ---- */
     {.name = "second-response", HEAD(OK_LINE "Content-Length: 198\r\n\r\n" HELLO OK_LINE "Content-Length: 5\r\n\r\nEVIL!"), .end =
      HOSTILE_KEEP, .then = "plain", .text = "Hello"},
-    {.name = "second-response-late", .flags = HOSTILE_GAP, HEAD(OK_LINE "Content-Length: 198\r\n\r\n" HELLO OK_LINE
+    {.name = "second-response-late", HEAD(OK_LINE "Content-Length: 198\r\n\r\n" HELLO OK_LINE
      "Content-Length: 5\r\n\r\nEVIL!"), .pace_ms = 30,
      .at_once = sizeof(OK_LINE "Content-Length: 198\r\n\r\n" HELLO) - 1, .end = HOSTILE_KEEP, .then = "plain", .text = "Hello"},
     {.name = "kept-then-reset", HEAD(OK_LINE "Content-Length: 198\r\n\r\n" HELLO), .end = HOSTILE_RESET, .then = "plain", .text = "Hello"},
