@@ -133,13 +133,6 @@ static void tell_model(const aios_model *m, const aios_ctx *ctx)
                 i.architecture ? i.architecture : "", i.quantization ? i.quantization : "", (double)i.n_params / 1e6, i.n_ctx, i.n_threads, cpu.isa);
 }
 
-/* The model whose keys are meant: of record:FILE|URI the one that is recorded. */
-static const char *keyed(const char *uri)
-{
-    const char *at = strncmp(uri, "record:", 7) ? NULL : strchr(uri, '|');
-    return at ? at + 1 : uri;
-}
-
 /* How a remote model is reached: by options and the standard variables. */
 static int remote_config(const cli *c, const char *uri, aios_remote_config *out)
 {
@@ -147,7 +140,7 @@ static int remote_config(const cli *c, const char *uri, aios_remote_config *out)
     out->flags = c->plain_http ? AIOS_REMOTE_PLAIN_HTTP : 0;
     if (c->api_key_env && !(out->api_key = getenv(c->api_key_env)))
         return cli_usage("--api-key-env: the environment has no variable %s", c->api_key_env);
-    return aios_remote_config_from_env(keyed(uri), out, &err) ? fail_settings(&err) : 0;
+    return aios_remote_config_from_env(uri, out, &err) ? fail_settings(&err) : 0;
 }
 
 int cli_model(const cli *c, aios_ctx **ctx, aios_model **m)

@@ -421,11 +421,33 @@ static const char *variable(const char *name)
     return s && *s ? s : NULL;
 }
 
+/* What record:{...} records; what is wrong with the object is told when it is opened. */
+static int from_object(const char *text, aios_remote_config *cfg, aios_error *err)
+{
+    aios_ctx *ctx = NULL;
+    aios__json_doc *doc = NULL;
+    int rc = aios_ctx_new(NULL, &ctx, err);
+    if (rc)
+        return rc;
+    const char *uri = aios__json_parse(aios__ctx_heap(ctx), text, strlen(text), &doc, NULL) ? NULL : aios__json_str(aios__json_get(aios__json_root(doc), "model"), NULL);
+    rc = uri ? aios_remote_config_from_env(uri, cfg, err) : AIOS_OK;
+    aios__json_free(doc);
+    aios_ctx_free(ctx);
+    return rc;
+}
+
 int aios_remote_config_from_env(const char *uri, aios_remote_config *cfg, aios_error *err)
 {
+    static const char record[] = "record:"; /* its model's keys are meant */
     aios_remote_config c;
     if (!uri || !cfg)
         return aios__fail(err, AIOS_EINVAL, "aios_remote_config_from_env: %s is NULL", uri ? "cfg" : "uri");
+    while (!strncmp(uri, record, sizeof record - 1)) {
+        const char *text = uri + sizeof record - 1;
+        if (*text == '{')
+            return from_object(text, cfg, err);
+        uri = strchr(text, '|') ? strchr(text, '|') + 1 : "";
+    }
     int rc = aios__struct_in(&c, sizeof c, cfg, err);
     const char *colon = strchr(uri, ':');
     const aios__dialect *d = colon ? aios__dialect_find(uri, (size_t)(colon - uri)) : NULL; /* a host of the URI's own gets no key */

@@ -11,6 +11,7 @@ typedef struct recorder {
     aios_model *inner;
     aios_file *file;
     uint64_t n_bytes;     /* of the file; guarded */
+    bool torn;            /* a line in it has no end; guarded */
     pthread_mutex_t lock; /* one line at a time */
 } recorder;
 
@@ -37,18 +38,6 @@ static const char *const types[] = {"?", "text", "reasoning", "call", "?", "?", 
 
 /* ---- the file ----------------------------------------------------------------------------------------------------- */
 
-static int append(recorder *r, const char *s, size_t n, aios_error *err)
-{
-    const aios_env *env = aios__ctx_env(r->ctx);
-    int32_t sys = 0;
-    pthread_mutex_lock(&r->lock);
-    int rc = env->file_write(env->user, r->file, r->n_bytes, s, n, &sys);
-    r->n_bytes += rc ? 0 : n;
-    rc = rc ? rc : env->file_sync(env->user, r->file, &sys);
-    pthread_mutex_unlock(&r->lock);
-    return rc ? aios__fail_sys(err, rc, sys, "record: %.300s could not be written", r->args.file) : AIOS_OK;
-}
-
 static void put_member(aios__buf *b, const char *key, const char *s, aios_error *err)
 {
     aios__buf_addf(b, err, ",\"%s\":", key);
@@ -56,23 +45,65 @@ static void put_member(aios__buf *b, const char *key, const char *s, aios_error 
 }
 
 /* What the model says of itself, and what is redacted: a player needs both. */
-static int write_head(recorder *r, bool torn, aios_error *err)
+static int put_head(const recorder *r, aios__buf *b, aios_error *err)
 {
     aios_model_info i = AIOS_INIT(aios_model_info);
-    aios__buf b;
     aios_model_info_get(r->inner, &i);
-    aios__buf_init(&b, r->heap, AIOS_MEM_TEXT, 0);
-    aios__buf_addf(&b, err, "%s{\"aios_cassette\":1,\"model\":{\"n_ctx\":%u,\"flags\":%u", torn ? "\n" : "", i.n_ctx, i.flags);
-    put_member(&b, "name", i.name, err);
-    put_member(&b, "architecture", i.architecture, err);
-    put_member(&b, "quantization", i.quantization, err);
-    aios__buf_adds(&b, "},\"redact\":", err);
+    aios__buf_addf(b, err, "{\"aios_cassette\":1,\"model\":{\"n_ctx\":%u,\"flags\":%u", i.n_ctx, i.flags);
+    put_member(b, "name", i.name, err);
+    put_member(b, "architecture", i.architecture, err);
+    put_member(b, "quantization", i.quantization, err);
+    aios__buf_adds(b, "},\"redact\":", err);
     if (r->args.patterns)
-        aios__json_write(r->args.patterns, &b, err);
+        aios__json_write(r->args.patterns, b, err);
     else
-        aios__buf_adds(&b, r->args.redact ? "true" : "false", err);
-    int rc = aios__buf_adds(&b, "}\n", err);
-    rc = rc ? rc : append(r, b.p, b.n, err);
+        aios__buf_adds(b, r->args.redact ? "true" : "false", err);
+    return aios__buf_adds(b, "}\n", err);
+}
+
+static int write_end(recorder *r, const char *s, size_t n, aios_error *err)
+{
+    const aios_env *env = aios__ctx_env(r->ctx);
+    int32_t sys = 0, ignored;
+    int rc = env->file_write(env->user, r->file, r->n_bytes, s, n, &sys);
+    r->n_bytes += rc ? 0 : n;
+    if (!rc)
+        return AIOS_OK;
+    r->torn = true; /* some of it may be there */
+    env->file_size(env->user, r->file, &r->n_bytes, &ignored);
+    return aios__fail_sys(err, rc, sys, "record: %.300s could not be written", r->args.file);
+}
+
+/* Behind a line without its end comes a head: by that a player knows it for one that was cut off. */
+static int mend(recorder *r, aios_error *err)
+{
+    aios__buf b;
+    aios__buf_init(&b, r->heap, AIOS_MEM_TEXT, 0);
+    int rc = aios__buf_addc(&b, '\n', err);
+    rc = rc ? rc : put_head(r, &b, err);
+    rc = rc ? rc : write_end(r, b.p, b.n, err);
+    r->torn = r->torn && rc;
+    aios__buf_free(&b);
+    return rc;
+}
+
+static int append(recorder *r, const char *s, size_t n, aios_error *err)
+{
+    pthread_mutex_lock(&r->lock);
+    int rc = r->torn ? mend(r, err) : AIOS_OK;
+    rc = rc ? rc : write_end(r, s, n, err);
+    pthread_mutex_unlock(&r->lock);
+    return rc;
+}
+
+static int write_head(recorder *r, aios_error *err)
+{
+    aios__buf b;
+    if (r->torn)
+        return mend(r, err);
+    aios__buf_init(&b, r->heap, AIOS_MEM_TEXT, 0);
+    int rc = put_head(r, &b, err);
+    rc = rc ? rc : write_end(r, b.p, b.n, err);
     aios__buf_free(&b);
     return rc;
 }
@@ -93,7 +124,8 @@ static int open_file(recorder *r, aios_error *err)
         rc = env->file_read(env->user, r->file, r->n_bytes - 1, &last, 1, &got, &sys);
     if (rc)
         return aios__fail_sys(err, rc, sys, "record: %.300s", r->args.file);
-    return write_head(r, last != '\n', err);
+    r->torn = last != '\n';
+    return write_head(r, err);
 }
 
 /* ---- model -------------------------------------------------------------------------------------------------------- */
@@ -102,7 +134,12 @@ static void record_close(void *model)
 {
     recorder *r = model;
     const aios_env *env = aios__ctx_env(r->ctx);
+    aios_error why = AIOS_INIT(aios_error);
+    int32_t sys = 0;
     aios_model_close(r->inner);
+    int rc = r->file ? env->file_sync(env->user, r->file, &sys) : AIOS_OK; /* once: a turn does not wait for the disk */
+    if (rc && aios__fail_sys(&why, rc, sys, "record: %.300s may not be on the disk", r->args.file))
+        aios__log(r->ctx, AIOS_LOG_ERROR, "%s", why.msg);
     if (r->file)
         env->file_close(env->user, r->file);
     aios__tape_args_free(r->heap, &r->args);

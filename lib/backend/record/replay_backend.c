@@ -103,11 +103,22 @@ static int add_line(player *p, size_t at, size_t n, bool whole, uint32_t line, a
     return rc;
 }
 
-/* A recorder that went on behind a line that was cut off. */
-static bool begins_head(const char *s, size_t n)
+/* What stands behind a line that was cut off: the head of a recorder that went on, perhaps after tries to write one; in a cassette, also only those. */
+static bool begins_head(const char *s, size_t n, bool in_cassette)
 {
     static const char head[] = "{\"aios_cassette\":";
-    return n >= sizeof head - 1 && !memcmp(s, head, sizeof head - 1);
+    for (;;) {
+        const char *nl = memchr(s, '\n', n);
+        size_t len = nl ? (size_t)(nl - s) : n;
+        if (memcmp(s, head, len < sizeof head - 1 ? len : sizeof head - 1))
+            return false;
+        if (len >= sizeof head - 1)
+            return true;
+        if (!nl)
+            return in_cassette;
+        n -= len + 1;
+        s = nl + 1;
+    }
 }
 
 static int add_lines(player *p, aios_error *err)
@@ -118,7 +129,7 @@ static int add_lines(player *p, aios_error *err)
     for (size_t at = 0; !rc && at < file->n; line++) {
         const char *s = file->p + at, *nl = memchr(s, '\n', file->n - at);
         size_t n = nl ? (size_t)(nl - s) : file->n - at;
-        rc = add_line(p, at, n, nl && !begins_head(nl + 1, file->n - at - n - 1), line, err);
+        rc = add_line(p, at, n, nl && !begins_head(nl + 1, file->n - at - n - 1, p->head), line, err);
         at += n + 1;
     }
     return rc;

@@ -3,6 +3,9 @@
 
 #include "parrot.h"
 
+#include "base/base.h"
+
+#include <errno.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -392,6 +395,112 @@ static void damaged_cassettes_are_told_by_line(void **state)
     }
 }
 
+/* A disk that takes `disk_room` bytes more. */
+static size_t disk_room;
+static aios_env disk;
+
+static int write_little(void *user, aios_file *f, uint64_t off, const void *p, size_t n, int32_t *sys)
+{
+    size_t part = n < disk_room ? n : disk_room;
+    int rc = disk.file_write(user, f, off, p, part, sys);
+    disk_room -= part;
+    *sys = part < n ? ENOSPC : *sys;
+    return part < n ? AIOS_EIO : rc;
+}
+
+static int run_once(aios_ctx *c, const char *uri, aios_error *err);
+static int play(aios_error *err)
+{
+    char uri[128];
+    aios_model *m = NULL;
+    snprintf(uri, sizeof uri, "replay:%s", tape);
+    int rc = aios_model_open(ctx, uri, NULL, &m, err);
+    aios_model_close(m);
+    return rc ? rc : run_once(ctx, uri, err);
+}
+
+/* For each number of bytes that still fit: the turn fails, the next one is recorded, and both files play. */
+static void a_disk_that_was_full_costs_the_turn_alone(void **state)
+{
+    (void)state;
+    char uri[160];
+    aios_ctx_config cfg = AIOS_INIT(aios_ctx_config);
+    aios_error err = AIOS_INIT(aios_error);
+    aios_ctx *c = NULL;
+    disk = *aios__ctx_env(ctx);
+    aios_env little = disk;
+    little.file_write = write_little;
+    cfg.env = &little;
+    must(aios_ctx_new(&cfg, &c, &err), &err);
+    snprintf(uri, sizeof uri, "record:%s|echo:say hello", tape);
+    for (size_t room = 0;; room += room < 40 ? 1 : 37) {
+        aios_model *m = NULL;
+        aios_session *s = NULL;
+        const aios_event *ev;
+        aios_request q = AIOS_INIT(aios_request);
+        int code[3] = {0};
+        q.raw = "hello";
+        q.n_raw = AIOS_CSTR;
+        remove(tape);
+        disk_room = 1 << 20;
+        must(aios_model_open(c, uri, NULL, &m, &err), &err);
+        must(aios_session_new(m, NULL, &s, &err), &err);
+        for (int i = 0; i < 3; i++) {
+            disk_room = i == 0 ? room : i == 1 ? room / 3 : 1 << 20; /* the second try may break off in its head */
+            must(aios_session_start(s, &q, &err), &err);
+            while (!aios_session_next(s, -1, &ev))
+                code[i] = ev->error ? ev->error->code : 0;
+            int played = i < 2 && code[i] ? play(&err) : AIOS_ENOENT;
+            must(played == AIOS_ENOENT ? AIOS_OK : played, &err); /* whole it is, but for that turn */
+        }
+        aios_session_free(s);
+        aios_model_close(m);
+        assert_int_equal(code[2], 0);
+        must(play(&err), &err);
+        if (!code[0])
+            break;
+        assert_int_equal(code[0], AIOS_EIO);
+    }
+    aios_ctx_free(c);
+}
+
+static void the_environment_gives_the_key_of_the_model_that_is_recorded(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *uri;
+        bool key;
+    } rows[] = {
+        {"openai:m", true}, {"record:f|openai:m", true}, {"record:f|record:g|openai:m", true}, {"record:{\"file\":\"f\",\"model\":\"openai:m\"}", true},
+        {"record:f|record:{\"file\":\"f\",\"model\":\"record:g|openai:m\"}", true}, {"record:f|https://host/v1#m", false},
+        {"record:{\"file\":\"f\",\"model\":\"echo:\"}", false}, {"record:f", false}, {"record:{", false}, {"record:{\"model\":7}", false}, {"record:[]", false},
+    };
+    setenv("OPENAI_API_KEY", "canary-of-the-environment", 1);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        aios_remote_config cfg = AIOS_INIT(aios_remote_config);
+        aios_error err = AIOS_INIT(aios_error);
+        must(aios_remote_config_from_env(rows[i].uri, &cfg, &err), &err);
+        if (!!cfg.api_key != rows[i].key)
+            fail_msg("%s", rows[i].uri);
+    }
+    unsetenv("OPENAI_API_KEY");
+}
+
+static void damage_in_the_middle_is_not_passed_over(void **state)
+{
+    (void)state;
+    static const char *const rows[] = {"{\"aios_cassette\":1}\n{\"hash\":\"12\n{\"aios\n{\"request\":{},\"events\":[],\"end\":{}}\n",
+                                       "{\"aios_cassette\":1}\n{\"hash\":\"12\n\n{\"request\":{},\"events\":[],\"end\":{}}\n"};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        aios_error err = AIOS_INIT(aios_error);
+        FILE *f = fopen(tape, "w");
+        fputs(rows[i], f);
+        fclose(f);
+        assert_int_equal(play(&err), AIOS_EFORMAT);
+        assert_non_null(strstr(err.msg, "line 2"));
+    }
+}
+
 static int run_once(aios_ctx *c, const char *uri, aios_error *err)
 {
     aios_model *m = NULL;
@@ -483,6 +592,9 @@ int main(void)
         T(secrets_do_not_get_into_a_cassette),
         T(a_secret_in_pieces_is_one_too),
         T(damaged_cassettes_are_told_by_line),
+        T(a_disk_that_was_full_costs_the_turn_alone),
+        T(damage_in_the_middle_is_not_passed_over),
+        T(the_environment_gives_the_key_of_the_model_that_is_recorded),
         T(nothing_leaks_when_memory_runs_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
