@@ -79,8 +79,8 @@ int cli_label_check(const aios_model *m, const char *uri, uint64_t classes)
     if (!classes || route_of(uri) || (!aios_model_info_get(m, &info) && info.privacy == AIOS_PRIVACY_LOCAL))
         return 0;
     err.code = AIOS_EDENIED;
-    snprintf(err.msg, sizeof err.msg, "--label: this model is not on this machine, and the prompt may not leave it: take a local model, or route:FILE, "
-                                      "which says what may go where");
+    snprintf(err.msg, sizeof err.msg, "--label: this model is not on this machine, and the prompt may not leave it: "
+                                      "take a local model, or route:FILE, which says what may go where");
     return cli_fail(NULL, &err);
 }
 

@@ -46,7 +46,7 @@ static int check_config(const aios_remote_config *c, aios_error *err)
         return aios__fail_need(err, AIOS_EINVAL, AIOS__MAX_KEY - 1, strlen(c->api_key), "remote.api_key is longer than the %d bytes a key may have", AIOS__MAX_KEY - 1);
     for (const char *p = c->api_key; p && *p; p++)
         if ((unsigned char)*p <= 0x20 || (unsigned char)*p >= 0x7f)
-            return aios__fail(err, AIOS_EINVAL, "remote.api_key holds a blank or a character that no key has");
+            return aios__fail(err, AIOS_EINVAL, "the key (remote.api_key; the command: the variable of --api-key-env) holds a blank or a character that no key has");
     return AIOS_OK;
 }
 
@@ -429,7 +429,8 @@ static int from_object(const char *text, aios_remote_config *cfg, aios_error *er
     int rc = aios_ctx_new(NULL, &ctx, err);
     if (rc)
         return rc;
-    const char *uri = aios__json_parse(aios__ctx_heap(ctx), text, strlen(text), &doc, NULL) ? NULL : aios__json_str(aios__json_get(aios__json_root(doc), "model"), NULL);
+    rc = aios__json_parse(aios__ctx_heap(ctx), text, strlen(text), &doc, NULL);
+    const char *uri = rc ? NULL : aios__json_str(aios__json_get(aios__json_root(doc), "model"), NULL);
     rc = uri ? aios_remote_config_from_env(uri, cfg, err) : AIOS_OK;
     aios__json_free(doc);
     aios_ctx_free(ctx);

@@ -16,7 +16,8 @@ static int read_address(aios__heap *h, const char *s, aios__remote_uri *out, aio
     while (n && s[n - 1] == '/')
         n--;
     if (memchr(s, '@', n))
-        return aios__fail(err, AIOS_EINVAL, "a model URI holds no user or password: give the key as remote.api_key");
+        return aios__fail(err, AIOS_EINVAL, "a model URI holds no user or password: "
+                          "give the key as remote.api_key (the command: --api-key-env VARIABLE)");
     if (memchr(s, '?', n))
         return aios__fail(err, AIOS_EINVAL, "a model URI holds no query: give what the server needs as remote.headers");
     int rc = dup(h, s, n, &out->base_url, err);
