@@ -48,7 +48,7 @@ typedef struct aios__http_request {
     const char *proxy;          /**< http://, https:// or socks5h:// URL; user and password may be in it [none] */
     /**
      * Redirects that are followed [none: a redirect is a response]. 307 and 308 repeat the request; 301, 302 and 303 do so with GET, and
-     * are a response to POST.
+     * are a response to POST. Each stays with the kind of address (AIOS__ALLOW_x) that the connection before had, else EDENIED.
      */
     uint32_t max_redirects;
     /**
@@ -76,6 +76,8 @@ void aios__transfer_cancel(aios__transfer *t);
 int aios__transfer_status(const aios__transfer *t);
 /** Value of a header of the final response (the first of that name, any case), or NULL. *n: its length. Borrowed. */
 const char *aios__transfer_header(const aios__transfer *t, const char *name, size_t *n);
+/** Where the response came from if a redirect led to another origin, which got no secret header; NULL: none did. Borrowed. */
+const char *aios__transfer_moved(const aios__transfer *t);
 void aios__transfer_free(aios__transfer *t);
 /**
  * For who has many: from now on until its next step, the next news of t are told to fn instead of keeping the thread of its last step awake;

@@ -546,7 +546,15 @@ int aios__curl_open(aios__transfer *t, aios_error *err)
 int aios__curl_reopen(aios__transfer *t, aios_error *err)
 {
     CURLcode c = set_request(t);
+    if (!c)
+        c = set_connected(t);
     return c ? fail_easy(t->http->curl, c, err) : AIOS_OK;
+}
+
+const char *aios__curl_address(const aios__transfer *t)
+{
+    char *s = NULL;
+    return !t->http->curl->easy_getinfo(t->easy, CURLINFO_PRIMARY_IP, &s) && s ? s : "";
 }
 
 void aios__curl_close(aios__transfer *t)

@@ -61,3 +61,9 @@ void aios__http_wake(aios_ctx *ctx, atomic_uint *woken)
     AIOS__UNUSED(ctx);
     AIOS__UNUSED(woken);
 }
+
+const char *aios__transfer_moved(const aios__transfer *t)
+{
+    AIOS__UNUSED(t);
+    return NULL;
+}

@@ -57,7 +57,7 @@ typedef struct aios__asked {
     size_t n_lines, n_plain, n_plain_bytes, n_line_bytes;
 
     char *ca_file, *proxy;
-    bool post, https_only, http1;
+    bool post, https_only, http1, moved; /* moved: a redirect led to another origin */
     uint32_t allow, redirects_left, max_redirects;
     int64_t connect_ns, first_byte_ns, idle_ns, total_ns;
 } aios__asked;
@@ -116,6 +116,8 @@ int aios__asked_init(aios__asked *a, aios__heap *heap, const aios__http_request 
 /** Wipes what is secret. */
 void aios__asked_free(aios__asked *a, aios__heap *heap);
 void aios__url_free(aios__url *u, aios__heap *heap);
+/** The one AIOS__ALLOW_x that the host of a URL is by itself; 0: a name. */
+uint32_t aios__url_kind(const aios__url *u);
 /** ENOTSUP: a scheme that is not to be used; EDENIED: an address, behind a proxy, that is not allowed. */
 int aios__asked_check_url(const aios__asked *a, const aios__url *u, aios_error *err);
 /** Why the request does not allow this address, NULL: it does. */
@@ -185,6 +187,8 @@ int aios__curl_open(aios__transfer *t, aios_error *err);
 /** The same handle for what is asked now; it must not be in the multi. */
 int aios__curl_reopen(aios__transfer *t, aios_error *err);
 void aios__curl_close(aios__transfer *t);
+/** The address of the last connection, "" if there was none; curl's. */
+const char *aios__curl_address(const aios__transfer *t);
 /** These need the turn. */
 int aios__curl_add(aios__transfer *t, aios_error *err);
 void aios__curl_remove(aios__transfer *t);

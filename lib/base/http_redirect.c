@@ -49,6 +49,23 @@ static int find_place(aios__transfer *t, aios__url *to, aios_error *err)
     return rc ? blame_server(a, rc, err) : AIOS_OK;
 }
 
+/*
+ * A hop stays with the kind of address that the one before had: a server here does not send what it was asked beyond this machine, one outside
+ * opens no door to what is within. Behind a proxy, which alone knows what a name stands for, addresses in URLs are held against each other.
+ */
+static int stay_within(aios__transfer *t, const aios__url *to, aios_error *err)
+{
+    aios__asked *a = &t->asked;
+    uint32_t from = a->proxy ? aios__url_kind(&a->at) : aios__address_class(aios__curl_address(t)), kind = aios__url_kind(to);
+    bool named = !kind && !a->proxy && from; /* what it resolves to is checked when it is connected to */
+    if (!a->proxy && from)
+        a->allow = a->allow ? a->allow & from : from;
+    if (kind == from || named || same_origin(&a->at, to))
+        return AIOS_OK;
+    return aios__fail(err, AIOS_EDENIED, "%s (%s) redirects to %s (%s), another kind of address, which is refused: ask there at once if this is meant",
+                      a->at.host, from ? aios__address_kind(from) : "a name", to->host, kind ? aios__address_kind(kind) : "a name");
+}
+
 static void forget_response(aios__transfer *t)
 {
     aios__http *h = t->http;
@@ -74,6 +91,7 @@ int aios__redirect_follow(aios__transfer *t, aios_error *err)
     if (!a->redirects_left)
         return aios__fail(err, AIOS_EPROTO, "%s: redirected more than %u times", a->at.host, a->max_redirects);
     int rc = find_place(t, &to, err);
+    rc = rc ? rc : stay_within(t, &to, err);
     if (rc) {
         aios__url_free(&to, heap);
         return rc;
@@ -82,6 +100,7 @@ int aios__redirect_follow(aios__transfer *t, aios_error *err)
     aios__loop_take(t->http);
     aios__curl_remove(t);
     if (!same_origin(&a->at, &to)) {
+        a->moved = true;
         explicit_bzero(a->lines + a->n_plain_bytes, a->n_line_bytes - a->n_plain_bytes);
         a->n_lines = a->n_plain;
         a->n_line_bytes = a->n_plain_bytes;

@@ -124,11 +124,16 @@ void aios__url_free(aios__url *u, aios__heap *heap)
     memset(u, 0, sizeof *u);
 }
 
+uint32_t aios__url_kind(const aios__url *u)
+{
+    return strcasecmp(u->host, "localhost") ? aios__address_class(u->host) : AIOS__ALLOW_LOOPBACK;
+}
+
 int aios__asked_check_url(const aios__asked *a, const aios__url *u, aios_error *err)
 {
     if (a->https_only && strcmp(u->scheme, "https"))
         return aios__fail(err, AIOS_ENOTSUP, "URL scheme \"%.16s\" is not https", u->scheme);
-    uint32_t kind = strcasecmp(u->host, "localhost") ? aios__address_class(u->host) : AIOS__ALLOW_LOOPBACK;
+    uint32_t kind = aios__url_kind(u);
     if (a->proxy && a->allow && kind && !(a->allow & kind)) /* what a name stands for, only the proxy knows */
         return aios__fail(err, AIOS_EDENIED, "%s: a %s address, which this request does not allow", u->host, aios__address_kind(kind));
     return AIOS_OK;

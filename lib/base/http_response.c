@@ -220,3 +220,8 @@ const char *aios__transfer_header(const aios__transfer *t, const char *name, siz
     *n = 0;
     return aios__transfer_status(t) ? aios__came_find(&t->came, name, n) : NULL; /* from then on the head stays as it is */
 }
+
+const char *aios__transfer_moved(const aios__transfer *t)
+{
+    return t->asked.moved ? t->asked.at.host : NULL;
+}

@@ -16,7 +16,7 @@
 #define LATER(status, after)                                                                                                      \
     HEAD("HTTP/1.1 " status " X\r\nRetry-After: " after "\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n"                    \
          "{'error':{'message':'slower'}}")
-#define MOVED(status, to) HEAD("HTTP/1.1 " status " Moved\r\nLocation: " to "\r\nContent-Length: 0\r\n\r\n"), .turn = PROTO, .text = ""
+#define MOVED(status, to) HEAD("HTTP/1.1 " status " Moved\r\nLocation: " to "\r\nContent-Length: 0\r\n\r\n"), .text = ""
 
 const hostile_row hostile_status[] = {
     /* ---- status lines ---- */
@@ -68,20 +68,24 @@ const hostile_row hostile_status[] = {
     {.name = "alt-svc", FIELD("Alt-Svc: h3='127.0.0.1:@@@@@', h2='127.0.0.1:@@@@@'"), .text = "Hello"},
     {.name = "refresh", FIELD("Refresh: 0; url=http://127.0.0.1:@@@@@/\r\nLocation: http://127.0.0.1:@@@@@/"), .text = "Hello"},
 
-    /* ---- redirects: never followed, whatever they say; the key goes nowhere ---- */
-    {.name = "redirect-301", MOVED("301", "http://127.0.0.1:@@@@@/v1/chat/completions")},
-    {.name = "redirect-302", MOVED("302", "//127.0.0.1:@@@@@/")},
-    {.name = "redirect-303", MOVED("303", "http://127.0.0.1:@@@@@/")},
-    {.name = "redirect-307", MOVED("307", "http://user:password@127.0.0.1:@@@@@/")},
-    {.name = "redirect-308", MOVED("308", "http://localhost:@@@@@/")},
-    {.name = "redirect-to-itself", MOVED("307", "/v1/chat/completions")},
-    {.name = "redirect-to-a-file", MOVED("302", "file:///etc/passwd")},
-    {.name = "redirect-to-gopher", MOVED("302", "gopher://127.0.0.1:@@@@@/_GET")},
-    {.name = "redirect-to-metadata", MOVED("302", "http://169.254.169.254/latest/meta-data/")},
-    {.name = "redirect-to-nowhere", MOVED("302", "")},
-    {.name = "redirect-to-nonsense", MOVED("302", "http://\x01\xff[::1")},
-    {.name = "redirect-300", MOVED("300", "http://127.0.0.1:@@@@@/")},
-    {.name = "use-proxy-305", MOVED("305", "http://127.0.0.1:@@@@@/")},
+    /* ---- redirects: a request is repeated by 307 and 308 alone, a few times, and on this machine if it began there ---- */
+    {.name = "redirect-once", HEAD("HTTP/1.1 307 Moved\r\nLocation: /v1/chat/completions/\r\nContent-Length: 0\r\n\r\n"), .then = "plain", .text = "Hello"},
+    {.name = "redirect-to-the-world", MOVED("308", "https://93.184.216.34/v1/chat/completions"), .turn = AIOS_EDENIED, .says = "public"},
+    {.name = "redirect-to-the-site", MOVED("307", "http://10.0.0.1/"), .turn = AIOS_EDENIED, .says = "private"},
+    {.name = "redirect-307-to-metadata", MOVED("307", "http://169.254.169.254/latest/meta-data/"), .turn = AIOS_EDENIED, .says = "link-local"},
+    {.name = "redirect-301", MOVED("301", "http://127.0.0.1:@@@@@/v1/chat/completions"), .turn = PROTO},
+    {.name = "redirect-302", MOVED("302", "//127.0.0.1:@@@@@/"), .turn = PROTO},
+    {.name = "redirect-303", MOVED("303", "http://127.0.0.1:@@@@@/"), .turn = PROTO},
+    {.name = "redirect-307", MOVED("307", "http://user:password@127.0.0.1:@@@@@/"), .turn = PROTO},
+    {.name = "redirect-308", MOVED("308", "gopher://localhost:@@@@@/"), .turn = PROTO},
+    {.name = "redirect-to-itself", MOVED("307", "/v1/chat/completions"), .turn = PROTO},
+    {.name = "redirect-to-a-file", MOVED("302", "file:///etc/passwd"), .turn = PROTO},
+    {.name = "redirect-to-gopher", MOVED("302", "gopher://127.0.0.1:@@@@@/_GET"), .turn = PROTO},
+    {.name = "redirect-to-metadata", MOVED("302", "http://169.254.169.254/latest/meta-data/"), .turn = PROTO},
+    {.name = "redirect-to-nowhere", MOVED("302", ""), .turn = PROTO},
+    {.name = "redirect-to-nonsense", MOVED("302", "http://\x01\xff[::1"), .turn = PROTO},
+    {.name = "redirect-300", MOVED("300", "http://127.0.0.1:@@@@@/"), .turn = PROTO},
+    {.name = "use-proxy-305", MOVED("305", "http://127.0.0.1:@@@@@/"), .turn = PROTO},
 
     /* ---- errors ---- */
     {.name = "error-400", FAILS("400", "invalid_request_error", "no such field"), .turn = AIOS_EINVAL, .text = "", .says = "no such field"},

@@ -60,6 +60,8 @@ typedef struct aios__remote {
  */
 int aios__remote_send(aios__remote *m, const char *path, const aios__buf *body, const char *idempotency, int (*on_body)(void *user, const char *s, size_t n),
                       void *user, char **secret, aios__transfer **t, aios_error *err);
+/** Who refuses a request that came there by a redirect, and so without the key, is told of: adds it to err. Returns the code. */
+int aios__remote_blame_move(const aios__remote *m, const aios__transfer *t, int code, aios_error *err);
 /** Wipes and frees a secret; NULL is fine. */
 void aios__remote_forget(const aios__remote *m, char *secret);
 /** A whole exchange (lists, counts, embeddings): waits for it, at most until its deadlines. The reply is parsed JSON. */

@@ -7,6 +7,7 @@
 
 #define MAX_HEADERS 64u
 #define STEP_MS 20
+#define MAX_REDIRECTS 3
 
 /* Header lines of one request, plain ones and secret ones; wiped after use. */
 typedef struct head {
@@ -102,6 +103,8 @@ int aios__remote_send(aios__remote *m, const char *path, const aios__buf *body, 
             .body = body ? body->p : NULL,
             .n_body = body ? body->n : 0,
             .ca_file = m->ca_file,
+            .max_redirects = MAX_REDIRECTS,
+            .allow = m->privacy == AIOS_PRIVACY_LOCAL ? AIOS__ALLOW_LOOPBACK : 0,
             .max_body = m->max_body,
             .connect_ns = m->connect_ns,
             .first_byte_ns = m->first_byte_ns,
@@ -116,6 +119,17 @@ int aios__remote_send(aios__remote *m, const char *path, const aios__buf *body, 
     explicit_bzero(h, sizeof *h);
     aios__free(m->heap, h);
     return rc;
+}
+
+int aios__remote_blame_move(const aios__remote *m, const aios__transfer *t, int code, aios_error *err)
+{
+    char said[300];
+    const char *to = t ? aios__transfer_moved(t) : NULL;
+    if (!err || !to || code != AIOS_EAUTH)
+        return code;
+    snprintf(said, sizeof said, "%.*s", (int)aios__utf8_whole(err->msg, strnlen(err->msg, sizeof said - 1)), err->msg);
+    return aios__fail(err, code, "%s; the request was redirected to %.200s, which is sent no key of %s: configure that address if the key is meant for it", said, to,
+                      m->origin);
 }
 
 /* ---- whole exchanges ---------------------------------------------------------------------------------------------- */
@@ -137,7 +151,7 @@ int aios__remote_ask(aios__remote *m, const char *path, const aios__buf *body, a
     if (rc == AIOS_DONE) {
         int status = aios__transfer_status(t);
         if (aios__http_code(status))
-            rc = aios__fault_read(&m->server, status, &got, NULL, err);
+            rc = aios__remote_blame_move(m, t, aios__fault_read(&m->server, status, &got, NULL, err), err);
         else
             rc = aios__json_parse(m->heap, got.p ? got.p : "", got.n, reply, err);
         if (rc == AIOS_EFORMAT)

@@ -143,7 +143,7 @@ static int read_refusal(aios__remote_turn *t, int status, aios_error *err)
     if (t->changed)
         aios__log(m->server.ctx, AIOS_LOG_WARN, "%s: the model %s does not take \"%s\" as it was sent: from now on it is left out or said otherwise",
                   m->host, m->server.model, aios__param_name(param));
-    return edited < 0 ? edited : rc == AIOS_EAUTH ? ask_for_key(m, err) : rc;
+    return edited < 0 ? edited : aios__remote_blame_move(m, t->transfer, rc == AIOS_EAUTH ? ask_for_key(m, err) : rc, err);
 }
 
 /* A reply to a part of the prompt is no reply to it. What was said stays in the turn's last event. */
