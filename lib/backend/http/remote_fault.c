@@ -64,6 +64,14 @@ static bool says(const char *text, const char *word)
     return text && strcasestr(text, word);
 }
 
+/* The member of the request that a server of FastAPI did not take, told as a failure of its own (500) by llama-cpp-python; not ended by a NUL. NULL: none. */
+static const char *misfit(const aios__fault *f)
+{
+    static const char place[] = "'loc': ('body', '";
+    const char *s = f->message ? strstr(f->message, place) : NULL;
+    return s ? s + sizeof place - 1 : NULL;
+}
+
 static int code_of(const aios__fault *f)
 {
     int by_status = f->status ? aios__http_code(f->status) : AIOS_EUNAVAIL;
@@ -71,6 +79,8 @@ static int code_of(const aios__fault *f)
     for (size_t i = 0; client && i < AIOS__ARRAY_LEN(overflow_phrases); i++)
         if (says(f->message, overflow_phrases[i]))
             return AIOS_ECONTEXT;
+    if (f->status == 500 && misfit(f))
+        return AIOS_EINVAL;
     for (size_t i = 0; i < AIOS__ARRAY_LEN(words); i++)
         if (says(f->type, words[i].word) || says(f->code, words[i].word))
             return words[i].code;
@@ -182,6 +192,8 @@ int aios__fault_read(const aios__server *s, int status, const aios__buf *body, u
     if (!f.message || !*f.message)
         f.message = words_of(body, status);
     f.status = status;
+    if (!f.param || !*f.param)
+        f.param = misfit(&f);
     int rc = aios__fault_fail(s, &f, err);
     if (param)
         *param = rc == AIOS_EINVAL ? aios__param_refused(&f) : 0;

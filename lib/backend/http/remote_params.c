@@ -33,13 +33,14 @@ static const struct {
     {"reasoning", NULL, false},
     {"response_format", NULL, false}, /* the reply is checked here too, and asked for again */
     {"text", NULL, false},            /* likewise, of the Responses API */
+    {"include", NULL, false},         /* "Encrypted content is not supported with this model." */
     {"tools", NULL, true},
 };
 
 /* Words of refusals that mean the parameter, not its value of this turn. */
 static const char *const refusals[] = {
     "unsupported", "not support", "unrecognized", "unknown", "unexpected", "extra", "not permitted", "not allowed", "deprecated",
-    "missing field",
+    "missing field", "'literal_error'" /* pydantic: a word that is none of those it knows */,
     "must be 'json_schema' or 'text'", "invalid schema", "invalid_json_schema", "must be verified",
 };
 

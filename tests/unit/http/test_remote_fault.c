@@ -191,6 +191,38 @@ static void test_refused_parameters(void **state)
     desk_close(k);
 }
 
+/* llama-cpp-python answers 500 to what it cannot read; other failures of its own stay such. */
+static void test_refusals_told_as_failures(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *message;
+        int code;
+        const char *name;
+    } rows[] = {
+        {"[{'type': 'literal_error', 'loc': ('body', 'response_format', 'type'), 'msg': \"Input should be 'text' or 'json_object'\", 'input': 'json_schema'}]", AIOS_EINVAL,
+         "response_format"},
+        {"1 validation error:\n  {'type': 'extra_forbidden', 'loc': ('body', 'seed'), 'msg': 'Extra inputs are not permitted', 'input': 1}", AIOS_EINVAL, "seed"},
+        {"[{'type': 'less_than_equal', 'loc': ('body', 'temperature'), 'msg': 'Input should be less than or equal to 2', 'input': 7}]", AIOS_EINVAL, NULL},
+        {"unsupported operand type(s) for +: 'response_format' and 'int'", AIOS_EUNAVAIL, NULL},
+        {"Failed to create llama_context", AIOS_EUNAVAIL, NULL},
+    };
+    desk *k = open_desk();
+    for (size_t i = 0; i < AIOS__ARRAY_LEN(rows); i++) {
+        uint32_t param = 99;
+        aios__buf body;
+        aios__buf_init(&body, k->m.heap, AIOS_MEM_TEXT, 0);
+        aios__buf_adds(&body, "{\"error\":{\"message\":", &k->err);
+        aios__buf_add_json(&body, rows[i].message, strlen(rows[i].message), &k->err);
+        aios__buf_adds(&body, ",\"type\":\"internal_server_error\",\"param\":null,\"code\":null}}", &k->err);
+        assert_int_equal(read_fault(k, 500, body.p, &param), rows[i].code);
+        if (rows[i].name ? strcmp(aios__param_name(param), rows[i].name) != 0 : param != 0)
+            fail_msg("%s: %s", rows[i].message, aios__param_name(param));
+        aios__buf_free(&body);
+    }
+    desk_close(k);
+}
+
 static uint32_t param_of(const char *name)
 {
     const aios__fault f = {.param = name, .code = "unsupported_parameter"};
@@ -385,7 +417,7 @@ static void test_a_conversation_that_shrinks(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_overflows), cmocka_unit_test(test_other_failures), cmocka_unit_test(test_refused_parameters),
+        cmocka_unit_test(test_overflows), cmocka_unit_test(test_other_failures), cmocka_unit_test(test_refused_parameters), cmocka_unit_test(test_refusals_told_as_failures),
         cmocka_unit_test(test_edited_requests), cmocka_unit_test(test_secrets), cmocka_unit_test(test_cut_prompts),
         cmocka_unit_test(test_runs_are_no_text), cmocka_unit_test(test_a_conversation_that_shrinks),
     };
