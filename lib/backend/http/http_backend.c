@@ -242,7 +242,7 @@ static int http_list(void *model, aios_write_fn *fn, void *user, aios_error *err
     if (!d->list_path)
         return aios__fail(err, AIOS_ENOTSUP, "%s has no list of models", d->title);
     aios__buf_init(&out, m->heap, AIOS_MEM_TEXT, 0);
-    int rc = aios__remote_ask(m, d->list_path, NULL, &doc, err);
+    int rc = aios__remote_ask(m, d->list_path, NULL, 0, &doc, err);
     if (!rc)
         aios__quirks_of_list(&m->server, aios__json_root(doc));
     rc = rc ? rc : aios__buf_addc(&out, '[', err);
@@ -257,11 +257,11 @@ static int http_list(void *model, aios_write_fn *fn, void *user, aios_error *err
 
 typedef int read_fn(const aios__json *v, void *user, aios_error *err);
 
-/* Sends what an encoder wrote and reads the answer. */
-static int ask(aios__remote *m, int encoded, aios__message *q, read_fn *fn, void *user, aios_error *err)
+/* Sends what an encoder wrote and reads the answer; n_tokens as of aios__remote_ask. */
+static int ask(aios__remote *m, int encoded, aios__message *q, uint32_t n_tokens, read_fn *fn, void *user, aios_error *err)
 {
     aios__json_doc *doc = NULL;
-    int rc = encoded ? encoded : aios__remote_ask(m, q->path.p, &q->body, &doc, err);
+    int rc = encoded ? encoded : aios__remote_ask(m, q->path.p, &q->body, n_tokens, &doc, err);
     rc = rc ? rc : fn(aios__json_root(doc), user, err);
     aios__json_free(doc);
     aios__message_free(q);
@@ -298,8 +298,8 @@ static int http_embed(void *model, const char *s, size_t n, float *out, uint32_t
         return aios__fail(err, AIOS_ENOTSUP, "%s has no embeddings", d->title);
     aios__message_init(m, &q);
     int rc = d->encode_embed(&m->server, s, n, &q, err);
-    rc = rc ? rc : aios__gate_wait(m, aios__remote_estimate(m, q.body.n), err);
-    return ask(m, rc, &q, read_floats, &f, err);
+    uint32_t n_tokens = aios__remote_estimate(m, q.body.n);
+    return ask(m, rc, &q, n_tokens ? n_tokens : 1, read_floats, &f, err);
 }
 
 typedef struct tally {
@@ -322,7 +322,7 @@ static int http_count(void *session, const aios_request *req, uint32_t *n, aios_
     aios__message_init(m, &q);
     int rc = AIOS_ENOENT; /* not every server of a dialect counts */
     if (d->encode_count)
-        rc = ask(m, d->encode_count(&m->server, req, &q, err), &q, read_tally, &t, err);
+        rc = ask(m, d->encode_count(&m->server, req, &q, err), &q, 0, read_tally, &t, err);
     if (rc != AIOS_ENOENT)
         return rc;
     aios__message_init(m, &q);

@@ -64,8 +64,14 @@ int aios__remote_send(aios__remote *m, const char *path, const aios__buf *body, 
 int aios__remote_blame_move(const aios__remote *m, const aios__transfer *t, int code, aios_error *err);
 /** Wipes and frees a secret; NULL is fine. */
 void aios__remote_forget(const aios__remote *m, char *secret);
-/** A whole exchange (lists, counts, embeddings): waits for it, at most until its deadlines. The reply is parsed JSON. */
-int aios__remote_ask(aios__remote *m, const char *path, const aios__buf *body, aios__json_doc **reply, aios_error *err);
+
+/* ---- remote_ask.c --------------------------------------------------------------------------------------------------- */
+
+/**
+ * A whole exchange (lists, counts, embeddings): waits for it, at most until its deadlines, and asks again as often as a turn would where that may
+ * help. n_tokens: each attempt waits for the model's limits; 0: none does. The reply is parsed JSON.
+ */
+int aios__remote_ask(aios__remote *m, const char *path, const aios__buf *body, uint32_t n_tokens, aios__json_doc **reply, aios_error *err);
 
 /* ---- remote_fault.c: what a failure means ------------------------------------------------------------------------- */
 

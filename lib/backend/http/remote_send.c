@@ -6,7 +6,6 @@
 #include "backend/http/remote_priv.h"
 
 #define MAX_HEADERS 64u
-#define STEP_MS 20
 #define MAX_REDIRECTS 3
 
 /* Header lines of one request, plain ones and secret ones; wiped after use. */
@@ -130,37 +129,4 @@ int aios__remote_blame_move(const aios__remote *m, const aios__transfer *t, int 
     snprintf(said, sizeof said, "%.*s", (int)aios__utf8_whole(err->msg, strnlen(err->msg, sizeof said - 1)), err->msg);
     return aios__fail(err, code, "%s; the request was redirected to %.200s, which is sent no key of %s: configure that address if the key is meant for it", said, to,
                       m->origin);
-}
-
-/* ---- whole exchanges ---------------------------------------------------------------------------------------------- */
-
-static int keep_body(void *user, const char *s, size_t n)
-{
-    return aios__buf_add(user, s, n, NULL);
-}
-
-int aios__remote_ask(aios__remote *m, const char *path, const aios__buf *body, aios__json_doc **reply, aios_error *err)
-{
-    aios__transfer *t = NULL;
-    char *secret = NULL;
-    aios__buf got;
-    aios__buf_init(&got, m->heap, AIOS_MEM_TEXT, (size_t)(m->max_body ? m->max_body : (uint64_t)64 << 20));
-    int rc = aios__remote_send(m, path, body, NULL, keep_body, &got, &secret, &t, err);
-    while (rc == AIOS_OK || rc == AIOS_AGAIN)
-        rc = aios__transfer_step(t, STEP_MS, err);
-    if (rc == AIOS_DONE) {
-        int status = aios__transfer_status(t);
-        if (aios__http_code(status))
-            rc = aios__remote_blame_move(m, t, aios__fault_read(&m->server, status, &got, NULL, err), err);
-        else
-            rc = aios__json_parse(m->heap, got.p ? got.p : "", got.n, reply, err);
-        if (rc == AIOS_EFORMAT)
-            rc = aios__fail(err, AIOS_EPROTO, "%s: the answer is no JSON", m->host);
-    }
-    if (rc)
-        aios__remote_redact(m, secret, err);
-    aios__remote_forget(m, secret);
-    aios__transfer_free(t);
-    aios__buf_free(&got);
-    return rc;
 }
