@@ -86,12 +86,24 @@ def sdk_responses(client, model, prompt, o):
             "usage": [u.input_tokens, u.input_tokens_details.cached_tokens, u.output_tokens, u.output_tokens_details.reasoning_tokens]}
 
 
+def sdk_sealed(client):
+    """A loop without state at the server: the reasoning goes back as it came."""
+    asked = [{"role": "user", "content": "call it"}]
+    tools = [{"type": "function", "name": n, "description": d, "parameters": s, "strict": s is STRICT} for n, d, s in TOOLS[:1]]
+    args = {"model": "think", "tools": tools, "store": False, "include": ["reasoning.encrypted_content"]}
+    first = client.responses.create(input=asked, **args)
+    asked += [i.model_dump(exclude_none=True) for i in first.output]
+    asked += [{"type": "function_call_output", "call_id": i.call_id, "output": "fine"} for i in first.output if i.type == "function_call"]
+    return client.responses.create(input=asked, **args).output_text
+
+
 def sdk_main(url):
     import openai
     client = openai.OpenAI(base_url=url, api_key=KEY, max_retries=0)
     out = {}
     for name, (model, prompt, o) in CASES.items():
         out[name] = {"openai": sdk_chat(client, model, prompt, o), "openai-responses": sdk_responses(client, model, prompt, o)}
+    out["sealed"] = sdk_sealed(client)
     out["models"] = [m.id for m in client.models.list()]
     out["embedding"] = client.embeddings.create(model="m", input="four", encoding_format="float").data[0].embedding
     for model, error in (("overflow", openai.BadRequestError), ("echo-key", openai.AuthenticationError), ("busy", openai.RateLimitError)):
@@ -169,6 +181,7 @@ class Remote(unittest.TestCase):
         p = subprocess.run([python, __file__, "--sdk", self.mock.url], capture_output=True, timeout=120)
         self.assertEqual(p.returncode, 0, p.stderr.decode())
         want = json.loads(p.stdout)
+        self.assertEqual(want["sealed"], "The tools said: fine.")
         for name, (model, prompt, o) in CASES.items():
             for dialect in ("openai", "openai-responses"):
                 with self.subTest(case=name, dialect=dialect):
@@ -181,6 +194,28 @@ class Remote(unittest.TestCase):
                 limit = ["-n", str(o["max_tokens"])] if "max_tokens" in o else []
                 code, out, err = self.command("run", "-m", f"{self.mock.url}#{model}", *limit, prompt)
                 self.assertEqual((code, out.rstrip("\n")), (0, want[name]["openai"]["text"]), err)
+
+    def test_encrypted_reasoning_goes_back(self):
+        name, description, schema = TOOLS[0]
+        with self.aios.Model(self.uri("openai-responses", "think"), self.context) as m:
+            with self.aios.Toolset(self.context) as tools:
+                tools.add(lambda **_: "fine", schema, name=name, description=description, effect="read")
+                with self.aios.Agent(m, tools) as agent:
+                    reply = agent.run("call it")
+        self.assertEqual(reply.text, "The tools said: fine.")
+        self.assertEqual([c.name for c in reply.calls], [name])
+        (_, first), (_, second) = self.mock.requests
+        self.assertEqual((first["store"], first["include"]), (False, ["reasoning.encrypted_content"]))
+        kinds = [i.get("type") for i in second["input"]]
+        self.assertEqual(kinds, [None, "reasoning", "function_call", "function_call_output"])
+
+    def test_a_model_that_encrypts_nothing(self):
+        with self.aios.Model(self.uri("openai-responses", "unsealed"), self.context) as m, m.session() as s:
+            for requests in (2, 1):
+                self.mock.requests.clear()
+                self.assertIn("You said: hello", s.complete("hello").text)
+                self.assertEqual(len(self.mock.requests), requests)
+                self.assertNotIn("include", self.mock.requests[-1][1])
 
     def test_a_schema_is_strict_only_where_it_qualifies(self):
         for schema, strict in ((STRICT, True), (LOOSE, False)):
@@ -293,6 +328,24 @@ class Remote(unittest.TestCase):
             with m._pin() as p:
                 call(lib.aios_model_embed, p, b"four", 4, out, 3)
             self.assertEqual(list(out), [4.0, 0.5, -0.25])
+
+    def test_embeddings_and_counts_are_asked_again(self):
+        import ctypes
+        from aios._lib import call, lib
+        out = (ctypes.c_float * 3)()
+        with self.aios.Model(self.uri("openai", "busy"), self.context) as m, m._pin() as p:
+            call(lib.aios_model_embed, p, b"four", 4, out, 3)
+        self.assertEqual((list(out), len(self.mock.requests)), ([4.0, 0.5, -0.25], 3))
+        self.mock.busy = 0
+        self.mock.requests.clear()
+        with self.aios.Model(self.uri("openai-responses", "busy"), self.context) as m, m.session() as s:
+            self.assertGreater(s.count("hello there"), 0)
+        self.assertEqual(len(self.mock.requests), 3)
+        self.mock.busy = -9
+        self.mock.requests.clear()
+        with self.aios.Model(self.uri("openai", "busy"), self.context) as m, m._pin() as p, self.assertRaises(self.aios.Error) as caught:
+            call(lib.aios_model_embed, p, b"four", 4, out, 3)
+        self.assertEqual((caught.exception.name, len(self.mock.requests)), ("ERATE", 3))
 
 
 SERVE = """

@@ -205,12 +205,20 @@ def chat_events(body, t):
 
 # ---- responses --------------------------------------------------------------------------------------------------------
 
+SEAL = "gAAAAABseal+/="  # what only the provider reads
+
+
 def response_messages(body):
     out, open_calls = [], []
     items = [{"role": "user", "content": body["input"]}] if isinstance(body["input"], str) else body["input"]
-    for item in items:
+    for at, item in enumerate(items):
         kind = item.get("type", "message")
-        if kind == "message":
+        if kind == "reasoning":
+            if item["id"] != "rs_1" or item["encrypted_content"] != SEAL or not isinstance(item["summary"], list):
+                raise Fault(400, "The encrypted content could not be verified.", param="input", code="invalid_encrypted_content")
+            if items[at + 1:at + 2] == [] or items[at + 1].get("role", "assistant") != "assistant":
+                raise Fault(400, f"Item '{item['id']}' of type 'reasoning' was provided without its required following item.", param="input")
+        elif kind == "message":
             content = item["content"]
             text = content if isinstance(content, str) else "".join(p["text"] if p["type"].endswith("_text") else f"<{p['type']}>" for p in content)
             out.append({"role": item["role"], "text": text})
@@ -242,6 +250,12 @@ def response_turn(body):
             check_strict(schema, "text.format.schema")
     t = Turn(model, response_messages(body), body.get("tools", []), body.get("tool_choice", "auto"), schema, body.get("max_output_tokens"),
              body.get("parallel_tool_calls", True))
+    t.sealed = "reasoning.encrypted_content" in body.get("include", ())
+    if t.sealed and "unsealed" in model.split("/"):
+        raise Fault(400, "Encrypted content is not supported with this model.", param="include")
+    kinds = [i.get("type") for i in body["input"]] if isinstance(body["input"], list) else []
+    if t.sealed and "think" in model.split("/") and "function_call" in kinds and "reasoning" not in kinds:
+        raise Fault(400, "The reasoning behind the calls is missing.", param="input")
     return t
 
 
@@ -259,7 +273,8 @@ def response_object(body, t, status, output):
 def response_items(t):
     items = []
     if t.reasoning:
-        items.append({"type": "reasoning", "id": "rs_1", "summary": [{"type": "summary_text", "text": t.reasoning}]})
+        items.append({"type": "reasoning", "id": "rs_1", "summary": [{"type": "summary_text", "text": t.reasoning}],
+                      **({"encrypted_content": SEAL} if t.sealed else {})})
     if t.text:
         part = {"type": "refusal", "refusal": t.text} if t.refused else {"type": "output_text", "text": t.text, "annotations": [], "logprobs": []}
         items.append({"type": "message", "id": "msg_1", "role": "assistant", "status": "completed", "content": [part]})

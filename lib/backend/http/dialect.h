@@ -73,6 +73,8 @@ void aios__reader_note(aios__reader *r, const char *why);
  * a part (aios__part_signature). ELIMIT.
  */
 int aios__reader_sign(aios__reader *r, const char *kind, const char *s, size_t n, aios_error *err);
+/** Makes an empty text of the reader's heap, for a dialect that has to put something together; the caller's to free. */
+void aios__reader_buf(const aios__reader *r, aios__buf *out);
 /** Nothing more will come: what follows is ignored. A stream that ends without this or a stop was cut. */
 void aios__reader_end(aios__reader *r);
 /** Fails the attempt by an error that came inside of a stream. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * OpenAI's Responses (https://platform.openai.com/docs/api-reference/responses; types: openai-python, src/openai/types/responses), without
- * state at the server: every turn carries the whole conversation. Calls go back without the ids of their items, which would have to stand
- * behind the encrypted reasoning that led to them. This dialect has no stop texts (ENOTSUP), seeds or penalties (ENOTSUP).
+ * state at the server: every turn carries the whole conversation, with the reasoning behind it as the provider has encrypted it, unless it keeps
+ * replies itself. This dialect has no stop texts (ENOTSUP), seeds or penalties (ENOTSUP).
  */
 #include <stdio.h>
 
@@ -73,12 +73,45 @@ static int put_reply(aios__buf *b, const aios_part *p, aios_error *err)
     return aios__buf_addc(b, '}', err);
 }
 
-/* Text and calls, each an item. */
-static int put_assistant(aios__buf *b, const aios_entry *e, aios_error *err)
+/* "ID CONTENT", as it was signed. */
+static int put_reasoning(aios__buf *b, const aios_part *p, const char *signature, aios_error *err)
+{
+    size_t n_id = strcspn(signature, " ");
+    aios__put_comma(b, err);
+    aios__buf_adds(b, "{\"type\":\"reasoning\"", err);
+    if (n_id)
+        aios__put_str(b, "id", signature, n_id, err);
+    aios__put_raw(b, "summary", "[", err);
+    if (p->n_text) {
+        aios__buf_adds(b, "{\"type\":\"summary_text\"", err);
+        aios__put_str(b, "text", p->text, p->n_text, err);
+        aios__buf_addc(b, '}', err);
+    }
+    aios__buf_addc(b, ']', err);
+    aios__put_str(b, "encrypted_content", signature + n_id + (signature[n_id] == ' '), AIOS_CSTR, err);
+    return aios__buf_addc(b, '}', err);
+}
+
+/* Reasoning is taken back only with the item that it led to. */
+static bool leads_on(const aios_entry *e, uint32_t i)
+{
+    for (i++; i < e->n_parts; i++) {
+        const aios_part *p = aios__part_at(e, i);
+        if (p->kind == AIOS_PART_CALL || (p->kind == AIOS_PART_TEXT && p->n_text))
+            return true;
+    }
+    return false;
+}
+
+/* Text, calls and signed reasoning, each an item. */
+static int put_assistant(const aios__server *s, aios__buf *b, const aios_entry *e, aios_error *err)
 {
     int rc = b->failed;
     for (uint32_t i = 0; !rc && i < e->n_parts; i++) {
         const aios_part *p = aios__part_at(e, i);
+        const char *signature = aios__part_signature(p, s->dialect, "reasoning");
+        if (signature && leads_on(e, i))
+            rc = put_reasoning(b, p, signature, err);
         if (p->kind == AIOS_PART_TEXT && p->n_text)
             rc = put_reply(b, p, err);
         if (p->kind == AIOS_PART_CALL)
@@ -102,7 +135,7 @@ static int put_items(const aios__server *s, aios__buf *b, const aios_transcript 
         aios_entry e = AIOS_INIT(aios_entry);
         aios_transcript_at(t, i, &e);
         rc = e.role == AIOS_ROLE_TOOL        ? aios__put_results(s, b, &e, put_result, err)
-             : e.role == AIOS_ROLE_ASSISTANT ? put_assistant(b, &e, err)
+             : e.role == AIOS_ROLE_ASSISTANT ? put_assistant(s, b, &e, err)
                                              : put_message(s, b, e.role == AIOS_ROLE_SYSTEM ? "system" : "user", &e, err);
     }
     return rc ? rc : aios__buf_addc(b, ']', err);
@@ -175,6 +208,8 @@ static int put_rest(const aios__server *s, aios__buf *b, const aios_request *req
         aios__buf_addc(b, '}', err);
     }
     aios__put_bool(b, "store", s->keep, err);
+    if (!s->keep)
+        aios__put_strings(b, "include", (const char *const[]){"reasoning.encrypted_content", NULL}, err);
     aios__put_bool(b, "stream", true, err);
     return aios__buf_addc(b, '}', err);
 }
@@ -249,9 +284,26 @@ static int read_call(aios__reader *r, int64_t index, const aios__json *item, aio
     return rc ? rc : aios__reader_call_end(r, index, err);
 }
 
+/* What the next turn sends back with this reasoning: its id, and what only the provider can read. */
+static int read_seal(aios__reader *r, const aios__json *item, aios_error *err)
+{
+    const char *id = aios__str_of(item, "id"), *sealed = aios__str_of(item, "encrypted_content");
+    aios__buf text;
+    if (!*sealed || strcmp(aios__str_of(item, "type"), "reasoning") || strchr(id, ' '))
+        return AIOS_OK;
+    aios__reader_buf(r, &text);
+    int rc = aios__buf_addf(&text, err, "%s %s", id, sealed);
+    rc = rc ? rc : aios__reader_sign(r, "reasoning", text.p, text.n, err);
+    aios__buf_free(&text);
+    return rc;
+}
+
 static int item_done(aios__reader *r, const aios__json *v, aios_error *err)
 {
     const aios__json *item = aios__json_get(v, "item");
+    int rc = read_seal(r, item, err);
+    if (rc)
+        return rc;
     return is_call(item) ? read_call(r, output_index(v), item, err) : AIOS_OK;
 }
 
@@ -317,6 +369,7 @@ static int read_whole(aios__reader *r, const aios__json *response, aios_error *e
         const aios__json *item = aios__json_at(output, i);
         rc = read_texts(r, aios__json_get(item, "summary"), true, err);
         rc = rc ? rc : read_texts(r, aios__json_get(item, "content"), !strcmp(aios__str_of(item, "type"), "reasoning"), err);
+        rc = rc ? rc : read_seal(r, item, err);
         if (!rc && is_call(item))
             rc = read_call(r, (int64_t)i, item, err);
     }

@@ -250,6 +250,11 @@ int aios__reader_sign(aios__reader *r, const char *kind, const char *s, size_t n
     return rc;
 }
 
+void aios__reader_buf(const aios__reader *r, aios__buf *out)
+{
+    aios__buf_init(out, r->remote->heap, AIOS_MEM_TEXT, MAX_SIGNATURE + MAX_NAME);
+}
+
 void aios__reader_end(aios__reader *r)
 {
     r->ended = true;

@@ -154,6 +154,11 @@ static inline int hear_stop(void *user, const char *reason)
     return hear_piece(user, 'S', reason, strlen(reason));
 }
 
+static inline int hear_sign(void *user, const char *signature)
+{
+    return hear_piece(user, 'G', signature, strlen(signature));
+}
+
 static inline aios_sink sink_of(heard *h)
 {
     aios_sink k = AIOS_INIT(aios_sink);
@@ -163,6 +168,7 @@ static inline aios_sink sink_of(heard *h)
     k.call = hear_call;
     k.usage = hear_usage;
     k.stop = hear_stop;
+    k.sign = hear_sign;
     return k;
 }
 

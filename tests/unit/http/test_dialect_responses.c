@@ -28,7 +28,7 @@ static void test_requests(void **state)
               "{'type':'input_image','detail':'auto','image_url':'data:image/png;base64,YWJj'}," \
               "{'type':'input_file','filename':'file.pdf','file_data':'data:application/pdf;base64,JVBERg=='}]},{'role':'assistant','content':'I look.'}," \
               "{'type':'function_call','call_id':'c1','name':'f','arguments':'{\\'a\\':1}'},{'type':'function_call_output','call_id':'c1','output':'r1'}]"
-    check_request(k, "/responses", INPUT ",'store':false,'stream':true}");
+    check_request(k, "/responses", INPUT ",'store':false,'include':['reasoning.encrypted_content'],'stream':true}");
     aios_sampling p = AIOS_INIT(aios_sampling);
     p.temperature = 0.5f;
     k->req.sampling = &p;
@@ -62,6 +62,29 @@ static void test_requests(void **state)
     desk_close(k);
 }
 
+/* What was signed goes back in front of what it led to, and nowhere else; of another dialect nothing does. */
+static void test_sealed_reasoning(void **state)
+{
+    (void)state;
+    desk *k = open_desk();
+    const aios_part calls[] = {part(AIOS_PART_REASONING, "hm", NULL, "openai-responses/reasoning rs1 gAAA=", NULL), part(AIOS_PART_CALL, "{}", "f", "c1", NULL),
+                               part(AIOS_PART_REASONING, "", NULL, "openai-responses/reasoning rs2 gBBB=", NULL)};
+    const aios_part text[] = {part(AIOS_PART_REASONING, "", NULL, "openai-responses/reasoning  gCCC=", NULL), part(AIOS_PART_REASONING, "x", NULL, "anthropic/thinking s", NULL),
+                              part(AIOS_PART_TEXT, "Yes.", NULL, NULL, NULL)};
+    const aios_part result = part(AIOS_PART_RESULT, "r", "f", "c1", NULL);
+    add_text(k, AIOS_ROLE_USER, "q");
+    add_parts(k, AIOS_ROLE_ASSISTANT, calls, 3);
+    add_parts(k, AIOS_ROLE_TOOL, &result, 1);
+    add_parts(k, AIOS_ROLE_ASSISTANT, text, 3);
+    check_request(k, "/responses",
+                  "{'model':'m','input':[{'role':'user','content':[{'type':'input_text','text':'q'}]},"
+                  "{'type':'reasoning','id':'rs1','summary':[{'type':'summary_text','text':'hm'}],'encrypted_content':'gAAA='},"
+                  "{'type':'function_call','call_id':'c1','name':'f','arguments':'{}'},{'type':'function_call_output','call_id':'c1','output':'r'},"
+                  "{'type':'reasoning','summary':[],'encrypted_content':'gCCC='},{'role':'assistant','content':'Yes.'}],"
+                  "'store':false,'include':['reasoning.encrypted_content'],'stream':true}");
+    desk_close(k);
+}
+
 #define EV(type, rest) "event: " type "\ndata: {'type':'" type "','sequence_number':1," rest "}\n\n"
 #define CREATED EV("response.created", "'response':{'id':'r','object':'response','status':'in_progress','error':null,'incomplete_details':null,'output':[]}")
 #define COMPLETED EV("response.completed", "'response':{'id':'r','object':'response','status':'completed','error':null,'incomplete_details':null,'usage':{'input_tokens':20," \
@@ -85,6 +108,16 @@ static const struct {
      0, "R:hm\n\nso|T:Hello \xe2\x82\xac|U:20/4/9/5|S:stop"},
     {"gpt-oss: reasoning itself", EV("response.reasoning_text.delta", "'output_index':0,'content_index':0,'delta':'hm'") EV("response.output_text.delta", "'delta':'x'") COMPLETED, 0,
      "R:hm|T:x|U:20/4/9/5|S:stop"},
+    {"encrypted reasoning",
+     EV("response.reasoning_summary_text.delta", "'delta':'hm'")
+     EV("response.output_item.done", "'output_index':0,'item':{'type':'reasoning','id':'rs1','summary':[{'type':'summary_text','text':'hm'}],'encrypted_content':'gAAA='}")
+     EV("response.output_item.done", "'output_index':1,'item':{'type':'reasoning','id':'rs2','summary':[],'encrypted_content':null}")
+     EV("response.output_text.delta", "'delta':'x'") COMPLETED,
+     0, "R:hm|G:openai-responses/reasoning rs1 gAAA=|T:x|U:20/4/9/5|S:stop"},
+    {"encrypted reasoning in one piece",
+     "{'object':'response','status':'completed','output':[{'type':'reasoning','id':'rs1','summary':[],'encrypted_content':'gAAA='},"
+     "{'type':'message','content':[{'type':'output_text','text':'x'}]}]}",
+     0, "G:openai-responses/reasoning rs1 gAAA=|T:x|S:stop"},
     {"two calls",
      CREATED EV("response.output_item.added", "'output_index':0,'item':{'type':'function_call','id':'fc1','call_id':'c1','name':'f','arguments':''}")
      EV("response.function_call_arguments.delta", "'output_index':0,'item_id':'fc1','delta':'{\\'a\\''")
@@ -151,6 +184,6 @@ static void test_count(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_requests), cmocka_unit_test(test_streams), cmocka_unit_test(test_count)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_requests), cmocka_unit_test(test_sealed_reasoning), cmocka_unit_test(test_streams), cmocka_unit_test(test_count)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
