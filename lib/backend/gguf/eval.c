@@ -35,6 +35,7 @@ static void lay_out(const aios__net *net, aios__work *w, uint8_t *base, size_t *
     w->cs[0] = carve(base, at, n * hp->n_rot, f);
     w->cs[1] = carve(base, at, hp->window ? n * hp->n_rot : 0, f);
     w->act = carve(base, at, aios__act_bytes((uint32_t)n, widest), 1);
+    w->act2 = carve(base, at, aios__act_bytes((uint32_t)n, hp->n_ff), 1);
     w->lo[0] = carve(base, at, n, u);
     w->lo[1] = carve(base, at, n, u);
     w->hi = carve(base, at, n, u);

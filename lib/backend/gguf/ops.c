@@ -3,6 +3,9 @@
 
 #include "backend/gguf/work.h"
 
+/* Rows that are normed and quantized while they are in the nearest cache; panels of gates whose outputs are, in the next one. */
+enum { WARM_ROWS = 4, WARM_PANELS = 8 };
+
 /* Rows this thread norms and quantizes: all if every thread does so for itself, else whole tiles. */
 static void split_rows(const aios__exec *x, uint32_t *from, uint32_t *to)
 {
@@ -22,14 +25,24 @@ static void barrier(const aios__exec *x)
     aios__pool_barrier(x->pool, x->tid);
 }
 
-/* Makes rows of k floats what the next gemm reads. */
+/* Rows of k floats are what the next gemm reads, once they are quantized. */
+static void begin_act(aios__exec *x, const float *rows, uint32_t k)
+{
+    x->act = (aios__act){.n_tokens = x->n, .k = k, .x = rows, .ld = k, .q = x->wide ? x->net->work->act : x->own->q};
+}
+
+static void quantize(const aios__exec *x, uint32_t from, uint32_t to)
+{
+    if (x->net->quantizes && x->act.k % 32 == 0 && from < to)
+        x->k->quantize(&x->act, from, to, 0, x->act.k / 32);
+}
+
 static void set_act(aios__exec *x, const float *rows, uint32_t k)
 {
     uint32_t from, to;
-    x->act = (aios__act){.n_tokens = x->n, .k = k, .x = rows, .ld = k, .q = x->wide ? x->net->work->act : x->own->q};
+    begin_act(x, rows, k);
     split_rows(x, &from, &to);
-    if (x->net->quantizes && k % 32 == 0 && from < to)
-        x->k->quantize(&x->act, from, to, 0, k / 32);
+    quantize(x, from, to);
     if (x->wide)
         barrier(x);
 }
@@ -82,10 +95,16 @@ void aios__op_embed(aios__exec *x)
 void aios__op_norm(aios__exec *x, const float *w)
 {
     uint32_t from, to, n = x->net->hp.n_embd;
+    begin_act(x, x->norm, n);
     split_rows(x, &from, &to);
-    for (uint32_t i = from; i < to; i++)
-        x->k->rmsnorm(x->h + (size_t)i * n, w, n, x->net->hp.eps, x->norm + (size_t)i * n);
-    set_act(x, x->norm, n);
+    for (uint32_t at = from, end; at < to; at = end) {
+        end = at + WARM_ROWS < to ? at + WARM_ROWS : to;
+        for (uint32_t i = at; i < end; i++)
+            x->k->rmsnorm(x->h + (size_t)i * n, w, n, x->net->hp.eps, x->norm + (size_t)i * n);
+        quantize(x, at, end);
+    }
+    if (x->wide)
+        barrier(x);
 }
 
 /* One gemm over panels [p0, p1) of a matrix. */
@@ -282,23 +301,61 @@ void aios__op_residual(aios__exec *x, const float *post_norm)
     }
 }
 
+/* Gates of n rows: gate and up have `ld` floats from one to the next. */
+static void gate_rows(const aios__exec *x, float *gate, const float *up, size_t ld, uint32_t n_columns, aios__vec2_fn *fn)
+{
+    for (uint32_t i = 0; i < x->n; i++)
+        fn(gate + i * ld, up + i * ld, n_columns);
+}
+
+/*
+ * Each thread makes, gates and quantizes some columns after the other in a piece of memory that stays in its cache; ff as floats is
+ * nowhere whole. Panels are taken by twos, since a block of what is quantized has 32 columns.
+ */
+static void gate_up_warm(aios__exec *x, const aios__layer *l, aios__vec2_fn *fn)
+{
+    const aios__work *work = x->net->work;
+    uint32_t p0, p1, end;
+    aios__exec_split(x, l->gate.n_panels / 2, &p0, &p1);
+    p0 *= 2;
+    p1 *= 2;
+    aios__act act = {.n_tokens = x->n, .k = l->gate.rows, .q = work->act2};
+    size_t mine = (size_t)p0 * AIOS__PANEL_ROWS * x->n; /* as much of ff and up as the thread has columns */
+    for (uint32_t p = p0; p < p1; p = end) {
+        end = p + WARM_PANELS < p1 ? p + WARM_PANELS : p1;
+        uint32_t from = p * AIOS__PANEL_ROWS, n = (end - p) * AIOS__PANEL_ROWS;
+        act.x = work->ff + mine - from;
+        act.ld = n;
+        gemm(x, &l->gate, p, end, work->ff + mine - from, n);
+        gemm(x, &l->up, p, end, work->up + mine - from, n);
+        gate_rows(x, work->ff + mine, work->up + mine, n, n, fn);
+        x->k->quantize(&act, 0, x->n, from / 32, (from + n) / 32);
+    }
+    barrier(x);
+    x->act = act;
+}
+
 /* Each thread gates the columns it made itself, so that no barrier stands between. */
 void aios__op_gate_up(aios__exec *x, const aios__layer *l, aios__vec2_fn *fn)
 {
     const aios__work *work = x->net->work;
     uint32_t p0, p1, rows = l->gate.rows;
+    if (x->wide && rows % 32 == 0 && aios__gemm_wants_q8(l->down.dtype)) {
+        gate_up_warm(x, l, fn);
+        return;
+    }
     aios__exec_split(x, l->gate.n_panels, &p0, &p1);
     gemm(x, &l->gate, p0, p1, work->ff, rows);
     gemm(x, &l->up, p0, p1, work->up, rows);
     uint32_t from = p0 * AIOS__PANEL_ROWS, to = p1 * AIOS__PANEL_ROWS < rows ? p1 * AIOS__PANEL_ROWS : rows;
-    for (uint32_t i = 0; i < x->n && from < to; i++)
-        fn(work->ff + (size_t)i * rows + from, work->up + (size_t)i * rows + from, to - from);
+    if (from < to)
+        gate_rows(x, work->ff + from, work->up + from, rows, to - from, fn);
     barrier(x);
+    set_act(x, work->ff, rows);
 }
 
 void aios__op_down(aios__exec *x, const aios__panels *w)
 {
-    set_act(x, x->net->work->ff, x->net->hp.n_ff);
     gemm_all(x, w, x->net->work->tmp, w->rows);
     barrier(x);
 }

@@ -50,9 +50,9 @@ void aios__op_attend(aios__exec *x, uint32_t il);
 void aios__op_project(aios__exec *x, const aios__panels *w);
 /** h += tmp, or h += rmsnorm(tmp). */
 void aios__op_residual(aios__exec *x, const float *post_norm);
-/** ff = gate(act) op up(act). */
+/** act = quantized gate(act) op up(act). */
 void aios__op_gate_up(aios__exec *x, const aios__layer *l, aios__vec2_fn *fn);
-/** tmp = w x ff. */
+/** tmp = w x act. */
 void aios__op_down(aios__exec *x, const aios__panels *w);
 void aios__op_logits(aios__exec *x);
 

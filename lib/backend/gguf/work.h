@@ -39,7 +39,7 @@ typedef struct aios__own {
 typedef struct aios__work {
     aios_buffer *memory;
     float *h, *h2, *norm, *q, *k, *v, *attn, *tmp, *ff, *up, *cs[2];
-    void *act;
+    void *act, *act2;      /**< act2: of gates, made while act is read */
     uint32_t *lo[2], *hi;  /**< per row: [0] all positions, [1] window */
     uint32_t *all, *want;  /**< row numbers */
     aios__runs runs[2];    /**< of all rows, of the wanted ones */
