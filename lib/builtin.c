@@ -4,6 +4,7 @@
 #include "device/device.h"
 #include "kernel/kernel.h"
 #include "llm/llm.h"
+#include "store/store_priv.h"
 
 typedef int init_fn(aios_ctx *ctx, aios_error *err);
 
@@ -23,6 +24,7 @@ static init_fn *const builtins[] = {
     aios__backend_http_init,
     aios__backend_record_init,
     aios__backend_route_init,
+    aios__store_memory_init,
     NULL, /* ends the list */
 };
 

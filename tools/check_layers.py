@@ -19,7 +19,7 @@ ALLOWED = {
     'backend/record': 'base grammar llm',
     'backend/route': 'base grammar llm',
     'observe': 'base llm',
-    'agent': 'base grammar llm observe',
+    'agent': 'base grammar llm observe store',
     'mcp': 'base grammar llm',
     'store': 'base grammar llm',
     'data': 'base grammar llm agent mcp store',
@@ -31,6 +31,7 @@ PUBLIC = {
     'device': 'device.h tensor.h plugin/device.h',
     'grammar': 'grammar.h snapshot.h',
     'llm': 'llm.h event.h transcript.h token.h plugin/backend.h',
+    'store': 'store.h plugin/store.h',
     'agent': 'agent.h tool.h policy.h',
     'observe': 'telemetry.h',
 }

@@ -17,6 +17,7 @@
 #include <aios/policy.h>
 #include <aios/remote.h>
 #include <aios/snapshot.h>
+#include <aios/store.h>
 #include <aios/telemetry.h>
 #include <aios/tensor.h>
 #include <aios/token.h>

@@ -64,7 +64,8 @@ extern "C" {
     X(EINTERNAL, -24, "a bug in this library")                                                     \
     X(EREFUSED, -25, "the model refused")                                                          \
     X(EFILTERED, -26, "the provider's filter stopped it")                                          \
-    X(EQUOTA, -27, "the account's quota is used up")
+    X(EQUOTA, -27, "the account's quota is used up")                                               \
+    X(ECONFLICT, -28, "another writer came first")
 
 enum {
 #define X(name, number, text) AIOS_##name = (number),

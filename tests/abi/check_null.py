@@ -37,6 +37,7 @@ def objects(lib):
         'aios_session': made(lib, lib.aios_session_new, model, None),
         'aios_transcript': made(lib, lib.aios_transcript_new, ctx),
         'aios_toolset': made(lib, lib.aios_toolset_new, ctx),
+        'aios_store': made(lib, lib.aios_store_open, ctx, b'memory:', None),
         'aios_walk': made(lib, lib.aios_walk_new, grammar),
     }
 

@@ -44,6 +44,7 @@ AIOS_EINTERNAL = -24
 AIOS_EREFUSED = -25
 AIOS_EFILTERED = -26
 AIOS_EQUOTA = -27
+AIOS_ECONFLICT = -28
 AIOS_LOG_ERROR = 0
 AIOS_LOG_WARN = 1
 AIOS_LOG_INFO = 2
@@ -134,6 +135,14 @@ AIOS_REMOTE_KEEP = 2
 AIOS_SNAPSHOT_COMPLETE = 1
 AIOS_SNAPSHOT_IN_TEXT = 2
 AIOS_SNAPSHOT_HELD = 4
+AIOS_STORE_MAX_NAME = 200
+AIOS_STORE_MAX_RECORD = 67108864
+AIOS_STORE_MAX_COMMIT = 268435456
+AIOS_STORE_MAX_WRITES = 10000
+AIOS_STORE_READ_ONLY = 1
+AIOS_STORE_RELAXED = 2
+AIOS_WRITE_FORGET = 1
+AIOS_CLAIM_ANY = 1
 AIOS_TELEMETRY_CONTENT = 1
 AIOS_DTYPE_F32 = 0
 AIOS_DTYPE_F16 = 1
@@ -213,6 +222,7 @@ CODES = (
     ('EREFUSED', -25, "the model refused"),
     ('EFILTERED', -26, "the provider's filter stopped it"),
     ('EQUOTA', -27, "the account's quota is used up"),
+    ('ECONFLICT', -28, "another writer came first"),
 )
 MEM_KINDS = (
     ('OTHER', 0, "other"),
@@ -368,6 +378,30 @@ class aios_snapshot_view(C.Structure):
     pass
 
 
+class aios_store_config(C.Structure):
+    pass
+
+
+class aios_record(C.Structure):
+    pass
+
+
+class aios_stream(C.Structure):
+    pass
+
+
+class aios_store_write(C.Structure):
+    pass
+
+
+class aios_claim_args(C.Structure):
+    pass
+
+
+class aios_store_info(C.Structure):
+    pass
+
+
 class aios_telemetry_config(C.Structure):
     pass
 
@@ -436,6 +470,34 @@ class aios_plugin(C.Structure):
     pass
 
 
+class aios_store_open_args(C.Structure):
+    pass
+
+
+class aios_store_commit_args(C.Structure):
+    pass
+
+
+class aios_store_read_args(C.Structure):
+    pass
+
+
+class aios_store_list_args(C.Structure):
+    pass
+
+
+class aios_store_claim_args(C.Structure):
+    pass
+
+
+class aios_store_claim_out(C.Structure):
+    pass
+
+
+class aios_store_ops(C.Structure):
+    pass
+
+
 aios_log_fn = C.CFUNCTYPE(None, C.c_void_p, C.c_int32, C.c_char_p)
 aios_write_fn = C.CFUNCTYPE(C.c_int, C.c_void_p, C.c_void_p, C.c_size_t)
 aios_release_fn = C.CFUNCTYPE(None, C.c_void_p, C.c_void_p)
@@ -444,6 +506,8 @@ aios_task_fn = C.CFUNCTYPE(None, C.c_void_p, C.c_uint32, C.c_uint32)
 aios_event_fn = C.CFUNCTYPE(C.c_int, C.c_void_p, C.POINTER(aios_event))
 aios_violation_fn = C.CFUNCTYPE(C.c_int, C.c_void_p, C.POINTER(aios_violation))
 aios_credential_fn = C.CFUNCTYPE(C.c_int, C.c_void_p, C.c_char_p, C.POINTER(C.c_char), C.c_size_t)
+aios_record_fn = C.CFUNCTYPE(C.c_int, C.c_void_p, C.POINTER(aios_record))
+aios_stream_fn = C.CFUNCTYPE(C.c_int, C.c_void_p, C.POINTER(aios_stream))
 aios_tool_fn = C.CFUNCTYPE(C.c_int, C.c_void_p, C.c_void_p)
 
 aios_limits._fields_ = [
@@ -771,6 +835,54 @@ aios_snapshot_view._fields_ = [
     ('flags', C.c_uint32),
     ('reserved0', C.c_uint32),
 ]
+aios_store_config._fields_ = [
+    ('struct_size', C.c_size_t),
+    ('flags', C.c_uint32),
+    ('reserved0', C.c_uint32),
+]
+aios_record._fields_ = [
+    ('struct_size', C.c_size_t),
+    ('stream', C.c_char_p),
+    ('seq', C.c_uint64),
+    ('wall_us', C.c_int64),
+    ('kind', C.c_uint32),
+    ('reserved0', C.c_uint32),
+    ('data', C.c_void_p),
+    ('n_data', C.c_size_t),
+]
+aios_stream._fields_ = [
+    ('struct_size', C.c_size_t),
+    ('name', C.c_char_p),
+    ('first', C.c_uint64),
+    ('head', C.c_uint64),
+    ('order', C.c_uint64),
+    ('written_us', C.c_int64),
+]
+aios_store_write._fields_ = [
+    ('struct_size', C.c_size_t),
+    ('stream', C.c_char_p),
+    ('data', C.c_void_p),
+    ('n_data', C.c_size_t),
+    ('seq', C.c_uint64),
+    ('kind', C.c_uint32),
+    ('flags', C.c_uint32),
+]
+aios_claim_args._fields_ = [
+    ('struct_size', C.c_size_t),
+    ('flags', C.c_uint32),
+    ('reserved0', C.c_uint32),
+    ('ttl_ns', C.c_int64),
+]
+aios_store_info._fields_ = [
+    ('struct_size', C.c_size_t),
+    ('name', C.c_char_p),
+    ('flags', C.c_uint32),
+    ('reserved0', C.c_uint32),
+    ('n_commits', C.c_uint64),
+    ('n_writes', C.c_uint64),
+    ('n_bytes', C.c_uint64),
+    ('n_syncs', C.c_uint64),
+]
 aios_telemetry_config._fields_ = [
     ('struct_size', C.c_size_t),
     ('endpoint', C.c_char_p),
@@ -960,6 +1072,64 @@ aios_plugin._fields_ = [
     ('name', C.c_char_p),
     ('init', C.CFUNCTYPE(C.c_int, C.c_void_p, C.POINTER(aios_error))),
 ]
+aios_store_open_args._fields_ = [
+    ('struct_size', C.c_size_t),
+    ('ctx', C.c_void_p),
+    ('path', C.c_char_p),
+    ('flags', C.c_uint32),
+    ('reserved0', C.c_uint32),
+    ('user', C.c_void_p),
+]
+aios_store_commit_args._fields_ = [
+    ('struct_size', C.c_size_t),
+    ('writes', C.POINTER(aios_store_write)),
+    ('seqs', C.POINTER(C.c_uint64)),
+    ('wall_us', C.c_int64),
+    ('n_writes', C.c_uint32),
+    ('reserved0', C.c_uint32),
+]
+aios_store_read_args._fields_ = [
+    ('struct_size', C.c_size_t),
+    ('stream', C.c_char_p),
+    ('from', C.c_uint64),
+    ('fn', aios_record_fn),
+    ('user', C.c_void_p),
+]
+aios_store_list_args._fields_ = [
+    ('struct_size', C.c_size_t),
+    ('prefix', C.c_char_p),
+    ('fn', aios_stream_fn),
+    ('user', C.c_void_p),
+]
+aios_store_claim_args._fields_ = [
+    ('struct_size', C.c_size_t),
+    ('name', C.c_char_p),
+    ('flags', C.c_uint32),
+    ('reserved0', C.c_uint32),
+    ('ttl_ns', C.c_int64),
+]
+aios_store_claim_out._fields_ = [
+    ('struct_size', C.c_size_t),
+    ('handle', C.c_void_p),
+    ('epoch', C.c_uint64),
+    ('name', C.c_char * 208),
+]
+aios_store_ops._fields_ = [
+    ('struct_size', C.c_size_t),
+    ('name', C.c_char_p),
+    ('open', C.CFUNCTYPE(C.c_int, C.POINTER(aios_store_open_args), C.POINTER(C.c_void_p), C.POINTER(aios_error))),
+    ('close', C.CFUNCTYPE(None, C.c_void_p)),
+    ('commit', C.CFUNCTYPE(C.c_int, C.c_void_p, C.POINTER(aios_store_commit_args), C.POINTER(aios_error))),
+    ('read', C.CFUNCTYPE(C.c_int, C.c_void_p, C.POINTER(aios_store_read_args), C.POINTER(aios_error))),
+    ('head', C.CFUNCTYPE(C.c_int, C.c_void_p, C.c_char_p, C.POINTER(C.c_uint64), C.POINTER(aios_error))),
+    ('list', C.CFUNCTYPE(C.c_int, C.c_void_p, C.POINTER(aios_store_list_args), C.POINTER(aios_error))),
+    ('remove', C.CFUNCTYPE(C.c_int, C.c_void_p, C.c_char_p, C.POINTER(aios_error))),
+    ('check', C.CFUNCTYPE(C.c_int, C.c_void_p, C.POINTER(aios_error))),
+    ('info', C.CFUNCTYPE(None, C.c_void_p, C.POINTER(aios_store_info))),
+    ('claim', C.CFUNCTYPE(C.c_int, C.c_void_p, C.POINTER(aios_store_claim_args), C.POINTER(aios_store_claim_out), C.POINTER(aios_error))),
+    ('claim_renew', C.CFUNCTYPE(C.c_int, C.c_void_p, C.c_void_p, C.POINTER(aios_error))),
+    ('claim_release', C.CFUNCTYPE(None, C.c_void_p, C.c_void_p)),
+]
 
 STRUCTS = (
     aios_limits,
@@ -990,6 +1160,12 @@ STRUCTS = (
     aios_policy,
     aios_remote_config,
     aios_snapshot_view,
+    aios_store_config,
+    aios_record,
+    aios_stream,
+    aios_store_write,
+    aios_claim_args,
+    aios_store_info,
     aios_telemetry_config,
     aios_telemetry_info,
     aios_dtype_info,
@@ -1007,6 +1183,13 @@ STRUCTS = (
     aios_device_kernel_args,
     aios_device_ops,
     aios_plugin,
+    aios_store_open_args,
+    aios_store_commit_args,
+    aios_store_read_args,
+    aios_store_list_args,
+    aios_store_claim_args,
+    aios_store_claim_out,
+    aios_store_ops,
 )
 
 # name -> (result, arguments)
@@ -1076,6 +1259,21 @@ FUNCTIONS = {
     'aios_snapshot_end': (C.c_int, (C.c_void_p, C.POINTER(aios_error))),
     'aios_snapshot_get': (C.c_int, (C.c_void_p, C.POINTER(aios_snapshot_view), C.POINTER(aios_error))),
     'aios_snapshot_reset': (None, (C.c_void_p,)),
+    'aios_store_open': (C.c_int, (C.c_void_p, C.c_char_p, C.POINTER(aios_store_config), C.POINTER(C.c_void_p), C.POINTER(aios_error))),
+    'aios_store_ref': (C.c_void_p, (C.c_void_p,)),
+    'aios_store_close': (None, (C.c_void_p,)),
+    'aios_store_info_get': (C.c_int, (C.c_void_p, C.POINTER(aios_store_info))),
+    'aios_store_commit': (C.c_int, (C.c_void_p, C.POINTER(aios_store_write), C.c_uint32, C.c_size_t, C.POINTER(C.c_uint64), C.POINTER(aios_error))),
+    'aios_store_read': (C.c_int, (C.c_void_p, C.c_char_p, C.c_uint64, aios_record_fn, C.c_void_p, C.POINTER(aios_error))),
+    'aios_store_head': (C.c_int, (C.c_void_p, C.c_char_p, C.POINTER(C.c_uint64), C.POINTER(aios_error))),
+    'aios_store_list': (C.c_int, (C.c_void_p, C.c_char_p, aios_stream_fn, C.c_void_p, C.POINTER(aios_error))),
+    'aios_store_remove': (C.c_int, (C.c_void_p, C.c_char_p, C.POINTER(aios_error))),
+    'aios_store_check': (C.c_int, (C.c_void_p, C.POINTER(aios_error))),
+    'aios_store_claim': (C.c_int, (C.c_void_p, C.c_char_p, C.POINTER(aios_claim_args), C.POINTER(C.c_void_p), C.POINTER(aios_error))),
+    'aios_claim_name': (C.c_char_p, (C.c_void_p,)),
+    'aios_claim_epoch': (C.c_uint64, (C.c_void_p,)),
+    'aios_claim_renew': (C.c_int, (C.c_void_p, C.POINTER(aios_error))),
+    'aios_claim_release': (None, (C.c_void_p,)),
     'aios_telemetry_new': (C.c_int, (C.c_void_p, C.POINTER(aios_telemetry_config), C.POINTER(C.c_void_p), C.POINTER(aios_error))),
     'aios_telemetry_config_from_env': (C.c_int, (C.POINTER(aios_telemetry_config), C.POINTER(aios_error))),
     'aios_telemetry_flush': (C.c_int, (C.c_void_p, C.c_int32)),
@@ -1139,6 +1337,7 @@ FUNCTIONS = {
     'aios_device_event_record': (C.c_int, (C.c_void_p, C.POINTER(C.c_uint64), C.POINTER(aios_error))),
     'aios_device_event_wait': (C.c_int, (C.c_void_p, C.c_uint64, C.c_int64, C.POINTER(aios_error))),
     'aios_buffer_mem': (C.POINTER(aios_device_mem), (C.c_void_p,)),
+    'aios_store_register': (C.c_int, (C.c_void_p, C.POINTER(aios_store_ops), C.c_void_p, C.POINTER(aios_error))),
 }
 
 
