@@ -25,6 +25,7 @@ static init_fn *const builtins[] = {
     aios__backend_record_init,
     aios__backend_route_init,
     aios__store_memory_init,
+    aios__store_sqlite_init,
     NULL, /* ends the list */
 };
 

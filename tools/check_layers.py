@@ -36,7 +36,7 @@ PUBLIC = {
     'observe': 'telemetry.h',
 }
 # Library -> it is included by one file at most, a .c of lib/.
-THIRD_PARTY = {'jansson.h', 'curl/curl.h', 'hwloc.h', 'cblas.h'}
+THIRD_PARTY = {'jansson.h', 'curl/curl.h', 'hwloc.h', 'cblas.h', 'sqlite3.h'}
 # Files of lib/ that need nothing but the C library and are built into others too.
 SHARED = {('cli', 'base/nearest.h')}
 # Found by a build that asks for it (-I), absent from the tree.
