@@ -8,6 +8,7 @@
 
 #include <aios/llm.h>
 #include <aios/policy.h>
+#include <aios/store.h>
 #include <aios/tool.h>
 
 #ifdef __cplusplus
@@ -29,6 +30,27 @@ typedef struct aios_limits {
     int64_t tool_timeout_ns; /**< wall time of one call [60 s] */
 } aios_limits;
 
+/** Writes that a hook adds to a commit; borrowed until it is settled. */
+typedef struct aios_commit_more {
+    size_t struct_size;
+    const aios_store_write *writes;
+    size_t stride;       /**< sizeof(aios_store_write) of who made them */
+    uint32_t n;
+    uint32_t reserved0;
+} aios_commit_more;
+/**
+ * Adds writes of the host's to the commits of an agent's runs, all or nothing with them: rows of an audit, for instance. Called on the
+ * threads that drive the runs, each call of prepare followed by one of settle. It must not call the run.
+ */
+typedef struct aios_commit_hook {
+    size_t struct_size;
+    void *user;
+    /** n records of a run, one behind the other, are about to be written. A failure stops the run as a failed commit does. */
+    int (*prepare)(void *user, const char *run_id, const aios_store_write *records, uint32_t n, aios_commit_more *more);
+    /** How that ended: 0, or why nothing of it was written. May be NULL. */
+    void (*settle)(void *user, const char *run_id, int32_t code);
+} aios_commit_hook;
+
 typedef struct aios_agent_config {
     size_t struct_size;
     aios_model *model;             /**< required; a reference is held */
@@ -48,10 +70,18 @@ typedef struct aios_agent_config {
     uint32_t flags;                /**< AIOS_AGENT_x */
     uint32_t driver;               /**< AIOS_DRIVER_x */
     float min_margin;              /**< of a choice among tools: aios_request.min_margin; a run that ends so says "unsure" in its DONE */
+    aios_store *store;             /**< keeps a journal of every run, so that it goes on after a crash (docs/durable-runs.md); a reference is held; NULL: none */
+    const aios_commit_hook *hook;  /**< copied; NULL: none */
+    /**
+     * With store: folder, there already and the user's alone, where a run keeps what its session has computed, so that a resumed run need not
+     * compute it again. A file of it that is missing or damaged costs time alone. NULL: none is kept.
+     */
+    const char *cache_dir;
 } aios_agent_config;
 enum {
-    AIOS_AGENT_ONE_CALL = 1,    /**< one tool call a turn */
-    AIOS_AGENT_PLAIN_CHOICE = 2 /**< AIOS_REQUEST_PLAIN_CHOICE in every turn */
+    AIOS_AGENT_ONE_CALL = 1,     /**< one tool call a turn */
+    AIOS_AGENT_PLAIN_CHOICE = 2, /**< AIOS_REQUEST_PLAIN_CHOICE in every turn */
+    AIOS_AGENT_CHANGED = 4       /**< runs that an agent with another model, other tools or instructions began are resumed all the same */
 };
 
 /** Makes an agent. EINVAL, ESCHEMA. Thread-safety of the object: safe; its runs are independent. */
@@ -64,12 +94,35 @@ AIOS_API void aios_agent_free(aios_agent *a);
  * is made. Thread-safety of a run: one thread at a time; cancel and aios_call_finish from any.
  */
 AIOS_API int aios_run_start(aios_agent *a, aios_transcript *t, const char *prompt, size_t n, aios_run **run, aios_error *err);
+/** What aios_run_start has no argument for. */
+typedef struct aios_run_options {
+    size_t struct_size;
+    aios_transcript *transcript; /**< as in aios_run_start */
+    const char *prompt;
+    size_t n_prompt;             /**< bytes, or AIOS_CSTR */
+    const char *id;              /**< [A-Za-z0-9_.:-]{1,64}; NULL: 128 random bits as text */
+} aios_run_options;
+/** As aios_run_start. EEXIST: the agent's store has a run of that id; with a store also what aios_store_commit gives. */
+AIOS_API int aios_run_start_with(aios_agent *a, const aios_run_options *options, aios_run **run, aios_error *err);
+/** Text that names the run, in its agent's store too; borrowed until the run is freed. NULL for NULL. */
+AIOS_API const char *aios_run_id(const aios_run *run);
+/**
+ * Goes on with a run of the agent's store where its journal ends: the next model turn has the request that it would have had, calls whose
+ * outcome is known are not made again, and the others are handled by the effect of their tool (docs/durable-runs.md). What still waits for
+ * a decision is asked again. A run that was done gives its DONE again; one that ended by a failure goes on from before it. The transcript is
+ * the run's own. ENOENT: no such run; EBUSY: someone has it, here or in another process; ESTATE: the agent is another than the one that
+ * began it (says in what; AIOS_AGENT_CHANGED allows it), or has no store; EFORMAT, EVERSION: of its journal; what a commit gives.
+ */
+AIOS_API int aios_run_resume(aios_agent *a, const char *run_id, aios_run **run, aios_error *err);
 /**
  * As aios_session_next. The last event is DONE or ERROR, then AIOS_DONE. Tools and the policy run in here. With timeout -1
  * it gives AIOS_AGAIN at once when every open call waits for aios_run_decide.
  */
 AIOS_API int aios_run_next(aios_run *run, int32_t timeout_ms, const aios_event **ev);
-/** Answers an ASK: AIOS_ALLOW or AIOS_DENY. ENOENT if no such call waits. */
+/**
+ * Answers an ASK or an UNKNOWN: AIOS_ALLOW or AIOS_DENY. Of an UNKNOWN, ALLOW makes the call again, DENY tells the model that nobody knows whether
+ * it happened. ENOENT if no such call waits.
+ */
 AIOS_API int aios_run_decide(aios_run *run, const char *call_id, int32_t verdict, aios_error *err);
 /** Readable when _next has something to do; -1 if it cannot. Owned by the run. */
 AIOS_API int aios_run_fd(aios_run *run);
@@ -79,6 +132,43 @@ AIOS_API int aios_run_cancel(aios_run *run);
 AIOS_API const aios_transcript *aios_run_transcript(const aios_run *run);
 /** Ends the run if it goes on still, and frees it; its events and transcript (if it made it) go with it. NULL is fine. */
 AIOS_API void aios_run_free(aios_run *run);
+
+/** How a run of a store stands. */
+enum {
+    AIOS_RUN_MODEL = 1,   /**< the model is to go on */
+    AIOS_RUN_TOOLS = 2,   /**< it has calls that are not over */
+    AIOS_RUN_ASK = 3,     /**< of these, some wait for a decision */
+    AIOS_RUN_STOPPED = 4, /**< it ended by a failure: code and msg; it can be resumed */
+    AIOS_RUN_DONE = 5,
+    AIOS_RUN_DAMAGED = 6  /**< its journal cannot be read: code and msg */
+};
+
+typedef struct aios_run_info {
+    size_t struct_size;
+    char id[72];
+    char model[72];      /**< its name, as it called itself */
+    int32_t state;       /**< AIOS_RUN_x */
+    int32_t code;        /**< STOPPED, DAMAGED: why; else 0 */
+    uint32_t n_turns;    /**< model turns */
+    uint32_t n_calls;    /**< tool calls */
+    uint64_t n_tokens;   /**< generated */
+    uint32_t n_asks;     /**< calls that wait for a decision */
+    uint32_t n_unknown;  /**< calls that began, other than READ, and have no receipt: they run now, or nobody knows */
+    uint32_t n_resumes;
+    uint32_t reserved0;
+    uint64_t n_records;  /**< of its journal */
+    int64_t began_us;    /**< since 1970, by the clocks of who wrote */
+    int64_t changed_us;
+    int64_t used_ns;     /**< against limits.timeout_ns, as far as it was written */
+    char msg[256];
+} aios_run_info;
+/** Receives runs. Non-zero stops the list, and is returned by it. */
+typedef int aios_run_fn(void *user, const aios_run_info *info);
+/** Fills *out from the run's journal, whoever has it. ENOENT; a journal that cannot be read is told in *out. Thread-safety: safe. */
+AIOS_API int aios_run_info_get(aios_ctx *ctx, aios_store *store, const char *run_id, aios_run_info *out, aios_error *err);
+/** All runs of a store, in order of their ids. */
+AIOS_API int aios_run_list(aios_ctx *ctx, aios_store *store, aios_run_fn *fn, void *user, aios_error *err);
+
 /** Blocking convenience: start, next until the end, fn (may be NULL) for each event. ASK is denied. The run's own failure is the result. */
 AIOS_API int aios_agent_run(aios_agent *a, const char *prompt, size_t n, aios_event_fn *fn, void *user, aios_error *err);
 

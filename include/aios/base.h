@@ -65,7 +65,8 @@ extern "C" {
     X(EREFUSED, -25, "the model refused")                                                          \
     X(EFILTERED, -26, "the provider's filter stopped it")                                          \
     X(EQUOTA, -27, "the account's quota is used up")                                               \
-    X(ECONFLICT, -28, "another writer came first")
+    X(ECONFLICT, -28, "another writer came first")                                                 \
+    X(EUNKNOWN, -29, "nobody knows whether it happened")
 
 enum {
 #define X(name, number, text) AIOS_##name = (number),

@@ -56,7 +56,12 @@ enum {
      * A router (route:) has chosen: name = the candidate; text = {"uri": without secrets, "privacy": "local", "lan" or "remote", "reason",
      * "tokens": of the prompt, by estimate, "skipped": [{"name", "why"}, ...]}. What it begins is an attempt, or a hedge beside one. docs/routing.md
      */
-    AIOS_EVENT_ROUTE = 13
+    AIOS_EVENT_ROUTE = 13,
+    /**
+     * Of a resumed run: the call, as in ASK, was begun before, nobody knows whether it happened, and it is not made again by itself. It waits for
+     * aios_run_decide.
+     */
+    AIOS_EVENT_UNKNOWN = 14
 };
 
 /** Tokens and times of one model turn. */

@@ -17,7 +17,12 @@ typedef struct aios_toolset aios_toolset;
 typedef struct aios_call aios_call;
 
 /** What a tool does to the world; what may be done again after a crash follows from it. */
-enum { AIOS_EFFECT_UNSAFE = 0, AIOS_EFFECT_READ = 1, AIOS_EFFECT_LOCAL = 2, AIOS_EFFECT_KEYED = 3 };
+enum {
+    AIOS_EFFECT_UNSAFE = 0, /**< never done again unless reconcile or the host says so */
+    AIOS_EFFECT_READ = 1,   /**< none: done again freely */
+    AIOS_EFFECT_LOCAL = 2,  /**< as UNSAFE, of things that reconcile can look at */
+    AIOS_EFFECT_KEYED = 3   /**< done again with the same aios_call_key, by which its other end knows that it is the same call */
+};
 enum {
     AIOS_TOOL_ANY_THREAD = 1, /**< fn may run on a worker, beside other calls */
     AIOS_TOOL_TRUSTED = 2     /**< its results are labelled LABEL_TOOL instead of LABEL_UNTRUSTED */
@@ -40,6 +45,11 @@ typedef struct aios_tool {
     void *user;
     void (*release)(void *user); /**< called once when the toolset goes; may be NULL */
     int64_t timeout_ns;      /**< 0: the run's */
+    /**
+     * Finds out what became of a call that was begun before a crash: finishes it with 0 and its result if it had happened, AIOS_ENOENT if it had
+     * not (it runs now), and any other code if it cannot tell. Returns as fn does. NULL: of such calls nobody knows, and the host is asked.
+     */
+    int (*reconcile)(void *user, aios_call *call);
 } aios_tool;
 
 /** Thread-safety of a toolset: one thread at a time; agents that use it hold a reference. */
@@ -59,6 +69,11 @@ AIOS_API const char *aios_call_args(const aios_call *call);
 AIOS_API const char *aios_call_id(const aios_call *call);
 /** Name of the tool, borrowed as aios_call_args. */
 AIOS_API const char *aios_call_name(const aios_call *call);
+/**
+ * What names this call among all of all runs: 48 hexadecimal digits, the same each time that it is made or reconciled, also after a crash.
+ * Borrowed as aios_call_args.
+ */
+AIOS_API const char *aios_call_key(const aios_call *call);
 /** 1 if the run was cancelled or the call's time is over: stop soon. Any thread. */
 AIOS_API int aios_call_cancelled(const aios_call *call);
 /**

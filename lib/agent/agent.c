@@ -38,10 +38,12 @@ static int check_config(aios_ctx *ctx, const aios_agent_config *c, aios_error *e
         return aios__fail(err, AIOS_EINVAL, "a call is required but the agent has no tools: add them to the toolset first");
     if (c->tool_choice == AIOS_TOOLS_NAMED && (!c->tool_name || !aios__toolset_find(c->toolset, c->tool_name)))
         return aios__fail(err, AIOS_EINVAL, "tool_name \"%.64s\" is none of the toolset's", c->tool_name ? c->tool_name : "");
-    if (c->flags & ~(uint32_t)(AIOS_AGENT_ONE_CALL | AIOS_AGENT_PLAIN_CHOICE))
+    if (c->flags & ~(uint32_t)(AIOS_AGENT_ONE_CALL | AIOS_AGENT_PLAIN_CHOICE | AIOS_AGENT_CHANGED))
         return aios__fail(err, AIOS_EINVAL, "flags 0x%x has bits that are no AIOS_AGENT_x", c->flags);
     if (!(c->min_margin >= 0 && c->min_margin <= FLT_MAX))
         return aios__fail(err, AIOS_EINVAL, "min_margin is %g: it must be 0 or more", (double)c->min_margin);
+    if (!c->store && (c->hook || c->cache_dir))
+        return aios__fail(err, AIOS_EINVAL, "%s is of runs that have a journal: set store", c->hook ? "hook" : "cache_dir");
     if (c->driver > AIOS_DRIVER_THREAD)
         return aios__fail(err, AIOS_EINVAL, "driver %u is none of AIOS_DRIVER_x", c->driver);
     if (c->instructions && !aios__utf8_valid(c->instructions, strlen(c->instructions)))
@@ -77,6 +79,10 @@ static int copy_config(aios_agent *a, const aios_agent_config *c, aios_error *er
         rc = dup_str(h, c->schema_json, &a->schema_json, err);
     if (!rc)
         rc = dup_str(h, c->tool_name, &a->tool_name, err);
+    if (!rc)
+        rc = dup_str(h, c->cache_dir, &a->cache_dir, err);
+    if (!rc)
+        rc = aios__struct_in(&a->hook, sizeof a->hook, c->hook, err);
     a->has_sampling = c->sampling != NULL;
     a->tool_choice = c->tool_choice;
     a->flags = c->flags;
@@ -95,6 +101,8 @@ static void free_agent(aios_agent *a)
     aios__free(h, a->instructions);
     aios__free(h, a->schema_json);
     aios__free(h, a->tool_name);
+    aios__free(h, a->cache_dir);
+    aios_store_close(a->store);
     pthread_mutex_destroy(&a->lock);
     aios__free(h, a);
     aios_ctx_free(ctx);
@@ -122,6 +130,7 @@ int aios_agent_new(aios_ctx *ctx, const aios_agent_config *src, aios_agent **out
     a->ctx = aios__ctx_ref(ctx);
     a->model = aios__model_ref(c.model);
     a->toolset = aios__toolset_ref(c.toolset);
+    a->store = aios_store_ref(c.store);
     rc = copy_config(a, &c, err);
     if (!rc)
         rc = aios__workers_init(&a->workers, err);

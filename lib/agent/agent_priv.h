@@ -8,6 +8,7 @@
 
 #include <aios/agent.h>
 
+#include "agent/journal.h"
 #include "base/json.h"
 #include "llm/llm.h"
 
@@ -58,10 +59,13 @@ struct aios_call {
     const aios__tool *tool;     /**< set when it is started */
     char *id, *name, *args;
     size_t n_args;
+    char key[49];
+    bool reconciling;           /**< the tool's reconcile runs in place of fn */
     int32_t status, gone_code;
     char *result;
     size_t n_result;
     aios_call *next;            /**< in the workers' queue */
+    aios_call *before;          /**< the one that was reconciled: a late second finish finds it */
 };
 
 int aios__call_new(aios__hub *hub, aios_toolset *ts, const aios_event *ev, aios_call **out, aios_error *err);
@@ -104,7 +108,9 @@ struct aios_agent {
     aios_limits limits;
     aios_sampling sampling;
     bool has_sampling;
-    char *instructions, *schema_json, *tool_name;
+    char *instructions, *schema_json, *tool_name, *cache_dir;
+    aios_store *store;          /**< NULL: runs have no journal */
+    aios_commit_hook hook;
     int32_t tool_choice;
     uint32_t flags, driver;
     float min_margin;
@@ -119,16 +125,29 @@ void aios__agent_give_session(aios_agent *a, aios_session *s);
 /* ---- run.c, run_turn.c, run_tools.c ------------------------------------------------------------------------------- */
 
 enum aios__run_state { AIOS__RUN_PROMPT, AIOS__RUN_MODEL, AIOS__RUN_TOOLS, AIOS__RUN_END };
-enum aios__run_call_state { AIOS__RC_NEW, AIOS__RC_ASK, AIOS__RC_READY, AIOS__RC_RUNNING, AIOS__RC_DONE };
+enum aios__run_call_state {
+    AIOS__RC_NEW,
+    AIOS__RC_ASK,       /**< waits for a decision */
+    AIOS__RC_READY,     /**< is to run */
+    AIOS__RC_RECONCILE, /**< was begun before a crash: its tool is to find out what became of it */
+    AIOS__RC_RUNNING,
+    AIOS__RC_DONE
+};
 
-typedef struct aios__run_call {
+struct aios__run_call {
     aios_call *call;
     const aios__tool *tool;
     enum aios__run_call_state state;
     int32_t status;
+    uint32_t tries;     /**< intents that the journal has of it */
+    bool due;           /**< starts now */
+    bool unknown;       /**< ASK: it was begun, and nobody knows whether it happened */
+    bool restored;      /**< its result, and `label`, are the journal's */
+    int32_t effect;     /**< of its last intent */
+    aios_label label;
     char *text; /**< result as the model will read it */
     size_t n_text;
-} aios__run_call;
+};
 
 /** A signed piece of reasoning: where it ends in what the turn has said, and its signature's place among `signatures`. */
 typedef struct aios__run_sign {
@@ -146,6 +165,9 @@ struct aios_run {
     _Atomic uint32_t busy;
     enum aios__run_state state;
     uint64_t number;
+    char id[AIOS__RUN_ID];
+    uint8_t nonce[16];         /**< of the keys of its calls */
+    aios__journal *journal;    /**< NULL: it has none */
     uint32_t step, attempt;
     uint32_t session_attempt; /* of the session's turn: what came in earlier ones is void */
     aios__events events;
@@ -153,6 +175,7 @@ struct aios_run {
     int64_t deadline;
     int fd, timer;             /**< epoll and timerfd, or -1 */
 
+    uint64_t n_context;        /**< tokens of the last turn, prompt and reply */
     uint32_t n_turns, n_calls; /**< against the limits */
     uint64_t n_tokens;
     aios_label label;          /**< join of the transcript */
@@ -176,6 +199,14 @@ struct aios_run {
     uint32_t n_all, cap_all;
 };
 
+/** A run without transcript, at PROMPT. */
+int aios__run_new(aios_agent *a, aios_run **out, aios_error *err);
+/** One that did not get so far as to be its caller's. */
+void aios__run_destroy(aios_run *r);
+/** Nothing was said or done yet: starts its clock. used_ns: before. */
+void aios__run_clock(aios_run *r, int64_t used_ns);
+/** The end: its last event. failure NULL: done. */
+void aios__run_end(aios_run *r, const aios_error *failure);
 /** Sends an event up; fills run, step, attempt. */
 int aios__run_emit(aios_run *r, aios_event *ev, aios_error *err);
 int aios__run_emit_state(aios_run *r, const char *name, aios_error *err);
@@ -186,6 +217,10 @@ int aios__run_append(aios_run *r, const aios_entry *e, aios_error *err);
 int aios__turn_start(aios_run *r, aios_error *err);
 /** Moves the model turn on. AIOS_AGAIN: nothing within timeout_ms; AIOS_DONE: the reply is final. */
 int aios__turn_step(aios_run *r, int32_t timeout_ms, aios_error *err);
+/** A call of the turn, without question: an event CALL. */
+int aios__turn_push_call(aios_run *r, const aios_event *ev, aios_error *err);
+/** The turn's calls are complete: counts how often the same came in a row. ELIMIT. *repeat: each is the last one again. */
+int aios__turn_count_same(aios_run *r, bool *repeat, aios_error *err);
 /** Stops a model turn and drops what it said. */
 void aios__turn_drop(aios_run *r);
 
@@ -200,6 +235,12 @@ int64_t aios__tools_deadline(const aios_run *r);
 /** Ends every open call with `code` and writes all results, so that no call dangles; without memory the turn is undone. */
 void aios__tools_abort(aios_run *r, int32_t code);
 void aios__tools_clear(aios_run *r);
+/** The call was begun, and nobody knows whether it happened: the host is to say what becomes of it. */
+void aios__tools_unknown(aios__run_call *c);
+/** Sends an event of a call up. */
+int aios__tools_emit(aios_run *r, int32_t type, const aios__run_call *c, aios_error *err);
+/** Writes the results of the turn into the transcript, and the next begins. */
+int aios__tools_next(aios_run *r, aios_error *err);
 /** Gives a call its result. */
 int aios__tools_result(aios_run *r, aios__run_call *c, int32_t status, const char *s, size_t n, aios_error *err);
 

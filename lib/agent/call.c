@@ -57,6 +57,7 @@ void aios__call_unref(aios_call *c)
     aios__heap *h = heap_of(c);
     aios__hub *hub = c->hub;
     aios_toolset *ts = c->ts;
+    aios__call_unref(c->before);
     aios__free(h, c->id);
     aios__free(h, c->name);
     aios__free(h, c->args);
@@ -101,6 +102,11 @@ const char *aios_call_id(const aios_call *c)
 const char *aios_call_name(const aios_call *c)
 {
     return c ? c->name : NULL;
+}
+
+const char *aios_call_key(const aios_call *c)
+{
+    return c ? c->key : NULL;
 }
 
 int aios_call_cancelled(const aios_call *c)
@@ -182,7 +188,7 @@ void aios__call_invoke(aios_call *c)
     aios__call_ref(c); /* ours: the tool's own goes with finish */
     int rc = AIOS_ECANCELED;
     if (atomic_load(&c->state) == AIOS__CALL_OPEN)
-        rc = c->tool->pub.fn(c->tool->pub.user, c);
+        rc = (c->reconciling ? c->tool->pub.reconcile : c->tool->pub.fn)(c->tool->pub.user, c);
     if (rc != AIOS_AGAIN) {
         static const char none[] = "the tool returned without a result";
         aios_call_finish(c, rc < 0 ? rc : AIOS_ETOOL, rc < 0 ? NULL : none, rc < 0 ? 0 : sizeof none - 1);

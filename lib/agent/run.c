@@ -56,7 +56,7 @@ int aios__run_append(aios_run *r, const aios_entry *e, aios_error *err)
 
 /* ---- the end ------------------------------------------------------------------------------------------------------ */
 
-static void end_run(aios_run *r, const aios_error *failure)
+void aios__run_end(aios_run *r, const aios_error *failure)
 {
     aios_event ev = AIOS_INIT(aios_event);
     ev.type = failure ? AIOS_EVENT_ERROR : AIOS_EVENT_DONE;
@@ -84,7 +84,21 @@ static void fail_run(aios_run *r, int code, aios_error *err)
     stop_work(r, code);
     if (err->code != code)
         aios__fail(err, code, "the run failed: %s", aios_strerror(code));
-    end_run(r, err);
+    aios__journal_end(r, err, NULL);
+    aios__run_end(r, err);
+}
+
+/* Done is what the journal says it is. */
+static void finish_run(aios_run *r)
+{
+    aios_error err = AIOS_INIT(aios_error);
+    int rc = aios__journal_end(r, NULL, &err);
+    if (rc) {
+        fail_run(r, rc, &err);
+        return;
+    }
+    aios__keep_drop(r);
+    aios__run_end(r, NULL);
 }
 
 /* ---- start -------------------------------------------------------------------------------------------------------- */
@@ -125,11 +139,13 @@ static int make_transcript(aios_run *r, aios_transcript *t, const char *prompt, 
     return rc;
 }
 
-static void destroy(aios_run *r)
+void aios__run_destroy(aios_run *r)
 {
     aios_agent *a = r->agent;
     if (r->session)
         aios__agent_give_session(a, r->session);
+    aios__journal_close(r);
+    aios__tools_clear(r);
     for (uint32_t i = 0; i < r->n_all; i++)
         aios__call_unref(r->all[i]);
     aios__free(r->heap, r->all);
@@ -154,26 +170,24 @@ static void destroy(aios_run *r)
     aios_agent_free(a);
 }
 
-static int set_up(aios_run *r, aios_transcript *t, const char *prompt, size_t n, aios_error *err)
+/* What names the run, and what names its calls: another, since a host may use the same id in two stores. */
+static int draw_id(aios_run *r, aios_error *err)
 {
-    int rc = aios__hub_new(r->agent->ctx, &r->hub, err);
+    const aios_env *env = aios__ctx_env(r->agent->ctx);
+    uint8_t id[16];
+    int32_t sys = 0;
+    int rc = env->random(env->user, r->nonce, sizeof r->nonce, &sys);
     if (!rc)
-        rc = make_defs(r, err);
-    if (!rc)
-        rc = aios__agent_take_session(r->agent, &r->session, err);
-    if (!rc)
-        rc = make_transcript(r, t, prompt, n, err);
-    return rc;
+        rc = env->random(env->user, id, sizeof id, &sys);
+    if (rc)
+        return aios__fail_sys(err, AIOS_EIO, sys, "the system gave no random bits to name the run by");
+    for (size_t i = 0; i < sizeof id; i++)
+        snprintf(r->id + 2 * i, 3, "%02x", id[i]);
+    return AIOS_OK;
 }
 
-int aios_run_start(aios_agent *a, aios_transcript *t, const char *prompt, size_t n, aios_run **out, aios_error *err)
+int aios__run_new(aios_agent *a, aios_run **out, aios_error *err)
 {
-    if (!a || !out)
-        return aios__fail(err, AIOS_EINVAL, "aios_run_start: %s is NULL", a ? "run" : "a");
-    *out = NULL;
-    int rc = aios__text_in(prompt, n, &n, "the prompt", err);
-    if (rc)
-        return rc;
     aios__heap *h = aios__ctx_heap(a->ctx);
     aios_run *r = aios__alloc(h, AIOS_MEM_OTHER, sizeof *r, err);
     if (!r)
@@ -188,19 +202,85 @@ int aios_run_start(aios_agent *a, aios_transcript *t, const char *prompt, size_t
     aios__buf_init(&r->last_call, h, AIOS_MEM_TEXT, MAX_TEXT);
     if (a->toolset)
         atomic_fetch_add(&a->toolset->n_runs, 1);
-    uint32_t before = aios_transcript_count(t);
-    rc = set_up(r, t, prompt, n, err);
+    r->number = atomic_fetch_add(&a->n_runs, 1) + 1;
+    int rc = draw_id(r, err);
+    if (!rc)
+        rc = aios__hub_new(a->ctx, &r->hub, err);
+    if (!rc)
+        rc = make_defs(r, err);
+    if (!rc)
+        rc = aios__agent_take_session(a, &r->session, err);
     if (rc) {
-        if (t)
-            aios_transcript_truncate(t, before, NULL);
-        destroy(r);
+        aios__run_destroy(r);
         return rc;
     }
-    int64_t at = now(r);
-    r->number = atomic_fetch_add(&a->n_runs, 1) + 1;
-    r->deadline = a->limits.timeout_ns > INT64_MAX - at ? INT64_MAX : at + a->limits.timeout_ns;
     *out = r;
     return AIOS_OK;
+}
+
+void aios__run_clock(aios_run *r, int64_t used_ns)
+{
+    int64_t at = now(r), left = r->agent->limits.timeout_ns - used_ns;
+    r->deadline = left > INT64_MAX - at ? INT64_MAX : at + left;
+    if (r->journal)
+        r->journal->since = at;
+}
+
+/* A new stream of the store, and in it what the run begins with. */
+static int begin_journal(aios_run *r, aios_error *err)
+{
+    uint64_t head;
+    int rc = aios__journal_open(r, &head, err);
+    if (!rc && head)
+        rc = aios__fail(err, AIOS_EEXIST, "the store has a run \"%s\" already: resume it, or choose another id", r->id);
+    if (rc)
+        return rc;
+    aios__run_clock(r, 0);
+    return aios__journal_begin(r, err);
+}
+
+int aios_run_start_with(aios_agent *a, const aios_run_options *options, aios_run **out, aios_error *err)
+{
+    aios_run_options o;
+    aios_run *r;
+    if (!a || !options || !out)
+        return aios__fail(err, AIOS_EINVAL, "aios_run_start_with: %s is NULL", !a ? "a" : !out ? "run" : "options");
+    *out = NULL;
+    int rc = aios__struct_in(&o, sizeof o, options, err);
+    if (!rc)
+        rc = aios__text_in(o.prompt, o.n_prompt, &o.n_prompt, "the prompt", err);
+    if (rc)
+        return rc;
+    if (o.id && !aios__run_id_ok(o.id))
+        return aios__fail(err, AIOS_EINVAL, "run id \"%.80s\": it must match [A-Za-z0-9_.:-]{1,64}", o.id);
+    rc = aios__run_new(a, &r, err);
+    if (rc)
+        return rc;
+    if (o.id)
+        memcpy(r->id, o.id, strlen(o.id) + 1);
+    uint32_t before = aios_transcript_count(o.transcript);
+    rc = make_transcript(r, o.transcript, o.prompt, o.n_prompt, err);
+    if (!rc)
+        rc = begin_journal(r, err);
+    if (rc) {
+        if (o.transcript)
+            aios_transcript_truncate(o.transcript, before, NULL);
+        aios__run_destroy(r);
+        return rc;
+    }
+    *out = r;
+    return AIOS_OK;
+}
+
+int aios_run_start(aios_agent *a, aios_transcript *t, const char *prompt, size_t n, aios_run **out, aios_error *err)
+{
+    aios_run_options o = AIOS_INIT(aios_run_options);
+    if (!a || !out)
+        return aios__fail(err, AIOS_EINVAL, "aios_run_start: %s is NULL", a ? "run" : "a");
+    o.transcript = t;
+    o.prompt = prompt;
+    o.n_prompt = n;
+    return aios_run_start_with(a, &o, out, err);
 }
 
 /* ---- moving on ---------------------------------------------------------------------------------------------------- */
@@ -259,7 +339,7 @@ static int advance(aios_run *r, int32_t timeout_ms)
     if (rc < 0)
         fail_run(r, rc, &err);
     else if (rc == AIOS_DONE)
-        end_run(r, NULL);
+        finish_run(r);
     return rc == AIOS_AGAIN ? rc : AIOS_OK;
 }
 
@@ -294,7 +374,9 @@ static void free_now(aios_run *r)
 {
     atomic_store(&r->hub->cancel, 1);
     stop_work(r, AIOS_ECANCELED);
-    destroy(r);
+    if (r->state != AIOS__RUN_END)
+        aios__journal_commit(r, NULL); /* receipts of what has ended; the run may be resumed */
+    aios__run_destroy(r);
 }
 
 /* A tool that freed its own run meant: when this is over. */
@@ -387,6 +469,22 @@ int aios_run_next(aios_run *r, int32_t timeout_ms, const aios_event **ev)
     return rc;
 }
 
+static int decide_call(aios_run *r, aios__run_call *c, int32_t verdict, aios_error *err)
+{
+    static const char no[] = "the user denied this call", lost[] = "the program stopped while this call ran: nobody knows whether it happened";
+    if (verdict == AIOS_ALLOW && !c->tool)
+        return aios__fail(err, AIOS_ESTATE, "the agent has no tool %.64s any more: deny the call", c->call->name);
+    int rc = aios__journal_decision(r, c, verdict, err);
+    if (rc)
+        return rc;
+    if (verdict == AIOS_ALLOW) {
+        c->state = AIOS__RC_READY;
+        c->unknown = false;
+        return AIOS_OK;
+    }
+    return c->unknown ? aios__tools_result(r, c, AIOS_EUNKNOWN, lost, sizeof lost - 1, err) : aios__tools_result(r, c, AIOS_EDENIED, no, sizeof no - 1, err);
+}
+
 int aios_run_decide(aios_run *r, const char *call_id, int32_t verdict, aios_error *err)
 {
     if (!r || !call_id)
@@ -395,17 +493,11 @@ int aios_run_decide(aios_run *r, const char *call_id, int32_t verdict, aios_erro
         return aios__fail(err, AIOS_EINVAL, "verdict %d is neither AIOS_ALLOW nor AIOS_DENY", verdict);
     if (!enter(r))
         return aios__fail(err, AIOS_EBUSY, "another call is inside this run: use it from one thread at a time");
-    int rc = AIOS_ENOENT;
-    for (uint32_t i = 0; i < r->n_turn_calls && rc == AIOS_ENOENT; i++) {
-        aios__run_call *c = &r->calls[i];
-        if (c->state != AIOS__RC_ASK || strcmp(c->call->id, call_id))
-            continue;
-        static const char no[] = "the user denied this call";
-        c->state = verdict == AIOS_ALLOW ? AIOS__RC_READY : c->state;
-        rc = verdict == AIOS_ALLOW ? AIOS_OK : aios__tools_result(r, c, AIOS_EDENIED, no, sizeof no - 1, err);
-    }
-    if (rc == AIOS_ENOENT)
-        aios__fail(err, rc, "no call \"%.64s\" waits for a decision", call_id);
+    aios__run_call *c = NULL;
+    for (uint32_t i = 0; i < r->n_turn_calls && !c; i++)
+        if (r->calls[i].state == AIOS__RC_ASK && !strcmp(r->calls[i].call->id, call_id))
+            c = &r->calls[i];
+    int rc = c ? decide_call(r, c, verdict, err) : aios__fail(err, AIOS_ENOENT, "no call \"%.64s\" waits for a decision", call_id);
     arm(r);
     leave(r);
     return rc;
@@ -422,6 +514,11 @@ int aios_run_cancel(aios_run *r)
     aios__hub_wake(r->hub);
     errno = saved;
     return AIOS_OK;
+}
+
+const char *aios_run_id(const aios_run *r)
+{
+    return r ? r->id : NULL;
 }
 
 const aios_transcript *aios_run_transcript(const aios_run *r)
@@ -453,7 +550,7 @@ int aios_agent_run(aios_agent *a, const char *prompt, size_t n, aios_event_fn *f
             result = aios__error_copy(err, ev->error);
         if (fn && fn(user, ev))
             aios_run_cancel(r);
-        if (ev->type == AIOS_EVENT_ASK) {
+        if (ev->type == AIOS_EVENT_ASK || ev->type == AIOS_EVENT_UNKNOWN) {
             rc = aios_run_decide(r, ev->call_id, AIOS_DENY, err);
             if (rc)
                 break;

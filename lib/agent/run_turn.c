@@ -36,7 +36,7 @@ static void fill_request(aios_run *r, aios_request *q)
     q->tool_choice = q->n_tools ? r->choice : AIOS_TOOLS_AUTO;
     q->tool_name = r->choice == AIOS_TOOLS_NAMED ? a->tool_name : NULL;
     q->schema_json = r->constrained ? a->schema_json : NULL;
-    q->sampling = a->has_sampling ? &a->sampling : NULL;
+    q->sampling = aios__journal_sampling(r);
     q->max_tokens = left < a->limits.max_turn_tokens ? (uint32_t)left : a->limits.max_turn_tokens;
     /* a turn that must call makes one call: small models do not stop by themselves */
     bool must = r->choice == AIOS_TOOLS_REQUIRED || r->choice == AIOS_TOOLS_NAMED;
@@ -59,6 +59,7 @@ int aios__turn_start(aios_run *r, aios_error *err)
     aios_request q = AIOS_INIT(aios_request);
     bool tools = aios_toolset_count(r->agent->toolset) > 0;
     int rc = check_limits(r, err);
+    rc = rc ? rc : aios__journal_commit(r, err);
     if (rc)
         return rc;
     r->choice = tools ? choose(r) : AIOS_TOOLS_NONE;
@@ -69,6 +70,8 @@ int aios__turn_start(aios_run *r, aios_error *err)
     r->mark = aios_transcript_count(r->t);
     fill_request(r, &q);
     rc = aios__run_emit_state(r, "model", err);
+    if (r->journal)
+        aios__session_renumber(r->session);
     if (!rc)
         rc = aios_session_start(r->session, &q, err);
     if (rc)
@@ -100,13 +103,9 @@ static bool is_read_again(const aios_run *r, const aios_event *ev)
     return again && is_read(r, ev->name);
 }
 
-static int add_call(aios_run *r, const aios_event *ev, aios_error *err)
+/* Room for one more in both arrays. */
+static int grow_calls(aios_run *r, aios_error *err)
 {
-    const aios_limits *l = &r->agent->limits;
-    if (is_read_again(r, ev))
-        return AIOS_OK;
-    if (r->n_calls >= l->max_calls)
-        return aios__fail_need(err, AIOS_ELIMIT, l->max_calls, (uint64_t)r->n_calls + 1, "the run has made its %u tool calls (limits.max_calls)", l->max_calls);
     if (r->n_turn_calls == r->cap_calls) {
         uint32_t cap = r->cap_calls ? r->cap_calls * 2 : 4;
         aios__run_call *p = aios__realloc(r->heap, AIOS_MEM_OTHER, r->calls, cap * sizeof *p, err);
@@ -123,14 +122,47 @@ static int add_call(aios_run *r, const aios_event *ev, aios_error *err)
         r->all = p;
         r->cap_all = cap;
     }
+    return AIOS_OK;
+}
+
+static void add_hex(char *out, uint64_t x, int n_digits)
+{
+    for (int i = n_digits - 1; i >= 0; i--, x >>= 4)
+        out[i] = "0123456789abcdef"[x & 15];
+}
+
+/* Run, step and place in it: no other call of any run has all three. */
+static void set_key(const aios_run *r, aios_call *c)
+{
+    for (int i = 0; i < 16; i++)
+        add_hex(c->key + 2 * i, r->nonce[i], 2);
+    add_hex(c->key + 32, r->step, 8);
+    add_hex(c->key + 40, r->n_turn_calls, 8);
+}
+
+int aios__turn_push_call(aios_run *r, const aios_event *ev, aios_error *err)
+{
     aios_call *c;
-    int rc = aios__call_new(r->hub, r->agent->toolset, ev, &c, err);
+    int rc = grow_calls(r, err);
+    if (!rc)
+        rc = aios__call_new(r->hub, r->agent->toolset, ev, &c, err);
     if (rc)
         return rc;
+    set_key(r, c);
     r->all[r->n_all++] = c;
     r->calls[r->n_turn_calls++] = (aios__run_call){.call = c};
     r->n_calls++;
     return AIOS_OK;
+}
+
+static int add_call(aios_run *r, const aios_event *ev, aios_error *err)
+{
+    const aios_limits *l = &r->agent->limits;
+    if (is_read_again(r, ev))
+        return AIOS_OK;
+    if (r->n_calls >= l->max_calls)
+        return aios__fail_need(err, AIOS_ELIMIT, l->max_calls, (uint64_t)r->n_calls + 1, "the run has made its %u tool calls (limits.max_calls)", l->max_calls);
+    return aios__turn_push_call(r, ev, err);
 }
 
 static int pass_on(aios_run *r, const aios_event *ev, aios_error *err)
@@ -152,8 +184,7 @@ static int emit_text(aios_run *r, aios_error *err)
 
 /* ---- the end of a turn -------------------------------------------------------------------------------------------- */
 
-/* Counts how often the same call came in a row, over turns. *repeat: every call of this turn is the last one again. */
-static int count_same(aios_run *r, bool *repeat, aios_error *err)
+int aios__turn_count_same(aios_run *r, bool *repeat, aios_error *err)
 {
     *repeat = r->last_call.n > 0;
     for (uint32_t i = 0; i < r->n_turn_calls; i++) {
@@ -340,7 +371,7 @@ static int try_again(aios_run *r)
 static int end_with_calls(aios_run *r, aios_error *err)
 {
     bool repeat;
-    int rc = count_same(r, &repeat, err);
+    int rc = aios__turn_count_same(r, &repeat, err);
     if (rc)
         return rc;
     if ((repeat || all_known(r)) && r->step && !r->answer_now)
@@ -349,6 +380,10 @@ static int end_with_calls(aios_run *r, aios_error *err)
     if (rc)
         return rc;
     r->state = AIOS__RUN_TOOLS; /* from here on a failure must write results */
+    rc = aios__journal_turn(r, err);
+    if (rc)
+        return rc;
+    aios__keep_save(r);
     rc = r->held && r->text.n ? emit_text(r, err) : AIOS_OK;
     if (!rc)
         rc = aios__run_emit_state(r, "tools", err);
@@ -407,7 +442,8 @@ static int end_with_text(aios_run *r, aios_error *err)
         return rc;
     if (cut_short(r) && r->n_tokens >= r->agent->limits.max_tokens)
         return check_limits(r, err);
-    return AIOS_DONE;
+    rc = aios__journal_turn(r, err);
+    return rc ? rc : AIOS_DONE;
 }
 
 static void begin_attempt(aios_run *r, uint32_t number)
@@ -443,6 +479,7 @@ int aios__turn_step(aios_run *r, int32_t timeout_ms, aios_error *err)
         return pass_on(r, ev, err);
     case AIOS_EVENT_USAGE:
         r->n_tokens += ev->usage->output;
+        r->n_context = (uint64_t)ev->usage->input + ev->usage->output;
         return pass_on(r, ev, err);
     case AIOS_EVENT_ERROR:
         return aios__error_copy(err, ev->error), ev->error->code;

@@ -6,7 +6,7 @@
 #include <aios/plugin/backend.h>
 #include <aios/snapshot.h>
 
-#include "base/base.h"
+#include "base/json.h"
 #include "grammar/grammar_mask.h"
 #include "grammar/schema.h"
 
@@ -20,6 +20,12 @@ static inline int aios__nomem(const aios_error *err)
 aios_label aios__label_join(aios_label a, aios_label b);
 /** Join over all entries: what the model has seen. SYSTEM for an empty transcript. */
 aios_label aios__label_of(const aios_transcript *t);
+/** Adds the entries from `from` on in the form of aios_transcript_write_json; those before it are left out. */
+int aios__transcript_write_from(const aios_transcript *t, uint32_t from, aios__buf *out, aios_error *err);
+/** Appends the entries of such a text; EFORMAT, EVERSION leave those before the bad one. */
+int aios__transcript_add_json(aios_transcript *t, const aios__json *root, aios_error *err);
+/** Ids of calls that are made here follow from the next turn's transcript alone, not from what the session did before. */
+void aios__session_renumber(aios_session *s);
 aios_model *aios__model_ref(aios_model *m); /**< dropped by aios_model_close */
 /** As aios_model_open and aios_model_probe, for a model that is a part of one being opened; ELIMIT where that goes too deep. */
 int aios__model_open_inner(const aios_backend_open_args *outer, const char *uri, const aios_model_config *cfg, aios_model **m, aios_error *err);

@@ -452,6 +452,11 @@ static int begin(aios_session *s, aios__request *r, aios_error *err)
     return AIOS_OK;
 }
 
+void aios__session_renumber(aios_session *s)
+{
+    s->next_call = 1;
+}
+
 int aios_session_start(aios_session *s, const aios_request *req, aios_error *err)
 {
     aios__request r;

@@ -147,6 +147,17 @@ int aios_transcript_write_json(const aios_transcript *t, aios_write_fn *fn, void
     return rc;
 }
 
+int aios__transcript_write_from(const aios_transcript *t, uint32_t from, aios__buf *out, aios_error *err)
+{
+    aios__buf_addf(out, err, "{\"aios_transcript\":%d,\"entries\":[", FORMAT_VERSION);
+    for (uint32_t i = from; i < t->n && !out->failed; i++) {
+        if (i > from)
+            aios__buf_addc(out, ',', err);
+        write_entry(out, t->entries[i], err);
+    }
+    return aios__buf_addf(out, err, "]%s}", t->extra && !from ? t->extra : "");
+}
+
 /* ---- read --------------------------------------------------------------------------------------------------------- */
 
 /* What one entry is read into; the texts are borrowed from the document or lie in the buffers. */
@@ -324,7 +335,7 @@ static int read_entry(aios_transcript *t, uint32_t i, const aios__json *v, aios_
     return rc;
 }
 
-static int read_root(aios_transcript *t, const aios__json *root, aios_error *err)
+int aios__transcript_add_json(aios_transcript *t, const aios__json *root, aios_error *err)
 {
     const aios__json *version = aios__json_get(root, "aios_transcript"), *entries = aios__json_get(root, "entries");
     int64_t v = aios__json_int(version, -1);
@@ -340,6 +351,8 @@ static int read_root(aios_transcript *t, const aios__json *root, aios_error *err
         if (rc)
             return rc;
     }
+    if (t->extra)
+        return AIOS_OK; /* a piece of a transcript that has them */
     aios__buf b;
     const char *extra;
     aios__buf_init(&b, t->heap, AIOS_MEM_TEXT, 0);
@@ -365,7 +378,7 @@ int aios_transcript_read_json(aios_ctx *ctx, const char *s, size_t n, aios_trans
     if (!rc) {
         rc = aios_transcript_new(ctx, &t, &local);
         if (!rc) {
-            rc = read_root(t, aios__json_root(doc), &local);
+            rc = aios__transcript_add_json(t, aios__json_root(doc), &local);
             if (rc)
                 aios_transcript_free(t);
             else

@@ -14,6 +14,13 @@ AIOS_CSTR = C.c_size_t(-1).value
 
 AIOS_AGENT_ONE_CALL = 1
 AIOS_AGENT_PLAIN_CHOICE = 2
+AIOS_AGENT_CHANGED = 4
+AIOS_RUN_MODEL = 1
+AIOS_RUN_TOOLS = 2
+AIOS_RUN_ASK = 3
+AIOS_RUN_STOPPED = 4
+AIOS_RUN_DONE = 5
+AIOS_RUN_DAMAGED = 6
 AIOS_OK = 0
 AIOS_DONE = 1
 AIOS_AGAIN = 2
@@ -45,6 +52,7 @@ AIOS_EREFUSED = -25
 AIOS_EFILTERED = -26
 AIOS_EQUOTA = -27
 AIOS_ECONFLICT = -28
+AIOS_EUNKNOWN = -29
 AIOS_LOG_ERROR = 0
 AIOS_LOG_WARN = 1
 AIOS_LOG_INFO = 2
@@ -86,6 +94,7 @@ AIOS_EVENT_CHOICE = 10
 AIOS_EVENT_CALL_DELTA = 11
 AIOS_EVENT_SNAPSHOT = 12
 AIOS_EVENT_ROUTE = 13
+AIOS_EVENT_UNKNOWN = 14
 AIOS_GRAMMAR_SCHEMA = 1
 AIOS_GRAMMAR_REGEX = 2
 AIOS_GRAMMAR_GBNF = 3
@@ -223,6 +232,7 @@ CODES = (
     ('EFILTERED', -26, "the provider's filter stopped it"),
     ('EQUOTA', -27, "the account's quota is used up"),
     ('ECONFLICT', -28, "another writer came first"),
+    ('EUNKNOWN', -29, "nobody knows whether it happened"),
 )
 MEM_KINDS = (
     ('OTHER', 0, "other"),
@@ -270,7 +280,23 @@ class aios_limits(C.Structure):
     pass
 
 
+class aios_commit_more(C.Structure):
+    pass
+
+
+class aios_commit_hook(C.Structure):
+    pass
+
+
 class aios_agent_config(C.Structure):
+    pass
+
+
+class aios_run_options(C.Structure):
+    pass
+
+
+class aios_run_info(C.Structure):
     pass
 
 
@@ -498,6 +524,7 @@ class aios_store_ops(C.Structure):
     pass
 
 
+aios_run_fn = C.CFUNCTYPE(C.c_int, C.c_void_p, C.POINTER(aios_run_info))
 aios_log_fn = C.CFUNCTYPE(None, C.c_void_p, C.c_int32, C.c_char_p)
 aios_write_fn = C.CFUNCTYPE(C.c_int, C.c_void_p, C.c_void_p, C.c_size_t)
 aios_release_fn = C.CFUNCTYPE(None, C.c_void_p, C.c_void_p)
@@ -520,6 +547,19 @@ aios_limits._fields_ = [
     ('timeout_ns', C.c_int64),
     ('tool_timeout_ns', C.c_int64),
 ]
+aios_commit_more._fields_ = [
+    ('struct_size', C.c_size_t),
+    ('writes', C.POINTER(aios_store_write)),
+    ('stride', C.c_size_t),
+    ('n', C.c_uint32),
+    ('reserved0', C.c_uint32),
+]
+aios_commit_hook._fields_ = [
+    ('struct_size', C.c_size_t),
+    ('user', C.c_void_p),
+    ('prepare', C.CFUNCTYPE(C.c_int, C.c_void_p, C.c_char_p, C.POINTER(aios_store_write), C.c_uint32, C.POINTER(aios_commit_more))),
+    ('settle', C.CFUNCTYPE(None, C.c_void_p, C.c_char_p, C.c_int32)),
+]
 aios_agent_config._fields_ = [
     ('struct_size', C.c_size_t),
     ('model', C.c_void_p),
@@ -534,6 +574,35 @@ aios_agent_config._fields_ = [
     ('flags', C.c_uint32),
     ('driver', C.c_uint32),
     ('min_margin', C.c_float),
+    ('store', C.c_void_p),
+    ('hook', C.POINTER(aios_commit_hook)),
+    ('cache_dir', C.c_char_p),
+]
+aios_run_options._fields_ = [
+    ('struct_size', C.c_size_t),
+    ('transcript', C.c_void_p),
+    ('prompt', C.c_char_p),
+    ('n_prompt', C.c_size_t),
+    ('id', C.c_char_p),
+]
+aios_run_info._fields_ = [
+    ('struct_size', C.c_size_t),
+    ('id', C.c_char * 72),
+    ('model', C.c_char * 72),
+    ('state', C.c_int32),
+    ('code', C.c_int32),
+    ('n_turns', C.c_uint32),
+    ('n_calls', C.c_uint32),
+    ('n_tokens', C.c_uint64),
+    ('n_asks', C.c_uint32),
+    ('n_unknown', C.c_uint32),
+    ('n_resumes', C.c_uint32),
+    ('reserved0', C.c_uint32),
+    ('n_records', C.c_uint64),
+    ('began_us', C.c_int64),
+    ('changed_us', C.c_int64),
+    ('used_ns', C.c_int64),
+    ('msg', C.c_char * 256),
 ]
 aios_error._fields_ = [
     ('struct_size', C.c_size_t),
@@ -941,6 +1010,7 @@ aios_tool._fields_ = [
     ('user', C.c_void_p),
     ('release', C.CFUNCTYPE(None, C.c_void_p)),
     ('timeout_ns', C.c_int64),
+    ('reconcile', C.CFUNCTYPE(C.c_int, C.c_void_p, C.c_void_p)),
 ]
 aios_part._fields_ = [
     ('struct_size', C.c_size_t),
@@ -1133,7 +1203,11 @@ aios_store_ops._fields_ = [
 
 STRUCTS = (
     aios_limits,
+    aios_commit_more,
+    aios_commit_hook,
     aios_agent_config,
+    aios_run_options,
+    aios_run_info,
     aios_error,
     aios_mem_usage,
     aios_ctx_config,
@@ -1197,12 +1271,17 @@ FUNCTIONS = {
     'aios_agent_new': (C.c_int, (C.c_void_p, C.POINTER(aios_agent_config), C.POINTER(C.c_void_p), C.POINTER(aios_error))),
     'aios_agent_free': (None, (C.c_void_p,)),
     'aios_run_start': (C.c_int, (C.c_void_p, C.c_void_p, C.c_char_p, C.c_size_t, C.POINTER(C.c_void_p), C.POINTER(aios_error))),
+    'aios_run_start_with': (C.c_int, (C.c_void_p, C.POINTER(aios_run_options), C.POINTER(C.c_void_p), C.POINTER(aios_error))),
+    'aios_run_id': (C.c_char_p, (C.c_void_p,)),
+    'aios_run_resume': (C.c_int, (C.c_void_p, C.c_char_p, C.POINTER(C.c_void_p), C.POINTER(aios_error))),
     'aios_run_next': (C.c_int, (C.c_void_p, C.c_int32, C.POINTER(C.POINTER(aios_event)))),
     'aios_run_decide': (C.c_int, (C.c_void_p, C.c_char_p, C.c_int32, C.POINTER(aios_error))),
     'aios_run_fd': (C.c_int, (C.c_void_p,)),
     'aios_run_cancel': (C.c_int, (C.c_void_p,)),
     'aios_run_transcript': (C.c_void_p, (C.c_void_p,)),
     'aios_run_free': (None, (C.c_void_p,)),
+    'aios_run_info_get': (C.c_int, (C.c_void_p, C.c_void_p, C.c_char_p, C.POINTER(aios_run_info), C.POINTER(aios_error))),
+    'aios_run_list': (C.c_int, (C.c_void_p, C.c_void_p, aios_run_fn, C.c_void_p, C.POINTER(aios_error))),
     'aios_agent_run': (C.c_int, (C.c_void_p, C.c_char_p, C.c_size_t, aios_event_fn, C.c_void_p, C.POINTER(aios_error))),
     'aios_strerror': (C.c_char_p, (C.c_int,)),
     'aios_code_name': (C.c_char_p, (C.c_int,)),
@@ -1315,6 +1394,7 @@ FUNCTIONS = {
     'aios_call_args': (C.c_char_p, (C.c_void_p,)),
     'aios_call_id': (C.c_char_p, (C.c_void_p,)),
     'aios_call_name': (C.c_char_p, (C.c_void_p,)),
+    'aios_call_key': (C.c_char_p, (C.c_void_p,)),
     'aios_call_cancelled': (C.c_int, (C.c_void_p,)),
     'aios_call_finish': (C.c_int, (C.c_void_p, C.c_int32, C.c_char_p, C.c_size_t)),
     'aios_transcript_new': (C.c_int, (C.c_void_p, C.POINTER(C.c_void_p), C.POINTER(aios_error))),

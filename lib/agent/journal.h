@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The journal of a run, written and read. docs/durable-runs.md says what it promises. */
+#ifndef AIOS_LIB_JOURNAL_H
+#define AIOS_LIB_JOURNAL_H
+
+#include <aios/agent.h>
+
+#include "base/json.h"
+
+typedef struct aios__run_call aios__run_call;
+
+/* ---- journal.c: what a run writes down. Without a store each of these is nothing. ---------------------------------- */
+
+/** Kinds of records; their data is JSON whose first member is "v": AIOS__JOURNAL_VERSION. */
+#define AIOS__JOURNAL_KINDS(X)                                                                                                 \
+    X(BEGIN, 1, "begin")       /* what the agent is, and the transcript with the prompt */                                     \
+    X(CLAIM, 2, "claim")       /* another writer goes on */                                                                    \
+    X(TURN, 3, "turn")         /* what the model said, and the counters behind it */                                           \
+    X(INTENT, 4, "intent")     /* calls that are about to happen */                                                            \
+    X(ASK, 5, "ask")           /* a call waits for a decision */                                                               \
+    X(DECISION, 6, "decision") /* which came */                                                                                \
+    X(RESULT, 7, "result")     /* a call's receipt, as the model reads it */                                                   \
+    X(END, 8, "end")           /* done, or stopped by a failure */
+enum aios__journal_kind {
+#define X(name, number, text) AIOS__JOURNAL_##name = (number),
+    AIOS__JOURNAL_KINDS(X)
+#undef X
+};
+enum { AIOS__JOURNAL_VERSION = 1 };
+#define AIOS__RUN_ID 65
+#define AIOS__RUN_STREAM "run/"
+
+typedef struct aios__journal_mark {
+    uint32_t kind;
+    size_t end; /**< of its text */
+} aios__journal_mark;
+
+typedef struct aios__journal {
+    aios_claim *claim;
+    char stream[sizeof AIOS__RUN_STREAM + AIOS__RUN_ID];
+    uint64_t seq;              /**< of the last record that was committed */
+    aios__buf text;            /**< of the records that wait for a commit */
+    aios__journal_mark *marks; /**< one a record that waits */
+    uint32_t n, cap;
+    bool urgent;               /**< what waits must not wait for the end of the step */
+    int failed;                /**< a commit failed: nothing more is written */
+    int64_t used_ns;           /**< the run's time in earlier hands */
+    int64_t since;             /**< when it came into these */
+    uint64_t seed;             /**< of the run; each turn has its own of it */
+    aios_sampling sampling;    /**< of this turn */
+    uint64_t kept;             /**< tokens of the session that cache_dir has */
+} aios__journal;
+
+/** True for [A-Za-z0-9_.:-]{1,64}. */
+bool aios__run_id_ok(const char *id);
+/** Takes the run's stream, and *head is its last record. */
+int aios__journal_open(aios_run *r, uint64_t *head, aios_error *err);
+void aios__journal_close(aios_run *r);
+int aios__journal_begin(aios_run *r, aios_error *err);
+/** Another writer goes on: fences off those before it. */
+int aios__journal_resume(aios_run *r, aios_error *err);
+/** The turn that the transcript's last entry is. */
+int aios__journal_turn(aios_run *r, aios_error *err);
+/** Calls that are due and have effects: when it returns, they may happen. */
+int aios__journal_intent(aios_run *r, aios_error *err);
+int aios__journal_ask(aios_run *r, const aios__run_call *c, aios_error *err);
+int aios__journal_decision(aios_run *r, const aios__run_call *c, int32_t verdict, aios_error *err);
+int aios__journal_result(aios_run *r, const aios__run_call *c, aios_label label, aios_error *err);
+/** failure NULL: done. */
+int aios__journal_end(aios_run *r, const aios_error *failure, aios_error *err);
+/** Writes what waits. */
+int aios__journal_commit(aios_run *r, aios_error *err);
+/** Writes it if it must not wait for the end of the step. */
+int aios__journal_urgent(aios_run *r, aios_error *err);
+/** Seed of the turn that begins; the same for the same turn of a resumed run. */
+const aios_sampling *aios__journal_sampling(aios_run *r);
+/** Adds members that say what the agent is: what a run must find again. */
+int aios__journal_add_agent(const aios_agent *a, aios__buf *b, aios_error *err);
+
+/* ---- journal_read.c ----------------------------------------------------------------------------------------------- */
+
+/** A record as it stands in a journal; members of `root` beyond these are read by who wants them. */
+typedef struct aios__journal_record {
+    enum aios__journal_kind kind;
+    uint64_t seq;
+    int64_t wall_us;
+    const char *stream;
+    const aios__json *root;
+    uint32_t step, call; /**< where the kind has them */
+} aios__journal_record;
+typedef int aios__journal_fn(void *user, const aios__journal_record *rec, aios_error *err);
+/** Calls fn for each record of a run, in order, BEGIN first and no other. ENOENT, EFORMAT, EVERSION, or what fn gave. */
+int aios__journal_each(aios_ctx *ctx, aios_store *st, const char *stream, aios__journal_fn *fn, void *user, aios_error *err);
+/** A member that is a whole number within [0, max]. EFORMAT. */
+int aios__journal_number(const aios__journal_record *rec, const char *key, uint64_t max, uint64_t *out, aios_error *err);
+/** A number that is text of hexadecimal digits. EFORMAT. */
+int aios__journal_hex(const aios__journal_record *rec, const char *key, uint64_t *out, aios_error *err);
+/** A failure that names record and run. */
+int aios__journal_bad(const aios__journal_record *rec, const char *what, aios_error *err);
+
+/* ---- run_keep.c: what a session has computed, beside the journal --------------------------------------------------- */
+
+/** After a turn: saves the session if enough is new. */
+void aios__keep_save(aios_run *r);
+void aios__keep_load(aios_run *r);
+void aios__keep_drop(aios_run *r);
+
+#endif

@@ -1,0 +1,392 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Runs that die at every commit and at every effect, and go on in another process: nothing twice, nothing lost, what is unknown is said. */
+#include <sys/mman.h>
+#include <sys/wait.h>
+
+#include "agent_test.h"
+#include "log_store.h"
+
+/* What the processes of a case share. */
+typedef struct shared {
+    log_faults log;
+    uint32_t effects;            /* tools that began to act */
+    uint32_t kill_before, kill_after; /* effect, from 1 */
+    uint32_t n_unknown;          /* UNKNOWN events */
+    uint32_t n_eunknown;         /* results that tell the model so */
+    uint32_t n_lives;
+    int32_t code;                /* of the ERROR that ended the last life */
+    int32_t start_code;
+} shared;
+
+static shared *sh;
+static char dir[64], store_path[96], ledger_path[96], said_path[96];
+
+static bool ledger_has(const char *key)
+{
+    char line[256];
+    bool found = false;
+    FILE *f = fopen(ledger_path, "r");
+    while (f && fgets(line, sizeof line, f) && !found)
+        found = strstr(line, key) != NULL;
+    if (f)
+        fclose(f);
+    return found;
+}
+
+/* The effect: a line in a file that nothing takes back. */
+static void act(const aios_call *call)
+{
+    char line[256];
+    uint32_t number = __atomic_add_fetch(&sh->effects, 1, __ATOMIC_SEQ_CST);
+    if (number == sh->kill_before)
+        _exit(9);
+    int n = snprintf(line, sizeof line, "%s %s\n", aios_call_key(call), aios_call_name(call));
+    int fd = open(ledger_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    if (fd < 0 || write(fd, line, (size_t)n) != n)
+        _exit(3);
+    close(fd);
+    if (number == sh->kill_after)
+        _exit(9);
+}
+
+static int tool_act(void *user, aios_call *call)
+{
+    (void)user;
+    act(call);
+    return aios_call_finish(call, 0, "acted", AIOS_CSTR);
+}
+
+/* Its other end knows the key. */
+static int tool_keyed(void *user, aios_call *call)
+{
+    (void)user;
+    if (!ledger_has(aios_call_key(call)))
+        act(call);
+    return aios_call_finish(call, 0, "acted", AIOS_CSTR);
+}
+
+static int find_out(void *user, aios_call *call)
+{
+    (void)user;
+    bool had = ledger_has(aios_call_key(call));
+    return aios_call_finish(call, had ? 0 : AIOS_ENOENT, had ? "acted" : NULL, AIOS_CSTR);
+}
+
+static int cannot_tell(void *user, aios_call *call)
+{
+    (void)user;
+    (void)call;
+    return AIOS_EIO;
+}
+
+static void add_tool(world *w, const char *name, aios_tool_fn *fn, int32_t effect, uint32_t flags, int (*reconcile)(void *, aios_call *))
+{
+    aios_tool t = make_tool(name, fn, NULL);
+    t.effect = effect;
+    t.flags = flags;
+    t.reconcile = reconcile;
+    world_tool(w, t);
+}
+
+static int allow_all(void *user, const aios_action *a, aios_verdict *out)
+{
+    (void)user;
+    out->verdict = !strncmp(a->tool, "ask_", 4) ? AIOS_ASK : AIOS_ALLOW;
+    return 0;
+}
+
+typedef struct scenario {
+    const char *name, *script;
+    int32_t unknown; /* what the host says of what nobody knows */
+    bool at_most_once; /* an effect may be missing, if it was said to be unknown */
+} scenario;
+
+static const scenario scenarios[] = {
+    {"no tools", "echo:say hello world", 0, false},
+    {"read", "echo:call add {\"a\":1,\"b\":2};turn;call add {\"a\":3,\"b\":2};turn;say done", 0, false},
+    {"keyed", "echo:call keyed {\"n\":1};turn;call keyed {\"n\":2};turn;say paid", 0, false},
+    {"unsafe with reconcile", "echo:call sure {\"n\":1};turn;call add {\"a\":1,\"b\":2};turn;call sure {\"n\":2};turn;say sent", 0, false},
+    {"unsafe, denied", "echo:call blind {\"n\":1};turn;call blind {\"n\":2};turn;say sent", AIOS_DENY, true},
+    {"unsafe, cannot tell", "echo:call mute {\"n\":1};turn;say sent", AIOS_DENY, true},
+    {"local, many at once, some asked",
+     "echo:call local {\"n\":1};call add {\"a\":1,\"b\":2};call ask_local {\"n\":2};call keyed_thread {\"n\":3};call ask_keyed {\"n\":4};call nobody {};turn;"
+     "call local {\"n\":5};call local {\"n\":6};turn;say all done", 0, false},
+};
+
+static void open_world(world *w, const scenario *s)
+{
+    world_open(w, NULL, s->script);
+    add_tool(w, "keyed", tool_keyed, AIOS_EFFECT_KEYED, 0, NULL);
+    add_tool(w, "keyed_thread", tool_keyed, AIOS_EFFECT_KEYED, AIOS_TOOL_ANY_THREAD, NULL);
+    add_tool(w, "ask_keyed", tool_keyed, AIOS_EFFECT_KEYED, 0, NULL);
+    add_tool(w, "sure", tool_act, AIOS_EFFECT_UNSAFE, 0, find_out);
+    add_tool(w, "blind", tool_act, AIOS_EFFECT_UNSAFE, 0, NULL);
+    add_tool(w, "mute", tool_act, AIOS_EFFECT_UNSAFE, 0, cannot_tell);
+    add_tool(w, "local", tool_act, AIOS_EFFECT_LOCAL, 0, find_out);
+    add_tool(w, "ask_local", tool_act, AIOS_EFFECT_LOCAL, AIOS_TOOL_ANY_THREAD, find_out);
+    w->policy.decide = allow_all;
+    w->cfg.store = log_store_open(w->ctx, store_path, &sh->log);
+    w->cfg.instructions = "be brief";
+    world_agent(w);
+    aios_store_close(w->cfg.store);
+}
+
+static int write_file(void *user, const void *p, size_t n)
+{
+    return fwrite(p, 1, n, user) == n ? 0 : AIOS_EIO;
+}
+
+static void drive(aios_run *r, const scenario *s)
+{
+    const aios_event *ev;
+    while (!aios_run_next(r, -1, &ev)) {
+        if (ev->type == AIOS_EVENT_ASK || ev->type == AIOS_EVENT_UNKNOWN) {
+            bool unknown = ev->type == AIOS_EVENT_UNKNOWN;
+            sh->n_unknown += unknown;
+            if (aios_run_decide(r, ev->call_id, unknown ? s->unknown : AIOS_ALLOW, NULL))
+                _exit(4);
+        } else if (ev->type == AIOS_EVENT_RESULT && ev->code == AIOS_EUNKNOWN) {
+            sh->n_eunknown++;
+        } else if (ev->type == AIOS_EVENT_ERROR) {
+            sh->code = ev->error->code;
+        } else if (ev->type == AIOS_EVENT_DONE) {
+            FILE *f = fopen(said_path, "w");
+            if (!f || aios_transcript_write_json(aios_run_transcript(r), write_file, f, NULL))
+                _exit(5);
+            fclose(f);
+        }
+    }
+}
+
+/* One life of the program: starts the run or goes on with it. Exit 0: it is done; 7: it ended by a failure. */
+static void live(const scenario *s)
+{
+    world w;
+    aios_run *r = NULL;
+    aios_error err = AIOS_INIT(aios_error);
+    open_world(&w, s);
+    aios_run_options o = AIOS_INIT(aios_run_options);
+    o.prompt = "go";
+    o.n_prompt = AIOS_CSTR;
+    o.id = "r";
+    int rc = aios_run_resume(w.agent, "r", &r, &err);
+    if (rc == AIOS_ENOENT)
+        rc = aios_run_start_with(w.agent, &o, &r, &err);
+    sh->code = 0;
+    sh->start_code = rc;
+    if (rc)
+        _exit(7);
+    drive(r, s);
+    aios_run_free(r);
+    world_close(&w);
+    _exit(sh->code ? 7 : 0);
+}
+
+static int run_life(const scenario *s)
+{
+    int status;
+    sh->n_lives++;
+    pid_t pid = fork();
+    if (!pid)
+        live(s);
+    assert_true(pid > 0 && waitpid(pid, &status, 0) == pid);
+    if (!WIFEXITED(status))
+        fail_msg("%s: a life ended by signal %d", s->name, WTERMSIG(status));
+    return WEXITSTATUS(status);
+}
+
+static void begin_case(void)
+{
+    memset(sh, 0, sizeof *sh);
+    unlink(store_path);
+    unlink(ledger_path);
+    unlink(said_path);
+}
+
+static void clear_faults(void)
+{
+    sh->log.die_before = sh->log.die_after = sh->log.fail_at = 0;
+    sh->kill_before = sh->kill_after = 0;
+}
+
+static size_t read_whole(const char *path, char *out, size_t n)
+{
+    FILE *f = fopen(path, "r");
+    size_t got = f ? fread(out, 1, n - 1, f) : 0;
+    out[got] = 0;
+    if (f)
+        fclose(f);
+    return got;
+}
+
+/* Lines of the ledger; fails if a key stands there twice. */
+static uint32_t count_ledger(const char *where)
+{
+    static char text[65536];
+    uint32_t n = 0;
+    read_whole(ledger_path, text, sizeof text);
+    for (char *p = text; *p; p = strchr(p, '\n') + 1, n++) {
+        char key[49];
+        memcpy(key, p, 48);
+        key[48] = 0;
+        if (strstr(strchr(p, '\n'), key))
+            fail_msg("%s: the effect of %s happened twice", where, key);
+    }
+    return n;
+}
+
+/* What an undisturbed run has: text of its transcript, commits, effects. */
+typedef struct truth {
+    char said[65536];
+    uint32_t commits, effects;
+} truth;
+
+static void find_truth(const scenario *s, truth *t)
+{
+    begin_case();
+    assert_int_equal(run_life(s), 0);
+    t->commits = sh->log.commits;
+    t->effects = count_ledger(s->name);
+    assert_true(read_whole(said_path, t->said, sizeof t->said) > 0);
+}
+
+static void check_end(const scenario *s, const truth *t, const char *where)
+{
+    static char said[65536];
+    uint32_t n = count_ledger(where);
+    read_whole(said_path, said, sizeof said);
+    if (sh->n_eunknown ? !s->at_most_once : n != t->effects || strcmp(said, t->said))
+        fail_msg("%s: %u effects where %u are right, %u unknown; said\n%s\nin place of\n%s", where, n, t->effects, sh->n_eunknown, said, t->said);
+    if (n + sh->n_eunknown < t->effects || n > t->effects)
+        fail_msg("%s: %u effects of %u, only %u told as unknown", where, n, t->effects, sh->n_eunknown);
+    assert_int_equal(sh->n_unknown, sh->n_eunknown);
+}
+
+enum { DIE_BEFORE, DIE_AFTER, KILL_BEFORE, KILL_AFTER, DEATHS };
+
+static void set_death(int how, uint32_t at)
+{
+    static uint32_t none;
+    uint32_t *const places[DEATHS] = {&sh->log.die_before, &sh->log.die_after, &sh->kill_before, &sh->kill_after};
+    uint32_t *p = how < DEATHS ? places[how] : &none;
+    *p = at + (how < KILL_BEFORE ? sh->log.commits : sh->effects);
+}
+
+/* Dies at the place given, then lives on, to die again at the other. False: the first place does not exist. */
+static bool run_case(const scenario *s, const truth *t, int how, uint32_t at, int how2, uint32_t at2)
+{
+    char where[160];
+    snprintf(where, sizeof where, "%s: death %d at %u, then %d at %u", s->name, how, at, how2, at2);
+    begin_case();
+    set_death(how, at);
+    int rc = run_life(s);
+    clear_faults();
+    if (!rc)
+        return false;
+    if (rc != 9)
+        fail_msg("%s: the first life ended with %d (%d)", where, rc, sh->code ? sh->code : sh->start_code);
+    if (at2) {
+        set_death(how2, at2);
+        rc = run_life(s);
+        clear_faults();
+        if (rc && rc != 9)
+            fail_msg("%s: the second life ended with %d (%d)", where, rc, sh->code ? sh->code : sh->start_code);
+    }
+    rc = run_life(s);
+    if (rc)
+        fail_msg("%s: the last life ended with %d (%d)", where, rc, sh->code ? sh->code : sh->start_code);
+    check_end(s, t, where);
+    return true;
+}
+
+static void run_dies_everywhere_and_goes_on(void **state)
+{
+    static truth t;
+    (void)state;
+    for (size_t i = 0; i < sizeof scenarios / sizeof *scenarios; i++) {
+        const scenario *s = &scenarios[i];
+        uint32_t n = 0;
+        find_truth(s, &t);
+        for (int how = 0; how < DEATHS; how++)
+            for (uint32_t at = 1; run_case(s, &t, how, at, 0, 0); at++)
+                n++;
+        /* threads and their crashes make another number of effects, but commits there are this many at least */
+        assert_true(n >= 2 * t.commits + 2 * t.effects - 2);
+        print_message("%s: %u commits, %u effects, %u deaths\n", s->name, t.commits, t.effects, n);
+    }
+}
+
+static void run_dies_twice(void **state)
+{
+    static truth t;
+    (void)state;
+    for (size_t i = 0; i < sizeof scenarios / sizeof *scenarios; i++) {
+        const scenario *s = &scenarios[i];
+        find_truth(s, &t);
+        for (int how = 0; how < DEATHS; how++)
+            for (uint32_t at = 1; run_case(s, &t, how, at, 0, 0); at++)
+                for (int how2 = 0; how2 < DEATHS; how2++)
+                    for (uint32_t at2 = 1; at2 <= 3; at2++)
+                        run_case(s, &t, how, at, how2, at2);
+    }
+}
+
+/* A commit that fails ends that life with its code; the last state is whole, and the next life goes on from it. */
+static void commit_that_fails_stops_the_run_before_the_effect(void **state)
+{
+    static truth t;
+    static const int32_t codes[][2] = {{AIOS_EIO, 5}, {AIOS_EIO, 28}, {AIOS_ECONFLICT, 0}};
+    (void)state;
+    for (size_t i = 0; i < sizeof scenarios / sizeof *scenarios; i++) {
+        const scenario *s = &scenarios[i];
+        find_truth(s, &t);
+        for (uint32_t at = 1; at <= t.commits; at++)
+            for (size_t k = 0; k < 3; k++) {
+                char where[160];
+                snprintf(where, sizeof where, "%s: commit %u fails with %d", s->name, at, codes[k][0]);
+                begin_case();
+                sh->log.fail_at = at;
+                sh->log.fail_code = codes[k][0];
+                sh->log.fail_sys = codes[k][1];
+                int rc = run_life(s);
+                int32_t code = sh->start_code ? sh->start_code : sh->code;
+                if (rc != 7 || code != codes[k][0])
+                    fail_msg("%s: ended with %d, code %d", where, rc, code);
+                clear_faults();
+                assert_int_equal(run_life(s), 0);
+                check_end(s, &t, where);
+            }
+    }
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    sh = mmap(NULL, sizeof *sh, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    snprintf(dir, sizeof dir, "/tmp/aios-crash-XXXXXX");
+    if (sh == MAP_FAILED || !mkdtemp(dir))
+        return -1;
+    snprintf(store_path, sizeof store_path, "%s/store", dir);
+    snprintf(ledger_path, sizeof ledger_path, "%s/ledger", dir);
+    snprintf(said_path, sizeof said_path, "%s/said", dir);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    begin_case();
+    rmdir(dir);
+    munmap(sh, sizeof *sh);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(run_dies_everywhere_and_goes_on),
+        cmocka_unit_test(run_dies_twice),
+        cmocka_unit_test(commit_that_fails_stops_the_run_before_the_effect),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
