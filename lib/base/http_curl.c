@@ -242,6 +242,23 @@ static bool is_endless_line(const aios__transfer *t, CURLcode code)
     return !t->came.head_done && (code == TOO_LARGE || (code == CURLE_OUT_OF_MEMORY && came));
 }
 
+/* What helps against a failure of TLS; "": nothing that we know of. */
+static const char *advice(CURLcode code)
+{
+    static const struct {
+        CURLcode code;
+        const char *text;
+    } rows[] = {
+        {CURLE_PEER_FAILED_VERIFICATION,
+         "; nothing was sent. If the server is yours, give the certificate of its authority (PEM) as ca_file, and ask by the name that stands in its certificate"},
+        {CURLE_SSL_CACERT_BADFILE, "; ca_file, or the system's, must be a readable file of certificates in PEM"},
+    };
+    for (size_t i = 0; i < AIOS__ARRAY_LEN(rows); i++)
+        if (rows[i].code == code)
+            return rows[i].text;
+    return "";
+}
+
 /* What curl's outcome is to us; callbacks that ended a transfer have said why. With the lock held. */
 static void explain(aios__transfer *t, CURLcode code)
 {
@@ -265,7 +282,8 @@ static void explain(aios__transfer *t, CURLcode code)
     else if (t->refused && (code == CURLE_COULDNT_CONNECT || code == CURLE_ABORTED_BY_CALLBACK))
         t->end_code = aios__fail(&t->inner, AIOS_EDENIED, "%s: no address of this host may be connected to (%s)", t->asked.at.host, t->refused);
     else
-        aios__fail(&t->inner, t->end_code, "%s: %s", t->asked.at.host, t->curl_text[0] ? t->curl_text : t->http->curl->easy_strerror(code));
+        aios__fail(&t->inner, t->end_code, "%s: %s%s", t->asked.at.host, t->curl_text[0] ? t->curl_text : t->http->curl->easy_strerror(code),
+                   advice(code));
 }
 
 static bool is_watched(const aios__http *h, int fd)
