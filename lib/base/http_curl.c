@@ -319,8 +319,8 @@ static void note_idle(aios__http *h, CURL *easy)
 }
 
 /*
- * What comes on a connection that nobody uses answers no request: it would be taken for the answer to the next one, which libcurl before 8
- * does not see. Such a connection is shut, so that curl finds it dead.
+ * What comes on a connection that nobody uses answers no request, and would be taken for the answer to the next one (libcurl 7.88, 8.23). Such
+ * a connection is shut, so that curl finds it dead.
  */
 static void shut_spoken(aios__curl *c)
 {

@@ -62,8 +62,8 @@ static int stay_within(aios__transfer *t, const aios__url *to, aios_error *err)
         a->allow = a->allow ? a->allow & from : from;
     if (kind == from || named || same_origin(&a->at, to))
         return AIOS_OK;
-    return aios__fail(err, AIOS_EDENIED, "%s (%s) redirects to %s (%s), another kind of address, which is refused: ask there at once if this is meant",
-                      a->at.host, from ? aios__address_kind(from) : "a name", to->host, kind ? aios__address_kind(kind) : "a name");
+    return aios__fail(err, AIOS_EDENIED, "%s (%s) redirects to %s (%s), another kind of address, which is refused: ask there at once if that is meant", a->at.host,
+                      from ? aios__address_kind(from) : "a name", to->host, kind ? aios__address_kind(kind) : "a name");
 }
 
 static void forget_response(aios__transfer *t)

@@ -74,9 +74,9 @@ static void make_certs(tls_server *s)
     static const struct {
         const char *name;
         long from, to;
-    } rows[N_CERTS] = {[CERT_GOOD] = {"good", -DAY, DAY},     [CERT_WRONG_HOST] = {"wrong host", -DAY, DAY}, [CERT_EXPIRED] = {"expired", -9 * DAY, -DAY},
-                       [CERT_NOT_YET] = {"not yet", DAY, 9 * DAY}, [CERT_SELF] = {"self", -DAY, DAY},          [CERT_USAGE] = {"usage", -DAY, DAY},
-                       [CERT_SMALL_KEY] = {"small key", -DAY, DAY}};
+    } rows[N_CERTS] = {[CERT_GOOD] = {"good", -DAY, DAY},     [CERT_WRONG_HOST] = {"wrong host", -DAY, DAY},
+        [CERT_EXPIRED] = {"expired", -9 * DAY, -DAY}, [CERT_NOT_YET] = {"not yet", DAY, 9 * DAY}, [CERT_SELF] = {"self", -DAY, DAY},
+        [CERT_USAGE] = {"usage", -DAY, DAY}, [CERT_SMALL_KEY] = {"small key", -DAY, DAY}};
     EVP_PKEY *ca_key = EVP_EC_gen("P-256");
     X509 *ca = make_cert("test CA", ca_key, NULL, ca_key, -DAY, DAY);
     strcpy(s->dir, "/tmp/aios-tls-XXXXXX");

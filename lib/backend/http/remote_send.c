@@ -127,6 +127,6 @@ int aios__remote_blame_move(const aios__remote *m, const aios__transfer *t, int 
     if (!err || !to || code != AIOS_EAUTH)
         return code;
     snprintf(said, sizeof said, "%.*s", (int)aios__utf8_whole(err->msg, strnlen(err->msg, sizeof said - 1)), err->msg);
-    return aios__fail(err, code, "%s; the request was redirected to %.200s, which is sent no key of %s: configure that address if the key is meant for it", said, to,
-                      m->origin);
+    return aios__fail(err, code, "%s; the request was redirected to %.200s, which is sent no key of %s: configure that address if the key is meant"
+                      " for it", said, to, m->origin);
 }
