@@ -124,7 +124,7 @@ static inline void assert_every_budget_is_kept(scenario_fn *fn)
         aios_ctx_usage(c, &after);
         assert_true(!rc || (rc == AIOS_EBUDGET && err.need > err.have));
         assert_int_equal(before.used, after.used);
-        assert_true(after.peak <= before.used + room);
+        assert_true(after.peak <= before.used + room || after.peak == before.peak); /* that of making the ctx */
         n_refused += rc != 0;
         step = room / 8 + 16;
         aios_ctx_free(c);

@@ -9,6 +9,7 @@
 #include <aios/llm.h>
 #include <aios/policy.h>
 #include <aios/store.h>
+#include <aios/telemetry.h>
 #include <aios/tool.h>
 
 #ifdef __cplusplus
@@ -77,6 +78,8 @@ typedef struct aios_agent_config {
      * compute it again. A file of it that is missing or damaged costs time alone. NULL: none is kept.
      */
     const char *cache_dir;
+    const char *name;              /**< of the agent, for those who watch it; NULL: none */
+    aios_telemetry *telemetry;     /**< is told of every run; a reference is held; NULL: nobody is */
 } aios_agent_config;
 enum {
     AIOS_AGENT_ONE_CALL = 1,     /**< one tool call a turn */
@@ -101,6 +104,7 @@ typedef struct aios_run_options {
     const char *prompt;
     size_t n_prompt;             /**< bytes, or AIOS_CSTR */
     const char *id;              /**< [A-Za-z0-9_.:-]{1,64}; NULL: 128 random bits as text */
+    const char *traceparent;     /**< W3C trace context of who asks for the run; NULL, or not well-formed: it is a trace of its own */
 } aios_run_options;
 /** As aios_run_start. EEXIST: the agent's store has a run of that id; with a store also what aios_store_commit gives. */
 AIOS_API int aios_run_start_with(aios_agent *a, const aios_run_options *options, aios_run **run, aios_error *err);

@@ -74,6 +74,8 @@ AIOS_API const char *aios_call_name(const aios_call *call);
  * Borrowed as aios_call_args.
  */
 AIOS_API const char *aios_call_key(const aios_call *call);
+/** W3C traceparent for those whom the tool calls, "" without telemetry; borrowed as aios_call_args. */
+AIOS_API const char *aios_call_traceparent(const aios_call *call);
 /** 1 if the run was cancelled or the call's time is over: stop soon. Any thread. */
 AIOS_API int aios_call_cancelled(const aios_call *call);
 /**

@@ -48,6 +48,8 @@ static int check_config(aios_ctx *ctx, const aios_agent_config *c, aios_error *e
         return aios__fail(err, AIOS_EINVAL, "driver %u is none of AIOS_DRIVER_x", c->driver);
     if (c->instructions && !aios__utf8_valid(c->instructions, strlen(c->instructions)))
         return aios__fail(err, AIOS_EINVAL, "the instructions are not valid UTF-8");
+    if (c->name && !aios__utf8_valid(c->name, strlen(c->name)))
+        return aios__fail(err, AIOS_EINVAL, "the name of the agent is not valid UTF-8");
     if (c->schema_json) {
         aios__schema *s;
         aios_error why = AIOS_INIT(aios_error);
@@ -82,6 +84,8 @@ static int copy_config(aios_agent *a, const aios_agent_config *c, aios_error *er
     if (!rc)
         rc = dup_str(h, c->cache_dir, &a->cache_dir, err);
     if (!rc)
+        rc = dup_str(h, c->name, &a->name, err);
+    if (!rc)
         rc = aios__struct_in(&a->hook, sizeof a->hook, c->hook, err);
     a->has_sampling = c->sampling != NULL;
     a->tool_choice = c->tool_choice;
@@ -102,6 +106,8 @@ static void free_agent(aios_agent *a)
     aios__free(h, a->schema_json);
     aios__free(h, a->tool_name);
     aios__free(h, a->cache_dir);
+    aios__free(h, a->name);
+    aios_telemetry_free(a->telemetry);
     aios_store_close(a->store);
     pthread_mutex_destroy(&a->lock);
     aios__free(h, a);
@@ -131,6 +137,7 @@ int aios_agent_new(aios_ctx *ctx, const aios_agent_config *src, aios_agent **out
     a->model = aios__model_ref(c.model);
     a->toolset = aios__toolset_ref(c.toolset);
     a->store = aios_store_ref(c.store);
+    a->telemetry = aios__telemetry_ref(c.telemetry);
     rc = copy_config(a, &c, err);
     if (!rc)
         rc = aios__workers_init(&a->workers, err);

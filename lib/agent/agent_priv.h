@@ -11,6 +11,7 @@
 #include "agent/journal.h"
 #include "base/json.h"
 #include "llm/llm.h"
+#include "observe/observe.h"
 
 enum { AIOS__MAX_ARGS = 1 << 20, AIOS__MAX_RESULT = 1 << 20, AIOS__MAX_WORKERS = 4, AIOS__SAME_CALLS = 3 };
 
@@ -62,6 +63,7 @@ struct aios_call {
     char key[49];
     bool reconciling;           /**< the tool's reconcile runs in place of fn */
     int32_t status, gone_code;
+    char traceparent[56];       /**< set when it is started */
     char *result;
     size_t n_result;
     aios_call *next;            /**< in the workers' queue */
@@ -108,7 +110,8 @@ struct aios_agent {
     aios_limits limits;
     aios_sampling sampling;
     bool has_sampling;
-    char *instructions, *schema_json, *tool_name, *cache_dir;
+    char *instructions, *schema_json, *tool_name, *cache_dir, *name;
+    aios_telemetry *telemetry;
     aios_store *store;          /**< NULL: runs have no journal */
     aios_commit_hook hook;
     int32_t tool_choice;
@@ -168,6 +171,7 @@ struct aios_run {
     char id[AIOS__RUN_ID];
     uint8_t nonce[16];         /**< of the keys of its calls */
     aios__journal *journal;    /**< NULL: it has none */
+    aios__trace *trace;        /**< NULL: nobody is told */
     uint32_t step, attempt;
     uint32_t session_attempt; /* of the session's turn: what came in earlier ones is void */
     aios__events events;
@@ -199,6 +203,8 @@ struct aios_run {
     uint32_t n_all, cap_all;
 };
 
+/** It has its id: what it does is told from here on. */
+void aios__run_trace(aios_run *r, const char *parent);
 /** A run without transcript, at PROMPT. */
 int aios__run_new(aios_agent *a, aios_run **out, aios_error *err);
 /** One that did not get so far as to be its caller's. */

@@ -99,6 +99,11 @@ const char *aios_call_id(const aios_call *c)
     return c ? c->id : NULL;
 }
 
+const char *aios_call_traceparent(const aios_call *c)
+{
+    return c ? c->traceparent : NULL;
+}
+
 const char *aios_call_name(const aios_call *c)
 {
     return c ? c->name : NULL;

@@ -340,8 +340,10 @@ static int go_on(aios_run *r, aios_error *err)
 {
     aios__run_clock(r, r->journal->used_ns);
     int rc = aios__journal_resume(r, err);
-    if (!rc)
+    if (!rc) {
+        aios__run_trace(r, NULL);
         rc = aios__run_emit_state(r, "resume", err);
+    }
     if (!rc)
         rc = settle_calls(r, err);
     if (!rc)

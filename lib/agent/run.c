@@ -30,6 +30,7 @@ int aios__run_emit(aios_run *r, aios_event *ev, aios_error *err)
 {
     aios__event_node *node;
     stamp(r, ev);
+    aios__trace_event(r->trace, ev);
     int rc = aios__event_new(r->heap, ev, &node, err);
     if (!rc)
         aios__events_push(&r->events, node);
@@ -66,6 +67,7 @@ void aios__run_end(aios_run *r, const aios_error *failure)
     ev.n_text = failure ? 0 : r->text.n;
     ev.label = r->label;
     stamp(r, &ev);
+    aios__trace_event(r->trace, &ev);
     aios__events_finish(&r->events, &ev);
     r->state = AIOS__RUN_END;
 }
@@ -144,6 +146,7 @@ void aios__run_destroy(aios_run *r)
     aios_agent *a = r->agent;
     if (r->session)
         aios__agent_give_session(a, r->session);
+    aios__trace_free(r->trace);
     aios__journal_close(r);
     aios__tools_clear(r);
     for (uint32_t i = 0; i < r->n_all; i++)
@@ -218,6 +221,21 @@ int aios__run_new(aios_agent *a, aios_run **out, aios_error *err)
     return AIOS_OK;
 }
 
+void aios__run_trace(aios_run *r, const char *parent)
+{
+    aios_model_info info = AIOS_INIT(aios_model_info);
+    const aios_agent *a = r->agent;
+    if (!a->telemetry || aios_model_info_get(a->model, &info))
+        return;
+    const aios__trace_info t = {.agent = a->name,
+                                .conversation = r->id,
+                                .provider = strcmp(info.backend, "gguf") ? info.backend : "aios",
+                                .model = info.name,
+                                .remote = info.privacy != AIOS_PRIVACY_LOCAL,
+                                .parent = parent};
+    r->trace = aios__trace_begin(a->telemetry, &t);
+}
+
 void aios__run_clock(aios_run *r, int64_t used_ns)
 {
     int64_t at = now(r), left = r->agent->limits.timeout_ns - used_ns;
@@ -262,6 +280,8 @@ int aios_run_start_with(aios_agent *a, const aios_run_options *options, aios_run
     rc = make_transcript(r, o.transcript, o.prompt, o.n_prompt, err);
     if (!rc)
         rc = begin_journal(r, err);
+    if (!rc)
+        aios__run_trace(r, o.traceparent);
     if (rc) {
         if (o.transcript)
             aios_transcript_truncate(o.transcript, before, NULL);

@@ -147,6 +147,8 @@ static void start_clock(aios_run *r, aios__run_call *c)
     c->call->tool = c->tool;
     c->call->reconciling = c->state == AIOS__RC_RECONCILE;
     c->state = AIOS__RC_RUNNING;
+    aios__trace_tool(r->trace, c->call->id);
+    aios__trace_parent(r->trace, c->call->id, c->call->traceparent);
     aios__call_ref(c->call); /* the tool's own, dropped by finish */
 }
 

@@ -577,6 +577,8 @@ aios_agent_config._fields_ = [
     ('store', C.c_void_p),
     ('hook', C.POINTER(aios_commit_hook)),
     ('cache_dir', C.c_char_p),
+    ('name', C.c_char_p),
+    ('telemetry', C.c_void_p),
 ]
 aios_run_options._fields_ = [
     ('struct_size', C.c_size_t),
@@ -584,6 +586,7 @@ aios_run_options._fields_ = [
     ('prompt', C.c_char_p),
     ('n_prompt', C.c_size_t),
     ('id', C.c_char_p),
+    ('traceparent', C.c_char_p),
 ]
 aios_run_info._fields_ = [
     ('struct_size', C.c_size_t),
@@ -1395,6 +1398,7 @@ FUNCTIONS = {
     'aios_call_id': (C.c_char_p, (C.c_void_p,)),
     'aios_call_name': (C.c_char_p, (C.c_void_p,)),
     'aios_call_key': (C.c_char_p, (C.c_void_p,)),
+    'aios_call_traceparent': (C.c_char_p, (C.c_void_p,)),
     'aios_call_cancelled': (C.c_int, (C.c_void_p,)),
     'aios_call_finish': (C.c_int, (C.c_void_p, C.c_int32, C.c_char_p, C.c_size_t)),
     'aios_transcript_new': (C.c_int, (C.c_void_p, C.POINTER(C.c_void_p), C.POINTER(aios_error))),

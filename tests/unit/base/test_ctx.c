@@ -41,7 +41,7 @@ static void note_free(aios_ctx *ctx, void *p)
     strcat(freed, p);
     aios_ctx *again = aios__ctx_ref(ctx); /* as a buffer does that a device frees with itself */
     aios_ctx_free(again);
-    assert_null(aios__ctx_slot(ctx, AIOS__SLOT_BACKENDS)); /* gone before all others */
+    assert_true(*(const char *)p > '0' + AIOS__SLOT_BACKENDS || !aios__ctx_slot(ctx, AIOS__SLOT_BACKENDS)); /* gone before those above it */
 }
 
 static void slots_are_freed_dependents_first(void **state)
