@@ -30,7 +30,7 @@ typedef struct cli {
     const char *prompts; /**< bench -p */
     const char *args[CLI_MAX_ARGS + 1];
     int n_args;
-    long threads, n_ctx, kv_bits, n_predict, top, repeat, batch, depth, top_k, max_turns, chunk, count, max_bytes;
+    long threads, n_ctx, kv_bits, n_predict, top, repeat, batch, depth, top_k, max_turns, chunk, count, max_bytes, n_top;
     long long seed;
     double temp, top_p, min_p, repeat_penalty;
     bool json, quiet, raw, no_special, bos, require, probe, mmap, verbose, no_builtin, ignore_eos, null, strict, plain_http;

@@ -92,7 +92,8 @@ static void fill_request(const cli *c, aios_request *req, aios_sampling *smp)
     cli_sampling(c, smp);
     req->sampling = smp;
     req->max_tokens = c->n_predict ? (uint32_t)c->n_predict : CLI_MAX_TOKENS;
-    req->flags = c->ignore_eos ? AIOS_REQUEST_IGNORE_EOS : 0;
+    req->flags = (c->ignore_eos ? AIOS_REQUEST_IGNORE_EOS : 0u) | (c->n_top ? AIOS_REQUEST_LOGPROBS : 0u);
+    req->n_top = (uint32_t)c->n_top;
 }
 
 static int run_once(const cli *c, aios_ctx *ctx, aios_model *m, uint64_t classes, const char *prompt, size_t n_prompt, aios_grammar *grammar,

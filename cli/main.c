@@ -19,7 +19,7 @@ static const command commands[] = {
      "  echo '[1,2,3]' | aios detokenize\n"},
     {"template", "[FILE]", "chat messages (JSON, file or standard input) to the prompt text", MODEL_OPTS, cmd_template,
      "  echo '[{\"role\":\"user\",\"content\":\"Hi\"}]' | aios template\n"},
-    {"run", "PROMPT", "one reply; without PROMPT, or for a last -, standard input", MODEL_OPTS SAMPLE_OPTS "schema regex grammar system label load-session save-session raw ignore-eos", cmd_run,
+    {"run", "PROMPT", "one reply; without PROMPT, or for a last -, standard input", MODEL_OPTS SAMPLE_OPTS "schema regex grammar system label load-session save-session raw logprobs ignore-eos", cmd_run,
      "  aios run 'Why is the sky blue?'\n  cat notes.txt | aios run -n 100 'Summarise:' -\n"
      "  aios run 'A person as JSON' --schema person.json\n"
      "  aios run 'Capital of France, one word' --regex '[A-Z][a-z]{2,12}'\n"

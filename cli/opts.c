@@ -48,6 +48,7 @@ static const struct option_row {
     {"load-session", 0, TEXT, offsetof(cli, load_session), 0, 0, "FILE", "begin with what such a file holds of the prompt"},
     {"save-session", 0, TEXT, offsetof(cli, save_session), 0, 0, "FILE", "keep what was computed, prompt and reply, in a file"},
     {"raw", 0, FLAG, offsetof(cli, raw), 0, 0, NULL, "complete the text as it is, without the chat template"},
+    {"logprobs", 0, LONG, offsetof(cli, n_top), 1, 20, "N", "with --json: how likely each token was, and the N likeliest in its place"},
     {"ignore-eos", 0, FLAG, offsetof(cli, ignore_eos), 0, 0, NULL, "go on after the end token"},
     {"no-special", 0, FLAG, offsetof(cli, no_special), 0, 0, NULL, "texts of special tokens stay text"},
     {"bos", 0, FLAG, offsetof(cli, bos), 0, 0, NULL, "add what the model adds at the beginning"},

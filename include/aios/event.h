@@ -61,7 +61,16 @@ enum {
      * Of a resumed run: the call, as in ASK, was begun before, nobody knows whether it happened, and it is not made again by itself. It waits for
      * aios_run_decide.
      */
-    AIOS_EVENT_UNKNOWN = 14
+    AIOS_EVENT_UNKNOWN = 14,
+    /**
+     * With AIOS_REQUEST_LOGPROBS, behind a TEXT: text = a JSON array of the tokens since the last such, in order, that made up this text and what of the
+     * one before was still held back: {"token", "logprob", "top": [{"token", "logprob"}, ...]}. logprob is the natural logarithm of the probability
+     * that the model gave the token: of the softmax of its logits as they are, before temperature, penalties, masks of a grammar and the rest of the
+     * sampling (remote servers: as they say). "bytes", an array of numbers, stands beside a token that is no whole UTF-8. top: at least the n_top most
+     * likely, the likeliest first. "forced": true: a grammar left no choice, the model was not asked, and logprob is 0. Tokens of reasoning and calls
+     * have none. The last token may be longer than its text, where a stop text cut it.
+     */
+    AIOS_EVENT_LOGPROBS = 15
 };
 
 /** Tokens and times of one model turn. */

@@ -48,7 +48,8 @@ enum {
     AIOS_MODEL_CAN_EMBED = 16,
     AIOS_MODEL_HAS_TEMPLATE = 32, /**< a chat model; without it only raw completion makes sense */
     AIOS_MODEL_CAN_GRAMMAR = 64,  /**< aios_request.grammar */
-    AIOS_MODEL_CAN_SAVE = 128     /**< aios_session_save, aios_session_load; the library sets it */
+    AIOS_MODEL_CAN_SAVE = 128,    /**< aios_session_save, aios_session_load; the library sets it */
+    AIOS_MODEL_CAN_LOGPROBS = 256 /**< AIOS_REQUEST_LOGPROBS; a server of somebody else's may refuse it, or not read it and give none */
 };
 
 /** How a model is opened. */
@@ -162,6 +163,8 @@ typedef struct aios_request {
      * that the host can ask back or turn to a larger model; 0: never. docs/small-models.md has the curve of margins.
      */
     float min_margin;
+    uint32_t n_top;                    /**< with AIOS_REQUEST_LOGPROBS: most likely tokens told beside each of the reply, 0 to 20 */
+    uint32_t reserved0;
 } aios_request;
 #define AIOS_NO_REPAIRS UINT32_MAX /**< max_repairs: the first reply that does not hold is the end */
 enum {
@@ -169,7 +172,8 @@ enum {
     AIOS_REQUEST_ONE_CALL = 2,    /**< at most one tool call */
     AIOS_REQUEST_PLAIN_CHOICE = 4, /**< names of tools are chosen token by token, without calibration */
     AIOS_REQUEST_CALL_DELTAS = 8, /**< AIOS_EVENT_CALL_DELTA while a call is being written, where the backend sends them */
-    AIOS_REQUEST_SNAPSHOTS = 16   /**< AIOS_EVENT_SNAPSHOT behind each piece of JSON */
+    AIOS_REQUEST_SNAPSHOTS = 16,  /**< AIOS_EVENT_SNAPSHOT behind each piece of JSON */
+    AIOS_REQUEST_LOGPROBS = 32    /**< AIOS_EVENT_LOGPROBS behind each piece of text; ENOTSUP without AIOS_MODEL_CAN_LOGPROBS */
 };
 
 typedef struct aios_session_config {

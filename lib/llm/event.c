@@ -187,6 +187,8 @@ int aios__sink_pass(const aios_sink *k, const aios_event *ev)
         return k->choice ? k->choice(k->user, ev->name, ev->text, ev->n_text) : AIOS_OK;
     case AIOS_EVENT_ROUTE:
         return AIOS_HAS(k, route) && k->route ? k->route(k->user, ev->name, ev->text, ev->n_text) : AIOS_OK;
+    case AIOS_EVENT_LOGPROBS:
+        return AIOS_HAS(k, logprobs) && k->logprobs ? k->logprobs(k->user, ev->text, ev->n_text) : AIOS_OK;
     default:
         return AIOS_OK; /* of a newer wrapper */
     }

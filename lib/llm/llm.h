@@ -114,6 +114,13 @@ void aios__events_clear(aios__events *q);
 /** Hands an event of a model below on to a sink; its end, its attempts and what no sink takes are the caller's. */
 int aios__sink_pass(const aios_sink *k, const aios_event *ev);
 
+/* ---- logprobs.c: texts of AIOS_EVENT_LOGPROBS ----------------------------------------------------------------------- */
+
+#define AIOS__LOGPROB_LEAST (-9999.0) /* what OpenAI says of tokens that are very unlikely */
+
+/** Begins an object in an array: {"token":S[,"bytes":[...]],"logprob":X, without its bracket. */
+int aios__logprob_put(aios__buf *b, const char *s, size_t n, double logprob, aios_error *err);
+
 /* ---- for lib/agent ------------------------------------------------------------------------------------------------ */
 
 /** 1 if s is [A-Za-z0-9_.-]{1,64}, as tools and their callers are named. */

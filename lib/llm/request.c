@@ -5,6 +5,7 @@
 #include "llm/session_priv.h"
 
 #define MAX_TOOLS 512u
+#define MAX_TOP 20u
 #define MAX_STOPS 16u
 #define MAX_STOP_BYTES 256u
 #define MAX_SCHEMA ((size_t)1 << 20)
@@ -149,10 +150,14 @@ static int check_input(aios_request *q, aios_error *err)
     if (!rc && q->raw && !aios__utf8_valid(q->raw, q->n_raw))
         rc = aios__fail(err, AIOS_EINVAL, "raw is not valid UTF-8");
     if (!rc && (q->flags & ~(uint32_t)(AIOS_REQUEST_IGNORE_EOS | AIOS_REQUEST_ONE_CALL | AIOS_REQUEST_PLAIN_CHOICE |
-                                               AIOS_REQUEST_CALL_DELTAS | AIOS_REQUEST_SNAPSHOTS)))
+                                               AIOS_REQUEST_CALL_DELTAS | AIOS_REQUEST_SNAPSHOTS | AIOS_REQUEST_LOGPROBS)))
         rc = aios__fail(err, AIOS_EINVAL, "flags 0x%x has bits that are no AIOS_REQUEST_x", q->flags);
     if (!rc && !(isfinite(q->min_margin) && q->min_margin >= 0))
         rc = aios__fail(err, AIOS_EINVAL, "min_margin is %g: it must be 0 or more", (double)q->min_margin);
+    if (!rc && q->n_top > MAX_TOP)
+        rc = aios__fail_need(err, AIOS_EINVAL, MAX_TOP, q->n_top, "n_top is %u: it must be at most %u", q->n_top, MAX_TOP);
+    if (!rc && q->n_top && !(q->flags & AIOS_REQUEST_LOGPROBS))
+        rc = aios__fail(err, AIOS_EINVAL, "n_top is %u without AIOS_REQUEST_LOGPROBS in flags", q->n_top);
     if (!rc && q->timeout_ns < 0)
         rc = aios__fail(err, AIOS_EINVAL, "timeout_ns is negative: use 0 for none");
     if (!rc && q->schema_json && q->grammar)
@@ -195,4 +200,13 @@ void aios__request_free(aios__request *r)
     r->tools = NULL;
     aios__schema_free(r->schema);
     r->schema = NULL;
+}
+
+int aios__request_suits(const aios_request *q, uint32_t can, const char *backend, aios_error *err)
+{
+    if (q->grammar && !(can & AIOS_MODEL_CAN_GRAMMAR))
+        return aios__fail(err, AIOS_ENOTSUP, "backend %s binds no reply to a grammar: use schema_json, or another model", backend);
+    if (q->flags & AIOS_REQUEST_LOGPROBS && !(can & AIOS_MODEL_CAN_LOGPROBS))
+        return aios__fail(err, AIOS_ENOTSUP, "backend %s tells no probabilities of tokens: leave AIOS_REQUEST_LOGPROBS out, or use another model", backend);
+    return AIOS_OK;
 }

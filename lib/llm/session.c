@@ -400,14 +400,6 @@ static uint64_t first_call_id(const aios_transcript *t)
     return n;
 }
 
-/* A backend that does not know of grammars would leave the reply free. */
-static int check_grammar(const aios_session *s, const aios_request *q, aios_error *err)
-{
-    if (!q->grammar || s->model->can & AIOS_MODEL_CAN_GRAMMAR)
-        return AIOS_OK;
-    return aios__fail(err, AIOS_ENOTSUP, "backend %s binds no reply to a grammar: use schema_json, or another model", s->ops->name);
-}
-
 static int begin(aios_session *s, aios__request *r, aios_error *err)
 {
     const aios_request *q = &r->req;
@@ -432,6 +424,7 @@ static int begin(aios_session *s, aios__request *r, aios_error *err)
     int rc = r->schema && !(s->model->can & AIOS_MODEL_CAN_SCHEMA) ? aios__promise_new(s->heap, r, &s->promise, err) : AIOS_OK;
     s->one_call = q->flags & AIOS_REQUEST_ONE_CALL;
     s->deltas = q->flags & AIOS_REQUEST_CALL_DELTAS;
+    s->logprobs = q->flags & AIOS_REQUEST_LOGPROBS;
     s->open_call = false;
     if (!rc && q->flags & AIOS_REQUEST_SNAPSHOTS)
         rc = aios__events_snapshots(&s->events, s->model->ctx, q->schema_json || q->grammar, s->deltas, err);
@@ -465,7 +458,7 @@ int aios_session_start(aios_session *s, const aios_request *req, aios_error *err
     int rc = aios__request_in(s->model->ctx, req, &r, err);
     if (rc)
         return rc;
-    rc = check_grammar(s, &r.req, err);
+    rc = aios__request_suits(&r.req, s->model->can, s->ops->name, err);
     rc = rc ? rc : enter_idle(s, err);
     if (!rc)
         rc = leave(s, begin(s, &r, err));

@@ -65,6 +65,7 @@ struct aios_session {
     uint32_t n_calls;         /**< of this turn */
     bool one_call;
     bool deltas;              /**< calls are sent while they are written */
+    bool logprobs;            /**< so are probabilities of tokens */
     bool open_call;           /**< one is, by the number call_id */
     char call_id[264];
     uint32_t attempt;         /**< of this turn */
@@ -95,6 +96,8 @@ typedef struct aios__request {
 } aios__request;
 int aios__request_in(aios_ctx *ctx, const aios_request *src, aios__request *out, aios_error *err);
 void aios__request_free(aios__request *r);
+/** ENOTSUP names what a model that can so much (AIOS_MODEL_CAN_x) would leave out in silence. */
+int aios__request_suits(const aios_request *q, uint32_t can, const char *backend, aios_error *err);
 
 /* ---- promise.c: a schema that the backend cannot enforce while it writes ------------------------------------------ */
 

@@ -137,6 +137,12 @@ static int sink_route(void *user, const char *name, const char *why, size_t n)
     return rc ? rc : send_text(user, AIOS_EVENT_ROUTE, name, NULL, why, n);
 }
 
+static int sink_logprobs(void *user, const char *json, size_t n)
+{
+    int rc = sink_check(user, "", json, n);
+    return rc ? rc : send_text(user, AIOS_EVENT_LOGPROBS, NULL, NULL, json, n);
+}
+
 static int sink_usage(void *user, const aios_usage *usage)
 {
     aios_session *s = user;
@@ -208,6 +214,7 @@ void aios__session_sink(aios_session *s, bool may_park, aios_sink *out)
     out->restart = sink_restart;
     out->sign = sink_sign;
     out->route = sink_route;
+    out->logprobs = s->logprobs ? sink_logprobs : NULL;
     out->park = may_park ? sink_park : NULL;
     out->ready = may_park ? sink_ready : NULL;
 }

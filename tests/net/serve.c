@@ -175,6 +175,8 @@ static int read_turn(turn *q, json_t *body, aios_error *err)
     q->req.sampling = &q->sampling;
     q->req.stop = q->stops;
     q->req.schema_json = q->schema;
+    q->req.flags |= json_is_true(json_object_get(body, "logprobs")) ? AIOS_REQUEST_LOGPROBS : 0u;
+    q->req.n_top = (uint32_t)json_integer_value(json_object_get(body, "top_logprobs"));
     q->req.max_tokens = (uint32_t)json_integer_value(json_object_get(body, "max_tokens"));
     return rc;
 }
@@ -192,6 +194,19 @@ static void free_turn(turn *q)
 static json_t *chunk(json_t *delta, const char *finish)
 {
     return json_pack("{s:s,s:s,s:[{s:i,s:o,s:s?}]}", "id", "c", "object", "chat.completion.chunk", "choices", "index", 0, "delta", delta, "finish_reason", finish);
+}
+
+/* The same tokens in OpenAI's words. */
+static json_t *logprobs_chunk(const aios_event *ev)
+{
+    json_t *tokens = json_loadb(ev->text, ev->n_text, JSON_ALLOW_NUL, NULL), *t, *v = chunk(json_object(), NULL);
+    size_t i;
+    json_array_foreach(tokens, i, t) {
+        json_object_set(t, "top_logprobs", json_object_get(t, "top"));
+        json_object_del(t, "top");
+    }
+    json_object_set_new(json_array_get(json_object_get(v, "choices"), 0), "logprobs", json_pack("{s:o}", "content", tokens));
+    return v;
 }
 
 static json_t *usage_chunk(const aios_usage *u)
@@ -214,6 +229,8 @@ static bool stream(int fd, aios_session *s)
         else if (ev->type == AIOS_EVENT_CALL)
             ok = send_event(fd, chunk(json_pack("{s:[{s:i,s:s,s:s,s:{s:s,s:s%}}]}", "tool_calls", "index", n_calls++, "id", ev->call_id, "type", "function",
                                                 "function", "name", ev->name, "arguments", ev->text, ev->n_text), NULL));
+        else if (ev->type == AIOS_EVENT_LOGPROBS)
+            ok = send_event(fd, logprobs_chunk(ev));
         else if (ev->type == AIOS_EVENT_USAGE)
             usage = *ev->usage;
         else if (ev->type == AIOS_EVENT_ERROR)

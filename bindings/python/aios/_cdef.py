@@ -95,6 +95,7 @@ AIOS_EVENT_CALL_DELTA = 11
 AIOS_EVENT_SNAPSHOT = 12
 AIOS_EVENT_ROUTE = 13
 AIOS_EVENT_UNKNOWN = 14
+AIOS_EVENT_LOGPROBS = 15
 AIOS_GRAMMAR_SCHEMA = 1
 AIOS_GRAMMAR_REGEX = 2
 AIOS_GRAMMAR_GBNF = 3
@@ -123,6 +124,7 @@ AIOS_MODEL_CAN_EMBED = 16
 AIOS_MODEL_HAS_TEMPLATE = 32
 AIOS_MODEL_CAN_GRAMMAR = 64
 AIOS_MODEL_CAN_SAVE = 128
+AIOS_MODEL_CAN_LOGPROBS = 256
 AIOS_TOOLS_AUTO = 0
 AIOS_TOOLS_REQUIRED = 1
 AIOS_TOOLS_NONE = 2
@@ -132,6 +134,7 @@ AIOS_REQUEST_ONE_CALL = 2
 AIOS_REQUEST_PLAIN_CHOICE = 4
 AIOS_REQUEST_CALL_DELTAS = 8
 AIOS_REQUEST_SNAPSHOTS = 16
+AIOS_REQUEST_LOGPROBS = 32
 AIOS_DRIVER_CALLER = 0
 AIOS_DRIVER_THREAD = 1
 AIOS_SPECULATION_AUTO = 0
@@ -848,6 +851,8 @@ aios_request._fields_ = [
     ('grammar', C.c_void_p),
     ('max_repairs', C.c_uint32),
     ('min_margin', C.c_float),
+    ('n_top', C.c_uint32),
+    ('reserved0', C.c_uint32),
 ]
 aios_session_config._fields_ = [
     ('struct_size', C.c_size_t),
@@ -1049,6 +1054,7 @@ aios_sink._fields_ = [
     ('route', C.CFUNCTYPE(C.c_int, C.c_void_p, C.c_char_p, C.c_char_p, C.c_size_t)),
     ('park', C.CFUNCTYPE(C.c_int, C.c_void_p, C.c_int64)),
     ('ready', C.CFUNCTYPE(None, C.c_void_p)),
+    ('logprobs', C.CFUNCTYPE(C.c_int, C.c_void_p, C.c_char_p, C.c_size_t)),
 ]
 aios_backend_open_args._fields_ = [
     ('struct_size', C.c_size_t),

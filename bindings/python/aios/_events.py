@@ -34,7 +34,7 @@ class Usage(NamedTuple):
 class Event:
     """kind is "text", "reasoning", "call", "ask", "result", "usage", "state", "done", "error", "choice",
     "call_delta" (with call_deltas=True), "snapshot" (with snapshots=True: text is JSON, path what still grows, code SNAPSHOT flags)
-    or "route" (of a router: text is JSON)."""
+    "route" (of a router: text is JSON) or "logprobs" (with logprobs=N: value is a list of tokens)."""
 
     __slots__ = ("kind", "code", "seq", "run", "step", "attempt", "call_id", "name", "text", "usage", "error", "label", "path")
 
@@ -50,7 +50,7 @@ class Event:
 
     @property
     def value(self) -> Any:
-        """What a snapshot shows, read."""
+        """What a snapshot or logprobs show, read."""
         return json.loads(self.text)
 
     @property
@@ -69,14 +69,19 @@ class Reply:
         self.text = self.reasoning = ""
         self._turn = None
         self.reason, self.usage, self.calls, self.choices, self.transcript = None, [], [], [], None
+        self.logprobs = []
 
     def add(self, ev):
         """Takes an event: the text is that of the last attempt, as far as it came, until the end says it as a whole."""
         if ev.kind == "text":
-            self.text = ev.text if self._turn != (ev.step, ev.attempt) else self.text + ev.text
+            if self._turn != (ev.step, ev.attempt):
+                self.text, self.logprobs = "", []
+            self.text += ev.text
             self._turn = ev.step, ev.attempt
         elif ev.kind == "reasoning":
             self.reasoning += ev.text
+        elif ev.kind == "logprobs":
+            self.logprobs += ev.value
         elif ev.kind == "usage":
             self.usage.append(ev.usage)
         elif ev.kind == "call":

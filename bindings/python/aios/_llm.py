@@ -132,7 +132,7 @@ class Request:
 
     def __init__(self, context, prompt=None, *, raw=None, tools=None, tool_choice="auto", tool_name=None, schema=None, sampling=None,
                  max_tokens=0, timeout=None, stop=None, one_call=False, ignore_eos=False, max_reasoning=0, priority=0, grammar=None,
-                 max_repairs=None, calibrate=True, min_margin=0, call_deltas=False, snapshots=False):
+                 max_repairs=None, calibrate=True, min_margin=0, call_deltas=False, snapshots=False, logprobs=None):
         if (prompt is None) == (raw is None):
             raise TypeError("give a prompt (a text or a Transcript) or raw=, not both")
         if not isinstance(prompt, (str, Transcript, type(None))):
@@ -142,9 +142,10 @@ class Request:
         flags = (c.AIOS_REQUEST_ONE_CALL if one_call else 0) | (c.AIOS_REQUEST_IGNORE_EOS if ignore_eos else 0)
         flags |= 0 if calibrate else c.AIOS_REQUEST_PLAIN_CHOICE
         flags |= (c.AIOS_REQUEST_CALL_DELTAS if call_deltas else 0) | (c.AIOS_REQUEST_SNAPSHOTS if snapshots else 0)
+        flags |= 0 if logprobs is None else c.AIOS_REQUEST_LOGPROBS
         self._req = new(c.aios_request, tool_choice=tool_choice_of(tool_choice, tool_name), tool_name=cstr(tool_name),
                         schema_json=schema_text(schema), flags=flags, min_margin=min_margin, timeout_ns=seconds_ns(timeout, "timeout"))
-        fill(self._req, max_tokens=max_tokens, max_reasoning=max_reasoning, priority=priority,
+        fill(self._req, max_tokens=max_tokens, max_reasoning=max_reasoning, priority=priority, n_top=logprobs or 0,
              max_repairs=0 if max_repairs is None else max_repairs or NO_REPAIRS)
         if raw is not None:
             text = data(raw, "raw")
@@ -290,7 +291,7 @@ class Session(Handle):
         prompt: a text or a Transcript, or raw=text. Options: schema (a dict, True, False or JSON text: the reply is JSON under it),
         grammar (a Grammar: the reply is one of its sentences), max_tokens (0: to the end of the context), stop (a text or several), sampling (a
         dict), timeout (seconds), tools (dicts of name, description, schema), tool_choice ("auto", "required", "none"), tool_name, one_call,
-        call_deltas, snapshots, max_reasoning, max_repairs (attempts after a reply that breaks its schema, of a model that cannot enforce
+        call_deltas, snapshots, logprobs (0 to 20: events "logprobs" tell how likely each token was, and so many others), max_reasoning, max_repairs (attempts after a reply that breaks its schema, of a model that cannot enforce
         one; None: two). Error ELIMIT, with what came as its text, ends a turn whose tokens were used up before its schema or grammar was
         satisfied; a free reply has the reason "length" then.
         """

@@ -53,6 +53,8 @@ typedef struct aios_sink {
      * session_free. Neither superfluous calls do harm, nor one that comes within a step before it parks: then parking has no effect. NULL as park is.
      */
     void (*ready)(void *user);
+    /** How likely the tokens of the text before were: the text of an AIOS_EVENT_LOGPROBS. NULL: the wrapper is older. */
+    int (*logprobs)(void *user, const char *json, size_t n);
 } aios_sink;
 
 typedef struct aios_backend_open_args {

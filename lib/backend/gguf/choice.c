@@ -254,7 +254,9 @@ int aios__turn_take(aios__gguf_session *s, int32_t id, aios_error *err)
         return says_nothing(s) ? retry(s, err) : aios__turn_finish(s, "stop", err);
     enum aios__reply_state before = t->reply.state;
     bool grammar = aios__turn_constrained(t);
-    int rc = grammar ? aios__turn_add(t, p, n, err) : aios__reply_add(&t->reply, p, n, err);
+    int rc = aios__logprobs_add(s, id, p, n, err);
+    rc = rc ? rc : grammar ? aios__turn_add(t, p, n, err) : aios__reply_add(&t->reply, p, n, err);
+    rc = rc ? rc : aios__logprobs_send(s, false, err);
     if (rc)
         return rc;
     if (t->reply.state == AIOS__REPLY_OVER)
@@ -316,7 +318,9 @@ static int take_seam(aios__gguf_session *s, const aios__seam *seam, aios_error *
         aios__sampler_see(t->sampler, seam->ids[i]);
         rc = push(t, seam->ids[i], err);
     }
+    rc = rc ? rc : aios__logprobs_add(s, -1, seam->text, seam->n_bytes, err);
     rc = rc ? rc : aios__turn_add(t, seam->text, seam->n_bytes, err);
+    rc = rc ? rc : aios__logprobs_send(s, false, err);
     if (rc)
         return rc;
     if (t->reply.state == AIOS__REPLY_OVER)
@@ -436,7 +440,7 @@ void aios__turn_set_bans(aios__gguf_session *s)
 
 bool aios__turn_wants_largest(const aios__gguf_session *s)
 {
-    return aios__sampler_is_plain(s->turn.sampler) && !aios__calibrate_waits(s) && (!aios__turn_constrained(&s->turn) || !s->turn.draft.n || s->turn.ahead.n_used);
+    return aios__sampler_is_plain(s->turn.sampler) && !s->turn.logprobs.on && !aios__calibrate_waits(s) && (!aios__turn_constrained(&s->turn) || !s->turn.draft.n || s->turn.ahead.n_used);
 }
 
 int aios__turn_choose(aios__gguf_session *s, float *logits, aios__candidate *room, int32_t *id, aios_error *err)

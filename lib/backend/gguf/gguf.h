@@ -99,6 +99,7 @@ int aios__reply_finish(aios__reply *r, aios_error *err);
 typedef struct aios__outbox {
     aios__buf buf;
     aios_sink sink; /**< fills it */
+    uint64_t n_texts; /**< pieces of text that it has taken */
 } aios__outbox;
 
 /** o stays where it is from here on. */
@@ -150,6 +151,29 @@ typedef struct aios__guess_args {
 /** Guesses up to max tokens behind n tokens; 0 if it cannot, or *cancel is set. */
 uint32_t aios__draft_model_guess(aios__draft_model *d, const aios__guess_args *args, int32_t *out);
 
+/* ---- likely.c: how likely the tokens of a reply were ------------------------------------------------------------------ */
+
+typedef struct aios__logprobs {
+    bool on;
+    uint32_t n_top;
+    float *raw;         /**< logits of the token that is about to be taken, as the network gave them */
+    int32_t id;         /**< that token; -1: it was not chosen by these */
+    aios__buf tokens;   /**< not yet sent: their text is still held */
+    uint64_t n_texts;   /**< of the outbox, when some were sent last */
+} aios__logprobs;
+
+struct aios__gguf_session;
+int aios__logprobs_start(struct aios__gguf_session *s, const aios_request *req, aios_error *err);
+void aios__logprobs_free(struct aios__gguf_session *s);
+/** A token is about to be chosen by these logits: a copy is kept. */
+void aios__logprobs_look(struct aios__gguf_session *s, const float *logits);
+/** Which it was. */
+void aios__logprobs_chosen(struct aios__gguf_session *s, int32_t id);
+/** A token becomes part of the reply, by choice or not, and its text is s. */
+int aios__logprobs_add(struct aios__gguf_session *s, int32_t id, const char *text, size_t n, aios_error *err);
+/** Its text was read: sends what belongs to text that went up, and forgets what became no text. end: nothing more will come. */
+int aios__logprobs_send(struct aios__gguf_session *s, bool end, aios_error *err);
+
 /* ---- turn.c, choice.c --------------------------------------------------------------------------------------------- */
 
 enum { AIOS__WALKS = 2 };
@@ -178,6 +202,7 @@ typedef struct aios__turn {
     uint32_t n_todo;
     aios__draft draft;
     aios__ahead ahead;
+    aios__logprobs logprobs;
     int8_t slot[AIOS__DRAFT_MAX + 1]; /**< behind so many guesses: which of the wanted rows it is; -1: none */
     aios__outbox out;
     int rc;                       /**< AIOS_AGAIN, or how the turn ended */

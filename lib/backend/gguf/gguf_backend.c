@@ -53,7 +53,8 @@ static int backend_info(void *model, aios_model_info *out)
     out->n_embd = hp->n_embd;
     out->n_layers = hp->n_layer;
     out->privacy = AIOS_PRIVACY_LOCAL;
-    out->flags = AIOS_MODEL_CAN_TOOLS | AIOS_MODEL_CAN_SCHEMA | AIOS_MODEL_CAN_GRAMMAR | AIOS_MODEL_CAN_TOKENIZE | AIOS_MODEL_CAN_FORK | AIOS_MODEL_CAN_EMBED;
+    out->flags = AIOS_MODEL_CAN_TOOLS | AIOS_MODEL_CAN_SCHEMA | AIOS_MODEL_CAN_GRAMMAR | AIOS_MODEL_CAN_TOKENIZE | AIOS_MODEL_CAN_FORK | AIOS_MODEL_CAN_EMBED |
+                 AIOS_MODEL_CAN_LOGPROBS;
     out->flags |= m->tmpl ? AIOS_MODEL_HAS_TEMPLATE : 0;
     out->n_threads = m->net->n_threads;
     out->n_params = m->net->n_params;

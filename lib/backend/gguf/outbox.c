@@ -2,7 +2,7 @@
 /* Events of a turn on their way to its reader: a turn is computed by whoever runs the pass, its sink belongs to its own thread. */
 #include "backend/gguf/gguf.h"
 
-enum { TEXT, REASONING, CALL, USAGE, STOP, CHOICE, CALL_DELTA };
+enum { TEXT, REASONING, CALL, USAGE, STOP, CHOICE, CALL_DELTA, LOGPROBS };
 
 typedef struct head {
     uint32_t kind, n;
@@ -25,6 +25,7 @@ static int put(void *user, uint32_t kind, const void *a, size_t n_a, const void 
 
 static int put_text(void *user, const char *s, size_t n)
 {
+    ((aios__outbox *)user)->n_texts++;
     return put(user, TEXT, s, n, NULL, 0);
 }
 
@@ -50,6 +51,11 @@ static int put_call_delta(void *user, const char *name, const char *s, size_t n,
     return put(user, CALL_DELTA, name, strlen(name) + 1, s, n);
 }
 
+static int put_logprobs(void *user, const char *json, size_t n)
+{
+    return put(user, LOGPROBS, json, n, NULL, 0);
+}
+
 static int put_usage(void *user, const aios_usage *usage)
 {
     return put(user, USAGE, usage, sizeof *usage, NULL, 0);
@@ -64,7 +70,7 @@ void aios__outbox_init(aios__outbox *o, aios__heap *h)
 {
     aios__buf_init(&o->buf, h, AIOS_MEM_TEXT, 0);
     o->sink = (aios_sink){.struct_size = sizeof o->sink, .user = o, .text = put_text, .reasoning = put_reasoning, .call = put_call,
-                          .usage = put_usage, .stop = put_stop, .choice = put_choice, .call_delta = put_call_delta};
+                          .usage = put_usage, .stop = put_stop, .choice = put_choice, .call_delta = put_call_delta, .logprobs = put_logprobs};
 }
 
 void aios__outbox_free(aios__outbox *o)
@@ -87,6 +93,8 @@ static int send(const aios_sink *to, uint32_t kind, const char *p, size_t n)
         return to->choice ? to->choice(to->user, p, p + name, n - name) : AIOS_OK;
     case CALL_DELTA:
         return to->call_delta ? to->call_delta(to->user, p, p + name, n - name, NULL) : AIOS_OK;
+    case LOGPROBS:
+        return AIOS_HAS(to, logprobs) && to->logprobs ? to->logprobs(to->user, p, n) : AIOS_OK;
     case USAGE:
         memcpy(&usage, p, sizeof usage);
         return to->usage(to->user, &usage);

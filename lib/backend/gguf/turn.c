@@ -113,6 +113,7 @@ int aios__gguf_turn_start(aios__gguf_session *s, const aios_request *req, aios_e
     int rc = start_prompt(s, req, true, &thinks, err);
     rc = rc ? rc : check_room(s, err);
     rc = rc ? rc : aios__sampler_new(s->model->ctx, req->sampling, s->model->net->hp.n_vocab, &t->sampler, err);
+    rc = rc ? rc : aios__logprobs_start(s, req, err);
     rc = rc ? rc : start_reply(s, req, thinks, err);
     for (uint32_t i = 0; !rc && i < t->prompt.n; i++)
         aios__sampler_see(t->sampler, t->prompt.p[i]);
@@ -163,6 +164,7 @@ void aios__gguf_turn_end(aios__gguf_session *s)
     aios_grammar_free(t->call_grammar);
     aios__calibrate_free(s);
     aios__reply_free(&t->reply);
+    aios__logprobs_free(s);
     aios__outbox_free(&t->out);
     aios__free(s->model->heap, s->bits);
     aios__free(s->model->heap, t->ahead.masks);
@@ -187,6 +189,7 @@ int aios__turn_finish(aios__gguf_session *s, const char *reason, aios_error *err
     const aios_sink *sink = t->reply.sink;
     count_time(s);
     int rc = aios__reply_finish(&t->reply, err);
+    rc = rc ? rc : aios__logprobs_send(s, true, err);
     if (rc)
         return rc;
     aios_usage usage = AIOS_INIT(aios_usage);
@@ -337,6 +340,7 @@ static void set_wants(aios__gguf_session *s, aios__row *rows, uint32_t all, uint
             row->allowed = s->bits;
         row->best = chosen && t->largest ? &t->best[t->slot[k]] : NULL;
         row->bans = &t->bans;
+        row->allowed = t->logprobs.on ? NULL : row->allowed; /* how likely a token is depends on all */
     }
     s->job.n_logits = t->largest ? 0 : s->job.n_wants;
 }
@@ -433,8 +437,10 @@ static int reply(aios__gguf_session *s, float *logits, aios__candidate *room, ai
             return aios__calibrate_root(s, row);
         }
         id = t->largest ? t->best[t->slot[n_true]] : -1;
+        aios__logprobs_look(s, row);
         rc = t->largest ? AIOS_OK : aios__turn_choose(s, row, room, &id, err);
         aios__ahead_learn(s, n_true, id);
+        aios__logprobs_chosen(s, id);
         rc = rc ? rc : take_or_close(s, id, err);
         rc = rc == AIOS_AGAIN ? aios__turn_look_ahead(s, err) : rc;
         n = rc == AIOS_AGAIN ? count_true(s, t->draft.n - n_true) : 0;

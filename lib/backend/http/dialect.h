@@ -73,6 +73,12 @@ void aios__reader_note(aios__reader *r, const char *why);
  * a part (aios__part_signature). ELIMIT.
  */
 int aios__reader_sign(aios__reader *r, const char *kind, const char *s, size_t n, aios_error *err);
+/** Adds a token and how likely it was, then, with other = true, those that were likely in its place; none is told that has no such number. */
+int aios__reader_token(aios__reader *r, const aios__json *token, const char *logprob_key, bool other, aios_error *err);
+/** Sends the tokens up that were added. */
+int aios__reader_tokens_end(aios__reader *r, aios_error *err);
+/** All of that for a list as OpenAI has it: [{"token","logprob","top_logprobs":[{"token","logprob"}]}]. */
+int aios__reader_logprobs(aios__reader *r, const aios__json *list, aios_error *err);
 /** Makes an empty text of the reader's heap, for a dialect that has to put something together; the caller's to free. */
 void aios__reader_buf(const aios__reader *r, aios__buf *out);
 /** Nothing more will come: what follows is ignored. A stream that ends without this or a stop was cut. */
@@ -137,7 +143,8 @@ enum {
     AIOS__SAYS_PENALTY_LAST_N = 16,
     AIOS__SAYS_SEED = 32,
     AIOS__SAYS_MAX_REASONING = 64,
-    AIOS__SAYS_TOOL_CHOICE = 128 /**< calls that must be made */
+    AIOS__SAYS_TOOL_CHOICE = 128, /**< calls that must be made */
+    AIOS__SAYS_LOGPROBS = 256
 };
 /** ENOTSUP that names the first wish of a request outside of `says` (AIOS__SAYS_x): nothing is dropped in silence. */
 int aios__check_says(const aios__server *s, const aios_request *req, uint32_t says, aios_error *err);

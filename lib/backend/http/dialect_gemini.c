@@ -259,6 +259,11 @@ static int put_config(aios__buf *b, const aios_request *req, aios_error *err)
         aios__put_str(b, "responseMimeType", "application/json", AIOS_CSTR, err);
         aios__put_raw(b, "responseJsonSchema", req->schema_json, err);
     }
+    if (req->flags & AIOS_REQUEST_LOGPROBS) {
+        aios__put_bool(b, "responseLogprobs", true, err);
+        if (req->n_top)
+            aios__put_int(b, "logprobs", req->n_top, err);
+    }
     if (req->max_reasoning) {
         aios__put_key(b, "thinkingConfig", err);
         aios__buf_addf(b, err, "{\"includeThoughts\":true,\"thinkingBudget\":%u}",
@@ -273,7 +278,7 @@ static int put_request(const aios__server *s, const aios_request *req, aios__buf
     const aios_transcript *t = req->transcript;
     aios_entry e = AIOS_INIT(aios_entry);
     uint32_t n_system = 0;
-    uint32_t says = AIOS__SAYS_TOP_K | AIOS__SAYS_PENALTIES | AIOS__SAYS_SEED | AIOS__SAYS_MAX_REASONING | AIOS__SAYS_TOOL_CHOICE;
+    uint32_t says = AIOS__SAYS_TOP_K | AIOS__SAYS_PENALTIES | AIOS__SAYS_SEED | AIOS__SAYS_MAX_REASONING | AIOS__SAYS_TOOL_CHOICE | AIOS__SAYS_LOGPROBS;
     int rc = aios__check_says(s, req, says, err);
     while (!aios_transcript_at(t, n_system, &e) && e.role == AIOS_ROLE_SYSTEM)
         n_system++;
@@ -374,12 +379,27 @@ static int read_finish(aios__reader *r, const aios__json *candidate, aios_error 
     return rc ? rc : filter(r, reason, message, err); /* SAFETY, RECITATION, LANGUAGE, BLOCKLIST ... */
 }
 
+/* Those chosen, and beside them by place those that were likely. */
+static int read_logprobs(aios__reader *r, const aios__json *v, aios_error *err)
+{
+    const aios__json *chosen = aios__json_get(v, "chosenCandidates"), *tops = aios__json_get(v, "topCandidates");
+    int rc = AIOS_OK;
+    for (size_t i = 0; !rc && i < aios__json_count(chosen); i++) {
+        const aios__json *top = aios__json_get(aios__json_at(tops, i), "candidates");
+        rc = aios__reader_token(r, aios__json_at(chosen, i), "logProbability", false, err);
+        for (size_t k = 0; !rc && k < aios__json_count(top); k++)
+            rc = aios__reader_token(r, aios__json_at(top, k), "logProbability", true, err);
+    }
+    return rc ? rc : aios__reader_tokens_end(r, err);
+}
+
 static int read_candidate(aios__reader *r, const aios__json *c, aios_error *err)
 {
     const aios__json *parts = aios__json_get(aios__json_get(c, "content"), "parts");
     int rc = AIOS_OK;
     for (size_t i = 0; !rc && i < aios__json_count(parts); i++)
         rc = read_part(r, aios__json_at(parts, i), err);
+    rc = rc ? rc : read_logprobs(r, aios__json_get(c, "logprobsResult"), err);
     return rc ? rc : read_finish(r, c, err);
 }
 
@@ -476,7 +496,7 @@ const aios__dialect aios__dialect_gemini = {
     .key_names = {"GOOGLE_API_KEY", "GEMINI_API_KEY"},
     .url_name = "GOOGLE_GEMINI_BASE_URL",
     .auth = "x-goog-api-key: ",
-    .can = AIOS_MODEL_CAN_TOOLS | AIOS_MODEL_CAN_EMBED,
+    .can = AIOS_MODEL_CAN_TOOLS | AIOS_MODEL_CAN_EMBED | AIOS_MODEL_CAN_LOGPROBS,
     .encode = encode,
     .decode = decode,
     .fault = fault,

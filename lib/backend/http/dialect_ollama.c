@@ -168,7 +168,7 @@ static int encode(const aios__server *s, const aios_request *req, aios__message 
     aios__buf *b = &out->body;
     bool off = req->max_reasoning && req->max_reasoning < NO_REASONING;
     uint32_t says = AIOS__SAYS_TOP_K | AIOS__SAYS_MIN_P | AIOS__SAYS_REPEAT_PENALTY | AIOS__SAYS_PENALTIES | AIOS__SAYS_PENALTY_LAST_N |
-                    AIOS__SAYS_SEED;
+                    AIOS__SAYS_SEED | AIOS__SAYS_LOGPROBS;
     int rc = aios__check_says(s, req, says | (off ? AIOS__SAYS_MAX_REASONING : 0), err);
     if (rc)
         return rc;
@@ -181,6 +181,10 @@ static int encode(const aios__server *s, const aios_request *req, aios__message 
         rc = aios__put_raw(b, "format", req->schema_json, err);
     if (!rc && off)
         rc = aios__put_bool(b, "think", false, err);
+    if (!rc && req->flags & AIOS_REQUEST_LOGPROBS) { /* since 0.12.11 */
+        aios__put_bool(b, "logprobs", true, err);
+        rc = req->n_top ? aios__put_int(b, "top_logprobs", req->n_top, err) : b->failed;
+    }
     rc = rc ? rc : put_options(s, b, req, err);
     rc = rc ? rc : aios__buf_adds(b, ",\"truncate\":false,\"shift\":false,\"stream\":true}", err);
     return rc ? rc : out->path.failed;
@@ -207,6 +211,7 @@ static int decode(aios__reader *r, const char *type, const aios__json *v, aios_e
 {
     AIOS__UNUSED(type);
     int rc = read_message(r, aios__json_get(v, "message"), err);
+    rc = rc ? rc : aios__reader_logprobs(r, aios__json_get(v, "logprobs"), err);
     const aios__json *done = aios__json_get(v, "done");
     if (rc || !done || aios__json_type(done) != AIOS__JSON_TRUE)
         return rc;
@@ -283,7 +288,7 @@ const aios__dialect aios__dialect_ollama = {
     .complete_url = complete_url,
     .auth = "Authorization: Bearer ",
     .framing = AIOS__FRAMING_NDJSON,
-    .can = AIOS_MODEL_CAN_TOOLS | AIOS_MODEL_CAN_EMBED,
+    .can = AIOS_MODEL_CAN_TOOLS | AIOS_MODEL_CAN_EMBED | AIOS_MODEL_CAN_LOGPROBS,
     .encode = encode,
     .decode = decode,
     .fault = fault,

@@ -252,6 +252,15 @@ static int put_format(const aios__server *s, aios__buf *b, const char *schema, a
     return rc ? rc : aios__buf_adds(b, "}}", err);
 }
 
+/* llama-server gives none where no alternative is asked for. */
+static int put_logprobs(const aios__server *s, aios__buf *b, const aios_request *req, aios_error *err)
+{
+    if (!(req->flags & AIOS_REQUEST_LOGPROBS))
+        return b->failed;
+    aios__put_bool(b, "logprobs", true, err);
+    return req->n_top || has(s, AIOS__QUIRK_ONE_TOP) ? aios__put_int(b, "top_logprobs", req->n_top ? req->n_top : 1, err) : b->failed;
+}
+
 static int put_limits(const aios__server *s, aios__buf *b, const aios_request *req, aios_error *err)
 {
     if (req->max_tokens)
@@ -265,7 +274,7 @@ static int put_limits(const aios__server *s, aios__buf *b, const aios_request *r
 static int check_wishes(const aios__server *s, const aios_request *req, aios_error *err)
 {
     aios_error why = AIOS_INIT(aios_error);
-    uint32_t says = AIOS__SAYS_PENALTIES | AIOS__SAYS_SEED | AIOS__SAYS_MAX_REASONING | AIOS__SAYS_TOOL_CHOICE;
+    uint32_t says = AIOS__SAYS_PENALTIES | AIOS__SAYS_SEED | AIOS__SAYS_MAX_REASONING | AIOS__SAYS_TOOL_CHOICE | AIOS__SAYS_LOGPROBS;
     says |= has(s, AIOS__QUIRK_TOP_K) ? AIOS__SAYS_TOP_K | AIOS__SAYS_MIN_P : 0;
     says |= has(s, AIOS__QUIRK_REPEAT | AIOS__QUIRK_REPETITION) ? AIOS__SAYS_REPEAT_PENALTY : 0;
     int rc = aios__check_says(s, req, says, &why);
@@ -291,6 +300,7 @@ static int encode(const aios__server *s, const aios_request *req, aios__message 
     rc = rc ? rc : put_sampling(s, b, req->sampling, err);
     rc = rc ? rc : aios__put_strings(b, "stop", req->stop, err);
     rc = rc ? rc : put_format(s, b, req->schema_json, err);
+    rc = rc ? rc : put_logprobs(s, b, req, err);
     rc = rc ? rc : put_limits(s, b, req, err);
     rc = rc ? rc : aios__put_raw(b, "stream", "true,\"stream_options\":{\"include_usage\":true}}", err);
     return rc ? rc : out->path.failed;
@@ -412,6 +422,8 @@ static int decode(aios__reader *r, const char *type, const aios__json *v, aios_e
         if (aios__json_int(aios__json_get(c, "index"), 0) != 0)
             continue; /* one reply was asked for */
         rc = read_piece(r, delta ? delta : aios__json_get(c, "message"), err);
+        rc = rc ? rc : aios__reader_logprobs(r, aios__json_get(aios__json_get(c, "logprobs"), "content"), err);
+        rc = rc ? rc : aios__reader_logprobs(r, aios__json_get(aios__json_get(c, "logprobs"), "refusal"), err);
         rc = rc ? rc : read_finish(r, aios__str_of(c, "finish_reason"), err);
     }
     return rc;
@@ -502,7 +514,7 @@ const aios__dialect aios__dialect_openai = {
     .key_names = {"OPENAI_API_KEY"},
     .url_name = "OPENAI_BASE_URL",
     .auth = "Authorization: Bearer ",
-    .can = AIOS_MODEL_CAN_TOOLS | AIOS_MODEL_CAN_EMBED,
+    .can = AIOS_MODEL_CAN_TOOLS | AIOS_MODEL_CAN_EMBED | AIOS_MODEL_CAN_LOGPROBS,
     .encode = encode,
     .decode = decode,
     .fault = fault,

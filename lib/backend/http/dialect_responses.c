@@ -208,8 +208,15 @@ static int put_rest(const aios__server *s, aios__buf *b, const aios_request *req
         aios__buf_addc(b, '}', err);
     }
     aios__put_bool(b, "store", s->keep, err);
+    const char *include[3] = {NULL};
+    uint32_t n = 0;
     if (!s->keep)
-        aios__put_strings(b, "include", (const char *const[]){"reasoning.encrypted_content", NULL}, err);
+        include[n++] = "reasoning.encrypted_content";
+    if (req->flags & AIOS_REQUEST_LOGPROBS) {
+        include[n++] = "message.output_text.logprobs";
+        aios__put_int(b, "top_logprobs", req->n_top, err);
+    }
+    aios__put_strings(b, "include", n ? include : NULL, err);
     aios__put_bool(b, "stream", true, err);
     return aios__buf_addc(b, '}', err);
 }
@@ -219,7 +226,7 @@ static int encode(const aios__server *s, const aios_request *req, aios__message 
     aios__buf_adds(&out->path, "/responses", err);
     if (req->stop && *req->stop)
         return aios__fail(err, AIOS_ENOTSUP, "%s has no stop texts: leave them out, or use openai: in place of openai-responses:", s->dialect->title);
-    int rc = aios__check_says(s, req, AIOS__SAYS_MAX_REASONING | AIOS__SAYS_TOOL_CHOICE, err);
+    int rc = aios__check_says(s, req, AIOS__SAYS_MAX_REASONING | AIOS__SAYS_TOOL_CHOICE | AIOS__SAYS_LOGPROBS, err);
     rc = rc ? rc : put_prompt(s, &out->body, req, err);
     rc = rc ? rc : put_rest(s, &out->body, req, err);
     return rc ? rc : out->path.failed;
@@ -232,6 +239,12 @@ static int text_delta(aios__reader *r, const aios__json *v, aios_error *err)
     size_t n = 0;
     const char *s = aios__json_str(aios__json_get(v, "delta"), &n);
     return s ? aios__reader_text(r, s, n, err) : AIOS_OK;
+}
+
+static int output_delta(aios__reader *r, const aios__json *v, aios_error *err)
+{
+    int rc = text_delta(r, v, err);
+    return rc ? rc : aios__reader_logprobs(r, aios__json_get(v, "logprobs"), err);
 }
 
 static int refusal_delta(aios__reader *r, const aios__json *v, aios_error *err)
@@ -333,7 +346,7 @@ static const struct {
     const char *type;
     int (*fn)(aios__reader *r, const aios__json *v, aios_error *err);
 } events[] = {
-    {"response.output_text.delta", text_delta},
+    {"response.output_text.delta", output_delta},
     {"response.refusal.delta", refusal_delta},
     {"response.reasoning_summary_text.delta", reasoning_delta},
     {"response.reasoning_summary_part.added", summary_part},
@@ -354,6 +367,7 @@ static int read_texts(aios__reader *r, const aios__json *parts, bool reasoning, 
         const char *refusal = aios__str_of(p, "refusal"), *text = aios__str_of(p, "text");
         text = *refusal ? refusal : text;
         rc = reasoning ? aios__reader_reasoning(r, text, strlen(text), err) : aios__reader_text(r, text, strlen(text), err);
+        rc = rc ? rc : aios__reader_logprobs(r, aios__json_get(p, "logprobs"), err);
         if (!rc && *refusal)
             rc = aios__reader_stop(r, "refusal", err);
     }
@@ -424,7 +438,7 @@ const aios__dialect aios__dialect_responses = {
     .key_names = {"OPENAI_API_KEY"},
     .url_name = "OPENAI_BASE_URL",
     .auth = "Authorization: Bearer ",
-    .can = AIOS_MODEL_CAN_TOOLS,
+    .can = AIOS_MODEL_CAN_TOOLS | AIOS_MODEL_CAN_LOGPROBS,
     .encode = encode,
     .decode = decode,
     .fault = fault,

@@ -21,7 +21,7 @@ static const struct {
     /* owned_by, samplers: sglang/srt/entrypoints/openai/protocol.py */
     {"SGLang", NULL, NULL, NULL, "sglang", AIOS__QUIRK_TOP_K | AIOS__QUIRK_REPETITION},
     /* Server: llama.cpp, owned_by, repeat_penalty: tools/server/README.md; an object as tool_choice is read as "auto": llama.cpp#26535 */
-    {"llama-server", NULL, NULL, "llama.cpp", "llamacpp", AIOS__QUIRK_TOP_K | AIOS__QUIRK_REPEAT | AIOS__QUIRK_ONLY_NAMED},
+    {"llama-server", NULL, NULL, "llama.cpp", "llamacpp", AIOS__QUIRK_TOP_K | AIOS__QUIRK_REPEAT | AIOS__QUIRK_ONLY_NAMED | AIOS__QUIRK_ONE_TOP},
     /* top_k, repeat_penalty: lmstudio.ai/docs/developer/openai-compat/chat-completions; "Supported string values: none, auto, required" */
     {"LM Studio", NULL, ":1234", NULL, "organization_owner", AIOS__QUIRK_TOP_K | AIOS__QUIRK_REPEAT | AIOS__QUIRK_ONLY_NAMED},
     /* tool_choice is dropped, "none" too: ollama#8421, ollama#17921; options such as top_k are not read under /v1: docs/openai.md */

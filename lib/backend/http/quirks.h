@@ -21,6 +21,7 @@ enum {
     AIOS__QUIRK_FORMAT_VALUE = 256,     /**< response_format is {"type":"json_object","value":SCHEMA} */
     AIOS__QUIRK_REASONING = 512,        /**< reasoning is named "reasoning", also when it is sent back */
     AIOS__QUIRK_REASONING_CONTENT = 1024, /**< likewise "reasoning_content" */
+    AIOS__QUIRK_ONE_TOP = 4096,         /**< logprobs come only with top_logprobs of at least one */
     AIOS__QUIRK_LOOSE = 2048            /**< a schema was refused as strict: none is sent so any more */
 };
 

@@ -38,6 +38,8 @@ struct aios__reader {
     char reason[24], note[MAX_NOTE + 1];
     bool ended, sent;
     int64_t began, first_text;
+    aios__buf tokens;      /* how likely they were, not yet sent */
+    bool open_token;       /* the list of its alternatives is open */
 };
 
 static int64_t now(const aios__reader *r)
@@ -250,6 +252,50 @@ int aios__reader_sign(aios__reader *r, const char *kind, const char *s, size_t n
     return rc;
 }
 
+int aios__reader_token(aios__reader *r, const aios__json *token, const char *logprob_key, bool other, aios_error *err)
+{
+    size_t n = 0;
+    aios__buf *b = &r->tokens;
+    const char *s = aios__json_str(aios__json_get(token, "token"), &n);
+    const aios__json *v = aios__json_get(token, logprob_key), *bytes = aios__json_get(token, "bytes");
+    if (!s || !aios__json_is_number(v) || (other && !r->open_token))
+        return b->failed;
+    if (!other && r->open_token)
+        aios__buf_adds(b, "]}", err);
+    if (!b->n)
+        aios__buf_addc(b, '[', err);
+    int rc = aios__logprob_put(b, s, n, aios__json_real(v, AIOS__LOGPROB_LEAST), err);
+    if (!rc && aios__json_type(bytes) == AIOS__JSON_ARRAY && strstr(s, "\xef\xbf\xbd")) {
+        aios__buf_adds(b, ",\"bytes\":", err);
+        rc = aios__json_write(bytes, b, err);
+    }
+    r->open_token = r->open_token || !other;
+    return rc ? rc : aios__buf_adds(b, other ? "}" : ",\"top\":[", err);
+}
+
+int aios__reader_tokens_end(aios__reader *r, aios_error *err)
+{
+    aios__buf *b = &r->tokens;
+    int rc = b->n ? aios__buf_adds(b, "]}]", err) : b->failed;
+    if (!rc && b->n && !r->ended && AIOS_HAS(r->sink, logprobs) && r->sink->logprobs)
+        rc = r->sink->logprobs(r->sink->user, b->p, b->n);
+    r->open_token = false;
+    aios__buf_clear(b);
+    return rc;
+}
+
+int aios__reader_logprobs(aios__reader *r, const aios__json *list, aios_error *err)
+{
+    int rc = AIOS_OK;
+    for (size_t i = 0; !rc && i < aios__json_count(list); i++) {
+        const aios__json *token = aios__json_at(list, i), *top = aios__json_get(token, "top_logprobs");
+        rc = aios__reader_token(r, token, "logprob", false, err);
+        for (size_t k = 0; !rc && k < aios__json_count(top); k++)
+            rc = aios__reader_token(r, aios__json_at(top, k), "logprob", true, err);
+    }
+    return rc ? rc : aios__reader_tokens_end(r, err);
+}
+
 void aios__reader_buf(const aios__reader *r, aios__buf *out)
 {
     aios__buf_init(out, r->remote->heap, AIOS_MEM_TEXT, MAX_SIGNATURE + MAX_NAME);
@@ -459,6 +505,7 @@ int aios__reader_new(aios__remote *m, aios__reader **out, aios_error *err)
     r->dialect = m->server.dialect;
     r->began = now(r);
     aios__sse_init(&r->sse, m->heap, MAX_EVENT, on_event, NULL);
+    aios__buf_init(&r->tokens, m->heap, AIOS_MEM_TEXT, MAX_WHOLE);
     aios__buf_init(&r->rest, m->heap, AIOS_MEM_TEXT, MAX_WHOLE);
     *out = r;
     return AIOS_OK;
@@ -472,6 +519,7 @@ void aios__reader_free(aios__reader *r)
         aios__buf_free(&r->calls[i].args);
     aios__free(r->remote->heap, r->calls);
     aios__sse_free(&r->sse);
+    aios__buf_free(&r->tokens);
     aios__buf_free(&r->rest);
     aios__free(r->remote->heap, r);
 }

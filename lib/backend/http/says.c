@@ -21,6 +21,7 @@ int aios__check_says(const aios__server *s, const aios_request *req, uint32_t sa
         {AIOS__SAYS_MAX_REASONING, req->max_reasoning > 0, "max_reasoning"},
         {AIOS__SAYS_TOOL_CHOICE, req->n_tools && req->tool_choice == AIOS_TOOLS_REQUIRED, "AIOS_TOOLS_REQUIRED"},
         {AIOS__SAYS_TOOL_CHOICE, req->n_tools && req->tool_choice == AIOS_TOOLS_NAMED, "AIOS_TOOLS_NAMED"},
+        {AIOS__SAYS_LOGPROBS, req->flags & AIOS_REQUEST_LOGPROBS, "AIOS_REQUEST_LOGPROBS"},
         {0, req->flags & AIOS_REQUEST_IGNORE_EOS, "AIOS_REQUEST_IGNORE_EOS"},
         {0, req->min_margin > 0, "min_margin"},
     };

@@ -137,6 +137,7 @@ static void put_bounds(writer *w, const aios_request *q)
     put_uint(w, "max_reasoning", q->max_reasoning);
     put_uint(w, "max_repairs", q->max_repairs);
     put_real(w, "min_margin", q->min_margin);
+    put_uint(w, "n_top", q->n_top);
     put_uint(w, "flags", q->flags & ~(uint32_t)AIOS_REQUEST_SNAPSHOTS);
 }
 

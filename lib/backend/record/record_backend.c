@@ -34,7 +34,7 @@ typedef struct recording {
     int64_t began;
 } recording;
 
-static const char *const types[] = {"?", "text", "reasoning", "call", "?", "?", "usage", "?", "?", "?", "choice", "call_delta", "?", "route"};
+static const char *const types[] = {"?", "text", "reasoning", "call", "?", "?", "usage", "?", "?", "?", "choice", "call_delta", "?", "route", "logprobs"};
 
 /* ---- the file ----------------------------------------------------------------------------------------------------- */
 
@@ -456,7 +456,8 @@ static int record_step(void *session, const aios_sink *sink, aios_error *err)
         return end(s, ev, sink, err);
     if (ev->type >= (int)AIOS__ARRAY_LEN(types) || types[ev->type][0] == '?')
         return AIOS_AGAIN;
-    rc = keep_event(s, ev, err);
+    bool spells = ev->type == AIOS_EVENT_LOGPROBS && (s->r->args.redact || s->r->args.patterns); /* token by token, what is redacted as a whole */
+    rc = spells ? AIOS_OK : keep_event(s, ev, err);
     rc = rc ? rc : pass_on(s, ev, sink);
     return rc ? rc : AIOS_AGAIN;
 }

@@ -197,7 +197,7 @@ static int replay_info(void *model, aios_model_info *out)
 {
     const player *p = model;
     const aios__json *m = p->head ? aios__json_get(aios__json_root(p->head), "model") : NULL;
-    uint32_t can = AIOS_MODEL_CAN_TOOLS | AIOS_MODEL_CAN_SCHEMA | AIOS_MODEL_CAN_GRAMMAR | AIOS_MODEL_HAS_TEMPLATE;
+    uint32_t can = AIOS_MODEL_CAN_TOOLS | AIOS_MODEL_CAN_SCHEMA | AIOS_MODEL_CAN_GRAMMAR | AIOS_MODEL_HAS_TEMPLATE | AIOS_MODEL_CAN_LOGPROBS;
     out->name = m ? aios__json_str(aios__json_get(m, "name"), NULL) : "replay";
     out->architecture = aios__json_str(aios__json_get(m, "architecture"), NULL);
     out->quantization = aios__json_str(aios__json_get(m, "quantization"), NULL);
@@ -394,7 +394,7 @@ static int send(const aios__json *e, const aios_sink *k, aios_error *err)
     } rows[] = {
         {"text", AIOS_EVENT_TEXT, false}, {"reasoning", AIOS_EVENT_REASONING, false}, {"call", AIOS_EVENT_CALL, true},
         {"call_delta", AIOS_EVENT_CALL_DELTA, true}, {"choice", AIOS_EVENT_CHOICE, true}, {"route", AIOS_EVENT_ROUTE, true},
-        {"usage", AIOS_EVENT_USAGE, false},
+        {"usage", AIOS_EVENT_USAGE, false}, {"logprobs", AIOS_EVENT_LOGPROBS, false},
     };
     aios_usage usage = AIOS_INIT(aios_usage);
     aios_event ev = AIOS_INIT(aios_event);

@@ -175,7 +175,7 @@ static int route_info(void *model, aios_model_info *out)
     if (embedder(r) && !aios_model_info_get(embedder(r), &inner))
         out->n_embd = inner.n_embd;
     out->name = "route";
-    out->flags = (any & (AIOS_MODEL_CAN_TOOLS | AIOS_MODEL_CAN_GRAMMAR | AIOS_MODEL_HAS_TEMPLATE)) | (all & AIOS_MODEL_CAN_SCHEMA) |
+    out->flags = (any & (AIOS_MODEL_CAN_TOOLS | AIOS_MODEL_CAN_GRAMMAR | AIOS_MODEL_CAN_LOGPROBS | AIOS_MODEL_HAS_TEMPLATE)) | (all & AIOS_MODEL_CAN_SCHEMA) |
                  (embedder(r) ? AIOS_MODEL_CAN_EMBED : 0u);
     return AIOS_OK;
 }

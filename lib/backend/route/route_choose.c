@@ -49,6 +49,8 @@ void aios__route_need_of(const aios__route *r, const aios_request *q, aios__rout
         out->model_can |= AIOS_MODEL_CAN_TOOLS;
     if (q->grammar)
         out->model_can |= AIOS_MODEL_CAN_GRAMMAR;
+    if (q->flags & AIOS_REQUEST_LOGPROBS)
+        out->model_can |= AIOS_MODEL_CAN_LOGPROBS;
     if (q->schema_json && r->strict_schema)
         out->model_can |= AIOS_MODEL_CAN_SCHEMA;
 }

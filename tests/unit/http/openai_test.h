@@ -159,6 +159,11 @@ static inline int hear_sign(void *user, const char *signature)
     return hear_piece(user, 'G', signature, strlen(signature));
 }
 
+static inline int hear_logprobs(void *user, const char *json, size_t n)
+{
+    return hear_piece(user, 'L', json, n);
+}
+
 static inline aios_sink sink_of(heard *h)
 {
     aios_sink k = AIOS_INIT(aios_sink);
@@ -169,6 +174,7 @@ static inline aios_sink sink_of(heard *h)
     k.usage = hear_usage;
     k.stop = hear_stop;
     k.sign = hear_sign;
+    k.logprobs = hear_logprobs;
     return k;
 }
 

@@ -69,6 +69,11 @@ static inline int heard_stop(void *user, const char *reason)
     return heard_add(user, 's', "stop:", reason, strlen(reason));
 }
 
+static inline int heard_logprobs(void *user, const char *json, size_t n)
+{
+    return heard_add(user, 'l', "probs:", json, n);
+}
+
 static inline int heard_sign(void *user, const char *signature)
 {
     return heard_add(user, 'g', "sign:", signature, strlen(signature));
@@ -89,6 +94,7 @@ static inline int hear(bench *w, const char *s, size_t a, size_t b, heard *h)
     k.stop = heard_stop;
     k.call_delta = heard_delta;
     k.sign = heard_sign;
+    k.logprobs = heard_logprobs;
     w->err = (aios_error)AIOS_INIT(aios_error);
     must(aios__reader_new(&w->remote, &r, &w->err), &w->err);
     int rc = aios__reader_feed(r, &k, s, a, &w->err);
@@ -104,7 +110,7 @@ static inline aios_sink heard_sink(heard *h)
 {
     memset(h, 0, sizeof *h);
     return (aios_sink){.struct_size = sizeof(aios_sink), .user = h, .text = heard_text, .reasoning = heard_reasoning, .call = heard_call,
-                       .usage = heard_usage, .stop = heard_stop, .call_delta = heard_delta, .sign = heard_sign};
+                       .usage = heard_usage, .stop = heard_stop, .call_delta = heard_delta, .sign = heard_sign, .logprobs = heard_logprobs};
 }
 
 /* One byte at a time. */

@@ -313,6 +313,20 @@ static void what_is_not_as_described_is_no_harm(void **state)
     bench_close(&b);
 }
 
+static void tokens_say_how_likely_they_were(void **state)
+{
+    bench b;
+    AIOS__UNUSED(state);
+    bench_open(&b, D, "m");
+    check_stream(&b,
+                 "data: {\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"ab\"}]},\"finishReason\":\"STOP\",\"logprobsResult\":{\"topCandidates\":[{\"candidates\":"
+                 "[{\"token\":\"a\",\"tokenId\":1,\"logProbability\":-0.5},{\"token\":\"c\",\"logProbability\":-1}]}],\"chosenCandidates\":"
+                 "[{\"token\":\"a\",\"tokenId\":1,\"logProbability\":-0.5},{\"token\":\"b\",\"logProbability\":-2}]}}]}\n\n",
+                 AIOS_OK, "text:ab|probs:[{\"token\":\"a\",\"logprob\":-0.5,\"top\":[{\"token\":\"a\",\"logprob\":-0.5},{\"token\":\"c\",\"logprob\":-1}]},"
+                          "{\"token\":\"b\",\"logprob\":-2,\"top\":[]}]|stop:stop");
+    bench_close(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests_[] = {
@@ -322,6 +336,7 @@ int main(void)
         cmocka_unit_test(the_configuration_has_its_names),
         cmocka_unit_test(wishes_that_cannot_be_said_are_refused_by_name),
         cmocka_unit_test(arguments_that_are_no_object_break_nothing),
+        cmocka_unit_test(tokens_say_how_likely_they_were),
         cmocka_unit_test(streams_are_read_wherever_they_are_cut),
         cmocka_unit_test(replies_in_one_piece_say_the_same),
         cmocka_unit_test(every_reason_to_stop_is_told),

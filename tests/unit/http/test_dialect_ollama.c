@@ -260,6 +260,22 @@ static void what_is_not_as_described_is_no_harm(void **state)
     bench_close(&b);
 }
 
+static void tokens_say_how_likely_they_were(void **state)
+{
+    bench b;
+    AIOS__UNUSED(state);
+    bench_open(&b, D, "m");
+    say(&b, AIOS_ROLE_USER, "Hi");
+    b.req.flags = AIOS_REQUEST_LOGPROBS;
+    b.req.n_top = 1;
+    check_encode(&b, D->encode, "/api/chat", "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"}],\"logprobs\":true,\"top_logprobs\":1,\"options\":{}" TAIL);
+    check_stream(&b,
+                 "{\"message\":{\"role\":\"assistant\",\"content\":\"a\"},\"done\":false,\"logprobs\":[{\"token\":\"a\",\"logprob\":-0.5,\"bytes\":[97],\"top_logprobs\":"
+                 "[{\"token\":\"a\",\"logprob\":-0.5,\"bytes\":[97]}]}]}\n{\"message\":{\"content\":\"\"},\"done\":true,\"done_reason\":\"stop\"}\n",
+                 AIOS_OK, "text:a|probs:[{\"token\":\"a\",\"logprob\":-0.5,\"top\":[{\"token\":\"a\",\"logprob\":-0.5}]}]|stop:stop");
+    bench_close(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests_[] = {
@@ -271,6 +287,7 @@ int main(void)
         cmocka_unit_test(addresses_are_completed_as_the_sdk_does),
         cmocka_unit_test(the_configured_address_is_completed_too),
         cmocka_unit_test(arguments_that_are_no_object_break_nothing),
+        cmocka_unit_test(tokens_say_how_likely_they_were),
         cmocka_unit_test(streams_are_read_wherever_they_are_cut),
         cmocka_unit_test(failures_have_their_codes),
         cmocka_unit_test(models_are_listed_and_texts_embedded),

@@ -341,7 +341,7 @@ static void test_recognition(void **state)
     } lists[] = {
         {"{'data':[{'id':'a','owned_by':'vllm'}]}", AIOS__QUIRK_TOP_K | AIOS__QUIRK_REPETITION},
         {"{'data':[{'id':'a','owned_by':'sglang'}]}", AIOS__QUIRK_TOP_K | AIOS__QUIRK_REPETITION},
-        {"{'data':[{'id':'a','owned_by':'llamacpp'}]}", AIOS__QUIRK_TOP_K | AIOS__QUIRK_REPEAT | AIOS__QUIRK_ONLY_NAMED},
+        {"{'data':[{'id':'a','owned_by':'llamacpp'}]}", AIOS__QUIRK_TOP_K | AIOS__QUIRK_REPEAT | AIOS__QUIRK_ONLY_NAMED | AIOS__QUIRK_ONE_TOP},
         {"{'data':[{'id':'a','owned_by':'library'}]}", AIOS__QUIRK_ONLY_NAMED | AIOS__QUIRK_NO_CHOICE},
         {"{'data':[{'id':'a','owned_by':'me'}]}", 0},
         {"{'data':[]}", 0},
@@ -368,7 +368,7 @@ static void test_recognition(void **state)
     aios__quirks_of_software(&k->m.server, "llama.cpp", 8); /* cut */
     assert_int_equal(k->m.server.quirks, 0);
     aios__quirks_of_software(&k->m.server, "llama.cpp", 9);
-    assert_int_equal(k->m.server.quirks, AIOS__QUIRK_TOP_K | AIOS__QUIRK_REPEAT | AIOS__QUIRK_ONLY_NAMED);
+    assert_int_equal(k->m.server.quirks, AIOS__QUIRK_TOP_K | AIOS__QUIRK_REPEAT | AIOS__QUIRK_ONLY_NAMED | AIOS__QUIRK_ONE_TOP);
     desk_close(k);
 }
 
@@ -418,12 +418,42 @@ static void test_long_key(void **state)
     aios_ctx_free(ctx);
 }
 
+static void test_logprobs(void **state)
+{
+    (void)state;
+    desk *k = desk_open(&aios__dialect_openai, "https://api.openai.com/v1", "api.openai.com");
+    add_text(k, AIOS_ROLE_USER, "q");
+    k->req.flags = AIOS_REQUEST_LOGPROBS;
+#define ASKED "{'model':'m','messages':[{'role':'user','content':'q'}],'logprobs':true"
+    check_request(k, "/chat/completions", ASKED ",'store':false" TAIL);
+    k->req.n_top = 2;
+    check_request(k, "/chat/completions", ASKED ",'top_logprobs':2,'store':false" TAIL);
+    desk_close(k);
+    k = desk_open(&aios__dialect_openai, "http://127.0.0.1:8080/v1", "127.0.0.1");
+    add_text(k, AIOS_ROLE_USER, "q");
+    k->req.flags = AIOS_REQUEST_LOGPROBS;
+    aios__quirks_of_software(&k->m.server, "llama.cpp", 9);
+    check_request(k, "/chat/completions", ASKED ",'top_logprobs':1" TAIL);
+    check_stream(k,
+                 "data: {'choices':[{'index':0,'delta':{'content':'x\xc3\xa9'},'logprobs':{'content':[{'token':'x','logprob':-0.25,'bytes':[120],'top_logprobs':"
+                 "[{'token':'x','logprob':-0.25},{'token':'\ufffd','logprob':-99999,'bytes':[195]}]},{'token':'\xc3\xa9','logprob':0.5}]}}]}\n\n"
+                 "data: {'choices':[{'index':0,'delta':{},'logprobs':null,'finish_reason':'stop'}]}\n\n"
+                 "data: [DONE]\n\n",
+                 0, "T:x\xc3\xa9|L:[{'token':'x','logprob':-0.25,'top':[{'token':'x','logprob':-0.25},{'token':'\xef\xbf\xbd','logprob':-9999,'bytes':[195]}]},"
+                    "{'token':'\xc3\xa9','logprob':0,'top':[]}]|S:stop");
+    check_stream(k,
+                 "data: {'choices':[{'index':0,'delta':{'content':'x'},'logprobs':{'content':[7,{'token':3,'logprob':-1},{'token':'a','logprob':null,'top_logprobs':"
+                 "[{'token':'b','logprob':-1}]},{'token':'c'}]},'finish_reason':'stop'}]}\n\ndata: [DONE]\n\n",
+                 0, "T:x|S:stop"); /* what is none is left out */
+    desk_close(k);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_long_key), cmocka_unit_test(test_plain),         cmocka_unit_test(test_openai_itself),       cmocka_unit_test(test_choices_of_tools),
         cmocka_unit_test(test_parts),         cmocka_unit_test(test_calls_and_reasoning), cmocka_unit_test(test_strict_schemas),
-        cmocka_unit_test(test_streams),       cmocka_unit_test(test_recognition),         cmocka_unit_test(test_lists_and_embeddings),
+        cmocka_unit_test(test_logprobs), cmocka_unit_test(test_streams),       cmocka_unit_test(test_recognition),         cmocka_unit_test(test_lists_and_embeddings),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -62,6 +62,20 @@ static void test_requests(void **state)
     desk_close(k);
 }
 
+static void test_logprobs_are_asked_for(void **state)
+{
+    (void)state;
+    desk *k = open_desk();
+    add_text(k, AIOS_ROLE_USER, "q");
+    k->req.flags = AIOS_REQUEST_LOGPROBS;
+    k->req.n_top = 2;
+#define ASKED "{'model':'m','input':[{'role':'user','content':[{'type':'input_text','text':'q'}]}],'store':"
+    check_request(k, "/responses", ASKED "false,'top_logprobs':2,'include':['reasoning.encrypted_content','message.output_text.logprobs'],'stream':true}");
+    k->m.server.keep = true;
+    check_request(k, "/responses", ASKED "true,'top_logprobs':2,'include':['message.output_text.logprobs'],'stream':true}");
+    desk_close(k);
+}
+
 /* What was signed goes back in front of what it led to, and nowhere else; of another dialect nothing does. */
 static void test_sealed_reasoning(void **state)
 {
@@ -114,6 +128,9 @@ static const struct {
      EV("response.output_item.done", "'output_index':1,'item':{'type':'reasoning','id':'rs2','summary':[],'encrypted_content':null}")
      EV("response.output_text.delta", "'delta':'x'") COMPLETED,
      0, "R:hm|G:openai-responses/reasoning rs1 gAAA=|T:x|U:20/4/9/5|S:stop"},
+    {"logprobs",
+     EV("response.output_text.delta", "'delta':'x','logprobs':[{'token':'x','logprob':-0.5,'top_logprobs':[{'token':'x','logprob':-0.5},{'token':'y','logprob':-1}]}]") COMPLETED,
+     0, "T:x|L:[{'token':'x','logprob':-0.5,'top':[{'token':'x','logprob':-0.5},{'token':'y','logprob':-1}]}]|U:20/4/9/5|S:stop"},
     {"encrypted reasoning in one piece",
      "{'object':'response','status':'completed','output':[{'type':'reasoning','id':'rs1','summary':[],'encrypted_content':'gAAA='},"
      "{'type':'message','content':[{'type':'output_text','text':'x'}]}]}",
@@ -184,6 +201,6 @@ static void test_count(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_requests), cmocka_unit_test(test_sealed_reasoning), cmocka_unit_test(test_streams), cmocka_unit_test(test_count)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_requests), cmocka_unit_test(test_sealed_reasoning), cmocka_unit_test(test_logprobs_are_asked_for), cmocka_unit_test(test_streams), cmocka_unit_test(test_count)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
