@@ -402,6 +402,132 @@ static void threads_fetch_what_is_theirs(void **state)
     aios_ctx_free(ctx);
 }
 
+/* ---- watches -------------------------------------------------------------------------------------------------------- */
+
+typedef struct watcher {
+    aios_ctx *ctx;
+    stream *s;
+    atomic_uint woken, told[20];
+    int failures;
+} watcher;
+
+/* Each thread steps those of its own that it is told of, until all said 300 bytes. */
+static void *step_told(void *arg)
+{
+    watcher *w = arg;
+    aios_error err = AIOS_INIT(aios_error);
+    double end = now() + 20;
+    for (int i = 0; i < 20; i++)
+        atomic_store(&w->told[i], 1);
+    for (int left = 1; left && now() < end;) {
+        left = 0;
+        for (int i = 0; i < 20; i++) {
+            if (atomic_exchange(&w->told[i], 0)) {
+                w->failures += aios__transfer_step(w->s[i].t, 0, &err) != AIOS_AGAIN;
+                aios__transfer_watch(w->s[i].t, count_news, &w->told[i]);
+            }
+            left += w->s[i].g.n < 300;
+        }
+        w->failures += left && aios__http_wait(w->ctx, 5000, &w->woken, &err);
+        w->failures += now() > end - 10; /* a lost word would be waited for, for seconds */
+    }
+    for (int i = 0; i < 20; i++)
+        w->failures += w->s[i].g.n != 300;
+    return NULL;
+}
+
+static void threads_are_told_what_is_theirs(void **state)
+{
+    (void)state;
+    aios_ctx *ctx = test_ctx(NULL, 0);
+    hub *b = hub_start();
+    stream s[80] = {{0}};
+    pthread_t th[4];
+    watcher w[4];
+    open_streams(ctx, b, s, 80, NULL);
+    for (int i = 0; i < 4; i++) {
+        w[i] = (watcher){.ctx = ctx, .s = s + 20 * i};
+        pthread_create(&th[i], NULL, step_told, &w[i]);
+    }
+    for (int k = 0; k < 100; k++)
+        for (int i = 0; i < 80; i++) {
+            say(b->fds[(i * 7 + k) % 80], "abc");
+            if (i % 20 == k % 20)
+                aios__http_wake(ctx, &w[i % 4].woken);
+        }
+    for (int i = 0; i < 4; i++) {
+        pthread_join(th[i], NULL);
+        assert_int_equal(w[i].failures, 0);
+    }
+    close_streams(s, 80);
+    hub_stop(b);
+    aios_ctx_free(ctx);
+}
+
+static void *wait_long(void *arg)
+{
+    watcher *w = arg;
+    w->failures += aios__http_wait(w->ctx, 20000, &w->woken, NULL) != AIOS_OK;
+    return NULL;
+}
+
+static void a_wake_ends_its_wait_whoever_drives(void **state)
+{
+    (void)state;
+    aios_ctx *ctx = test_ctx(NULL, 0);
+    for (int order = 0; order < 4; order++) {
+        watcher w[2] = {{.ctx = ctx}, {.ctx = ctx}};
+        pthread_t th[2];
+        double from = now();
+        if (order >= 2)
+            aios__http_wake(ctx, &w[0].woken); /* before it waits */
+        for (int i = 0; i < 2; i++)
+            pthread_create(&th[i], NULL, wait_long, &w[i]);
+        if (order >= 2)
+            pthread_join(th[0], NULL);
+        usleep(20000);
+        for (int i = order >= 2; i < 2; i++) {
+            int k = order == 1 ? !i : i;
+            aios__http_wake(ctx, &w[k].woken);
+            pthread_join(th[k], NULL);
+            assert_int_equal(w[k].failures, 0);
+        }
+        assert_true(now() - from < 5);
+    }
+    aios_ctx_free(ctx);
+}
+
+static void a_watched_stream_that_paused_goes_on(void **state)
+{
+    (void)state;
+    enum { MIB = 1 << 20 };
+    aios_ctx *ctx = test_ctx(NULL, 0);
+    hub *b = hub_start();
+    stream s[1] = {{0}};
+    aios_error err = AIOS_INIT(aios_error);
+    atomic_uint told = 0, woken = 0;
+    char *text = malloc(MIB);
+    memset(text, 'x', MIB);
+    open_streams(ctx, b, s, 1, NULL);
+    aios__transfer_watch(s[0].t, count_news, &told);
+    double end = now() + 10;
+    for (size_t sent = 0; s[0].g.n < MIB && now() < end;) {
+        ssize_t r = sent < MIB ? send(b->fds[0], text + sent, MIB - sent, MSG_DONTWAIT | MSG_NOSIGNAL) : 0;
+        sent += r > 0 ? (size_t)r : 0;
+        must(aios__http_wait(ctx, 5, &woken, &err), &err);
+        if (!atomic_exchange(&told, 0))
+            continue;
+        usleep(1000); /* so that more comes than a transfer holds */
+        assert_int_equal(aios__transfer_step(s[0].t, 0, &err), AIOS_AGAIN);
+        aios__transfer_watch(s[0].t, count_news, &told);
+    }
+    assert_int_equal(s[0].g.n, MIB);
+    free(text);
+    close_streams(s, 1);
+    hub_stop(b);
+    aios_ctx_free(ctx);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -414,6 +540,9 @@ int main(void)
         cmocka_unit_test(idle_streams_are_small),
         cmocka_unit_test(memory_that_is_not_there_is_asked_for_by_the_owner),
         cmocka_unit_test(threads_fetch_what_is_theirs),
+        cmocka_unit_test(threads_are_told_what_is_theirs),
+        cmocka_unit_test(a_wake_ends_its_wait_whoever_drives),
+        cmocka_unit_test(a_watched_stream_that_paused_goes_on),
     };
     if (!aios_has("curl"))
         return 77;
