@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The store in a file while its disk fails, loses power or rots. Usage: test_store_disk [losses of power, 2000 [all flips, 0]] */
+/* The store in a file while its disk fails, loses power or rots. Usage: test_store_disk [losses of power, 1000 [all flips, 0]] */
 #include "test.h"
 
 #include <unistd.h>
@@ -9,7 +9,7 @@
 enum { COMMITS = 24, MOST = 256, PAGES_AT = 7 };
 
 static char uri[80], path[64];
-static long n_losses = 2000;
+static long n_losses = 1000;
 static bool all_flips;
 
 /* What was asked for and what came of it. */
