@@ -20,10 +20,10 @@ static int tool_key(void *user, aios_call *call)
     return aios_call_finish(call, 0, aios_call_key(call), AIOS_CSTR);
 }
 
-static void durable_open(durable *d, const char *script)
+static void durable_open_on(durable *d, test_heap *h, const char *script)
 {
     aios_error err = AIOS_INIT(aios_error);
-    world_open(&d->w, NULL, script);
+    world_open(&d->w, h, script);
     aios_tool t = make_tool("act", tool_key, NULL);
     t.effect = AIOS_EFFECT_KEYED;
     world_tool(&d->w, t);
@@ -31,6 +31,11 @@ static void durable_open(durable *d, const char *script)
     d->w.cfg.store = d->store;
     d->w.policy.decide = allow;
     world_agent(&d->w);
+}
+
+static void durable_open(durable *d, const char *script)
+{
+    durable_open_on(d, NULL, script);
 }
 
 static void durable_close(durable *d)
@@ -429,6 +434,54 @@ static void limits_count_on(void **state)
     durable_close(&d);
 }
 
+/* ---- lack of memory ----------------------------------------------------------------------------------------------- */
+
+/* Resumes and runs to the end; 0 or the first failure. */
+static int resume_whole(durable *d, aios_error *err)
+{
+    aios_run *r;
+    const aios_event *ev;
+    int rc = aios_run_resume(d->w.agent, "poor", &r, err), result = AIOS_EINTERNAL;
+    if (rc)
+        return rc;
+    while (!aios_run_next(r, -1, &ev)) {
+        if (ev->type == AIOS_EVENT_ERROR)
+            result = ev->error->code;
+        if (ev->type == AIOS_EVENT_DONE)
+            result = 0;
+    }
+    check_whole(aios_run_transcript(r));
+    aios_run_free(r);
+    return result;
+}
+
+static void resume_at_every_lack_of_memory(void **state)
+{
+    (void)state;
+    long failed = 0, at = 1;
+    for (bool hit = true; hit; at++) {
+        durable d;
+        test_heap h = {0};
+        aios_error err = AIOS_INIT(aios_error);
+        durable_open_on(&d, &h, "echo:call add {\"a\":1,\"b\":2};call act {};turn;call act {\"n\":2};turn;say done");
+        aios_run *r = start_as(&d, "poor");
+        pull_to(r, AIOS_EVENT_RESULT);
+        aios_run_free(r);
+        h.n_allocs = 0;
+        h.fail_at = at;
+        int rc = resume_whole(&d, &err);
+        hit = test_heap_heal(&h);
+        if (rc && rc != AIOS_ENOMEM)
+            fail_msg("allocation %ld: %s: %s", at, aios_code_name(rc), err.msg);
+        failed += rc != 0;
+        if (rc)
+            must(resume_whole(&d, &err), &err);
+        durable_close(&d);
+        assert_int_equal(h.live, 0);
+    }
+    assert_true(failed > 50);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -441,6 +494,7 @@ int main(void)
         cmocka_unit_test(hook_adds_to_every_commit),
         cmocka_unit_test(journal_of_an_enemy_is_refused_or_read),
         cmocka_unit_test(limits_count_on),
+        cmocka_unit_test(resume_at_every_lack_of_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,9 +4,8 @@
 
 static const char script[] = "echo:think hm; say let me see; call add {\"a\":1,\"b\":2}; call counts; call sub {}; say {\"n\":3}";
 
-static int build(world *w, test_heap *h, _Atomic int *n, aios_transcript **t, aios_error *err)
+static int build(world *w, bool with_store, _Atomic int *n, aios_transcript **t, aios_error *err)
 {
-    (void)h;
     aios_tool add = make_tool("add", tool_add, NULL), counts = make_tool("counts", tool_count, n);
     add.schema_json = add_schema;
     counts.flags = AIOS_TOOL_ANY_THREAD | AIOS_TOOL_TRUSTED;
@@ -22,20 +21,23 @@ static int build(world *w, test_heap *h, _Atomic int *n, aios_transcript **t, ai
     cfg.toolset = w->ts;
     cfg.instructions = "be brief";
     cfg.schema_json = "{\"type\":\"object\",\"properties\":{\"n\":{\"type\":\"integer\"}},\"required\":[\"n\"]}";
+    if (!rc && with_store)
+        rc = aios_store_open(w->ctx, "memory:", NULL, &cfg.store, err);
     if (!rc)
         rc = aios_agent_new(w->ctx, &cfg, &w->agent, err);
+    aios_store_close(cfg.store);
     if (!rc)
         rc = aios_transcript_new(w->ctx, t, err);
     return rc;
 }
 
 /* Everything from opening the model to the last event; 0 or the first failure. */
-static int whole_run(world *w, test_heap *h, aios_transcript **t, bool with_fd, aios_error *err)
+static int whole_run(world *w, bool with_store, aios_transcript **t, bool with_fd, aios_error *err)
 {
     _Atomic int n = 0;
     aios_run *r = NULL;
     const aios_event *ev;
-    int rc = build(w, h, &n, t, err);
+    int rc = build(w, with_store, &n, t, err);
     if (!rc)
         rc = aios_run_start(w->agent, *t, "1+2?", AIOS_CSTR, &r, err);
     if (rc)
@@ -66,7 +68,7 @@ static void close_all(world *w, aios_transcript *t)
 static void every_allocation_fails_once_or_for_good(void **state)
 {
     (void)state;
-    for (int mode = 0; mode < 4; mode++) {
+    for (int mode = 0; mode < 8; mode++) {
         long failed = 0, at = 1;
         for (bool hit = true; hit; at++) {
             world w = {0};
@@ -77,7 +79,7 @@ static void every_allocation_fails_once_or_for_good(void **state)
             h.n_allocs = 0;
             h.persistent = mode & 1;
             h.fail_at = at;
-            int rc = whole_run(&w, &h, &t, mode & 2, &err);
+            int rc = whole_run(&w, mode & 4, &t, mode & 2, &err);
             hit = test_heap_heal(&h);
             if (rc && rc != AIOS_ENOMEM)
                 fail_msg("mode %d allocation %ld: %s: %s", mode, at, aios_code_name(rc), err.msg);
@@ -102,7 +104,7 @@ static void a_budget_too_small_at_any_point_is_told(void **state)
     aios_mem_usage before = AIOS_INIT(aios_mem_usage), after = AIOS_INIT(aios_mem_usage);
     w.ctx = test_ctx(&h, 0);
     aios_ctx_usage(w.ctx, &before);
-    assert_int_equal(whole_run(&w, &h, &t, false, &err), 0);
+    assert_int_equal(whole_run(&w, false, &t, false, &err), 0);
     aios_ctx_usage(w.ctx, &after);
     close_all(&w, t);
     uint64_t from = before.used, to = after.peak, step = (to - from) / 300 + 1;
@@ -115,8 +117,8 @@ static void a_budget_too_small_at_any_point_is_told(void **state)
         w.ctx = test_ctx(&h, 0);
         aios_mem_usage u = AIOS_INIT(aios_mem_usage);
         aios_ctx_usage(w.ctx, &u);
-        assert_int_equal(aios_ctx_set_budget(w.ctx, budget > u.used ? budget : u.used, &err), 0);
-        int rc = whole_run(&w, &h, &t, false, &err);
+        assert_int_equal(aios_ctx_set_budget(w.ctx, budget > u.peak ? budget : u.peak, &err), 0);
+        int rc = whole_run(&w, false, &t, false, &err);
         if (rc && rc != AIOS_EBUDGET)
             fail_msg("budget %llu: %s: %s", (unsigned long long)budget, aios_code_name(rc), err.msg);
         refused += rc != 0;
