@@ -35,7 +35,7 @@ static void must(int rc, const aios_error *err)
 static int look(void *user, aios_call *call)
 {
     (void)user;
-    fprintf(stderr, "  %.0f ms from the end of the turn to the tool\n", now_ms() - said);
+    fprintf(stderr, "  %.0f ms from the turn's usage to the tool, what is kept written between\n", now_ms() - said);
     if (die)
         raise(SIGKILL);
     return aios_call_finish(call, 0, "the lamp is green", AIOS_CSTR);
@@ -111,7 +111,7 @@ static double live(const char *model_path, const char *id, int n_tokens, int kee
         answered |= ev->type == AIOS_EVENT_RESULT;
         if (ev->type == AIOS_EVENT_TEXT && answered && !first)
             first = now_ms() - from;
-        said = now_ms();
+        said = ev->type == AIOS_EVENT_USAGE ? now_ms() : said;
         if (ev->type == AIOS_EVENT_USAGE)
             fprintf(stderr, "  %s: %u tokens, %u of them cached, %.0f ms prefill\n", id, ev->usage->input, ev->usage->cached, (double)ev->usage->prefill_ns / 1e6);
         if (ev->type == AIOS_EVENT_ERROR)
