@@ -14,7 +14,13 @@
 
 #include "bench.h"
 
-enum { MAX_STREAMS = 10000, START_US = 1500000 };
+enum { MAX_STREAMS = 10000 };
+
+/** Microseconds from the last greeting to the first token: the client looks at what streams take meanwhile. */
+static unsigned start_us(unsigned n_streams)
+{
+    return 1500000 + n_streams * 200;
+}
 
 static void need(int ok, const char *what)
 {
@@ -134,7 +140,7 @@ static void serve(int lfd, unsigned n_streams, unsigned n_tokens, double rate)
     char c;
     for (unsigned i = 0; i < n_streams; i++)
         greet(lfd, &peers[i]);
-    usleep(START_US); /* the client looks at its memory meanwhile */
+    usleep(start_us(n_streams));
     if (rate > 0)
         drip(n_streams, n_tokens, rate);
     else

@@ -6,7 +6,7 @@
 #include "llm/session_priv.h"
 
 #define REST_NS INT64_C(20000000) /* the longest it rests while sessions are parked: cancels take no lock, and env's clock may be any */
-#define SWEEP_NS 500              /* between two looks through the parked, for each of them: ten times what it takes */
+#define SWEEP_NS 1500             /* between two looks through the parked, for each of them: ten times what it takes out of cold memory */
 
 static int init_cond(pthread_cond_t *c)
 {
