@@ -31,12 +31,12 @@ PUBLIC = {
     'device': 'device.h tensor.h plugin/device.h',
     'grammar': 'grammar.h snapshot.h',
     'llm': 'llm.h event.h transcript.h token.h plugin/backend.h',
-    'store': 'store.h plugin/store.h',
+    'store': 'store.h audit.h plugin/store.h',
     'agent': 'agent.h tool.h policy.h',
     'observe': 'telemetry.h',
 }
 # Library -> it is included by one file at most, a .c of lib/.
-THIRD_PARTY = {'jansson.h', 'curl/curl.h', 'hwloc.h', 'cblas.h', 'sqlite3.h'}
+THIRD_PARTY = {'jansson.h', 'curl/curl.h', 'hwloc.h', 'cblas.h', 'sqlite3.h', 'openssl/evp.h', 'openssl/hmac.h'}
 # Files of lib/ that need nothing but the C library and are built into others too.
 SHARED = {('cli', 'base/nearest.h')}
 # Found by a build that asks for it (-I), absent from the tree.

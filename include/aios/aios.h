@@ -7,6 +7,7 @@
 #define AIOS_AIOS_H
 
 #include <aios/agent.h>
+#include <aios/audit.h>
 #include <aios/base.h>
 #include <aios/ctx.h>
 #include <aios/device.h>

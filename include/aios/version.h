@@ -21,7 +21,7 @@ extern "C" {
 /** AIOS_VERSION of the library that runs. Thread-safety: safe. */
 AIOS_API uint32_t aios_version(void);
 /**
- * 1 if this build has the feature ("curl", "hwloc", "openblas", "sqlite", "gguf", "echo"), else 0.
+ * 1 if this build has the feature ("curl", "hwloc", "openblas", "sqlite", "crypto", "gguf", "echo"), else 0.
  * Thread-safety: safe.
  */
 AIOS_API int aios_has(const char *feature);

@@ -12,7 +12,7 @@ int aios_has(const char *feature)
         const char *name;
         int has;
     } rows[] = {
-        {"curl", AIOS_HAVE_CURL}, {"hwloc", AIOS_HAVE_HWLOC}, {"openblas", AIOS_HAVE_OPENBLAS}, {"sqlite", AIOS_HAVE_SQLITE}, {"gguf", 1}, {"echo", 1},
+        {"curl", AIOS_HAVE_CURL}, {"hwloc", AIOS_HAVE_HWLOC}, {"openblas", AIOS_HAVE_OPENBLAS}, {"sqlite", AIOS_HAVE_SQLITE}, {"crypto", AIOS_HAVE_CRYPTO}, {"gguf", 1}, {"echo", 1},
     };
     for (size_t i = 0; feature && i < AIOS__ARRAY_LEN(rows); i++)
         if (!strcmp(rows[i].name, feature))

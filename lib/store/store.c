@@ -98,6 +98,11 @@ void aios_store_close(aios_store *st)
     aios_ctx_free(ctx);
 }
 
+aios_ctx *aios__store_ctx(const aios_store *st)
+{
+    return st->ctx;
+}
+
 int aios_store_info_get(const aios_store *st, aios_store_info *out)
 {
     if (!st || !out)

@@ -11,6 +11,9 @@
 int aios__store_memory_init(aios_ctx *ctx, aios_error *err);
 int aios__store_sqlite_init(aios_ctx *ctx, aios_error *err);
 
+/** The context of a store. */
+aios_ctx *aios__store_ctx(const aios_store *st);
+
 /** The one failure of a write whose number is another's; next: the number that it would get. Returns ECONFLICT. */
 int aios__store_conflict(const aios_store_write *w, uint64_t next, aios_error *err);
 

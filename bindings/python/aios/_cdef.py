@@ -21,6 +21,13 @@ AIOS_RUN_ASK = 3
 AIOS_RUN_STOPPED = 4
 AIOS_RUN_DONE = 5
 AIOS_RUN_DAMAGED = 6
+AIOS_AUDIT_HASH = 32
+AIOS_AUDIT_WHOLE = 0
+AIOS_AUDIT_FORMAT = 1
+AIOS_AUDIT_HASHED = 2
+AIOS_AUDIT_SIGNED = 3
+AIOS_AUDIT_MISSING = 4
+AIOS_AUDIT_ANCHORED = 5
 AIOS_OK = 0
 AIOS_DONE = 1
 AIOS_AGAIN = 2
@@ -303,6 +310,18 @@ class aios_run_info(C.Structure):
     pass
 
 
+class aios_audit_head(C.Structure):
+    pass
+
+
+class aios_audit_config(C.Structure):
+    pass
+
+
+class aios_audit_report(C.Structure):
+    pass
+
+
 class aios_error(C.Structure):
     pass
 
@@ -528,6 +547,7 @@ class aios_store_ops(C.Structure):
 
 
 aios_run_fn = C.CFUNCTYPE(C.c_int, C.c_void_p, C.POINTER(aios_run_info))
+aios_audit_anchor_fn = C.CFUNCTYPE(None, C.c_void_p, C.POINTER(aios_audit_head))
 aios_log_fn = C.CFUNCTYPE(None, C.c_void_p, C.c_int32, C.c_char_p)
 aios_write_fn = C.CFUNCTYPE(C.c_int, C.c_void_p, C.c_void_p, C.c_size_t)
 aios_release_fn = C.CFUNCTYPE(None, C.c_void_p, C.c_void_p)
@@ -609,6 +629,28 @@ aios_run_info._fields_ = [
     ('changed_us', C.c_int64),
     ('used_ns', C.c_int64),
     ('msg', C.c_char * 256),
+]
+aios_audit_head._fields_ = [
+    ('struct_size', C.c_size_t),
+    ('seq', C.c_uint64),
+    ('hash', C.c_uint8 * 32),
+]
+aios_audit_config._fields_ = [
+    ('struct_size', C.c_size_t),
+    ('key', C.POINTER(C.c_uint8)),
+    ('key_seq', C.c_uint64),
+    ('anchor', aios_audit_anchor_fn),
+    ('anchor_user', C.c_void_p),
+    ('anchor_every', C.c_uint32),
+    ('reserved0', C.c_uint32),
+]
+aios_audit_report._fields_ = [
+    ('struct_size', C.c_size_t),
+    ('n_rows', C.c_uint64),
+    ('bad_seq', C.c_uint64),
+    ('bad', C.c_int32),
+    ('reserved0', C.c_uint32),
+    ('head', aios_audit_head),
 ]
 aios_error._fields_ = [
     ('struct_size', C.c_size_t),
@@ -1217,6 +1259,9 @@ STRUCTS = (
     aios_agent_config,
     aios_run_options,
     aios_run_info,
+    aios_audit_head,
+    aios_audit_config,
+    aios_audit_report,
     aios_error,
     aios_mem_usage,
     aios_ctx_config,
@@ -1292,6 +1337,13 @@ FUNCTIONS = {
     'aios_run_info_get': (C.c_int, (C.c_void_p, C.c_void_p, C.c_char_p, C.POINTER(aios_run_info), C.POINTER(aios_error))),
     'aios_run_list': (C.c_int, (C.c_void_p, C.c_void_p, aios_run_fn, C.c_void_p, C.POINTER(aios_error))),
     'aios_agent_run': (C.c_int, (C.c_void_p, C.c_char_p, C.c_size_t, aios_event_fn, C.c_void_p, C.POINTER(aios_error))),
+    'aios_audit_open': (C.c_int, (C.c_void_p, C.c_char_p, C.POINTER(aios_audit_config), C.POINTER(C.c_void_p), C.POINTER(aios_error))),
+    'aios_audit_free': (None, (C.c_void_p,)),
+    'aios_audit_append_writes': (C.c_int, (C.c_void_p, C.c_uint32, C.c_void_p, C.c_size_t, C.POINTER(aios_store_write), C.POINTER(aios_error))),
+    'aios_audit_committed': (C.c_int, (C.c_void_p, C.c_int, C.POINTER(aios_error))),
+    'aios_audit_append': (C.c_int, (C.c_void_p, C.c_uint32, C.c_void_p, C.c_size_t, C.POINTER(aios_error))),
+    'aios_audit_head_get': (C.c_int, (C.c_void_p, C.POINTER(aios_audit_head))),
+    'aios_audit_verify': (C.c_int, (C.c_void_p, C.c_char_p, C.POINTER(C.c_uint8), C.POINTER(aios_audit_head), C.POINTER(aios_audit_report), C.POINTER(aios_error))),
     'aios_strerror': (C.c_char_p, (C.c_int,)),
     'aios_code_name': (C.c_char_p, (C.c_int,)),
     'aios_ctx_new': (C.c_int, (C.POINTER(aios_ctx_config), C.POINTER(C.c_void_p), C.POINTER(aios_error))),
