@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Sourced by quickstart and test: packages, build, default model. Everything that is there already is skipped.
 
-packages=(build-essential meson ninja-build pkg-config libjansson-dev libcurl4-openssl-dev libhwloc-dev libopenblas-dev ca-certificates
+packages=(build-essential meson ninja-build pkg-config libjansson-dev libcurl4-openssl-dev libhwloc-dev libopenblas-dev libssl-dev ca-certificates
     python3 python3-pip python3-venv)
 test_packages=(libcmocka-dev libsimde-dev libtest-json-schema-acceptance-perl)
 

@@ -20,7 +20,7 @@ setenv putenv unsetenv clearenv system popen fork vfork daemon srand srandom ala
 
 
 # Of libraries that would cost every process a few milliseconds and MiB at its start, whether it uses them or not.
-ON_DEMAND = ('curl_', 'cblas_')
+ON_DEMAND = ('curl_', 'cblas_', 'EVP_')
 
 
 def header_names(root):

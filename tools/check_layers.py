@@ -33,7 +33,7 @@ PUBLIC = {
     'agent': 'agent.h tool.h policy.h',
 }
 # Library -> it is included by one file at most, a .c of lib/.
-THIRD_PARTY = {'jansson.h', 'curl/curl.h', 'hwloc.h', 'cblas.h'}
+THIRD_PARTY = {'jansson.h', 'curl/curl.h', 'hwloc.h', 'cblas.h', 'openssl/evp.h'}
 # Found by a build that asks for it (-I), absent from the tree.
 OPTIONAL = {'simde_all.h'}
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.M)

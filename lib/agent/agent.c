@@ -69,6 +69,7 @@ static int copy_config(aios_agent *a, const aios_agent_config *c, aios_error *er
     int rc = limits_in(c->limits, &a->limits, err);
     if (!rc)
         rc = aios__struct_in(&a->policy, sizeof a->policy, c->policy, err);
+    aios__ruleset_ref(a->policy.rules);
     if (!rc)
         rc = aios__struct_in(&a->sampling, sizeof a->sampling, c->sampling, err);
     if (!rc)
@@ -92,6 +93,7 @@ static void free_agent(aios_agent *a)
     aios_session_free(a->idle);
     aios_model_close(a->model);
     aios_toolset_free(a->toolset);
+    aios_rules_free(a->policy.rules);
     aios__free(h, a->instructions);
     aios__free(h, a->schema_json);
     aios__free(h, a->tool_name);
@@ -123,6 +125,8 @@ int aios_agent_new(aios_ctx *ctx, const aios_agent_config *src, aios_agent **out
     a->model = aios__model_ref(c.model);
     a->toolset = aios__toolset_ref(c.toolset);
     rc = copy_config(a, &c, err);
+    aios_model_info info = AIOS_INIT(aios_model_info);
+    a->privacy = aios_model_info_get(a->model, &info) ? AIOS_PRIVACY_REMOTE : info.privacy;
     if (!rc)
         rc = aios__workers_init(&a->workers, err);
     if (rc) {

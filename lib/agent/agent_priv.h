@@ -8,6 +8,7 @@
 
 #include <aios/agent.h>
 
+#include "agent/ruleset.h"
 #include "base/json.h"
 #include "llm/llm.h"
 
@@ -58,6 +59,10 @@ struct aios_call {
     const aios__tool *tool;     /**< set when it is started */
     char *id, *name, *args;
     size_t n_args;
+    char *filled;               /**< the arguments with values in place of handles; NULL: there were none */
+    size_t n_filled;
+    aios_label base, label;     /**< of the result: what it would have, and what it has */
+    aios_run *run;              /**< set while the tool runs on the run's thread */
     int32_t status, gone_code;
     char *result;
     size_t n_result;
@@ -65,6 +70,8 @@ struct aios_call {
 };
 
 int aios__call_new(aios__hub *hub, aios_toolset *ts, const aios_event *ev, aios_call **out, aios_error *err);
+/** The arguments as the tool gets them. */
+const char *aios__call_text(const aios_call *c, size_t *n);
 void aios__call_ref(aios_call *c);
 void aios__call_unref(aios_call *c);
 /** Runs the tool's body on this thread; consumes nothing of the caller's reference. */
@@ -89,8 +96,54 @@ void aios__workers_destroy(aios__workers *w);
 
 /* ---- policy.c ----------------------------------------------------------------------------------------------------- */
 
-/** Asks the gate; out->verdict is ALLOW, ASK or DENY and reason is valid text. */
+/** Asks what the host decides, or without that the default; out->verdict is ALLOW, ASK or DENY and reason is valid text. */
 void aios__policy_decide(const aios_policy *p, const aios_action *action, aios_verdict *out);
+
+/* ---- run_gate.c, run_values.c, extract.c: what rules and labels need of a run ---------------------------------------- */
+
+/** A value outside of the context. */
+typedef struct aios__value {
+    char *text;
+    size_t n;
+    aios_label label;
+} aios__value;
+
+typedef struct aios__gate {
+    aios__ruleset_use use;
+    aios__value *values;
+    uint32_t n_values, n_asks;
+    double endorsed;           /**< bits */
+} aios__gate;
+
+/** Of a call of the turn. */
+typedef struct aios__gated {
+    aios_label label;          /**< of what is in the call: the context, and the values behind its handles */
+    int64_t ask_until;         /**< 0: for ever */
+    char digest[AIOS__SHA256_TEXT];
+    bool handle;               /**< its result is to become one */
+    bool ours;                 /**< the result is this library's text */
+} aios__gated;
+
+struct aios__run_call;
+/** Puts values in place of handles. */
+int aios__gate_fill(aios_run *r, struct aios__run_call *c, aios_error *err);
+/** The verdict about a call; an ASK has its digest and its time. */
+int aios__gate_decide(aios_run *r, struct aios__run_call *c, aios_verdict *out, aios_error *err);
+/** EDENIED if the context holds what must not go to the agent's model. */
+int aios__gate_model(const aios_run *r, aios_error *err);
+void aios__gate_free(aios_run *r);
+/** Label of a result as the context gets it. */
+aios_label aios__gate_label(const aios_run *r, const struct aios__run_call *c);
+/** What the result of a call would be labelled if its tool said nothing. */
+aios_label aios__gate_base(const struct aios__run_call *c);
+/** True if a result is to stay outside of the context. */
+bool aios__value_due(const struct aios__run_call *c, int32_t status);
+/** Keeps a result outside of the context; `out` gets what the model sees instead. */
+int aios__value_keep(aios_run *r, const struct aios__run_call *c, int32_t status, const char *s, size_t n, aios__buf *out, aios_error *err);
+const aios__value *aios__value_find(const aios_run *r, const char *handle, size_t n);
+int aios__extract_fn(void *user, aios_call *c);
+/** Bits that a value under the schema can carry at most, but for the order of keys; infinite where that is not clear. */
+double aios__schema_bits(const aios__json *schema);
 
 /* ---- agent.c ------------------------------------------------------------------------------------------------------ */
 
@@ -101,6 +154,7 @@ struct aios_agent {
     aios_model *model;
     aios_toolset *toolset;
     aios_policy policy;
+    int32_t privacy;    /**< of the model */
     aios_limits limits;
     aios_sampling sampling;
     bool has_sampling;
@@ -123,6 +177,7 @@ enum aios__run_call_state { AIOS__RC_NEW, AIOS__RC_ASK, AIOS__RC_READY, AIOS__RC
 
 typedef struct aios__run_call {
     aios_call *call;
+    aios__gated gate;
     const aios__tool *tool;
     enum aios__run_call_state state;
     int32_t status;
@@ -156,6 +211,7 @@ struct aios_run {
     uint32_t n_turns, n_calls; /**< against the limits */
     uint64_t n_tokens;
     aios_label label;          /**< join of the transcript */
+    aios__gate gate;
 
     aios__buf text, reasoning; /**< of the turn */
     aios__buf signatures;      /**< of its reasoning, NUL-terminated */
@@ -202,5 +258,7 @@ void aios__tools_abort(aios_run *r, int32_t code);
 void aios__tools_clear(aios_run *r);
 /** Gives a call its result. */
 int aios__tools_result(aios_run *r, aios__run_call *c, int32_t status, const char *s, size_t n, aios_error *err);
+/** Likewise, with a text of this library's own. */
+int aios__tools_refuse(aios_run *r, aios__run_call *c, int32_t status, const char *s, aios_error *err);
 
 #endif

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "agent/agent_priv.h"
+#include "config.h"
 
 #define MAX_TEXT ((size_t)64 << 20)
 
@@ -141,6 +142,7 @@ static void destroy(aios_run *r)
     aios__buf_free(&r->signatures);
     aios__free(r->heap, r->signs);
     aios__buf_free(&r->last_call);
+    aios__gate_free(r);
     if (r->own_t)
         aios_transcript_free(r->t);
     if (r->fd >= 0)
@@ -387,10 +389,9 @@ int aios_run_next(aios_run *r, int32_t timeout_ms, const aios_event **ev)
     return rc;
 }
 
-int aios_run_decide(aios_run *r, const char *call_id, int32_t verdict, aios_error *err)
+/* Of the call with this id, or with this digest. */
+static int decide(aios_run *r, const char *call_id, const char *digest, int32_t verdict, aios_error *err)
 {
-    if (!r || !call_id)
-        return aios__fail(err, AIOS_EINVAL, "aios_run_decide: %s is NULL", r ? "call_id" : "run");
     if (verdict != AIOS_ALLOW && verdict != AIOS_DENY)
         return aios__fail(err, AIOS_EINVAL, "verdict %d is neither AIOS_ALLOW nor AIOS_DENY", verdict);
     if (!enter(r))
@@ -398,17 +399,39 @@ int aios_run_decide(aios_run *r, const char *call_id, int32_t verdict, aios_erro
     int rc = AIOS_ENOENT;
     for (uint32_t i = 0; i < r->n_turn_calls && rc == AIOS_ENOENT; i++) {
         aios__run_call *c = &r->calls[i];
-        if (c->state != AIOS__RC_ASK || strcmp(c->call->id, call_id))
+        if (c->state != AIOS__RC_ASK || (call_id ? strcmp(c->call->id, call_id) : strcmp(c->gate.digest, digest)))
             continue;
         static const char no[] = "the user denied this call";
+        if (verdict == AIOS_ALLOW && c->gate.ask_until && now(r) >= c->gate.ask_until) {
+            rc = aios__fail(err, AIOS_ETIMEDOUT, "the time to allow call \"%.64s\" is over (ask.timeout_ms)", c->call->id);
+            break;
+        }
         c->state = verdict == AIOS_ALLOW ? AIOS__RC_READY : c->state;
-        rc = verdict == AIOS_ALLOW ? AIOS_OK : aios__tools_result(r, c, AIOS_EDENIED, no, sizeof no - 1, err);
+        rc = verdict == AIOS_ALLOW ? AIOS_OK : aios__tools_refuse(r, c, AIOS_EDENIED, no, err);
     }
     if (rc == AIOS_ENOENT)
-        aios__fail(err, rc, "no call \"%.64s\" waits for a decision", call_id);
+        aios__fail(err, rc, "no call \"%.64s\" waits for a decision", call_id ? call_id : digest);
     arm(r);
     leave(r);
     return rc;
+}
+
+int aios_run_decide(aios_run *r, const char *call_id, int32_t verdict, aios_error *err)
+{
+    if (!r || !call_id)
+        return aios__fail(err, AIOS_EINVAL, "aios_run_decide: %s is NULL", r ? "call_id" : "run");
+    return decide(r, call_id, NULL, verdict, err);
+}
+
+int aios_run_decide_digest(aios_run *r, const char *digest, int32_t verdict, aios_error *err)
+{
+    if (!r || !digest)
+        return aios__fail(err, AIOS_EINVAL, "aios_run_decide_digest: %s is NULL", r ? "digest" : "run");
+    if (!AIOS_HAVE_CRYPTO)
+        return aios__fail(err, AIOS_ENOTSUP, "this build has no SHA-256: build it with OpenSSL 3 (-Dcrypto=enabled), or decide by call id");
+    if (strlen(digest) != AIOS__SHA256_TEXT - 1)
+        return aios__fail(err, AIOS_EINVAL, "a digest has %d hexadecimal digits", AIOS__SHA256_TEXT - 1);
+    return decide(r, NULL, digest, verdict, err);
 }
 
 /* Atomics and write(2) alone: a signal handler may call it. */

@@ -167,6 +167,13 @@ int aios__utf8_valid(const char *s, size_t n);
 /** Length of the longest prefix that does not end inside an unfinished (but so far valid) sequence. */
 size_t aios__utf8_whole(const char *s, size_t n);
 
+/* ---- near.c ----------------------------------------------------------------------------------------------------- */
+
+/** Name i of a table. */
+typedef const char *aios__name_fn(const void *user, size_t i);
+/** The one of n names that a misspelt one differs from the least, or NULL if none is near. */
+const char *aios__near(const char *name, aios__name_fn *at, const void *user, size_t n);
+
 /* ---- plugin.c, json.c, http.c have doors of their own: json.h, http.h ------------------------------------------ */
 
 /** Resolves AIOS_CSTR; refuses NULL with n > 0, and NUL inside (EINVAL). `what` names the argument. */
