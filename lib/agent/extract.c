@@ -276,12 +276,14 @@ static int run_tool(aios_call *c, const aios__json *args, aios__buf *out, aios_e
     const char *question = aios__json_str(aios__json_get(args, "question"), NULL);
     aios__buf schema;
     aios_label label;
+    const aios__value *v = handle ? aios__value_find(c->run, handle, strlen(handle)) : NULL;
+    c->label.confidentiality |= v ? v->label.confidentiality : 0; /* a failure says something of the value too */
     aios__buf_init(&schema, out->heap, AIOS_MEM_TEXT, 0);
     int rc = aios__json_write(aios__json_get(args, "schema"), &schema, err);
     rc = rc ? rc : aios_run_extract(c->run, handle ? handle : "", schema.p, question ? question : "", add_answer, out, &label, err);
     aios__buf_free(&schema);
     if (!rc)
-        c->label = aios__label_join(label, (aios_label){.integrity = AIOS_LABEL_TOOL, .confidentiality = c->base.confidentiality});
+        c->label = aios__label_join(label, (aios_label){AIOS_LABEL_TOOL, 0, c->label.confidentiality});
     return rc;
 }
 
