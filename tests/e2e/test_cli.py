@@ -232,6 +232,17 @@ class Scripted(unittest.TestCase):
             self.assertIn('did you mean \\"verdict\\"', out + err)
             self.assertEqual(run({"version": 1}, "--allow", "time")[0], 2)
 
+    def test_the_policy_of_the_documentation_is_one(self):
+        docs = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "docs")
+        with tempfile.TemporaryDirectory() as d, open(os.path.join(docs, "policy.md"), encoding="utf-8") as f:
+            path = os.path.join(d, "policy.json")
+            text = f.read().split("```json\n")[1].split("```")[0]
+            with open(path, "w", encoding="utf-8") as out:
+                out.write(text)
+            os.chmod(path, 0o600)
+            self.assertEqual(aios("agent", "-m", "echo:say ok", "--policy", path, "go")[0], 0)
+            self.assertEqual(aios("validate", os.path.join(docs, "policy.schema.json"), path)[0], 0)
+
     def test_agent_runs_a_builtin_tool(self):
         code, out, err = aios("agent", "-m", 'echo:call calculator {"expression":"(3+4)*2.5"}; say done', "--json", "compute")
         self.assertEqual(code, 0, err)
