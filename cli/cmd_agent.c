@@ -16,11 +16,14 @@ static int decide(void *user, const aios_action *a, aios_verdict *out)
     return 0;
 }
 
-static int32_t ask(const aios_event *ev)
+static int32_t ask(const cli *c, const aios_event *ev)
 {
     char answer[16] = "";
     if (!isatty(STDIN_FILENO)) {
-        fprintf(stderr, "denied: %s may change something; --allow %s lets it run\n", ev->name, ev->name);
+        if (c->policy)
+            fprintf(stderr, "denied: the policy asks about %s, and there is no terminal to ask at\n", ev->name);
+        else
+            fprintf(stderr, "denied: %s may change something; --allow %s lets it run\n", ev->name, ev->name);
         return AIOS_DENY;
     }
     fprintf(stderr, "run %s %.*s ? [y/N] ", ev->name, (int)ev->n_text, ev->text);
@@ -99,13 +102,13 @@ static int drive(const cli *c, aios_run *run)
         if (ev->type == AIOS_EVENT_ASK) {
             char id[128];
             snprintf(id, sizeof id, "%s", ev->call_id);
-            aios_run_decide(run, id, ask(ev), NULL);
+            aios_run_decide(run, id, ask(c, ev), NULL);
         }
     }
     return got < 0 && !rc ? EXIT_FAIL : rc;
 }
 
-static int run_agent(const cli *c, aios_ctx *ctx, aios_model *m, aios_toolset *ts, uint64_t classes, const char *prompt, size_t n,
+static int run_agent(const cli *c, aios_ctx *ctx, aios_model *m, aios_toolset *ts, aios_rules *rules, uint64_t classes, const char *prompt, size_t n,
                      const char *schema)
 {
     aios_agent_config cfg = AIOS_INIT(aios_agent_config);
@@ -117,7 +120,8 @@ static int run_agent(const cli *c, aios_ctx *ctx, aios_model *m, aios_toolset *t
     aios_run *run = NULL;
     cli_sampling(c, &smp);
     policy.user = (void *)(uintptr_t)c;
-    policy.decide = decide;
+    policy.decide = rules ? NULL : decide;
+    policy.rules = rules;
     limits.max_turns = (uint32_t)c->max_turns;
     limits.max_turn_tokens = c->n_predict ? (uint32_t)c->n_predict : CLI_MAX_TOKENS;
     cfg.model = m;
@@ -174,8 +178,20 @@ static int make_tools(const cli *c, aios_ctx *ctx, aios_toolset **ts)
         return cli_fail(NULL, &err);
     if (!c->no_builtin && cli_tools_builtin(*ts, c->root ? c->root : ".", &err))
         return cli_fail(NULL, &err) == EXIT_MODEL ? EXIT_USAGE : EXIT_FAIL; /* --root */
+    if (c->policy && aios_toolset_add_extract(*ts, &err))
+        return cli_fail(NULL, &err);
     int rc = c->tools ? cli_tools_command(*ts, c->tools) : 0;
     return rc ? rc : check_allowed(c, *ts);
+}
+
+static int read_policy(const cli *c, aios_ctx *ctx, aios_rules **rules)
+{
+    aios_error err = AIOS_INIT(aios_error);
+    if (!c->policy)
+        return 0;
+    if (c->allow.n)
+        return cli_usage("--allow has no effect beside --policy: allow the tool there");
+    return aios_rules_open(ctx, c->policy, rules, &err) ? (cli_fail(NULL, &err), EXIT_USAGE) : 0;
 }
 
 int cmd_agent(cli *c)
@@ -183,6 +199,7 @@ int cmd_agent(cli *c)
     aios_ctx *ctx = NULL;
     aios_model *m = NULL;
     aios_toolset *ts = NULL;
+    aios_rules *rules = NULL;
     cli_source src = {0};
     size_t n = 0;
     uint64_t classes;
@@ -190,11 +207,13 @@ int cmd_agent(cli *c)
     int rc = !prompt ? EXIT_FAIL : !n ? cli_usage("a prompt is needed: aios agent 'What time is it?'") : cli_ctx(c, &ctx);
     if (!rc && c->schema && !(rc = cli_source_read(c, NULL, &src)))
         rc = cli_source_check(&src, ctx);
+    rc = rc ? rc : read_policy(c, ctx, &rules);
     rc = rc ? rc : make_tools(c, ctx, &ts);
     rc = rc ? rc : cli_label(c, &classes);
     rc = rc ? rc : cli_model(c, &ctx, &m);
     rc = rc ? rc : cli_label_check(m, cli_model_path(c), classes);
-    rc = rc ? rc : run_agent(c, ctx, m, ts, classes, prompt, n, src.text);
+    rc = rc ? rc : run_agent(c, ctx, m, ts, rules, classes, prompt, n, src.text);
+    aios_rules_free(rules);
     aios_toolset_free(ts);
     aios_model_close(m);
     aios_ctx_free(ctx);

@@ -56,6 +56,7 @@ static const struct option_row {
     {"require", 0, FLAG, offsetof(cli, require), 0, 0, NULL, "the first turn must call a tool"},
     {"allow", 0, LIST, offsetof(cli, allow), 0, 0, "NAME", "run this tool without asking (repeatable)"},
     {"label", 0, LIST, offsetof(cli, labels), 0, 0, "CLASS", "what the prompt holds: private, a class of the route: file, or 0 to 63 (repeatable)"},
+    {"policy", 0, TEXT, offsetof(cli, policy), 0, 0, "FILE", "what tools may do (docs/policy.md): the rest is denied"},
     {"root", 0, TEXT, offsetof(cli, root), 0, 0, "DIR", "read_file reads below this folder (default: the current one)"},
     {"max-turns", 0, LONG, offsetof(cli, max_turns), 1, 100000, "N", "model turns at most"},
     {"no-builtin", 0, FLAG, offsetof(cli, no_builtin), 0, 0, NULL, "without the built-in tools"},

@@ -128,6 +128,21 @@ AIOS_API int aios_run_next(aios_run *run, int32_t timeout_ms, const aios_event *
  * it happened. ENOENT if no such call waits.
  */
 AIOS_API int aios_run_decide(aios_run *run, const char *call_id, int32_t verdict, aios_error *err);
+/**
+ * Answers the ASK whose event had this digest: of the tool's definition, the canonical arguments, the labels and the policy. An approval that was given
+ * for anything else finds no call: ENOENT. ENOTSUP: this build has no digests.
+ */
+AIOS_API int aios_run_decide_digest(aios_run *run, const char *digest, int32_t verdict, aios_error *err);
+/** The value behind a handle ("$v1") of this run, borrowed until the run is freed. ENOENT. label may be NULL. */
+AIOS_API int aios_run_value(const aios_run *run, const char *handle, const char **text, size_t *n, aios_label *label);
+/**
+ * Asks the agent's model about a value in a turn of its own, which sees nothing else and has no tools. The answer is JSON under the schema, in
+ * canonical form. *label (may be NULL): integrity UNTRUSTED, or TOOL if what the schema can say, in bits, is finite and within what is left of the policy's
+ * endorse_bits for this run; confidentiality of the value. Blocks; from the run's thread, or from a tool that runs on it. ENOENT, ESCHEMA, and the
+ * model's failures.
+ */
+AIOS_API int aios_run_extract(aios_run *run, const char *handle, const char *schema_json, const char *question, aios_write_fn *fn, void *user,
+                              aios_label *label, aios_error *err);
 /** Readable when _next has something to do; -1 if it cannot. Owned by the run. */
 AIOS_API int aios_run_fd(aios_run *run);
 /** Any thread, async-signal-safe. The run ends with ECANCELED; transcript and agent stay usable. */

@@ -30,7 +30,7 @@ enum {
      */
     AIOS_EVENT_REASONING = 2,
     AIOS_EVENT_CALL = 3,      /**< the model calls a tool: name, call_id, text = arguments JSON */
-    AIOS_EVENT_ASK = 4,       /**< the call waits for aios_run_decide */
+    AIOS_EVENT_ASK = 4,       /**< the call waits for aios_run_decide; text = the arguments as the tool gets them */
     AIOS_EVENT_RESULT = 5,    /**< a tool's result: name, call_id, text; code 0 or the tool's failure */
     AIOS_EVENT_USAGE = 6,     /**< tokens of one model turn */
     AIOS_EVENT_STATE = 7,     /**< the run changed state; text names it */
@@ -106,6 +106,7 @@ typedef struct aios_event {
     const aios_error *error;
     aios_label label;
     const char *path;   /**< SNAPSHOT: JSON pointer of what is still growing; NULL: nothing */
+    const char *digest; /**< ASK: SHA-256 of what an approval is for (aios_run_decide_digest); NULL where this build has none */
 } aios_event;
 
 /** Receives events on the thread that drives. Non-zero cancels the run. */

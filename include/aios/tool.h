@@ -25,7 +25,12 @@ enum {
 };
 enum {
     AIOS_TOOL_ANY_THREAD = 1, /**< fn may run on a worker, beside other calls */
-    AIOS_TOOL_TRUSTED = 2     /**< its results are labelled LABEL_TOOL instead of LABEL_UNTRUSTED */
+    AIOS_TOOL_TRUSTED = 2,    /**< its results are labelled LABEL_TOOL instead of LABEL_UNTRUSTED */
+    /**
+     * An untrusted result stays outside of the context: the model sees "$v1 (text, 5312 bytes, from NAME)", and may give "$v1" as an argument
+     * of a later call, whose tool gets the value. Its label joins that of the call, not the context's.
+     */
+    AIOS_TOOL_HANDLE = 4
 };
 
 /**
@@ -63,7 +68,13 @@ AIOS_API int aios_toolset_at(const aios_toolset *ts, uint32_t i, aios_tool *out)
 /** Drops the caller's reference; agents keep the toolset alive. NULL is fine. */
 AIOS_API void aios_toolset_free(aios_toolset *ts);
 
-/** Arguments, JSON that satisfies the tool's schema; lives until the call is finished. */
+/**
+ * Adds the tool "extract" {handle, schema, question}: the model asks about a value behind a handle without seeing it, by aios_run_extract. What
+ * it finds joins the context. EEXIST, EBUSY.
+ */
+AIOS_API int aios_toolset_add_extract(aios_toolset *ts, aios_error *err);
+
+/** Arguments, JSON that satisfies the tool's schema, values in place of handles; lives until the call is finished. */
 AIOS_API const char *aios_call_args(const aios_call *call);
 /** Id of the call, borrowed as aios_call_args. */
 AIOS_API const char *aios_call_id(const aios_call *call);
@@ -78,6 +89,13 @@ AIOS_API const char *aios_call_key(const aios_call *call);
 AIOS_API const char *aios_call_traceparent(const aios_call *call);
 /** 1 if the run was cancelled or the call's time is over: stop soon. Any thread. */
 AIOS_API int aios_call_cancelled(const aios_call *call);
+/**
+ * Label of the result, before it is finished. A tool may only lower the integrity and add classes to what the result would have; one that is
+ * AIOS_TOOL_TRUSTED may set integrity up to AIOS_LABEL_USER, and leave classes of the context out. EDENIED: more than that; ESTATE: finished.
+ */
+AIOS_API int aios_call_set_label(aios_call *call, const aios_label *label);
+/** What the result would be labelled so far. EINVAL. */
+AIOS_API int aios_call_get_label(const aios_call *call, aios_label *label);
 /**
  * Ends the call with a result (UTF-8; invalid bytes become U+FFFD; longer than 1 MiB is cut and says so). status 0 or a negative code. Any
  * thread, exactly once: a second time gives ESTATE while the run lives. The call must not be touched afterwards. Too late, it

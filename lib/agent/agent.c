@@ -73,6 +73,7 @@ static int copy_config(aios_agent *a, const aios_agent_config *c, aios_error *er
     int rc = limits_in(c->limits, &a->limits, err);
     if (!rc)
         rc = aios__struct_in(&a->policy, sizeof a->policy, c->policy, err);
+    aios__ruleset_ref(a->policy.rules);
     if (!rc)
         rc = aios__struct_in(&a->sampling, sizeof a->sampling, c->sampling, err);
     if (!rc)
@@ -102,6 +103,7 @@ static void free_agent(aios_agent *a)
     aios_session_free(a->idle);
     aios_model_close(a->model);
     aios_toolset_free(a->toolset);
+    aios_rules_free(a->policy.rules);
     aios__free(h, a->instructions);
     aios__free(h, a->schema_json);
     aios__free(h, a->tool_name);
@@ -139,6 +141,8 @@ int aios_agent_new(aios_ctx *ctx, const aios_agent_config *src, aios_agent **out
     a->store = aios_store_ref(c.store);
     a->telemetry = aios__telemetry_ref(c.telemetry);
     rc = copy_config(a, &c, err);
+    aios_model_info info = AIOS_INIT(aios_model_info);
+    a->privacy = aios_model_info_get(a->model, &info) ? AIOS_PRIVACY_REMOTE : info.privacy;
     if (!rc)
         rc = aios__workers_init(&a->workers, err);
     if (rc) {

@@ -8,6 +8,7 @@
 
 #include <aios/agent.h>
 
+#include "agent/gate.h"
 #include "agent/journal.h"
 #include "base/json.h"
 #include "llm/llm.h"
@@ -62,6 +63,10 @@ struct aios_call {
     size_t n_args;
     char key[49];
     bool reconciling;           /**< the tool's reconcile runs in place of fn */
+    char *filled;               /**< the arguments with values in place of handles; NULL: there were none */
+    size_t n_filled;
+    aios_label base, label;     /**< of the result: what it would have, and what it has */
+    aios_run *run;              /**< set while the tool runs on the run's thread */
     int32_t status, gone_code;
     char traceparent[56];       /**< set when it is started */
     char *result;
@@ -71,6 +76,8 @@ struct aios_call {
 };
 
 int aios__call_new(aios__hub *hub, aios_toolset *ts, const aios_event *ev, aios_call **out, aios_error *err);
+/** The arguments as the tool gets them. */
+const char *aios__call_text(const aios_call *c, size_t *n);
 void aios__call_ref(aios_call *c);
 void aios__call_unref(aios_call *c);
 /** Runs the tool's body on this thread; consumes nothing of the caller's reference. */
@@ -95,7 +102,7 @@ void aios__workers_destroy(aios__workers *w);
 
 /* ---- policy.c ----------------------------------------------------------------------------------------------------- */
 
-/** Asks the gate; out->verdict is ALLOW, ASK or DENY and reason is valid text. */
+/** Asks what the host decides, or without that the default; out->verdict is ALLOW, ASK or DENY and reason is valid text. */
 void aios__policy_decide(const aios_policy *p, const aios_action *action, aios_verdict *out);
 
 /* ---- agent.c ------------------------------------------------------------------------------------------------------ */
@@ -107,6 +114,7 @@ struct aios_agent {
     aios_model *model;
     aios_toolset *toolset;
     aios_policy policy;
+    int32_t privacy;    /**< of the model */
     aios_limits limits;
     aios_sampling sampling;
     bool has_sampling;
@@ -139,15 +147,15 @@ enum aios__run_call_state {
 
 struct aios__run_call {
     aios_call *call;
+    aios__gated gate;
     const aios__tool *tool;
     enum aios__run_call_state state;
     int32_t status;
     uint32_t tries;     /**< intents that the journal has of it */
     bool due;           /**< starts now */
     bool unknown;       /**< ASK: it was begun, and nobody knows whether it happened */
-    bool restored;      /**< its result, and `label`, are the journal's */
     int32_t effect;     /**< of its last intent */
-    aios_label label;
+    aios_label label; /**< of its result */
     char *text; /**< result as the model will read it */
     size_t n_text;
 };
@@ -183,6 +191,7 @@ struct aios_run {
     uint32_t n_turns, n_calls; /**< against the limits */
     uint64_t n_tokens;
     aios_label label;          /**< join of the transcript */
+    aios__gate gate;
 
     aios__buf text, reasoning; /**< of the turn */
     aios__buf signatures;      /**< of its reasoning, NUL-terminated */
@@ -249,5 +258,7 @@ int aios__tools_emit(aios_run *r, int32_t type, const aios__run_call *c, aios_er
 int aios__tools_next(aios_run *r, aios_error *err);
 /** Gives a call its result. */
 int aios__tools_result(aios_run *r, aios__run_call *c, int32_t status, const char *s, size_t n, aios_error *err);
+/** Likewise, with a text of this library's own. */
+int aios__tools_refuse(aios_run *r, aios__run_call *c, int32_t status, const char *s, aios_error *err);
 
 #endif

@@ -61,6 +61,7 @@ void aios__call_unref(aios_call *c)
     aios__free(h, c->id);
     aios__free(h, c->name);
     aios__free(h, c->args);
+    aios__free(h, c->filled);
     aios__free(h, c->result);
     aios__free(h, c);
     aios_toolset_free(ts);
@@ -91,7 +92,13 @@ int aios__call_new(aios__hub *hub, aios_toolset *ts, const aios_event *ev, aios_
 
 const char *aios_call_args(const aios_call *c)
 {
-    return c ? c->args : NULL;
+    return !c ? NULL : c->filled ? c->filled : c->args;
+}
+
+const char *aios__call_text(const aios_call *c, size_t *n)
+{
+    *n = c->filled ? c->n_filled : c->n_args;
+    return c->filled ? c->filled : c->args;
 }
 
 const char *aios_call_id(const aios_call *c)
@@ -143,6 +150,27 @@ static int repair(aios__buf *b, const char *s, size_t n, aios_error *err)
     }
     int rc = aios__buf_add(b, s ? s + from : "", cut - from, err);
     return rc || cut == n ? rc : aios__buf_addf(b, err, "\n[cut: the result had %zu bytes]", n);
+}
+
+int aios_call_get_label(const aios_call *c, aios_label *label)
+{
+    if (!c || !label)
+        return AIOS_EINVAL;
+    *label = c->label;
+    return AIOS_OK;
+}
+
+int aios_call_set_label(aios_call *c, const aios_label *label)
+{
+    if (!c || !label || label->integrity < AIOS_LABEL_UNTRUSTED || label->integrity > AIOS_LABEL_SYSTEM || label->reserved0)
+        return AIOS_EINVAL;
+    if (atomic_load(&c->user_done))
+        return AIOS_ESTATE;
+    bool trusted = c->tool && c->tool->pub.flags & AIOS_TOOL_TRUSTED;
+    if (label->integrity > (trusted ? AIOS_LABEL_USER : c->base.integrity) || (!trusted && c->base.confidentiality & ~label->confidentiality))
+        return AIOS_EDENIED;
+    c->label = *label;
+    return AIOS_OK;
 }
 
 static void store_result(aios_call *c, int32_t status, const char *s, size_t n)

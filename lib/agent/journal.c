@@ -290,7 +290,7 @@ int aios__journal_decision(aios_run *r, const aios__run_call *c, int32_t verdict
     return close_record(r, AIOS__JOURNAL_DECISION, err);
 }
 
-int aios__journal_result(aios_run *r, const aios__run_call *c, aios_label label, aios_error *err)
+int aios__journal_result(aios_run *r, const aios__run_call *c, aios_error *err)
 {
     aios__buf *b = open_record(r, err);
     if (!b)
@@ -298,9 +298,9 @@ int aios__journal_result(aios_run *r, const aios__run_call *c, aios_label label,
     if (c->tries)
         r->journal->urgent = true;
     add_place(r, c, b, err);
-    aios__buf_addf(b, err, ",\"status\":%d,\"integrity\":%d", c->status, label.integrity);
-    if (label.confidentiality)
-        add_hex(b, "confidentiality", label.confidentiality, err);
+    aios__buf_addf(b, err, ",\"status\":%d,\"integrity\":%d", c->status, c->label.integrity);
+    if (c->label.confidentiality)
+        add_hex(b, "confidentiality", c->label.confidentiality, err);
     add_text(b, "text", c->text, c->n_text, err);
     return close_record(r, AIOS__JOURNAL_RESULT, err);
 }

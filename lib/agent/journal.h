@@ -5,9 +5,7 @@
 
 #include <aios/agent.h>
 
-#include "base/json.h"
-
-typedef struct aios__run_call aios__run_call;
+#include "agent/gate.h"
 
 /* ---- journal.c: what a run writes down. Without a store each of these is nothing. ---------------------------------- */
 
@@ -65,7 +63,7 @@ int aios__journal_turn(aios_run *r, aios_error *err);
 int aios__journal_intent(aios_run *r, aios_error *err);
 int aios__journal_ask(aios_run *r, const aios__run_call *c, aios_error *err);
 int aios__journal_decision(aios_run *r, const aios__run_call *c, int32_t verdict, aios_error *err);
-int aios__journal_result(aios_run *r, const aios__run_call *c, aios_label label, aios_error *err);
+int aios__journal_result(aios_run *r, const aios__run_call *c, aios_error *err);
 /** failure NULL: done. */
 int aios__journal_end(aios_run *r, const aios_error *failure, aios_error *err);
 /** Writes what waits. */

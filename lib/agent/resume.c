@@ -259,7 +259,6 @@ static int restore_result(restoring *w, const aios__journal_record *rec, aios_er
     c->n_text = n;
     c->status = (int32_t)status;
     c->label.integrity = (int32_t)integrity;
-    c->restored = true;
     c->state = AIOS__RC_DONE;
     return AIOS_OK;
 }
@@ -314,6 +313,7 @@ static int settle_calls(aios_run *r, aios_error *err)
     int rc = AIOS_OK;
     for (uint32_t i = 0; i < r->n_turn_calls && !rc; i++) {
         aios__run_call *c = &r->calls[i];
+        c->gate.label = r->label; /* of all that the model had seen: no run with a journal has handles */
         if (c->state == AIOS__RC_RECONCILE)
             settle_begun(r, c);
         else if (c->state == AIOS__RC_ASK || c->state == AIOS__RC_READY)

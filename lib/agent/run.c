@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "agent/agent_priv.h"
+#include "config.h"
 
 #define MAX_TEXT ((size_t)64 << 20)
 
@@ -160,6 +161,7 @@ void aios__run_destroy(aios_run *r)
     aios__buf_free(&r->signatures);
     aios__free(r->heap, r->signs);
     aios__buf_free(&r->last_call);
+    aios__gate_free(r);
     if (r->own_t)
         aios_transcript_free(r->t);
     if (r->fd >= 0)
@@ -189,8 +191,24 @@ static int draw_id(aios_run *r, aios_error *err)
     return AIOS_OK;
 }
 
+/* A journal keeps neither what rules have counted nor values behind handles: a resumed run would begin with fresh budgets. */
+static int check_durable(const aios_agent *a, aios_error *err)
+{
+    const aios_toolset *ts = a->toolset;
+    if (a->store && a->policy.rules)
+        return aios__fail(err, AIOS_ENOTSUP, "runs with a store under rules are not there yet: use policy.decide, or leave the store out");
+    for (uint32_t i = 0; a->store && i < aios_toolset_count(ts); i++)
+        if (ts->tools[i]->pub.flags & AIOS_TOOL_HANDLE)
+            return aios__fail(err, AIOS_ENOTSUP, "runs with a store have no handles yet, and the tool %s gives them (AIOS_TOOL_HANDLE): leave the flag or the store out",
+                              ts->tools[i]->pub.name);
+    return AIOS_OK;
+}
+
 int aios__run_new(aios_agent *a, aios_run **out, aios_error *err)
 {
+    int sound = check_durable(a, err);
+    if (sound)
+        return sound;
     aios__heap *h = aios__ctx_heap(a->ctx);
     aios_run *r = aios__alloc(h, AIOS_MEM_OTHER, sizeof *r, err);
     if (!r)
@@ -492,6 +510,8 @@ int aios_run_next(aios_run *r, int32_t timeout_ms, const aios_event **ev)
 static int decide_call(aios_run *r, aios__run_call *c, int32_t verdict, aios_error *err)
 {
     static const char no[] = "the user denied this call", lost[] = "the program stopped while this call ran: nobody knows whether it happened";
+    if (verdict == AIOS_ALLOW && c->gate.ask_until && now(r) >= c->gate.ask_until)
+        return aios__fail(err, AIOS_ETIMEDOUT, "the time to allow call \"%.64s\" is over (ask.timeout_ms)", c->call->id);
     if (verdict == AIOS_ALLOW && !c->tool)
         return aios__fail(err, AIOS_ESTATE, "the agent has no tool %.64s any more: deny the call", c->call->name);
     int rc = aios__journal_decision(r, c, verdict, err);
@@ -502,25 +522,42 @@ static int decide_call(aios_run *r, aios__run_call *c, int32_t verdict, aios_err
         c->unknown = false;
         return AIOS_OK;
     }
-    return c->unknown ? aios__tools_result(r, c, AIOS_EUNKNOWN, lost, sizeof lost - 1, err) : aios__tools_result(r, c, AIOS_EDENIED, no, sizeof no - 1, err);
+    return c->unknown ? aios__tools_refuse(r, c, AIOS_EUNKNOWN, lost, err) : aios__tools_refuse(r, c, AIOS_EDENIED, no, err);
 }
 
-int aios_run_decide(aios_run *r, const char *call_id, int32_t verdict, aios_error *err)
+/* Of the call with this id, or with this digest. */
+static int decide(aios_run *r, const char *call_id, const char *digest, int32_t verdict, aios_error *err)
 {
-    if (!r || !call_id)
-        return aios__fail(err, AIOS_EINVAL, "aios_run_decide: %s is NULL", r ? "call_id" : "run");
     if (verdict != AIOS_ALLOW && verdict != AIOS_DENY)
         return aios__fail(err, AIOS_EINVAL, "verdict %d is neither AIOS_ALLOW nor AIOS_DENY", verdict);
     if (!enter(r))
         return aios__fail(err, AIOS_EBUSY, "another call is inside this run: use it from one thread at a time");
     aios__run_call *c = NULL;
     for (uint32_t i = 0; i < r->n_turn_calls && !c; i++)
-        if (r->calls[i].state == AIOS__RC_ASK && !strcmp(r->calls[i].call->id, call_id))
+        if (r->calls[i].state == AIOS__RC_ASK && !(call_id ? strcmp(r->calls[i].call->id, call_id) : strcmp(r->calls[i].gate.digest, digest)))
             c = &r->calls[i];
-    int rc = c ? decide_call(r, c, verdict, err) : aios__fail(err, AIOS_ENOENT, "no call \"%.64s\" waits for a decision", call_id);
+    int rc = c ? decide_call(r, c, verdict, err) : aios__fail(err, AIOS_ENOENT, "no call \"%.64s\" waits for a decision", call_id ? call_id : digest);
     arm(r);
     leave(r);
     return rc;
+}
+
+int aios_run_decide(aios_run *r, const char *call_id, int32_t verdict, aios_error *err)
+{
+    if (!r || !call_id)
+        return aios__fail(err, AIOS_EINVAL, "aios_run_decide: %s is NULL", r ? "call_id" : "run");
+    return decide(r, call_id, NULL, verdict, err);
+}
+
+int aios_run_decide_digest(aios_run *r, const char *digest, int32_t verdict, aios_error *err)
+{
+    if (!r || !digest)
+        return aios__fail(err, AIOS_EINVAL, "aios_run_decide_digest: %s is NULL", r ? "digest" : "run");
+    if (!AIOS_HAVE_CRYPTO)
+        return aios__fail(err, AIOS_ENOTSUP, "this build has no SHA-256: build it with OpenSSL 3 (-Dcrypto=enabled), or decide by call id");
+    if (strlen(digest) != AIOS__SHA256_TEXT - 1)
+        return aios__fail(err, AIOS_EINVAL, "a digest has %d hexadecimal digits", AIOS__SHA256_TEXT - 1);
+    return decide(r, NULL, digest, verdict, err);
 }
 
 /* Atomics and write(2) alone: a signal handler may call it. */

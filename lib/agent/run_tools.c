@@ -9,14 +9,6 @@ static int64_t now(const aios_run *r)
     return aios__now_ns(aios__ctx_env(r->agent->ctx));
 }
 
-static aios_label result_label(const aios_run *r, const aios__run_call *c)
-{
-    if (c->restored)
-        return c->label;
-    bool trusted = c->tool && (c->tool->pub.flags & AIOS_TOOL_TRUSTED) && c->status == AIOS_OK;
-    return (aios_label){.integrity = trusted ? AIOS_LABEL_TOOL : AIOS_LABEL_UNTRUSTED, .confidentiality = r->label.confidentiality};
-}
-
 int aios__tools_emit(aios_run *r, int32_t type, const aios__run_call *c, aios_error *err)
 {
     aios_event ev = AIOS_INIT(aios_event);
@@ -25,20 +17,44 @@ int aios__tools_emit(aios_run *r, int32_t type, const aios__run_call *c, aios_er
     ev.code = result ? c->status : 0;
     ev.call_id = c->call->id;
     ev.name = c->call->name;
-    ev.text = result ? c->text : c->call->args;
-    ev.n_text = result ? c->n_text : c->call->n_args;
-    ev.label = result ? result_label(r, c) : r->label;
+    ev.text = result ? c->text : aios__call_text(c->call, &ev.n_text);
+    ev.n_text = result ? c->n_text : ev.n_text;
+    ev.digest = !result && c->gate.digest[0] ? c->gate.digest : NULL;
+    ev.label = result ? c->label : c->gate.label;
     return aios__run_emit(r, &ev, err);
 }
 
 /* ---- results ------------------------------------------------------------------------------------------------------ */
 
+static int take_text(aios__run_call *c, aios__buf *b, aios_error *err)
+{
+    if (b->failed || aios__buf_add(b, "", 0, err)) {
+        int rc = b->failed;
+        aios__buf_free(b);
+        return rc;
+    }
+    c->text = b->p;
+    c->n_text = b->n;
+    return AIOS_OK;
+}
+
+static int compose_value(aios_run *r, aios__run_call *c, int32_t status, const char *s, size_t n, aios__buf *b, aios_error *err)
+{
+    int rc = aios__value_keep(r, c, status, s, n, b, err);
+    if (!rc)
+        return take_text(c, b, err);
+    aios__buf_free(b);
+    return rc;
+}
+
 /* The text that reaches the model: marked if it is a failure, cut at the run's limit. */
-static int compose(const aios_run *r, aios__run_call *c, int32_t status, const char *s, size_t n, aios_error *err)
+static int compose(aios_run *r, aios__run_call *c, int32_t status, const char *s, size_t n, aios_error *err)
 {
     size_t max = r->agent->limits.max_result, cut = n > max ? aios__utf8_whole(s, max) : n;
     aios__buf b;
     aios__buf_init(&b, r->heap, AIOS_MEM_TEXT, 0);
+    if (aios__value_due(c, status))
+        return compose_value(r, c, status, s, n, &b, err);
     if (status)
         aios__buf_adds(&b, "error: ", err);
     if (status && !n)
@@ -46,14 +62,7 @@ static int compose(const aios_run *r, aios__run_call *c, int32_t status, const c
     aios__buf_add(&b, s, cut, err);
     if (cut < n)
         aios__buf_addf(&b, err, "\n[cut: %zu of %zu bytes]", cut, n);
-    if (b.failed || aios__buf_add(&b, "", 0, err)) {
-        int rc = b.failed;
-        aios__buf_free(&b);
-        return rc;
-    }
-    c->text = b.p;
-    c->n_text = b.n;
-    return AIOS_OK;
+    return take_text(c, &b, err);
 }
 
 int aios__tools_result(aios_run *r, aios__run_call *c, int32_t status, const char *s, size_t n, aios_error *err)
@@ -63,12 +72,14 @@ int aios__tools_result(aios_run *r, aios__run_call *c, int32_t status, const cha
         return rc;
     c->status = status;
     c->state = AIOS__RC_DONE;
-    rc = aios__journal_result(r, c, result_label(r, c), err);
+    c->label = aios__gate_label(r, c);
+    rc = aios__journal_result(r, c, err);
     return rc ? rc : aios__tools_emit(r, AIOS_EVENT_RESULT, c, err);
 }
 
-static int result_text(aios_run *r, aios__run_call *c, int32_t status, const char *s, aios_error *err)
+int aios__tools_refuse(aios_run *r, aios__run_call *c, int32_t status, const char *s, aios_error *err)
 {
+    c->gate.ours = true;
     return aios__tools_result(r, c, status, s, strlen(s), err);
 }
 
@@ -89,7 +100,7 @@ static int write_results(aios_run *r, aios_error *err)
         e.parts = &p;
         e.n_parts = 1;
         e.part_stride = sizeof p;
-        e.label = result_label(r, c);
+        e.label = c->label;
         int rc = aios__run_append(r, &e, err);
         if (rc)
             return rc;
@@ -101,38 +112,40 @@ static int write_results(aios_run *r, aios_error *err)
 
 static int gate(aios_run *r, aios__run_call *c, aios_error *err)
 {
-    aios_action a = AIOS_INIT(aios_action);
     aios_verdict v;
-    a.tool = c->call->name;
-    a.call_id = c->call->id;
-    a.args_json = c->call->args;
-    a.effect = c->tool->pub.effect;
-    a.context = r->label;
-    a.run = r->number;
-    a.step = r->step;
-    aios__policy_decide(&r->agent->policy, &a, &v);
+    int rc = aios__gate_decide(r, c, &v, err);
+    if (rc)
+        return rc;
     if (v.verdict == AIOS_ALLOW) {
         c->state = AIOS__RC_READY;
         return AIOS_OK;
     }
     if (v.verdict == AIOS_ASK) {
         c->state = AIOS__RC_ASK;
-        int rc = aios__journal_ask(r, c, err);
+        rc = aios__journal_ask(r, c, err);
         return rc ? rc : aios__tools_emit(r, AIOS_EVENT_ASK, c, err);
     }
     char text[320];
-    snprintf(text, sizeof text, "the policy denied this call%s%s", v.reason[0] ? ": " : "", v.reason);
-    return result_text(r, c, AIOS_EDENIED, text, err);
+    bool told = v.reason[0] && !c->call->filled; /* a reason may quote a value that the model is not to see */
+    snprintf(text, sizeof text, "the policy denied this call%s%s", told ? ": " : "", told ? v.reason : "");
+    return aios__tools_refuse(r, c, AIOS_EDENIED, text, err);
 }
 
 static int admit(aios_run *r, aios__run_call *c, aios_error *err)
 {
     aios_error why = AIOS_INIT(aios_error);
     if (r->choice == AIOS_TOOLS_NONE)
-        return result_text(r, c, AIOS_EDENIED, "no tool may be called in this turn: answer with text", err);
-    int rc = aios__toolset_check(r->agent->toolset, c->call->name, c->call->args, c->call->n_args, &c->tool, &why);
+        return aios__tools_refuse(r, c, AIOS_EDENIED, "no tool may be called in this turn: answer with text", err);
+    int rc = aios__gate_fill(r, c, err);
+    if (rc)
+        return rc;
+    size_t n;
+    const char *args = aios__call_text(c->call, &n);
+    rc = aios__toolset_check(r->agent->toolset, c->call->name, args, n, &c->tool, &why);
+    if (rc == AIOS_ESCHEMA && c->call->filled)
+        return aios__tools_refuse(r, c, rc, "with the values behind its handles the arguments do not fit the schema", err);
     if (rc == AIOS_ENOENT || rc == AIOS_ESCHEMA)
-        return result_text(r, c, rc, why.msg, err);
+        return aios__tools_refuse(r, c, rc, why.msg, err);
     if (rc)
         return aios__error_copy(err, &why), rc;
     return gate(r, c, err);
@@ -140,21 +153,23 @@ static int admit(aios_run *r, aios__run_call *c, aios_error *err)
 
 /* ---- running ------------------------------------------------------------------------------------------------------ */
 
+static bool on_worker(const aios__run_call *c)
+{
+    return c->tool->pub.flags & AIOS_TOOL_ANY_THREAD;
+}
+
 static void start_clock(aios_run *r, aios__run_call *c)
 {
     int64_t t = c->tool->pub.timeout_ns ? c->tool->pub.timeout_ns : r->agent->limits.tool_timeout_ns, at = now(r);
     atomic_store(&c->call->deadline, t > INT64_MAX - at ? INT64_MAX : at + t);
     c->call->tool = c->tool;
     c->call->reconciling = c->state == AIOS__RC_RECONCILE;
+    c->call->base = c->call->label = aios__gate_base(c);
+    c->call->run = on_worker(c) ? NULL : r;
     c->state = AIOS__RC_RUNNING;
     aios__trace_tool(r->trace, c->call->id);
     aios__trace_parent(r->trace, c->call->id, c->call->traceparent);
     aios__call_ref(c->call); /* the tool's own, dropped by finish */
-}
-
-static bool on_worker(const aios__run_call *c)
-{
-    return c->tool->pub.flags & AIOS_TOOL_ANY_THREAD;
 }
 
 /* Those that start now: all that may run on workers, and one of the others. */
@@ -261,14 +276,16 @@ static int expire(aios_run *r, aios__run_call *c, aios_error *err)
         return collect_reconciled(r, c, AIOS_ETIMEDOUT, err);
     int64_t limit = c->tool->pub.timeout_ns ? c->tool->pub.timeout_ns : r->agent->limits.tool_timeout_ns;
     snprintf(text, sizeof text, "the tool did not finish within %lld ms", (long long)(limit / 1000000));
-    return result_text(r, c, AIOS_ETIMEDOUT, text, err);
+    return aios__tools_refuse(r, c, AIOS_ETIMEDOUT, text, err);
 }
 
-/* One running call that has ended or run out of time; AGAIN if there is none. */
+/* One call that has ended, or run or waited out of time; AGAIN if there is none. */
 static int collect_one(aios_run *r, aios_error *err)
 {
     for (uint32_t i = 0; i < r->n_turn_calls; i++) {
         aios__run_call *c = &r->calls[i];
+        if (c->state == AIOS__RC_ASK && c->gate.ask_until && now(r) >= c->gate.ask_until)
+            return aios__tools_refuse(r, c, AIOS_EDENIED, "nobody allowed this call in time", err);
         if (c->state != AIOS__RC_RUNNING)
             continue;
         if (atomic_load(&c->call->state) == AIOS__CALL_FINISHED)
@@ -336,7 +353,8 @@ int64_t aios__tools_deadline(const aios_run *r)
 {
     int64_t first = 0;
     for (uint32_t i = 0; i < r->n_turn_calls; i++) {
-        int64_t d = r->calls[i].state == AIOS__RC_RUNNING ? atomic_load(&r->calls[i].call->deadline) : 0;
+        const aios__run_call *c = &r->calls[i];
+        int64_t d = c->state == AIOS__RC_RUNNING ? atomic_load(&c->call->deadline) : c->state == AIOS__RC_ASK ? c->gate.ask_until : 0;
         if (d && (!first || d < first))
             first = d;
     }
@@ -353,14 +371,16 @@ static void abort_call(aios_run *r, aios__run_call *c, int32_t code)
         aios__call_abandon(c->call, AIOS_ECANCELED); /* a result that is being written now comes too late */
     c->state = AIOS__RC_DONE;
     c->status = ended ? c->call->status : AIOS_ECANCELED;
+    c->gate.ours = !ended;
     if (ended)
         compose(r, c, c->status, c->call->result ? c->call->result : "", c->call->n_result, NULL);
     else
         compose(r, c, c->status, code == AIOS_ETIMEDOUT ? over : "cancelled", code == AIOS_ETIMEDOUT ? sizeof over - 1 : 9, NULL);
+    c->label = aios__gate_label(r, c);
     if (!c->text)
         return;
     if (ended)
-        aios__journal_result(r, c, result_label(r, c), NULL);
+        aios__journal_result(r, c, NULL);
     aios__tools_emit(r, AIOS_EVENT_RESULT, c, NULL);
 }
 

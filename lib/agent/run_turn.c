@@ -59,6 +59,7 @@ int aios__turn_start(aios_run *r, aios_error *err)
     aios_request q = AIOS_INIT(aios_request);
     bool tools = aios_toolset_count(r->agent->toolset) > 0;
     int rc = check_limits(r, err);
+    rc = rc ? rc : aios__gate_model(r, err);
     rc = rc ? rc : aios__journal_commit(r, err);
     if (rc)
         return rc;

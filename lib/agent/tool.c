@@ -65,7 +65,7 @@ static int check_tool(const aios_toolset *ts, const aios_tool *t, aios_error *er
         return aios__fail(err, AIOS_EINVAL, "tool %s: the description is not valid UTF-8", t->name);
     if (t->effect < AIOS_EFFECT_UNSAFE || t->effect > AIOS_EFFECT_KEYED)
         return aios__fail(err, AIOS_EINVAL, "tool %s: effect %d is none of AIOS_EFFECT_x", t->name, t->effect);
-    if (t->flags & ~(uint32_t)(AIOS_TOOL_ANY_THREAD | AIOS_TOOL_TRUSTED))
+    if (t->flags & ~(uint32_t)(AIOS_TOOL_ANY_THREAD | AIOS_TOOL_TRUSTED | AIOS_TOOL_HANDLE))
         return aios__fail(err, AIOS_EINVAL, "tool %s: flags 0x%x has bits that are no AIOS_TOOL_x", t->name, t->flags);
     if (t->timeout_ns < 0)
         return aios__fail(err, AIOS_EINVAL, "tool %s: timeout_ns is negative", t->name);

@@ -5,7 +5,7 @@
 
 #include "base/base.h"
 
-enum { AIOS__SHA256 = 32 };
+enum { AIOS__SHA256 = 32, AIOS__SHA256_TEXT = 2 * AIOS__SHA256 + 1 };
 
 typedef struct aios__slice {
     const void *p;
@@ -21,6 +21,8 @@ typedef struct aios__digest {
 int aios__digest_load(aios__digest *d, aios_error *err);
 /** Hash of parts one behind the other. ENOMEM. */
 int aios__sha256(const aios__digest *d, const aios__slice *parts, size_t n, uint8_t out[AIOS__SHA256], aios_error *err);
+/** Hash of n bytes as 64 hexadecimal digits and a NUL; empty on failure. As aios__digest_load and aios__sha256. */
+int aios__sha256_text(const void *p, size_t n, char out[AIOS__SHA256_TEXT], aios_error *err);
 /** Keyed hash. */
 int aios__hmac_sha256(const aios__digest *d, const uint8_t key[AIOS__SHA256], const void *p, size_t n, uint8_t out[AIOS__SHA256], aios_error *err);
 

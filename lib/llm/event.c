@@ -28,8 +28,8 @@ static char *put_bytes(char **at, const char *s, size_t n)
 
 int aios__event_new(aios__heap *h, const aios_event *ev, aios__event_node **out, aios_error *err)
 {
-    size_t n_id = ev->call_id ? strlen(ev->call_id) : 0, n_name = ev->name ? strlen(ev->name) : 0, total;
-    if (!aios__add_size(sizeof(aios__event_node) + n_id + n_name + 3, ev->n_text, &total))
+    size_t n_id = ev->call_id ? strlen(ev->call_id) : 0, n_name = ev->name ? strlen(ev->name) : 0, n_digest = ev->digest ? strlen(ev->digest) : 0, total;
+    if (!aios__add_size(sizeof(aios__event_node) + n_id + n_name + n_digest + 4, ev->n_text, &total))
         return aios__fail(err, AIOS_ENOMEM, "an event of %zu bytes is impossible", ev->n_text);
     aios__event_node *n = aios__alloc(h, AIOS_MEM_TEXT, total, err);
     if (!n)
@@ -41,6 +41,7 @@ int aios__event_new(aios__heap *h, const aios_event *ev, aios__event_node **out,
     n->pub.error = NULL;
     n->pub.call_id = put_bytes(&at, ev->call_id, n_id);
     n->pub.name = put_bytes(&at, ev->name, n_name);
+    n->pub.digest = put_bytes(&at, ev->digest, n_digest);
     n->pub.text = put_bytes(&at, ev->text ? ev->text : "", ev->n_text);
     if (ev->usage) {
         n->usage = *ev->usage;

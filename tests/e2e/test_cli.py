@@ -211,6 +211,38 @@ class Scripted(unittest.TestCase):
         self.assertEqual(evs[-1]["type"], "done")
         self.assertTrue(any(e["type"] == "usage" for e in evs))
 
+    def test_agent_does_what_its_policy_allows(self):
+        with tempfile.TemporaryDirectory() as d:
+            path = os.path.join(d, "policy.json")
+            script = 'echo:call calculator {"expression":"1+1"}; turn; call time {}; turn; say done'
+
+            def run(policy, *more):
+                with open(path, "w") as f:
+                    json.dump(policy, f)
+                os.chmod(path, 0o600)
+                return aios("agent", "-m", script, "--policy", path, "--json", "go", *more)
+
+            code, out, err = run({"version": 1, "capabilities": [{"tool": "calculator"}]})
+            self.assertEqual((code, err), (0, ""))
+            results = [e for e in events(out) if e["type"] == "result"]
+            self.assertEqual((results[0]["name"], results[0]["text"]), ("calculator", "2"))
+            self.assertIn("no capability is for time", results[1]["text"])
+            code, out, err = run({"version": 1, "capabilities": [{"tool": "calculator", "verdct": "ask"}]})
+            self.assertEqual(code, 2)
+            self.assertIn('did you mean \\"verdict\\"', out + err)
+            self.assertEqual(run({"version": 1}, "--allow", "time")[0], 2)
+
+    def test_the_policy_of_the_documentation_is_one(self):
+        docs = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "docs")
+        with tempfile.TemporaryDirectory() as d, open(os.path.join(docs, "policy.md"), encoding="utf-8") as f:
+            path = os.path.join(d, "policy.json")
+            text = f.read().split("```json\n")[1].split("```")[0]
+            with open(path, "w", encoding="utf-8") as out:
+                out.write(text)
+            os.chmod(path, 0o600)
+            self.assertEqual(aios("agent", "-m", "echo:say ok", "--policy", path, "go")[0], 0)
+            self.assertEqual(aios("validate", os.path.join(docs, "policy.schema.json"), path)[0], 0)
+
     def test_agent_runs_a_builtin_tool(self):
         code, out, err = aios("agent", "-m", 'echo:call calculator {"expression":"(3+4)*2.5"}; say done', "--json", "compute")
         self.assertEqual(code, 0, err)

@@ -187,14 +187,14 @@ def _limits(options):
 class Agent(Handle):
     """prompt -> model -> tools -> model ... -> reply.
 
-    policy(action) returns "allow", "ask" or "deny", or a pair of it and the reason. limits: a dict of max_turns, max_calls,
+    policy(action) returns "allow", "ask" or "deny", or a pair of it and the reason; or policy is a dict, the rules of docs/policy.md. limits: a dict of max_turns, max_calls,
     max_tokens, max_turn_tokens, max_result, timeout, tool_timeout (seconds). schema: the reply is JSON under it.
     """
 
     _destroy = "aios_agent_free"
 
     def __init__(self, model: Model, toolset: Toolset | None = None, instructions: str | None = None, schema: Schema | None = None,
-                 policy: Callable[[Action], Any] | None = None, limits: dict | None = None, sampling: dict | None = None,
+                 policy: Callable[[Action], Any] | dict | None = None, limits: dict | None = None, sampling: dict | None = None,
                  tool_choice: str = "auto", tool_name: str | None = None, one_call: bool = False, threaded: bool = False,
                  calibrate: bool = True, min_margin: float = 0):
         instance(model, Model, "model")
@@ -207,18 +207,25 @@ class Agent(Handle):
         sampled = sampling_struct(sampling)
         if sampled:
             cfg.sampling = sampled
-        self._policy = Box(function(policy, "policy")) if policy is not None else None
+        self._policy = None if policy is None or isinstance(policy, dict) else Box(function(policy, "policy"))
         if self._policy:
             cfg.policy = C.pointer(new(c.aios_policy, user=self._policy.key, decide=_decide_fn))
-        out = C.c_void_p()
+        out, rules = C.c_void_p(), C.c_void_p()
         with model.context._pin() as ctx, model._pin() as m:
             cfg.model = m
-            if toolset is None:
-                call(lib.aios_agent_new, ctx, C.byref(cfg), C.byref(out))
-            else:
-                with instance(toolset, Toolset, "toolset")._pin() as ts:
-                    cfg.toolset = ts
+            if isinstance(policy, dict):
+                text = json.dumps(policy).encode()
+                call(lib.aios_rules_parse, ctx, text, len(text), C.byref(rules))
+                cfg.policy = C.pointer(new(c.aios_policy, rules=rules))
+            try:
+                if toolset is None:
                     call(lib.aios_agent_new, ctx, C.byref(cfg), C.byref(out))
+                else:
+                    with instance(toolset, Toolset, "toolset")._pin() as ts:
+                        cfg.toolset = ts
+                        call(lib.aios_agent_new, ctx, C.byref(cfg), C.byref(out))
+            finally:
+                lib.aios_rules_free(rules)
         self.model, self.toolset = model, toolset
         self._own(out.value)
 

@@ -194,6 +194,7 @@ AIOS_EFFECT_LOCAL = 2
 AIOS_EFFECT_KEYED = 3
 AIOS_TOOL_ANY_THREAD = 1
 AIOS_TOOL_TRUSTED = 2
+AIOS_TOOL_HANDLE = 4
 AIOS_ROLE_SYSTEM = 1
 AIOS_ROLE_USER = 2
 AIOS_ROLE_ASSISTANT = 3
@@ -808,6 +809,7 @@ aios_event._fields_ = [
     ('error', C.POINTER(aios_error)),
     ('label', aios_label),
     ('path', C.c_char_p),
+    ('digest', C.c_char_p),
 ]
 aios_violation._fields_ = [
     ('struct_size', C.c_size_t),
@@ -926,6 +928,7 @@ aios_policy._fields_ = [
     ('struct_size', C.c_size_t),
     ('user', C.c_void_p),
     ('decide', C.CFUNCTYPE(C.c_int, C.c_void_p, C.POINTER(aios_action), C.POINTER(aios_verdict))),
+    ('rules', C.c_void_p),
 ]
 aios_remote_config._fields_ = [
     ('struct_size', C.c_size_t),
@@ -1330,6 +1333,9 @@ FUNCTIONS = {
     'aios_run_resume': (C.c_int, (C.c_void_p, C.c_char_p, C.POINTER(C.c_void_p), C.POINTER(aios_error))),
     'aios_run_next': (C.c_int, (C.c_void_p, C.c_int32, C.POINTER(C.POINTER(aios_event)))),
     'aios_run_decide': (C.c_int, (C.c_void_p, C.c_char_p, C.c_int32, C.POINTER(aios_error))),
+    'aios_run_decide_digest': (C.c_int, (C.c_void_p, C.c_char_p, C.c_int32, C.POINTER(aios_error))),
+    'aios_run_value': (C.c_int, (C.c_void_p, C.c_char_p, C.POINTER(C.c_char_p), C.POINTER(C.c_size_t), C.POINTER(aios_label))),
+    'aios_run_extract': (C.c_int, (C.c_void_p, C.c_char_p, C.c_char_p, C.c_char_p, aios_write_fn, C.c_void_p, C.POINTER(aios_label), C.POINTER(aios_error))),
     'aios_run_fd': (C.c_int, (C.c_void_p,)),
     'aios_run_cancel': (C.c_int, (C.c_void_p,)),
     'aios_run_transcript': (C.c_void_p, (C.c_void_p,)),
@@ -1392,6 +1398,12 @@ FUNCTIONS = {
     'aios_session_cancel': (C.c_int, (C.c_void_p,)),
     'aios_model_list': (C.c_int, (C.c_void_p, aios_write_fn, C.c_void_p, C.POINTER(aios_error))),
     'aios_model_embed': (C.c_int, (C.c_void_p, C.c_char_p, C.c_size_t, C.POINTER(C.c_float), C.c_uint32, C.POINTER(aios_error))),
+    'aios_rules_parse': (C.c_int, (C.c_void_p, C.c_char_p, C.c_size_t, C.POINTER(C.c_void_p), C.POINTER(aios_error))),
+    'aios_rules_open': (C.c_int, (C.c_void_p, C.c_char_p, C.POINTER(C.c_void_p), C.POINTER(aios_error))),
+    'aios_rules_narrow': (C.c_int, (C.c_void_p, C.c_void_p, C.POINTER(C.c_void_p), C.POINTER(aios_error))),
+    'aios_rules_digest': (C.c_char_p, (C.c_void_p,)),
+    'aios_rules_class': (C.c_uint64, (C.c_void_p, C.c_char_p)),
+    'aios_rules_free': (None, (C.c_void_p,)),
     'aios_remote_config_from_env': (C.c_int, (C.c_char_p, C.POINTER(aios_remote_config), C.POINTER(aios_error))),
     'aios_snapshot_new': (C.c_int, (C.c_void_p, C.POINTER(C.c_void_p), C.POINTER(aios_error))),
     'aios_snapshot_free': (None, (C.c_void_p,)),
@@ -1452,12 +1464,15 @@ FUNCTIONS = {
     'aios_toolset_count': (C.c_uint32, (C.c_void_p,)),
     'aios_toolset_at': (C.c_int, (C.c_void_p, C.c_uint32, C.POINTER(aios_tool))),
     'aios_toolset_free': (None, (C.c_void_p,)),
+    'aios_toolset_add_extract': (C.c_int, (C.c_void_p, C.POINTER(aios_error))),
     'aios_call_args': (C.c_char_p, (C.c_void_p,)),
     'aios_call_id': (C.c_char_p, (C.c_void_p,)),
     'aios_call_name': (C.c_char_p, (C.c_void_p,)),
     'aios_call_key': (C.c_char_p, (C.c_void_p,)),
     'aios_call_traceparent': (C.c_char_p, (C.c_void_p,)),
     'aios_call_cancelled': (C.c_int, (C.c_void_p,)),
+    'aios_call_set_label': (C.c_int, (C.c_void_p, C.POINTER(aios_label))),
+    'aios_call_get_label': (C.c_int, (C.c_void_p, C.POINTER(aios_label))),
     'aios_call_finish': (C.c_int, (C.c_void_p, C.c_int32, C.c_char_p, C.c_size_t)),
     'aios_transcript_new': (C.c_int, (C.c_void_p, C.POINTER(C.c_void_p), C.POINTER(aios_error))),
     'aios_transcript_add': (C.c_int, (C.c_void_p, C.POINTER(aios_entry), C.POINTER(aios_error))),

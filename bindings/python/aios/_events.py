@@ -36,7 +36,8 @@ class Event:
     "call_delta" (with call_deltas=True), "snapshot" (with snapshots=True: text is JSON, path what still grows, code SNAPSHOT flags)
     "route" (of a router: text is JSON) or "logprobs" (with logprobs=N: value is a list of tokens)."""
 
-    __slots__ = ("kind", "code", "seq", "run", "step", "attempt", "call_id", "name", "text", "usage", "error", "label", "path")
+    __slots__ = ("kind", "code", "seq", "run", "step", "attempt", "call_id", "name", "text", "usage", "error", "label", "path",
+                 "digest")
 
     def __init__(self, ev):
         self.kind = EVENTS.get(ev.type, f"event {ev.type}")
@@ -45,7 +46,7 @@ class Event:
         self.text = string(bytes_of(ev, "text", ev.n_text))
         self.usage = Usage(*(getattr(ev.usage.contents, f) for f in Usage._fields)) if ev.usage else None
         self.error = Error.of(ev.error.contents, text=self.text) if ev.error else None
-        self.path = string(ev.path)
+        self.path, self.digest = string(ev.path), string(ev.digest)
         self.label = Label(ev.label.integrity, ev.label.confidentiality)
 
     @property

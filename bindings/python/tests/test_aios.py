@@ -410,6 +410,16 @@ class Agents(Base):
         self.assertIn("not on Sundays", result.text)
         self.assertEqual(seen, [("add", {"a": 19, "b": 23}, "read")])
 
+    def test_a_policy_may_be_rules(self):
+        def result(most):
+            rules = {"version": 1, "capabilities": [{"tool": "add", "args": {"properties": {"a": {"maximum": most}}}}]}
+            return next(e for e in self.agent(self.CALL, (add, {"schema": ADD}), policy=rules).start("?") if e.kind == "result")
+        self.assertEqual((result(19).code, result(19).text), (0, "42"))
+        self.assertEqual(result(18).code, aios.EDENIED)
+        self.assertIn("/capabilities/0", result(18).text)
+        with self.assertRaisesRegex(aios.Error, 'did you mean "default"'):
+            self.agent(self.CALL, (add, {"schema": ADD}), policy={"version": 1, "defualt": "ask"})
+
     def test_an_exception_in_a_policy_denies_and_is_raised(self):
         ran = []
 

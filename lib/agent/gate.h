@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What rules and labels need of a run: run_gate.c, run_values.c, extract.c. */
+#ifndef AIOS_LIB_GATE_H
+#define AIOS_LIB_GATE_H
+
+#include <aios/agent.h>
+
+#include "agent/ruleset.h"
+
+typedef struct aios__run_call aios__run_call;
+
+/** A value outside of the context. */
+typedef struct aios__value {
+    char *text;
+    size_t n;
+    aios_label label;
+} aios__value;
+
+typedef struct aios__gate {
+    aios__ruleset_use use;
+    aios__value *values;
+    uint32_t n_values, n_asks;
+    double endorsed;           /**< bits */
+} aios__gate;
+
+/** Of a call of the turn. */
+typedef struct aios__gated {
+    aios_label label;          /**< of what is in the call: the context, and the values behind its handles */
+    int64_t ask_until;         /**< 0: for ever */
+    char digest[AIOS__SHA256_TEXT];
+    bool handle;               /**< its result is to become one */
+    bool ours;                 /**< the result is this library's text */
+} aios__gated;
+
+/** Puts values in place of handles. */
+int aios__gate_fill(aios_run *r, aios__run_call *c, aios_error *err);
+/** The verdict about a call; an ASK has its digest and its time. */
+int aios__gate_decide(aios_run *r, aios__run_call *c, aios_verdict *out, aios_error *err);
+/** EDENIED if the context holds what must not go to the agent's model. */
+int aios__gate_model(const aios_run *r, aios_error *err);
+void aios__gate_free(aios_run *r);
+/** Label of a result as the context gets it. */
+aios_label aios__gate_label(const aios_run *r, const aios__run_call *c);
+/** What the result of a call would be labelled if its tool said nothing. */
+aios_label aios__gate_base(const aios__run_call *c);
+/** True if a result is to stay outside of the context. */
+bool aios__value_due(const aios__run_call *c, int32_t status);
+/** Keeps a result outside of the context; `out` gets what the model sees instead. */
+int aios__value_keep(aios_run *r, const aios__run_call *c, int32_t status, const char *s, size_t n, aios__buf *out, aios_error *err);
+const aios__value *aios__value_find(const aios_run *r, const char *handle, size_t n);
+int aios__extract_fn(void *user, aios_call *c);
+/** Bits that a value under the schema can carry at most, but for the order of keys; infinite where that is not clear. */
+double aios__schema_bits(const aios__json *schema);
+
+#endif
