@@ -176,7 +176,7 @@ static int ask_model(aios_run *r, const aios_transcript *t, const char *schema, 
 static int check_answer(const aios_run *r, const char *schema, const aios__buf *said, aios__buf *out, aios_error *err)
 {
     aios__json_doc *doc;
-    aios__schema *s;
+    aios__schema *s = NULL;
     aios_error why = AIOS_INIT(aios_error);
     int rc = aios__json_parse(r->heap, said->p ? said->p : "", said->n, &doc, &why);
     if (rc)
@@ -184,8 +184,7 @@ static int check_answer(const aios_run *r, const char *schema, const aios__buf *
     rc = aios__schema_new(r->agent->ctx, schema, strlen(schema), &s, err);
     if (!rc && (rc = aios__schema_check(s, aios__json_root(doc), &why)) != 0)
         aios__fail(err, rc, "extract: the answer does not fit the schema"); /* nothing of it is told */
-    if (!rc)
-        aios__schema_free(s);
+    aios__schema_free(s);
     rc = rc ? rc : aios__canon(aios__json_root(doc), true, NULL, NULL, out, err);
     aios__json_free(doc);
     return rc;

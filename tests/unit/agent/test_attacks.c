@@ -204,6 +204,7 @@ static void make_policy(char *out, size_t n, const char *results)
 }
 
 typedef struct world_of {
+    test_heap heap;
     aios_ctx *ctx;
     aios_agent_config cfg;
     aios_policy policy;
@@ -231,7 +232,8 @@ static void open_world(world_of *o, const char *policy)
 {
     aios_error err = AIOS_INIT(aios_error);
     aios_backend_ops ops = AIOS_INIT(aios_backend_ops);
-    *o = (world_of){.ctx = test_ctx(NULL, 0), .cfg = AIOS_INIT(aios_agent_config), .policy = AIOS_INIT(aios_policy)};
+    *o = (world_of){.cfg = AIOS_INIT(aios_agent_config), .policy = AIOS_INIT(aios_policy)};
+    o->ctx = test_ctx(&o->heap, 0);
     ops.name = "obedient";
     ops.open = ob_open;
     ops.close = ob_close;
@@ -257,6 +259,7 @@ static void close_world(world_of *o)
     aios_toolset_free(o->cfg.toolset);
     aios_model_close(o->cfg.model);
     aios_ctx_free(o->ctx);
+    assert_int_equal(o->heap.live, 0);
 }
 
 /* Whoever is asked about an attack says no, as a person who reads what it would do; about an honest task, yes. */
