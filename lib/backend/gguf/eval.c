@@ -30,8 +30,8 @@ static void lay_out(const aios__net *net, aios__work *w, uint8_t *base, size_t *
     w->k = carve(base, at, n * kv, f);
     w->v = carve(base, at, n * kv, f);
     w->attn = carve(base, at, n * q, f);
-    w->ff = carve(base, at, n * hp->n_ff, f);
-    w->up = carve(base, at, n * hp->n_ff, f);
+    w->ff = carve(base, at, (n + 1) * hp->n_ff, f);
+    w->up = carve(base, at, (n + 1) * hp->n_ff, f);
     w->cs[0] = carve(base, at, n * hp->n_rot, f);
     w->cs[1] = carve(base, at, hp->window ? n * hp->n_rot : 0, f);
     w->act = carve(base, at, aios__act_bytes((uint32_t)n, widest), 1);
@@ -44,7 +44,7 @@ static void lay_out(const aios__net *net, aios__work *w, uint8_t *base, size_t *
     w->runs[0].p = carve(base, at, n, sizeof(aios__run));
     w->runs[1].p = carve(base, at, n, sizeof(aios__run));
     w->upper = carve(base, at, head->low ? (size_t)AIOS__BOUND_ROWS * head->n_panels : 0, f);
-    w->next = carve(base, at, hp->n_layer, sizeof *w->next);
+    w->next = carve(base, at, (size_t)hp->n_layer * AIOS__SHARED_OPS, sizeof *w->next);
     w->done = carve(base, at, net->n_threads, sizeof *w->done);
     for (uint32_t t = 0; t < net->n_threads; t++) {
         aios__own own = {0};
@@ -171,8 +171,8 @@ static int set_batch(aios__net *net, const aios__row *rows, uint32_t n, aios_err
         if (rows[i].want)
             w->want[n_want++] = i;
     }
-    for (uint32_t il = 0; il < hp->n_layer; il++)
-        atomic_store_explicit(&w->next[il], 0, memory_order_relaxed);
+    for (uint32_t i = 0; i < hp->n_layer * AIOS__SHARED_OPS; i++)
+        atomic_store_explicit(&w->next[i], 0, memory_order_relaxed);
     find_runs(rows, w->all, n, hp, &w->runs[0]);
     find_runs(rows, w->want, n_want, hp, &w->runs[1]);
     w->batch.n_want = n_want;

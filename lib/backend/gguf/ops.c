@@ -25,6 +25,45 @@ static void barrier(const aios__exec *x)
     aios__pool_barrier(x->pool, x->tid);
 }
 
+/* What threads divide among themselves: of few rows each has its part, the same in every step, of many rows who is sooner takes more. */
+typedef struct share {
+    uint32_t from, to;      /* the piece in hand */
+    uint32_t n, n_threads;
+    _Atomic uint32_t *next; /* NULL: one piece each */
+} share;
+
+static share begin_share(aios__exec *x, uint32_t n)
+{
+    share s = {.n = n, .n_threads = x->n_threads};
+    if (x->wide)
+        s.next = &x->net->work->next[x->n_shared++];
+    else
+        aios__exec_split(x, n, &s.from, &s.n);
+    s.to = s.from;
+    return s;
+}
+
+/* A part of what is left, so that all end at about the same time; in whole pairs, but for the last one of all. */
+static uint32_t piece_of(uint32_t left, uint32_t n_threads)
+{
+    uint32_t pairs = left / (4 * n_threads), piece = pairs ? 2 * pairs : 2;
+    return piece < left ? piece : left;
+}
+
+/* The next piece, if there is one. */
+static bool take(share *s)
+{
+    s->from = s->to;
+    s->to = s->n;
+    if (!s->next)
+        return s->from < s->n;
+    s->from = atomic_load_explicit(s->next, memory_order_relaxed);
+    do
+        s->to = s->from + piece_of(s->n - s->from, s->n_threads);
+    while (s->from < s->n && !atomic_compare_exchange_weak_explicit(s->next, &s->from, s->to, memory_order_relaxed, memory_order_relaxed));
+    return s->from < s->n;
+}
+
 /* Rows of k floats are what the next gemm reads, once they are quantized. */
 static void begin_act(aios__exec *x, const float *rows, uint32_t k)
 {
@@ -114,26 +153,28 @@ static void gemm(const aios__exec *x, const aios__panels *w, uint32_t p0, uint32
         aios__gemm_of(x->k, w->dtype)(w, p0, p1, &x->act, out, ld);
 }
 
-static void gemm_all(const aios__exec *x, const aios__panels *w, float *out, size_t ld)
+static void gemm_all(aios__exec *x, const aios__panels *w, float *out, size_t ld)
 {
-    uint32_t p0, p1;
-    aios__exec_split(x, w->n_panels, &p0, &p1);
-    gemm(x, w, p0, p1, out, ld);
+    for (share s = begin_share(x, w->n_panels); take(&s);)
+        gemm(x, w, s.from, s.to, out, ld);
 }
 
-/* The panels of all three matrices are divided as one row of panels. */
-void aios__op_qkv(aios__exec *x, const aios__layer *l)
+/* Panels [from, to) of the three matrices in one row. */
+static void qkv_piece(const aios__exec *x, const aios__layer *l, uint32_t from, uint32_t to)
 {
     const aios__work *work = x->net->work;
     const aios__panels *w[] = {&l->q, &l->k, &l->v};
     float *out[] = {work->q, work->k, work->v};
-    uint32_t from, to, at = 0;
-    aios__exec_split(x, l->q.n_panels + l->k.n_panels + l->v.n_panels, &from, &to);
-    for (int i = 0; i < 3; i++) {
+    for (uint32_t i = 0, at = 0; i < 3; at += w[i++]->n_panels) {
         uint32_t p0 = from > at ? from - at : 0, p1 = to > at ? to - at : 0;
         gemm(x, w[i], p0, p1 < w[i]->n_panels ? p1 : w[i]->n_panels, out[i], w[i]->rows);
-        at += w[i]->n_panels;
     }
+}
+
+void aios__op_qkv(aios__exec *x, const aios__layer *l)
+{
+    for (share s = begin_share(x, l->q.n_panels + l->k.n_panels + l->v.n_panels); take(&s);)
+        qkv_piece(x, l, s.from, s.to);
     barrier(x);
 }
 
@@ -255,10 +296,10 @@ static void attend_singles(const aios__exec *x, uint32_t il)
 }
 
 /* Threads take units of a KV head and some rows, the longest first. */
-static void attend_runs(const aios__exec *x, uint32_t il, const aios__runs *runs)
+static void attend_runs(aios__exec *x, uint32_t il, const aios__runs *runs)
 {
     uint32_t n_head = x->net->hp.n_head_kv, tokens = aios__attn_tokens(&x->net->hp), u, at = runs->n;
-    _Atomic uint32_t *next = &x->net->work->next[il];
+    _Atomic uint32_t *next = &x->net->work->next[x->n_shared++];
     while ((u = atomic_fetch_add_explicit(next, 1, memory_order_relaxed)) < runs->units) {
         u = runs->units - 1 - u;
         while (u < runs->p[at - 1].units)
@@ -309,27 +350,27 @@ static void gate_rows(const aios__exec *x, float *gate, const float *up, size_t 
 }
 
 /*
- * Each thread makes, gates and quantizes some columns after the other in a piece of memory that stays in its cache; ff as floats is
- * nowhere whole. Panels are taken by twos, since a block of what is quantized has 32 columns.
+ * Each thread makes, gates and quantizes some columns after the other in memory that stays in its cache, which is the place of the first
+ * ones that it took; ff as floats is nowhere whole. Panels are taken by twos, since a block of what is quantized has 32 columns.
  */
 static void gate_up_warm(aios__exec *x, const aios__layer *l, aios__vec2_fn *fn)
 {
     const aios__work *work = x->net->work;
-    uint32_t p0, p1, end;
-    aios__exec_split(x, l->gate.n_panels / 2, &p0, &p1);
-    p0 *= 2;
-    p1 *= 2;
-    aios__act act = {.n_tokens = x->n, .k = l->gate.rows, .q = work->act2};
-    size_t mine = (size_t)p0 * AIOS__PANEL_ROWS * x->n; /* as much of ff and up as the thread has columns */
-    for (uint32_t p = p0; p < p1; p = end) {
-        end = p + WARM_PANELS < p1 ? p + WARM_PANELS : p1;
-        uint32_t from = p * AIOS__PANEL_ROWS, n = (end - p) * AIOS__PANEL_ROWS;
-        act.x = work->ff + mine - from;
-        act.ld = n;
-        gemm(x, &l->gate, p, end, work->ff + mine - from, n);
-        gemm(x, &l->up, p, end, work->up + mine - from, n);
-        gate_rows(x, work->ff + mine, work->up + mine, n, n, fn);
-        x->k->quantize(&act, 0, x->n, from / 32, (from + n) / 32);
+    uint32_t rows = l->gate.rows, first = UINT32_MAX;
+    aios__act act = {.n_tokens = x->n, .k = rows, .q = work->act2};
+    for (share s = begin_share(x, l->gate.n_panels); take(&s);) {
+        first = first == UINT32_MAX ? s.from : first;
+        for (uint32_t p = s.from, end; p < s.to; p = end) {
+            end = p + WARM_PANELS < s.to ? p + WARM_PANELS : s.to;
+            uint32_t from = p * AIOS__PANEL_ROWS, n = (end - p) * AIOS__PANEL_ROWS;
+            size_t place = rows + (size_t)first * AIOS__PANEL_ROWS * x->n - from; /* of column 0, if it were there */
+            act.x = work->ff + place;
+            act.ld = n;
+            gemm(x, &l->gate, p, end, work->ff + place, n);
+            gemm(x, &l->up, p, end, work->up + place, n);
+            gate_rows(x, work->ff + place + from, work->up + place + from, n, n, fn);
+            x->k->quantize(&act, 0, x->n, from / 32, (from + n) / 32);
+        }
     }
     barrier(x);
     x->act = act;
@@ -339,17 +380,17 @@ static void gate_up_warm(aios__exec *x, const aios__layer *l, aios__vec2_fn *fn)
 void aios__op_gate_up(aios__exec *x, const aios__layer *l, aios__vec2_fn *fn)
 {
     const aios__work *work = x->net->work;
-    uint32_t p0, p1, rows = l->gate.rows;
+    uint32_t rows = l->gate.rows;
     if (x->wide && rows % 32 == 0 && aios__gemm_wants_q8(l->down.dtype)) {
         gate_up_warm(x, l, fn);
         return;
     }
-    aios__exec_split(x, l->gate.n_panels, &p0, &p1);
-    gemm(x, &l->gate, p0, p1, work->ff, rows);
-    gemm(x, &l->up, p0, p1, work->up, rows);
-    uint32_t from = p0 * AIOS__PANEL_ROWS, to = p1 * AIOS__PANEL_ROWS < rows ? p1 * AIOS__PANEL_ROWS : rows;
-    if (from < to)
+    for (share s = begin_share(x, l->gate.n_panels); take(&s);) {
+        uint32_t from = s.from * AIOS__PANEL_ROWS, to = s.to * AIOS__PANEL_ROWS < rows ? s.to * AIOS__PANEL_ROWS : rows;
+        gemm(x, &l->gate, s.from, s.to, work->ff, rows);
+        gemm(x, &l->up, s.from, s.to, work->up, rows);
         gate_rows(x, work->ff + from, work->up + from, rows, to - from, fn);
+    }
     barrier(x);
     set_act(x, work->ff, rows);
 }

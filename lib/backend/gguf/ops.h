@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Operations of a forward pass. forward() runs on every thread of the pool at once; each op divides its rows, panels or
- * heads by thread number and ends in a barrier where the next op reads what other threads wrote.
+ * heads among the threads and ends in a barrier where the next op reads what other threads wrote.
  *
  * Few rows (AIOS__NARROW or less): the residual stream is private, every thread computes norms and quantizes for itself, which
  * is cheaper than a barrier. More: rows are divided and the results shared. The numbers are the same bits either way.
@@ -26,6 +26,7 @@ typedef struct aios__exec {
     aios__act act;       /**< what the next gemm reads */
     struct aios__own *own;
     uint32_t n_asked;    /**< times that it was asked whether to stop */
+    uint32_t n_shared;   /**< ops whose pieces threads took as they came */
 } aios__exec;
 
 /** Part of n that this thread takes. */

@@ -24,6 +24,7 @@ typedef struct aios__best {
     int32_t id;
 } aios__best;
 
+enum { AIOS__SHARED_OPS = 5 }; /**< a layer: qkv, attention, projection, gates, down */
 enum { AIOS__HEAD_FLOATS = 16 * AIOS__CHUNK, AIOS__BOUND_ROWS = 4 };
 
 typedef struct aios__own {
@@ -43,7 +44,7 @@ typedef struct aios__work {
     uint32_t *lo[2], *hi;  /**< per row: [0] all positions, [1] window */
     uint32_t *all, *want;  /**< row numbers */
     aios__runs runs[2];    /**< of all rows, of the wanted ones */
-    _Atomic uint32_t *next; /**< per layer: attention unit to take */
+    _Atomic uint32_t *next; /**< per layer and op whose pieces are shared: the next one to take */
     const void **pages;
     uint32_t pages_cap;    /**< blocks a thread's list holds */
     float *parts;          /**< per thread: of a row and KV head whose segments several threads share */
