@@ -108,6 +108,14 @@ static int drive(const cli *c, aios_run *run)
     return got < 0 && !rc ? EXIT_FAIL : rc;
 }
 
+/* Whom the OTEL_ variables name is told of the run. */
+static int make_telemetry(aios_ctx *ctx, aios_telemetry **tm, aios_error *err)
+{
+    aios_telemetry_config cfg = AIOS_INIT(aios_telemetry_config);
+    int rc = aios_telemetry_config_from_env(&cfg, err);
+    return rc == AIOS_DONE ? AIOS_OK : rc ? rc : aios_telemetry_new(ctx, &cfg, tm, err);
+}
+
 static int run_agent(const cli *c, aios_ctx *ctx, aios_model *m, aios_toolset *ts, aios_rules *rules, uint64_t classes, const char *prompt, size_t n,
                      const char *schema)
 {
@@ -118,6 +126,7 @@ static int run_agent(const cli *c, aios_ctx *ctx, aios_model *m, aios_toolset *t
     aios_sampling smp;
     aios_agent *a = NULL;
     aios_run *run = NULL;
+    aios_telemetry *tm = NULL;
     cli_sampling(c, &smp);
     policy.user = (void *)(uintptr_t)c;
     policy.decide = rules ? NULL : decide;
@@ -132,7 +141,10 @@ static int run_agent(const cli *c, aios_ctx *ctx, aios_model *m, aios_toolset *t
     cfg.schema_json = schema;
     cfg.tool_choice = c->require ? AIOS_TOOLS_REQUIRED : AIOS_TOOLS_AUTO;
     aios_transcript *t = NULL;
-    int rc = aios_transcript_new(ctx, &t, &err);
+    int rc = make_telemetry(ctx, &tm, &err);
+    cfg.telemetry = tm;
+    cfg.name = "aios";
+    rc = rc ? rc : aios_transcript_new(ctx, &t, &err);
     if (!rc && c->system)
         rc = aios_transcript_add_text(t, AIOS_ROLE_SYSTEM, c->system, AIOS_CSTR, &err);
     if (rc || cli_add_user(t, classes, prompt, n, &err) || aios_agent_new(ctx, &cfg, &a, &err) || aios_run_start(a, t, NULL, 0, &run, &err)) {
@@ -144,6 +156,7 @@ static int run_agent(const cli *c, aios_ctx *ctx, aios_model *m, aios_toolset *t
     }
     aios_run_free(run);
     aios_agent_free(a);
+    aios_telemetry_free(tm);
     aios_transcript_free(t);
     return rc;
 }

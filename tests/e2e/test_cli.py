@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """The aios command end to end: on the scripted model always, on the real default model where AIOS_TEST_MODEL names it."""
+import http.server
 import json
 import os
 import subprocess
 import sys
 import tempfile
+import threading
 import unittest
 
 AIOS = os.environ.get("AIOS_CLI", "build/cli/aios")
@@ -202,7 +204,39 @@ class Grammar(unittest.TestCase):
         self.assertEqual(err.count("\"type\""), 1)
 
 
+class Collector(http.server.BaseHTTPRequestHandler):
+    """A receiver of OTLP over HTTP; the server's `told` gets path and body."""
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.told.append((self.path, json.loads(body)))
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *args):
+        pass
+
+
 class Scripted(unittest.TestCase):
+    def test_the_agent_is_told_where_the_environment_says(self):
+        with http.server.HTTPServer(("127.0.0.1", 0), Collector) as server:
+            server.told = []
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            script = 'echo:call calculator {"expression":"1+1"}; turn; say done'
+            code, _, err = aios("agent", "-m", script, "go", env={"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{server.server_port}"})
+            server.shutdown()
+        self.assertEqual(code, 0, err)
+        told = dict(server.told)
+        names = [s["name"] for s in told["/v1/traces"]["resourceSpans"][0]["scopeSpans"][0]["spans"]]
+        self.assertEqual(names[1], "execute_tool calculator")
+        self.assertEqual(names[-1], "invoke_agent aios")
+        self.assertEqual(len(names), 4)
+        self.assertIn("/v1/metrics", told)
+        code, _, err = aios("agent", "-m", "echo:say ok", "go", env={"OTEL_EXPORTER_OTLP_ENDPOINT": "collector:4317"})
+        self.assertNotEqual(code, 0)
+        self.assertIn("http://", err)
+
     def test_run_streams_events_as_json(self):
         code, out, err = aios("run", "-m", "echo:say hello world", "--json", "hi")
         self.assertEqual(code, 0, err)
