@@ -98,17 +98,30 @@ static void find_waits(aios__route *r)
     }
 }
 
+/* A recorder or router has a loop only if a model within has one. */
+static int wait_at(aios__route *r, uint32_t i, int32_t timeout_ms)
+{
+    int rc = aios__model_wait(r->waits[i], timeout_ms);
+    if (rc != AIOS_ENOTSUP)
+        return rc;
+    r->no_loop |= UINT64_C(1) << i;
+    return AIOS_OK;
+}
+
 /* Several loops take turns: a look at each, then a little while of one. */
 static int route_wait(void *model, int32_t timeout_ms)
 {
     aios__route *r = model;
+    uint32_t n = 0, at[AIOS__ROUTE_ENDPOINTS];
     int rc = AIOS_OK;
-    for (uint32_t i = 0; r->n_waits > 1 && !rc && i < r->n_waits; i++)
-        rc = aios__model_wait(r->waits[i], 0);
-    if (!r->n_waits || rc)
-        return r->n_waits ? rc : AIOS_ENOTSUP;
-    r->next_wait = (r->next_wait + 1) % r->n_waits;
-    return aios__model_wait(r->waits[r->next_wait], r->n_waits > 1 && timeout_ms > SLICE_MS ? SLICE_MS : timeout_ms);
+    for (uint32_t i = 0; i < r->n_waits; i++)
+        if (!(r->no_loop >> i & 1))
+            at[n++] = i;
+    for (uint32_t i = 0; n > 1 && !rc && i < n; i++)
+        rc = wait_at(r, at[i], 0);
+    if (!n || rc)
+        return n ? rc : AIOS_ENOTSUP;
+    return wait_at(r, at[r->next_wait++ % n], n > 1 && timeout_ms > SLICE_MS ? SLICE_MS : timeout_ms);
 }
 
 static void route_wake(void *model)

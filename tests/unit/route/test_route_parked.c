@@ -89,6 +89,8 @@ static void many_sessions_park_and_are_told(void **state)
         {"route:{\"candidates\":[{\"name\":\"a\",\"uri\":\"post:100\"}]}", post_send},
         {"route:{\"candidates\":[{\"name\":\"a\",\"uri\":\"loop:100\"}]}", loop_send},
         {"route:{\"candidates\":[{\"name\":\"a\",\"uri\":\"post:100\",\"limits\":{\"concurrent\":30}},{\"name\":\"b\",\"uri\":\"loop:100\"}]}", post_send},
+        {"route:{\"candidates\":[{\"name\":\"a\",\"uri\":\"record:%s|post:100\",\"limits\":{\"concurrent\":30}},"
+         "{\"name\":\"b\",\"uri\":\"loop:100\"}]}", loop_send}, /* a recorder of what has no loop, beside one that has */
         {"record:%s|post:100", post_send},
         {"record:%s|loop:100", loop_send},
         {"route:{\"candidates\":[{\"name\":\"a\",\"uri\":\"record:%s|loop:100\"}]}", loop_send},
