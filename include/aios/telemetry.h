@@ -35,7 +35,7 @@ typedef struct aios_telemetry_config {
     int64_t timeout_ns;       /**< of one export over HTTP [10 s] */
 } aios_telemetry_config;
 enum {
-    AIOS_TELEMETRY_CONTENT = 1 /**< replies, arguments and results of tools too; they are private, so not by default */
+    AIOS_TELEMETRY_CONTENT = 1 /**< replies, arguments and results of tools, and the words of failures too; they are private, so not by default */
 };
 
 typedef struct aios_telemetry_info {

@@ -124,6 +124,11 @@ static void open_span(const aios__trace *t, aios__buf *b, const char *verb, cons
     aios__otlp_text(b, "gen_ai.conversation.id", t->conversation, AIOS_CSTR);
 }
 
+static bool tells_content(const aios__trace *t)
+{
+    return t->tm->flags & AIOS_TELEMETRY_CONTENT;
+}
+
 /* code 0: it went well. */
 static void close_span(const aios__trace *t, aios__buf *b, const char *notes, int code, const char *why)
 {
@@ -137,7 +142,7 @@ static void close_span(const aios__trace *t, aios__buf *b, const char *notes, in
     }
     if (code) {
         aios__put_raw(b, "status", "{\"code\":2", NULL);
-        aios__put_str(b, "message", why, AIOS_CSTR, NULL);
+        aios__put_str(b, "message", tells_content(t) ? why : aios_strerror(code), AIOS_CSTR, NULL); /* why may quote what was said */
         aios__buf_addc(b, '}', NULL);
     }
     aios__buf_addc(b, '}', NULL);
@@ -197,11 +202,6 @@ static void measure(const aios__trace *t, uint32_t kind, const char *operation, 
 static double seconds(const aios__trace *t, moment began)
 {
     return (double)(now(t).mono_ns - began.mono_ns) / 1e9;
-}
-
-static bool tells_content(const aios__trace *t)
-{
-    return t->tm->flags & AIOS_TELEMETRY_CONTENT;
 }
 
 /* ---- model turns ------------------------------------------------------------------------------------------------------ */

@@ -294,12 +294,12 @@ static void the_parent_decides_who_is_told(void **state)
     forget(&s);
 }
 
-static void what_breaks_off_ends_its_spans(void **state)
+/* A failure's own words may quote a prompt or a reply. */
+static void check_broken(uint32_t flags, const char *message)
 {
-    (void)state;
     aios_ctx *ctx = test_ctx(NULL, 0);
     seen s = {0};
-    aios_telemetry *tm = collect(ctx, &s, 0);
+    aios_telemetry *tm = collect(ctx, &s, flags);
     aios__trace *t = begin_trace(tm, NULL);
     tell(t, AIOS_EVENT_STATE, NULL, NULL, "model", 0, 0);
     tell(t, AIOS_EVENT_ERROR, "EUNAVAIL", NULL, NULL, 0, AIOS_EUNAVAIL);
@@ -313,12 +313,19 @@ static void what_breaks_off_ends_its_spans(void **state)
     const aios__json *spans = spans_of(doc);
     assert_int_equal(aios__json_count(spans), 4);
     assert_string_equal(attribute(aios__json_at(spans, 0), "error.type"), "EUNAVAIL");
-    assert_string_equal(text_of(aios__json_get(aios__json_at(spans, 1), "status"), "message"), "it broke \"here\"");
+    assert_string_equal(text_of(aios__json_get(aios__json_at(spans, 1), "status"), "message"), message);
     assert_string_equal(attribute(aios__json_at(spans, 2), "error.type"), "ECANCELED");
     aios__json_free(doc);
     aios_telemetry_free(tm);
     aios_ctx_free(ctx);
     forget(&s);
+}
+
+static void what_breaks_off_ends_its_spans(void **state)
+{
+    (void)state;
+    check_broken(0, aios_strerror(AIOS_EUNAVAIL));
+    check_broken(AIOS_TELEMETRY_CONTENT, "it broke \"here\"");
 }
 
 static void too_many_are_dropped_and_counted(void **state)
