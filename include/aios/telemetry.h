@@ -46,7 +46,7 @@ typedef struct aios_telemetry_info {
 } aios_telemetry_info;
 
 /**
- * Begins to collect; a thread exports from the first span on. EINVAL (with what is wrong of the config), EIO, EDENIED, ENOENT (file), ENOTSUP (this
+ * Begins to collect; a thread exports from the first span or measurement on. EINVAL (with what is wrong of the config), EIO, EDENIED, ENOENT (file), ENOTSUP (this
  * build has no HTTP). Ownership: aios_telemetry_free; agents that use it hold a reference. Thread-safety of the object: safe.
  */
 AIOS_API int aios_telemetry_new(aios_ctx *ctx, const aios_telemetry_config *cfg, aios_telemetry **tm, aios_error *err);

@@ -61,7 +61,7 @@ void aios__metric_add(aios_telemetry *tm, uint32_t kind, const char *attributes,
         s->buckets[i]++;
         s->count++;
         s->sum += value;
-        tm->measured = true;
+        tm->measured = aios__telemetry_start(tm);
     }
     pthread_mutex_unlock(&tm->lock);
 }

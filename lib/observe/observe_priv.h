@@ -73,6 +73,8 @@ struct aios_telemetry {
 
 /** Takes a span's JSON; drops it if too many wait. */
 void aios__telemetry_add(aios_telemetry *tm, const aios__buf *json);
+/** With the lock held: the thread that exports runs. False: it could not be started. */
+bool aios__telemetry_start(aios_telemetry *tm);
 void aios__telemetry_drop(aios_telemetry *tm, uint64_t n);
 
 /* ---- metric.c ------------------------------------------------------------------------------------------------------ */

@@ -35,8 +35,7 @@ void aios__telemetry_drop(aios_telemetry *tm, uint64_t n)
 
 static void *export_loop(void *arg);
 
-/* With the lock held. */
-static bool start_thread(aios_telemetry *tm)
+bool aios__telemetry_start(aios_telemetry *tm)
 {
     sigset_t all, old; /* signals belong to the host's threads */
     if (tm->started)
@@ -60,7 +59,7 @@ void aios__telemetry_add(aios_telemetry *tm, const aios__buf *json)
     memcpy(s->json, json->p, json->n);
     pthread_mutex_lock(&tm->lock);
     tm->info.n_spans++;
-    bool kept = tm->n_waiting < tm->max_spans && start_thread(tm);
+    bool kept = tm->n_waiting < tm->max_spans && aios__telemetry_start(tm);
     if (kept) {
         *(tm->last ? &tm->last->next : &tm->first) = s;
         tm->last = s;
@@ -211,7 +210,7 @@ int aios_telemetry_flush(aios_telemetry *tm, int32_t timeout_ms)
             break;
         wait_until(&tm->idle, &tm->lock, until - now > SECOND ? now + SECOND : until);
     }
-    open = tm->first || tm->exporting || (tm->started && tm->measured);
+    open = tm->first || tm->exporting || tm->measured;
     pthread_mutex_unlock(&tm->lock);
     return open ? AIOS_AGAIN : AIOS_OK;
 }

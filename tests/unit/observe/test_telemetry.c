@@ -290,6 +290,16 @@ static void the_parent_decides_who_is_told(void **state)
     aios_telemetry_flush(tm, -1);
     assert_int_equal(s.n_traces, before);
     aios_telemetry_free(tm);
+    forget(&s);
+    s = (seen){0};
+    tm = collect(ctx, &s, 0);
+    t = begin_trace(tm, "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00");
+    tell_run(t);
+    aios__trace_free(t);
+    assert_int_equal(aios_telemetry_flush(tm, 10000), AIOS_OK);
+    assert_int_equal(s.n_traces, 0);
+    assert_non_null(s.metrics); /* they are of all runs */
+    aios_telemetry_free(tm);
     aios_ctx_free(ctx);
     forget(&s);
 }
