@@ -46,7 +46,7 @@ typedef struct aios_remote_config {
     int64_t connect_ns;             /**< until connected; 0: 10 s */
     int64_t first_byte_ns;          /**< from the start of an attempt until the first byte of the answer; 0: 120 s */
     int64_t idle_ns;                /**< between two bytes of it; 0: 60 s */
-    int64_t total_ns;               /**< of an attempt; 0: 10 min */
+    int64_t total_ns;               /**< of an attempt of a turn; of a list, count or embedding with its repetitions; 0: 10 min */
     uint64_t max_body;              /**< bytes of an answer; 0: 64 MiB */
     uint32_t requests_per_min;      /**< turns and embeddings sent at most by all users of the model, evenly spaced: others
                                          wait; counts and lists are not held back; 0: no limit of ours */

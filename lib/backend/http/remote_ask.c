@@ -35,7 +35,8 @@ static int read_answer(const aios__remote *m, const aios__transfer *t, const aio
     return o->garbled ? aios__fail(err, AIOS_EPROTO, "%s: the answer is no JSON", m->host) : rc;
 }
 
-static int ask_once(aios__remote *m, const char *path, const aios__buf *body, aios__json_doc **reply, outcome *o, aios_error *err)
+/* end: of all attempts, by env's clock. */
+static int ask_once(aios__remote *m, const char *path, const aios__buf *body, int64_t end, aios__json_doc **reply, outcome *o, aios_error *err)
 {
     aios__transfer *t = NULL;
     char *secret = NULL;
@@ -44,7 +45,8 @@ static int ask_once(aios__remote *m, const char *path, const aios__buf *body, ai
     aios__buf_init(&got, m->heap, AIOS_MEM_TEXT, (size_t)(m->max_body ? m->max_body : (uint64_t)64 << 20));
     int rc = aios__remote_send(m, path, body, NULL, keep_body, &got, &secret, &t, err);
     while (rc == AIOS_OK || rc == AIOS_AGAIN)
-        rc = aios__transfer_step(t, STEP_MS, err);
+        if ((rc = aios__transfer_step(t, STEP_MS, err)) == AIOS_AGAIN && aios__now_ns(aios__ctx_env(m->server.ctx)) >= end)
+            rc = aios__fail(err, AIOS_ETIMEDOUT, "%s: the whole, repetitions included, took longer than allowed", m->host);
     if (rc == AIOS_DONE)
         rc = read_answer(m, t, &got, reply, o, err);
     if (rc)
@@ -63,10 +65,10 @@ int aios__remote_ask(aios__remote *m, const char *path, const aios__buf *body, u
     err = err ? err : &own;
     for (uint32_t attempt = 1;; attempt++) {
         outcome o;
-        int rc = n_tokens ? aios__gate_wait(m, n_tokens, err) : AIOS_OK;
+        int rc = n_tokens ? aios__gate_wait(m, n_tokens, end, err) : AIOS_OK;
         if (rc)
             return rc;
-        rc = ask_once(m, path, body, reply, &o, err);
+        rc = ask_once(m, path, body, end, reply, &o, err);
         if (!rc || o.garbled || attempt > m->max_retries || !aios__retry_helps(rc))
             return rc;
         int64_t wait = aios__retry_wait(m->server.ctx, attempt, o.asked ? o.after : NULL, strlen(o.after));

@@ -49,10 +49,10 @@ void aios__gate_settle(aios__remote *m, uint32_t estimated, uint64_t counted)
     pthread_mutex_unlock(&m->gate.lock);
 }
 
-int aios__gate_wait(aios__remote *m, uint32_t n_tokens, aios_error *err)
+int aios__gate_wait(aios__remote *m, uint32_t n_tokens, int64_t end, aios_error *err)
 {
     const aios_env *env = aios__ctx_env(m->server.ctx);
-    int64_t end = aios__now_ns(env) + (m->total_ns ? m->total_ns : 10 * MINUTE), left;
+    int64_t left;
     while ((left = aios__gate_enter(m, n_tokens)) > 0) {
         if (left > end - aios__now_ns(env))
             return aios__fail(err, AIOS_ERATE, "%s: the limits of this model allow the request in %lld s only, which is longer than its deadline", m->host,

@@ -127,8 +127,8 @@ int64_t aios__retry_wait(aios_ctx *ctx, uint32_t attempt, const char *retry_afte
 
 /** 0: a request of so many tokens may be sent, and is counted; else nanoseconds until it is worth to ask again. */
 int64_t aios__gate_enter(aios__remote *m, uint32_t n_tokens);
-/** Waits until it may be sent. ERATE: that would be later than the deadline of the whole. */
-int aios__gate_wait(aios__remote *m, uint32_t n_tokens, aios_error *err);
+/** Waits until it may be sent. ERATE: that would be later than `end` (env's clock). */
+int aios__gate_wait(aios__remote *m, uint32_t n_tokens, int64_t end, aios_error *err);
 /** What the request took, prompt and reply, in the place of what was estimated. */
 void aios__gate_settle(aios__remote *m, uint32_t estimated, uint64_t counted);
 
