@@ -121,12 +121,11 @@ static void what_would_wait_past_its_deadline_is_told_so(void **state)
     aios_error err = AIOS_INIT(aios_error);
     world_open(&w, 1, 0);
     w.m.host = (char *)(uintptr_t) "far.test";
-    w.m.total_ns = SECOND;
-    assert_int_equal(aios__gate_wait(&w.m, 1, &err), 0);
-    assert_int_equal(aios__gate_wait(&w.m, 1, &err), AIOS_ERATE);
+    assert_int_equal(aios__gate_wait(&w.m, 1, clock_ns + SECOND, &err), 0);
+    assert_int_equal(aios__gate_wait(&w.m, 1, clock_ns + SECOND, &err), AIOS_ERATE);
     assert_non_null(strstr(err.msg, "59 s"));
     clock_ns += 60 * SECOND;
-    assert_int_equal(aios__gate_wait(&w.m, 1, &err), 0);
+    assert_int_equal(aios__gate_wait(&w.m, 1, clock_ns + SECOND, &err), 0);
     world_close(&w);
 }
 
