@@ -533,10 +533,11 @@ static int decide(aios_run *r, const char *call_id, const char *digest, int32_t 
     if (!enter(r))
         return aios__fail(err, AIOS_EBUSY, "another call is inside this run: use it from one thread at a time");
     aios__run_call *c = NULL;
+    const char *name = call_id ? call_id : digest;
     for (uint32_t i = 0; i < r->n_turn_calls && !c; i++)
-        if (r->calls[i].state == AIOS__RC_ASK && !(call_id ? strcmp(r->calls[i].call->id, call_id) : strcmp(r->calls[i].gate.digest, digest)))
+        if (r->calls[i].state == AIOS__RC_ASK && !strcmp(call_id ? r->calls[i].call->id : r->calls[i].gate.digest, name))
             c = &r->calls[i];
-    int rc = c ? decide_call(r, c, verdict, err) : aios__fail(err, AIOS_ENOENT, "no call \"%.64s\" waits for a decision", call_id ? call_id : digest);
+    int rc = c ? decide_call(r, c, verdict, err) : aios__fail(err, AIOS_ENOENT, "no call \"%.64s\" waits for a decision", name);
     arm(r);
     leave(r);
     return rc;
