@@ -30,7 +30,7 @@ typedef struct aios_telemetry_config {
     const char *service_name; /**< ["aios"] */
     const char *resource;     /**< more attributes of the resource, "key=value,key=value", percent-encoded [none] */
     uint32_t flags;           /**< AIOS_TELEMETRY_x */
-    uint32_t max_spans;       /**< that wait to be sent; those on top are dropped and counted [2048] */
+    uint32_t max_spans;       /**< that wait to be sent, 8 MiB of them at most; those on top are dropped and counted [2048] */
     int64_t interval_ns;      /**< between exports [5 s] */
     int64_t timeout_ns;       /**< of one export over HTTP [10 s] */
 } aios_telemetry_config;
@@ -61,7 +61,7 @@ AIOS_API int aios_telemetry_config_from_env(aios_telemetry_config *cfg, aios_err
 AIOS_API int aios_telemetry_flush(aios_telemetry *tm, int32_t timeout_ms);
 /** Fills *out. */
 AIOS_API int aios_telemetry_info_get(const aios_telemetry *tm, aios_telemetry_info *out);
-/** Drops the caller's reference; with the last one what there is is exported, once, within timeout_ns. NULL is fine. */
+/** Drops the caller's reference; with the last one what there is is exported, 512 spans at a time, once, each time within timeout_ns. NULL is fine. */
 AIOS_API void aios_telemetry_free(aios_telemetry *tm);
 
 #ifdef __cplusplus

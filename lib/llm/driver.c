@@ -145,10 +145,12 @@ static void rest(aios__driver *d)
     int rc = aios__model_wait(d->model, (int32_t)((ns + 999999) / 1000000));
     pthread_mutex_lock(&d->lock);
     d->waiting = false;
-    if (rc < 0 && rc != AIOS_ENOTSUP)
+    bool broken = rc < 0 && rc != AIOS_ENOTSUP;
+    if (rc < 0 && (broken ? d->broken : ns > 0) && !d->queue.first && !d->stop)
+        sleep_on(d, broken ? REST_NS : ns); /* one that goes on failing must not keep a core busy */
+    if (broken)
         sweep(d, true);
-    else if (rc < 0 && ns && !d->queue.first && !d->stop)
-        sleep_on(d, ns);
+    d->broken = broken;
     d->n_round = d->queue.n;
 }
 

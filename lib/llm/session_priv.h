@@ -23,6 +23,7 @@ typedef struct aios__driver {
     pthread_t thread;
     bool started, stop;
     bool waiting;             /**< in the backend's wait, and nobody has ended it */
+    bool broken;              /**< the last wait failed */
     aios__sessions queue, parked;
     aios_session *stepping;
     uint32_t n_round;         /**< steps until the backend's wait has a look, though there is more to step */

@@ -62,6 +62,7 @@ struct aios_telemetry {
     bool started, stop, flush, exporting;
     aios__span *first, *last;
     uint32_t n_waiting;
+    size_t n_waiting_bytes;
     aios__series series[AIOS__MAX_SERIES];
     uint32_t n_series;
     bool measured;         /* something since the metrics were exported */

@@ -9,6 +9,7 @@
 #include "observe/observe_priv.h"
 
 enum { BATCH = 512 };
+#define MAX_WAITING ((size_t)8 << 20) /* bytes of spans that wait */
 #define SECOND INT64_C(1000000000)
 
 static int64_t real_ns(void)
@@ -59,11 +60,13 @@ void aios__telemetry_add(aios_telemetry *tm, const aios__buf *json)
     memcpy(s->json, json->p, json->n);
     pthread_mutex_lock(&tm->lock);
     tm->info.n_spans++;
-    bool kept = tm->n_waiting < tm->max_spans && aios__telemetry_start(tm);
+    bool room = tm->n_waiting < tm->max_spans && tm->n_waiting_bytes + s->n <= MAX_WAITING;
+    bool kept = room && aios__telemetry_start(tm);
     if (kept) {
         *(tm->last ? &tm->last->next : &tm->first) = s;
         tm->last = s;
-        if (++tm->n_waiting == BATCH)
+        tm->n_waiting_bytes += s->n;
+        if (++tm->n_waiting == BATCH || tm->n_waiting_bytes > MAX_WAITING / 2)
             pthread_cond_signal(&tm->work);
     } else {
         tm->info.n_dropped++;
@@ -96,6 +99,8 @@ static aios__span *take(aios_telemetry *tm, uint32_t *n)
     if (s)
         s->next = NULL;
     tm->n_waiting -= *n;
+    for (s = first; s; s = s->next)
+        tm->n_waiting_bytes -= s->n;
     return first;
 }
 
@@ -177,7 +182,7 @@ static void *export_loop(void *arg)
     pthread_mutex_lock(&tm->lock);
     for (bool last = false; !last;) {
         int64_t until = real_ns() + tm->interval_ns;
-        while (!tm->stop && !tm->flush && tm->n_waiting < BATCH && wait_until(&tm->work, &tm->lock, until) != ETIMEDOUT)
+        while (!tm->stop && !tm->flush && tm->n_waiting < BATCH && tm->n_waiting_bytes <= MAX_WAITING / 2 && wait_until(&tm->work, &tm->lock, until) != ETIMEDOUT)
             ;
         last = tm->stop;
         tm->flush = false;

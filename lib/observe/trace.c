@@ -17,7 +17,7 @@ typedef struct tool {
     uint8_t id[8];
     moment began;
     char *call_id, *name, *args;
-    bool asked;
+    bool asked, started;
 } tool;
 
 struct aios__trace {
@@ -327,9 +327,11 @@ static void begin_tool(aios__trace *t, const aios_event *ev)
 static void end_tool(aios__trace *t, tool *k, int code, const char *result, size_t n)
 {
     aios__buf b, notes;
-    open_span(t, &b, "execute_tool", k->name, k->id, t->root, INTERNAL, k->began);
+    /* a name that the model made up is what it said */
+    const char *name = code == AIOS_ENOENT && !k->started && !tells_content(t) ? "_OTHER" : k->name;
+    open_span(t, &b, "execute_tool", name, k->id, t->root, INTERNAL, k->began);
     aios__buf_init(&notes, t->heap, AIOS_MEM_TEXT, 4096);
-    aios__otlp_text(&b, "gen_ai.tool.name", k->name, AIOS_CSTR);
+    aios__otlp_text(&b, "gen_ai.tool.name", name, AIOS_CSTR);
     aios__otlp_text(&b, "gen_ai.tool.call.id", k->call_id, AIOS_CSTR);
     aios__otlp_text(&b, "gen_ai.tool.type", "function", AIOS_CSTR);
     aios__otlp_text(&b, "gen_ai.tool.call.arguments", k->args, AIOS_CSTR);
@@ -339,7 +341,7 @@ static void end_tool(aios__trace *t, tool *k, int code, const char *result, size
         put_note(t, &notes, "aios.asked", "gen_ai.tool.call.id", k->call_id);
     close_span(t, &b, notes.p, code, code ? aios_strerror(code) : NULL);
     aios__buf_free(&notes);
-    measure(t, AIOS__METRIC_TOOL, "execute_tool", "gen_ai.tool.name", k->name, code, seconds(t, k->began));
+    measure(t, AIOS__METRIC_TOOL, "execute_tool", "gen_ai.tool.name", name, code, seconds(t, k->began));
     drop_tool(t, k);
 }
 
@@ -420,8 +422,10 @@ void aios__trace_event(aios__trace *t, const aios_event *ev)
 void aios__trace_tool(aios__trace *t, const char *call_id)
 {
     tool *k = t ? find_tool(t, call_id) : NULL;
-    if (k)
-        k->began = now(t);
+    if (!k)
+        return;
+    k->began = now(t);
+    k->started = true;
 }
 
 void aios__trace_parent(const aios__trace *t, const char *call_id, char out[56])

@@ -289,6 +289,8 @@ int aios__reader_logprobs(aios__reader *r, const aios__json *list, aios_error *e
     int rc = AIOS_OK;
     for (size_t i = 0; !rc && i < aios__json_count(list); i++) {
         const aios__json *token = aios__json_at(list, i), *top = aios__json_get(token, "top_logprobs");
+        if (!aios__json_is_number(aios__json_get(token, "logprob")))
+            continue; /* its alternatives are not the token's before */
         rc = aios__reader_token(r, token, "logprob", false, err);
         for (size_t k = 0; !rc && k < aios__json_count(top); k++)
             rc = aios__reader_token(r, aios__json_at(top, k), "logprob", true, err);

@@ -374,6 +374,62 @@ static void too_many_are_dropped_and_counted(void **state)
     forget(&s);
 }
 
+static void a_name_that_the_model_made_up_is_content(void **state)
+{
+    (void)state;
+    aios_ctx *ctx = test_ctx(NULL, 0);
+    seen s = {0};
+    aios_telemetry *tm = collect(ctx, &s, 0);
+    aios__trace *t = begin_trace(tm, NULL);
+    tell(t, AIOS_EVENT_CALL, "my_iban_is_DE01", "call_0", "{}", 0, 0);
+    tell(t, AIOS_EVENT_RESULT, "my_iban_is_DE01", "call_0", "error: there is no tool", 0, AIOS_ENOENT);
+    tell(t, AIOS_EVENT_CALL, "find", "call_1", "{}", 0, 0);
+    aios__trace_tool(t, "call_1"); /* there is one, which did not find what it looked for */
+    tell(t, AIOS_EVENT_RESULT, "find", "call_1", "error: not found", 0, AIOS_ENOENT);
+    aios__trace_free(t);
+    aios_telemetry_flush(tm, -1);
+    assert_null(strstr(s.traces[0], "iban"));
+    assert_null(strstr(s.metrics, "iban"));
+    assert_non_null(strstr(s.traces[0], "execute_tool _OTHER"));
+    assert_non_null(strstr(s.traces[0], "execute_tool find"));
+    aios_telemetry_free(tm);
+    aios_ctx_free(ctx);
+    forget(&s);
+}
+
+/* With content, spans are as large as what was said. */
+static void spans_that_wait_have_a_bound_of_bytes(void **state)
+{
+    (void)state;
+    aios_ctx *ctx = test_ctx(NULL, 0);
+    seen s = {0};
+    aios_telemetry_info info = AIOS_INIT(aios_telemetry_info);
+    aios_telemetry_config c = AIOS_INIT(aios_telemetry_config);
+    aios_error err = AIOS_INIT(aios_error);
+    aios_telemetry *tm;
+    static char large[60001];
+    memset(large, 'x', sizeof large - 1);
+    pthread_mutex_init(&s.lock, NULL);
+    pthread_mutex_lock(&s.lock); /* the receiver is stuck */
+    c.write = take;
+    c.user = &s;
+    c.flags = AIOS_TELEMETRY_CONTENT;
+    c.max_spans = 100000;
+    must(aios_telemetry_new(ctx, &c, &tm, &err), &err);
+    aios__trace *t = begin_trace(tm, NULL);
+    for (int i = 0; i < 600; i++) {
+        tell(t, AIOS_EVENT_CALL, "weather", "call_0", large, 0, 0);
+        tell(t, AIOS_EVENT_RESULT, "weather", "call_0", "", 0, 0);
+    }
+    must(aios_telemetry_info_get(tm, &info), &err);
+    assert_in_range(info.n_dropped, 600 - 2 * 140, 600 - 60); /* 8 MiB wait, as many may be under way */
+    pthread_mutex_unlock(&s.lock);
+    aios__trace_free(t);
+    aios_telemetry_free(tm);
+    aios_ctx_free(ctx);
+    forget(&s);
+}
+
 static void many_sets_of_attributes_end_in_one(void **state)
 {
     (void)state;
@@ -604,6 +660,8 @@ int main(void)
         cmocka_unit_test(the_parent_decides_who_is_told),
         cmocka_unit_test(what_breaks_off_ends_its_spans),
         cmocka_unit_test(too_many_are_dropped_and_counted),
+        cmocka_unit_test(a_name_that_the_model_made_up_is_content),
+        cmocka_unit_test(spans_that_wait_have_a_bound_of_bytes),
         cmocka_unit_test(many_sets_of_attributes_end_in_one),
         cmocka_unit_test(a_receiver_that_is_busy_is_asked_again),
         cmocka_unit_test(who_is_gone_costs_spans_and_no_time),
