@@ -25,7 +25,7 @@ typedef struct cli_list {
 
 /** Every option of every command; each command names the ones it takes. */
 typedef struct cli {
-    const char *model, *cache, *cache_size, *cpu, *budget, *schema, *regex, *gbnf, *lark, *grammar, *tools, *system, *root, *policy, *file, *load_session, *save_session, *api_key_env;
+    const char *model, *cache, *cache_size, *cpu, *budget, *schema, *regex, *gbnf, *lark, *grammar, *tools, *system, *root, *policy, *store, *run_id, *resume, *file, *load_session, *save_session, *api_key_env;
     cli_list allow, labels;
     const char *prompts; /**< bench -p */
     const char *args[CLI_MAX_ARGS + 1];
@@ -81,6 +81,8 @@ const char *cli_model_path(const cli *c);              /**< -m, AIOS_MODEL, or t
 void cli_bar_erase(void);                              /**< the loading bar, before anything else is printed */
 int cli_model_fail(const cli *c, const aios_error *err); /**< of a model that cannot be used: prints, returns an exit code */
 void cli_sampling(const cli *c, aios_sampling *s);
+/* store.c */
+int cli_store(const cli *c, aios_ctx *ctx, aios_store **st, uint32_t flags); /**< of --store; NULL without; prints what is wrong */
 /* label.c */
 int cli_label(const cli *c, uint64_t *classes);         /**< of --label, by the file of a router; prints what is wrong */
 int cli_label_check(const aios_model *m, const char *uri, uint64_t classes); /**< EXIT_DENIED: m would send it, and knows no labels */
@@ -131,6 +133,7 @@ int calc(const char *s, double *out, char *msg, size_t n_msg);
 int cmd_devices(cli *c);
 int cmd_inspect(cli *c);
 int cmd_models(cli *c);
+int cmd_runs(cli *c);
 int cmd_tokenize(cli *c);
 int cmd_detokenize(cli *c);
 int cmd_template(cli *c);

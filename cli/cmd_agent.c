@@ -20,13 +20,16 @@ static int32_t ask(const cli *c, const aios_event *ev)
 {
     char answer[16] = "";
     if (!isatty(STDIN_FILENO)) {
-        if (c->policy)
+        if (ev->type == AIOS_EVENT_UNKNOWN)
+            fprintf(stderr, "not repeated: %s was begun before the program stopped, and nobody knows whether it happened\n", ev->name);
+        else if (c->policy)
             fprintf(stderr, "denied: the policy asks about %s, and there is no terminal to ask at\n", ev->name);
         else
             fprintf(stderr, "denied: %s may change something; --allow %s lets it run\n", ev->name, ev->name);
         return AIOS_DENY;
     }
-    fprintf(stderr, "run %s %.*s ? [y/N] ", ev->name, (int)ev->n_text, ev->text);
+    const char *what = ev->type == AIOS_EVENT_UNKNOWN ? "was begun before the program stopped and may have happened: again," : "run";
+    fprintf(stderr, "%s %s %.*s ? [y/N] ", what, ev->name, (int)ev->n_text, ev->text);
     if (!fgets(answer, sizeof answer, stdin))
         return AIOS_DENY;
     return answer[0] == 'y' || answer[0] == 'Y' ? AIOS_ALLOW : AIOS_DENY;
@@ -99,7 +102,7 @@ static int drive(const cli *c, aios_run *run)
             n_out = ev->usage->output;
         if (ev->type == AIOS_EVENT_DONE && ev->name && !strcmp(ev->name, "length"))
             rc = cli_cut_off(n_out, c->n_predict ? (uint32_t)c->n_predict : CLI_MAX_TOKENS, c->schema);
-        if (ev->type == AIOS_EVENT_ASK) {
+        if (ev->type == AIOS_EVENT_ASK || ev->type == AIOS_EVENT_UNKNOWN) {
             char id[128];
             snprintf(id, sizeof id, "%s", ev->call_id);
             aios_run_decide(run, id, ask(c, ev), NULL);
@@ -116,7 +119,18 @@ static int make_telemetry(aios_ctx *ctx, aios_telemetry **tm, aios_error *err)
     return rc == AIOS_DONE ? AIOS_OK : rc ? rc : aios_telemetry_new(ctx, &cfg, tm, err);
 }
 
-static int run_agent(const cli *c, aios_ctx *ctx, aios_model *m, aios_toolset *ts, aios_rules *rules, uint64_t classes, const char *prompt, size_t n,
+static int begin_run(const cli *c, aios_agent *a, aios_transcript *t, aios_run **run, aios_error *err)
+{
+    aios_run_options o = AIOS_INIT(aios_run_options);
+    o.transcript = t;
+    o.id = c->run_id;
+    int rc = c->resume ? aios_run_resume(a, c->resume, run, err) : aios_run_start_with(a, &o, run, err);
+    if (!rc && c->store && !c->quiet)
+        fprintf(stderr, "run %s\n", aios_run_id(*run));
+    return rc;
+}
+
+static int run_agent(const cli *c, aios_ctx *ctx, aios_store *st, aios_model *m, aios_toolset *ts, aios_rules *rules, uint64_t classes, const char *prompt, size_t n,
                      const char *schema)
 {
     aios_agent_config cfg = AIOS_INIT(aios_agent_config);
@@ -143,16 +157,21 @@ static int run_agent(const cli *c, aios_ctx *ctx, aios_model *m, aios_toolset *t
     aios_transcript *t = NULL;
     int rc = make_telemetry(ctx, &tm, &err);
     cfg.telemetry = tm;
+    cfg.store = st;
     cfg.name = "aios";
     rc = rc ? rc : aios_transcript_new(ctx, &t, &err);
     if (!rc && c->system)
         rc = aios_transcript_add_text(t, AIOS_ROLE_SYSTEM, c->system, AIOS_CSTR, &err);
-    if (rc || cli_add_user(t, classes, prompt, n, &err) || aios_agent_new(ctx, &cfg, &a, &err) || aios_run_start(a, t, NULL, 0, &run, &err)) {
+    if (!rc && !c->resume)
+        rc = cli_add_user(t, classes, prompt, n, &err);
+    if (rc || aios_agent_new(ctx, &cfg, &a, &err) || begin_run(c, a, t, &run, &err)) {
         rc = cli_fail(NULL, &err);
     } else {
         cli_interrupt_run(run);
         rc = drive(c, run);
         cli_interrupt_run(NULL);
+        if (rc && st && !c->quiet)
+            fprintf(stderr, "hint: the run is kept, and --resume %s goes on with it\n", aios_run_id(run));
     }
     aios_run_free(run);
     aios_agent_free(a);
@@ -207,6 +226,15 @@ static int read_policy(const cli *c, aios_ctx *ctx, aios_rules **rules)
     return aios_rules_open(ctx, c->policy, rules, &err) ? (cli_fail(NULL, &err), EXIT_USAGE) : 0;
 }
 
+static int check_store(const cli *c)
+{
+    if (!c->store && (c->resume || c->run_id))
+        return cli_usage("--resume and --run-id are of a store: --store sqlite:FILE");
+    if (c->resume && (c->run_id || c->n_args))
+        return cli_usage("--resume takes neither a prompt nor --run-id: the run has both");
+    return 0;
+}
+
 int cmd_agent(cli *c)
 {
     aios_ctx *ctx = NULL;
@@ -216,17 +244,21 @@ int cmd_agent(cli *c)
     cli_source src = {0};
     size_t n = 0;
     uint64_t classes;
-    char *prompt = cli_prompt(c, &n);
-    int rc = !prompt ? EXIT_FAIL : !n ? cli_usage("a prompt is needed: aios agent 'What time is it?'") : cli_ctx(c, &ctx);
+    aios_store *st = NULL;
+    char *prompt = c->resume ? NULL : cli_prompt(c, &n);
+    int rc = check_store(c);
+    rc = rc ? rc : !prompt && !c->resume ? EXIT_FAIL : !n && !c->resume ? cli_usage("a prompt is needed: aios agent 'What time is it?'") : cli_ctx(c, &ctx);
     if (!rc && c->schema && !(rc = cli_source_read(c, NULL, &src)))
         rc = cli_source_check(&src, ctx);
     rc = rc ? rc : read_policy(c, ctx, &rules);
+    rc = rc ? rc : cli_store(c, ctx, &st, 0);
     rc = rc ? rc : make_tools(c, ctx, &ts);
     rc = rc ? rc : cli_label(c, &classes);
     rc = rc ? rc : cli_model(c, &ctx, &m);
     rc = rc ? rc : cli_label_check(m, cli_model_path(c), classes);
-    rc = rc ? rc : run_agent(c, ctx, m, ts, rules, classes, prompt, n, src.text);
+    rc = rc ? rc : run_agent(c, ctx, st, m, ts, rules, classes, prompt, n, src.text);
     aios_rules_free(rules);
+    aios_store_close(st);
     aios_toolset_free(ts);
     aios_model_close(m);
     aios_ctx_free(ctx);

@@ -6,7 +6,7 @@
 #include "cli.h"
 
 static const char *const types[] = {"?", "text", "reasoning", "call", "ask", "result", "usage", "state", "done", "error", "choice",
-                                    "call_delta", "snapshot", "route", "logprobs"};
+                                    "call_delta", "snapshot", "route", "unknown", "logprobs"};
 
 static void put(json_t *o, const char *key, const char *s, size_t n)
 {
@@ -46,7 +46,7 @@ void cli_event_json(const aios_event *ev)
         put(o, ev->type == AIOS_EVENT_DONE ? "reason" : "name", ev->name, strlen(ev->name));
     if (ev->call_id)
         put(o, "call_id", ev->call_id, strlen(ev->call_id));
-    if (ev->type == AIOS_EVENT_CALL || ev->type == AIOS_EVENT_ASK)
+    if (ev->type == AIOS_EVENT_CALL || ev->type == AIOS_EVENT_ASK || ev->type == AIOS_EVENT_UNKNOWN)
         put_json(o, "arguments", ev->text, ev->n_text);
     else if (ev->type == AIOS_EVENT_CHOICE)
         put_json(o, "scores", ev->text, ev->n_text);

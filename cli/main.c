@@ -35,8 +35,8 @@ static const command commands[] = {
      cmd_validate, "  aios validate schema.json a.json b.json\n  aios run 'A person' --schema person.json | aios validate person.json -\n"},
     {"chat", "", "a conversation", MODEL_OPTS SAMPLE_OPTS "system label", cmd_chat, "  aios chat --temp 0.7\n"},
     {"agent", "PROMPT", "a run with tools: time, calculator, system_facts, read_file and your own commands",
-     MODEL_OPTS SAMPLE_OPTS "system label tools require allow policy root max-turns no-builtin schema", cmd_agent,
-     "  aios agent --require 'What is 12.5% of 840?'\n  aios agent --tools tools.json --allow deploy 'Deploy the site'\n\n"
+     MODEL_OPTS SAMPLE_OPTS "system label tools require allow policy root store run-id resume max-turns no-builtin schema", cmd_agent,
+     "  aios agent --require 'What is 12.5 percent of 840?'\n  aios agent --store sqlite:runs.db --run-id r1 'Deploy the site'; aios agent --store sqlite:runs.db --resume r1\n  aios agent --tools tools.json --allow deploy 'Deploy the site'\n\n"
      "a file of tools (docs/command.md):\n"
      "  [{\"name\": \"deploy\", \"description\": \"Deploys the site.\", \"effect\": \"unsafe\", \"command\": [\"./deploy.sh\", \"--site\"],\n"
      "    \"parameters\": {\"type\": \"object\", \"properties\": {\"branch\": {\"type\": \"string\"}}, \"required\": [\"branch\"]}}]\n"
@@ -44,6 +44,8 @@ static const command commands[] = {
      "              input: {\"branch\": \"main\"}; its standard output is the result, an exit code other than 0 a failure\n"
      "  parameters  JSON schema of that object (default: any object)\n"
      "  effect      read: runs unasked; local, keyed, unsafe (default): asks, or is denied without a terminal, unless --allow NAME\n"},
+    {"runs", "[list|show ID]", "runs that a store keeps: state, turns, calls, what waits", "store json quiet budget verbose", cmd_runs,
+     "  aios runs --store sqlite:runs.db\n  aios runs show r1 --store sqlite:runs.db --json\n"},
     {"logits", "", "token ids (JSON, standard input) to log-probabilities", MODEL_OPTS "top chunk", cmd_logits,
      "  echo '[504, 1927, 282]' | aios logits --top 5\n"},
     {"bench", "", "prefill and decode speed, one JSON line a test", MODEL_OPTS "prompts predict repeat batch depth", cmd_bench,

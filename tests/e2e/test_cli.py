@@ -4,10 +4,12 @@
 import http.server
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 import unittest
 
 AIOS = os.environ.get("AIOS_CLI", "build/cli/aios")
@@ -219,6 +221,41 @@ class Collector(http.server.BaseHTTPRequestHandler):
 
 
 class Scripted(unittest.TestCase):
+    def test_a_run_of_a_store_goes_on(self):
+        script = 'echo:call calculator {"expression":"1+1"}; turn; say done'
+        with tempfile.TemporaryDirectory() as d:
+            store = f"sqlite:{d}/runs.db"
+            code, _, err = aios("agent", "--store", store, "--run-id", "r1", "-m", script, "--max-turns", "1", "go")
+            self.assertEqual(code, 1)
+            self.assertIn("--resume r1", err)
+            run = json.loads(aios("runs", "show", "r1", "--store", store, "--json")[1])
+            self.assertEqual((run["state"], run["turns"], run["calls"], run["error"]["code"]), ("stopped", 1, 1, "ELIMIT"))
+            code, out, err = aios("agent", "--store", store, "--resume", "r1", "-m", script)
+            self.assertEqual((code, out), (0, "done\n"), err)
+            self.assertNotIn("result", err)  # the call has its receipt
+            runs = events(aios("runs", "--store", store, "--json")[1])
+            self.assertEqual([(x["id"], x["state"], x["resumes"]) for x in runs], [("r1", "done", 1)])
+            self.assertIn("r1", aios("runs", "--store", store)[1])
+            self.assertEqual(aios("runs", "show", "r2", "--store", store)[0], 3)
+        self.assertEqual(aios("runs")[0], 2)
+        self.assertEqual(aios("agent", "--resume", "r1")[0], 2)
+
+    def test_a_killed_agent_repeats_no_effect(self):
+        with tempfile.TemporaryDirectory() as d:
+            tools = written(d, "tools.json", [{"name": "pay", "command": ["/bin/sh", "-c", f"echo paid >> {d}/ledger; sleep 5"]}])
+            args = [AIOS, "agent", "--store", f"sqlite:{d}/runs.db", "-m", "echo:call pay {}; turn; say over", "--tools", tools, "--allow", "pay"]
+            with subprocess.Popen([*args, "--run-id", "r1", "go"], stderr=subprocess.PIPE) as p:
+                for _ in range(500):
+                    if os.path.exists(f"{d}/ledger"):
+                        break
+                    time.sleep(0.02)
+                p.send_signal(signal.SIGKILL)
+            done = subprocess.run([*args, "--resume", "r1"], input=b"", capture_output=True, timeout=60)
+            self.assertIn(b"nobody knows whether it happened", done.stderr)
+            self.assertEqual((done.returncode, done.stdout), (0, b"over\n"), done.stderr)
+            with open(f"{d}/ledger") as f:
+                self.assertEqual(f.read(), "paid\n")
+
     def test_the_agent_is_told_where_the_environment_says(self):
         with http.server.HTTPServer(("127.0.0.1", 0), Collector) as server:
             server.told = []
