@@ -188,6 +188,15 @@ AIOS_API int aios_run_info_get(aios_ctx *ctx, aios_store *store, const char *run
 /** All runs of a store, in order of their ids. */
 AIOS_API int aios_run_list(aios_ctx *ctx, aios_store *store, aios_run_fn *fn, void *user, aios_error *err);
 
+/**
+ * Decides, for a run that nobody has, about a call that waits: the ask's digest, or where it has none the id of its call. AIOS_ALLOW or
+ * AIOS_DENY; the run takes it up when it is resumed, if what it is for is the same still. ENOENT: no such ask; EBUSY: someone has the run;
+ * ETIMEDOUT: the ask's time is over; what a commit gives. Thread-safety: safe.
+ */
+AIOS_API int aios_run_approve(aios_ctx *ctx, aios_store *store, const char *run_id, const char *digest, int32_t verdict, aios_error *err);
+/** Ends a run that nobody has: STOPPED with ECANCELED; it can still be resumed. EBUSY, ENOENT; ESTATE: it is done. Thread-safety: safe. */
+AIOS_API int aios_run_abandon(aios_ctx *ctx, aios_store *store, const char *run_id, aios_error *err);
+
 /** Blocking convenience: start, next until the end, fn (may be NULL) for each event. ASK is denied. The run's own failure is the result. */
 AIOS_API int aios_agent_run(aios_agent *a, const char *prompt, size_t n, aios_event_fn *fn, void *user, aios_error *err);
 

@@ -66,6 +66,7 @@ struct aios_call {
     char *filled;               /**< the arguments with values in place of handles; NULL: there were none */
     size_t n_filled;
     aios_label base, label;     /**< of the result: what it would have, and what it has */
+    double endorsed;            /**< bits of a value that became trusted in the result */
     aios_run *run;              /**< set while the tool runs on the run's thread */
     int32_t status, gone_code;
     char traceparent[56];       /**< set when it is started */
@@ -155,6 +156,7 @@ struct aios__run_call {
     bool due;           /**< starts now */
     bool unknown;       /**< ASK: it was begun, and nobody knows whether it happened */
     int32_t effect;     /**< of its last intent */
+    uint32_t value;   /**< handle of what its result hides, 0: nothing */
     aios_label label; /**< of its result */
     char *text; /**< result as the model will read it */
     size_t n_text;
@@ -227,6 +229,9 @@ int aios__run_emit(aios_run *r, aios_event *ev, aios_error *err);
 int aios__run_emit_state(aios_run *r, const char *name, aios_error *err);
 /** Appends to the transcript and joins the label. */
 int aios__run_append(aios_run *r, const aios_entry *e, aios_error *err);
+
+/** What the model reads where a person said no. */
+#define AIOS__DENIED "the user denied this call"
 
 /** run_turn.c: starts a model turn. */
 int aios__turn_start(aios_run *r, aios_error *err);

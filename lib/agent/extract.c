@@ -191,17 +191,18 @@ static int check_answer(const aios_run *r, const char *schema, const aios__buf *
 }
 
 /* What the schema can say is taken from what may still be endorsed; true if there was enough. */
-static bool endorse(aios_run *r, const char *schema)
+static bool endorse(aios_run *r, const char *schema, double *bits)
 {
     aios__json_doc *doc;
     const aios_rules *rules = r->agent->policy.rules;
     if (!rules || aios__json_parse(r->heap, schema, strlen(schema), &doc, NULL))
         return false;
-    double bits = aios__schema_bits(aios__json_root(doc));
+    double n = aios__schema_bits(aios__json_root(doc));
     aios__json_free(doc);
-    if (!(r->gate.endorsed + bits <= rules->endorse_bits) || rules->endorse_bits <= 0)
+    if (!(r->gate.endorsed + n <= rules->endorse_bits) || rules->endorse_bits <= 0)
         return false;
-    r->gate.endorsed += bits;
+    r->gate.endorsed += n;
+    *bits = n;
     return true;
 }
 
@@ -220,7 +221,7 @@ static int check_place(const aios_run *r, const aios__value *v, const char *sche
 }
 
 static int extract(aios_run *r, const aios__value *v, const char *schema, const char *question, aios__buf *out, aios_label *label,
-                   aios_error *err)
+                   double *bits, aios_error *err)
 {
     aios_transcript *t = NULL;
     aios__buf said;
@@ -232,28 +233,39 @@ static int extract(aios_run *r, const aios__value *v, const char *schema, const 
     rc = rc ? rc : ask_model(r, t, schema, &said, err);
     rc = rc ? rc : check_answer(r, schema, &said, out, err);
     if (!rc)
-        *label = (aios_label){endorse(r, schema) ? AIOS_LABEL_TOOL : AIOS_LABEL_UNTRUSTED, 0, v->label.confidentiality};
+        *label = (aios_label){endorse(r, schema, bits) ? AIOS_LABEL_TOOL : AIOS_LABEL_UNTRUSTED, 0, v->label.confidentiality};
     aios__buf_free(&said);
     aios_transcript_free(t);
     return rc;
 }
 
-int aios_run_extract(aios_run *r, const char *handle, const char *schema, const char *question, aios_write_fn *fn, void *user,
-                     aios_label *label, aios_error *err)
+/* *bits: those that became trusted, which the caller writes down. */
+static int ask_value(aios_run *r, const char *handle, const char *schema, const char *question, aios__buf *out, aios_label *label, double *bits,
+                     aios_error *err)
 {
-    if (!r || !handle)
-        return aios__fail(err, AIOS_EINVAL, "aios_run_extract: %s is NULL", r ? "handle" : "run");
-    if (!schema || !question || !fn)
-        return aios__fail(err, AIOS_EINVAL, "aios_run_extract: %s is NULL", !schema ? "schema_json" : question ? "fn" : "question");
     const aios__value *v = aios__value_find(r, handle, strlen(handle));
-    aios_label found;
-    aios__buf out;
+    *bits = 0;
     if (!v)
         return aios__fail(err, AIOS_ENOENT, "there is no value \"%.20s\"; values are $v1 to $v%u", handle, r->gate.n_values);
     if (!aios__utf8_valid(question, strlen(question)))
         return aios__fail(err, AIOS_EINVAL, "the question is not valid UTF-8");
+    return extract(r, v, schema, question, out, label, bits, err);
+}
+
+int aios_run_extract(aios_run *r, const char *handle, const char *schema, const char *question, aios_write_fn *fn, void *user,
+                     aios_label *label, aios_error *err)
+{
+    aios_label found;
+    aios__buf out;
+    double bits;
+    if (!r || !handle)
+        return aios__fail(err, AIOS_EINVAL, "aios_run_extract: %s is NULL", r ? "handle" : "run");
+    if (!schema || !question || !fn)
+        return aios__fail(err, AIOS_EINVAL, "aios_run_extract: %s is NULL", !schema ? "schema_json" : question ? "fn" : "question");
     aios__buf_init(&out, r->heap, AIOS_MEM_TEXT, AIOS__MAX_RESULT);
-    int rc = extract(r, v, schema, question, &out, &found, err);
+    int rc = ask_value(r, handle, schema, question, &out, &found, &bits, err);
+    if (!rc && bits > 0)
+        rc = aios__journal_extract(r, bits, err);
     if (!rc && (rc = fn(user, out.p, out.n)) != 0)
         aios__fail(err, rc, "the receiver of the answer stopped");
     if (!rc && label)
@@ -263,11 +275,6 @@ int aios_run_extract(aios_run *r, const char *handle, const char *schema, const 
 }
 
 /* ---- the tool ----------------------------------------------------------------------------------------------------- */
-
-static int add_answer(void *user, const void *p, size_t n)
-{
-    return aios__buf_add(user, p, n, NULL);
-}
 
 static int run_tool(aios_call *c, const aios__json *args, aios__buf *out, aios_error *err)
 {
@@ -279,7 +286,7 @@ static int run_tool(aios_call *c, const aios__json *args, aios__buf *out, aios_e
     c->label.confidentiality |= v ? v->label.confidentiality : 0; /* a failure says something of the value too */
     aios__buf_init(&schema, out->heap, AIOS_MEM_TEXT, 0);
     int rc = aios__json_write(aios__json_get(args, "schema"), &schema, err);
-    rc = rc ? rc : aios_run_extract(c->run, handle ? handle : "", schema.p, question ? question : "", add_answer, out, &label, err);
+    rc = rc ? rc : ask_value(c->run, handle ? handle : "", schema.p, question ? question : "", out, &label, &c->endorsed, err);
     aios__buf_free(&schema);
     if (!rc)
         c->label = aios__label_join(label, (aios_label){AIOS_LABEL_TOOL, 0, c->label.confidentiality});

@@ -20,6 +20,7 @@ typedef struct aios__gate {
     aios__ruleset_use use;
     aios__value *values;
     uint32_t n_values, n_asks;
+    uint32_t n_told;           /**< values that the model had read of before this turn: those that its calls may name */
     double endorsed;           /**< bits */
 } aios__gate;
 
@@ -27,7 +28,13 @@ typedef struct aios__gate {
 typedef struct aios__gated {
     aios_label label;          /**< of what is in the call: the context, and the values behind its handles */
     int64_t ask_until;         /**< 0: for ever */
+    int64_t ask_until_us;      /**< the same, as others know it: since 1970 */
     char digest[AIOS__SHA256_TEXT];
+    aios__taken *charges;     /**< what it took of the policy, where a journal is to know */
+    uint32_t n_charges;
+    bool charged;              /**< the journal knows */
+    bool stale;                /**< another policy than the agent's let it begin */
+    int32_t answered;          /**< AIOS_DENY: came while nobody had the run; the call has no result yet */
     bool handle;               /**< its result is to become one */
     bool ours;                 /**< the result is this library's text */
 } aios__gated;
@@ -36,6 +43,12 @@ typedef struct aios__gated {
 int aios__gate_fill(aios_run *r, aios__run_call *c, aios_error *err);
 /** The verdict about a call; an ASK has its digest and its time. */
 int aios__gate_decide(aios_run *r, aios__run_call *c, aios_verdict *out, aios_error *err);
+/** A call of a resumed run that waits for a decision, or was allowed by one: *stands if rules, labels and digest are as they were. */
+int aios__gate_stands(aios_run *r, aios__run_call *c, bool *stands, aios_error *err);
+/** The policy's counts have what the call took. */
+int aios__gate_charge(aios_run *r, const aios__run_call *c, aios_error *err);
+/** It is to be decided about anew. */
+void aios__gate_forget(aios_run *r, aios__run_call *c);
 /** EDENIED if the context holds what must not go to the agent's model. */
 int aios__gate_model(const aios_run *r, aios_error *err);
 void aios__gate_free(aios_run *r);
@@ -47,6 +60,8 @@ aios_label aios__gate_base(const aios__run_call *c);
 bool aios__value_due(const aios__run_call *c, int32_t status);
 /** Keeps a result outside of the context; `out` gets what the model sees instead. */
 int aios__value_keep(aios_run *r, const aios__run_call *c, int32_t status, const char *s, size_t n, aios__buf *out, aios_error *err);
+/** One value more, $v<n_values>; the text is copied. */
+int aios__value_add(aios_run *r, const char *s, size_t n, aios_label label, aios_error *err);
 const aios__value *aios__value_find(const aios_run *r, const char *handle, size_t n);
 int aios__extract_fn(void *user, aios_call *c);
 /** Bits that a value under the schema can carry at most, but for the order of keys; infinite where that is not clear. */

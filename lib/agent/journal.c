@@ -127,7 +127,8 @@ static uint64_t sum_text(uint64_t seed, const char *s)
 
 static uint64_t sum_tool(const aios_tool *t)
 {
-    return sum_text(sum_text(sum_text((uint64_t)t->effect + 1, t->name), t->description), t->schema_json);
+    uint64_t flags = t->flags & (uint32_t)(AIOS_TOOL_TRUSTED | AIOS_TOOL_HANDLE); /* labels hang on them */
+    return sum_text(sum_text(sum_text((uint64_t)t->effect + 1 + (flags << 8), t->name), t->description), t->schema_json);
 }
 
 /* What a request has besides transcript and tools. */
@@ -151,6 +152,7 @@ int aios__journal_add_agent(const aios_agent *a, aios__buf *b, aios_error *err)
     add_text(b, "model", info.name, strlen(info.name), err);
     add_hex(b, "instructions", sum_text(0, a->instructions), err);
     add_hex(b, "options", sum_options(a), err);
+    aios__journal_add_policy(a, b, err);
     aios__buf_adds(b, ",\"tools\":{", err);
     for (uint32_t i = 0; i < aios_toolset_count(a->toolset); i++) {
         const aios_tool *t = &a->toolset->tools[i]->pub;
@@ -248,6 +250,7 @@ static bool has_effect(const aios__run_call *c)
 int aios__journal_intent(aios_run *r, aios_error *err)
 {
     uint32_t n = 0;
+    bool first = true;
     for (uint32_t i = 0; i < r->n_turn_calls; i++)
         n += has_effect(&r->calls[i]);
     aios__journal *j = r->journal;
@@ -256,26 +259,35 @@ int aios__journal_intent(aios_run *r, aios_error *err)
     if (j->failed)
         return aios__journal_commit(r, err);
     aios__buf *b = open_record(r, err);
-    aios__buf_addf(b, err, ",\"step\":%u,\"due\":[", r->step);
+    aios__buf_addf(b, err, ",\"step\":%u", r->step);
+    aios__journal_add_policy(r->agent, b, err);
+    aios__buf_adds(b, ",\"due\":[", err);
     for (uint32_t i = 0; i < r->n_turn_calls; i++) {
         aios__run_call *c = &r->calls[i];
         if (!has_effect(c))
             continue;
         c->effect = c->tool->pub.effect;
-        aios__buf_addf(b, err, "%s{\"call\":%u,\"effect\":%d,\"try\":%u,\"key\":\"%s\"}", b->p[b->n - 1] == '[' ? "" : ",", i, c->effect, ++c->tries, c->call->key);
+        aios__buf_addf(b, err, "%s{\"call\":%u,\"effect\":%d,\"try\":%u,\"key\":\"%s\"", first ? "" : ",", i, c->effect, ++c->tries,
+                       c->call->key);
+        aios__journal_add_gate(c, b, err);
+        aios__buf_addc(b, '}', err);
+        first = false;
     }
     aios__buf_addc(b, ']', err);
     int rc = close_record(r, AIOS__JOURNAL_INTENT, err);
     return rc ? rc : aios__journal_commit(r, err);
 }
 
-int aios__journal_ask(aios_run *r, const aios__run_call *c, aios_error *err)
+int aios__journal_ask(aios_run *r, aios__run_call *c, aios_error *err)
 {
     aios__buf *b = open_record(r, err);
     if (!b)
         return AIOS_OK;
     r->journal->urgent = true;
     add_place(r, c, b, err);
+    aios__journal_add_policy(r->agent, b, err);
+    aios__journal_add_gate(c, b, err);
+    aios__journal_add_ask(c, b, err);
     return close_record(r, AIOS__JOURNAL_ASK, err);
 }
 
@@ -286,11 +298,14 @@ int aios__journal_decision(aios_run *r, const aios__run_call *c, int32_t verdict
         return AIOS_OK;
     r->journal->urgent = true;
     add_place(r, c, b, err);
+    aios__journal_add_policy(r->agent, b, err);
+    if (c->gate.digest[0])
+        add_text(b, "digest", c->gate.digest, strlen(c->gate.digest), err);
     aios__buf_addf(b, err, ",\"verdict\":\"%s\",\"again\":%s", verdict == AIOS_ALLOW ? "allow" : "deny", c->unknown ? "true" : "false");
     return close_record(r, AIOS__JOURNAL_DECISION, err);
 }
 
-int aios__journal_result(aios_run *r, const aios__run_call *c, aios_error *err)
+int aios__journal_result(aios_run *r, aios__run_call *c, aios_error *err)
 {
     aios__buf *b = open_record(r, err);
     if (!b)
@@ -301,8 +316,22 @@ int aios__journal_result(aios_run *r, const aios__run_call *c, aios_error *err)
     aios__buf_addf(b, err, ",\"status\":%d,\"integrity\":%d", c->status, c->label.integrity);
     if (c->label.confidentiality)
         add_hex(b, "confidentiality", c->label.confidentiality, err);
+    aios__journal_add_policy(r->agent, b, err);
+    aios__journal_add_gate(c, b, err);
+    aios__journal_add_hidden(r, c, b, err);
     add_text(b, "text", c->text, c->n_text, err);
     return close_record(r, AIOS__JOURNAL_RESULT, err);
+}
+
+int aios__journal_extract(aios_run *r, double bits, aios_error *err)
+{
+    aios__buf *b = open_record(r, err);
+    if (!b)
+        return aios__journal_commit(r, err);
+    aios__buf_addf(b, err, ",\"endorsed\":%.17g", bits);
+    add_counters(r, b, err);
+    int rc = close_record(r, AIOS__JOURNAL_EXTRACT, err);
+    return rc ? rc : aios__journal_commit(r, err);
 }
 
 int aios__journal_end(aios_run *r, const aios_error *failure, aios_error *err)

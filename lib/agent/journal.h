@@ -18,7 +18,8 @@
     X(ASK, 5, "ask")           /* a call waits for a decision */                                                               \
     X(DECISION, 6, "decision") /* which came */                                                                                \
     X(RESULT, 7, "result")     /* a call's receipt, as the model reads it */                                                   \
-    X(END, 8, "end")           /* done, or stopped by a failure */
+    X(END, 8, "end")           /* done, or stopped by a failure */                                                             \
+    X(EXTRACT, 9, "extract")   /* bits of a value became trusted, asked for by the host */
 enum aios__journal_kind {
 #define X(name, number, text) AIOS__JOURNAL_##name = (number),
     AIOS__JOURNAL_KINDS(X)
@@ -61,9 +62,9 @@ int aios__journal_resume(aios_run *r, aios_error *err);
 int aios__journal_turn(aios_run *r, aios_error *err);
 /** Calls that are due and have effects: when it returns, they may happen. */
 int aios__journal_intent(aios_run *r, aios_error *err);
-int aios__journal_ask(aios_run *r, const aios__run_call *c, aios_error *err);
+int aios__journal_ask(aios_run *r, aios__run_call *c, aios_error *err);
 int aios__journal_decision(aios_run *r, const aios__run_call *c, int32_t verdict, aios_error *err);
-int aios__journal_result(aios_run *r, const aios__run_call *c, aios_error *err);
+int aios__journal_result(aios_run *r, aios__run_call *c, aios_error *err);
 /** failure NULL: done. */
 int aios__journal_end(aios_run *r, const aios_error *failure, aios_error *err);
 /** Writes what waits. */
@@ -74,6 +75,9 @@ int aios__journal_urgent(aios_run *r, aios_error *err);
 const aios_sampling *aios__journal_sampling(aios_run *r);
 /** Adds members that say what the agent is: what a run must find again. */
 int aios__journal_add_agent(const aios_agent *a, aios__buf *b, aios_error *err);
+
+/** Bits of a value became trusted: when it returns, they are counted. */
+int aios__journal_extract(aios_run *r, double bits, aios_error *err);
 
 /* ---- journal_read.c ----------------------------------------------------------------------------------------------- */
 
@@ -95,6 +99,22 @@ int aios__journal_number(const aios__journal_record *rec, const char *key, uint6
 int aios__journal_hex(const aios__journal_record *rec, const char *key, uint64_t *out, aios_error *err);
 /** A failure that names record and run. */
 int aios__journal_bad(const aios__journal_record *rec, const char *what, aios_error *err);
+
+/* ---- journal_gate.c: what the gate has counted and hidden ------------------------------------------------------------ */
+
+/** The policy that decided what a record tells of: nothing without rules. */
+void aios__journal_add_policy(const aios_agent *a, aios__buf *b, aios_error *err);
+/** What was approved, and in the first record of a call what it took of the policy. */
+void aios__journal_add_gate(aios__run_call *c, aios__buf *b, aios_error *err);
+void aios__journal_add_ask(const aios__run_call *c, aios__buf *b, aios_error *err);
+/** The value behind a result's handle, and the bits that became trusted with it. */
+void aios__journal_add_hidden(const aios_run *r, const aios__run_call *c, aios__buf *b, aios_error *err);
+/** The same, read; of: the record, or the part of it that is of the call. */
+int aios__journal_take_policy(const aios_run *r, aios__run_call *c, const aios__journal_record *rec, const aios__json *of, aios_error *err);
+int aios__journal_take_gate(aios_run *r, aios__run_call *c, const aios__journal_record *rec, const aios__json *of, aios_error *err);
+int aios__journal_take_ask(aios_run *r, aios__run_call *c, const aios__journal_record *rec, aios_error *err);
+int aios__journal_take_bits(aios_run *r, const aios__journal_record *rec, aios_error *err);
+int aios__journal_take_hidden(aios_run *r, aios__run_call *c, const aios__journal_record *rec, aios_error *err);
 
 /* ---- run_keep.c: what a session has computed, beside the journal --------------------------------------------------- */
 

@@ -237,12 +237,17 @@ static int take_end(standing *w, const aios__journal_record *rec, aios_error *er
     return read_counters(w, rec, err);
 }
 
+static int take_extract(standing *w, const aios__journal_record *rec, aios_error *err)
+{
+    return read_counters(w, rec, err);
+}
+
 static int take_record(void *user, const aios__journal_record *rec, aios_error *err)
 {
     static int (*const take[])(standing *, const aios__journal_record *, aios_error *) = {
         [AIOS__JOURNAL_BEGIN] = take_begin, [AIOS__JOURNAL_CLAIM] = take_claim,       [AIOS__JOURNAL_TURN] = take_turn,
         [AIOS__JOURNAL_INTENT] = take_intent, [AIOS__JOURNAL_ASK] = take_ask,         [AIOS__JOURNAL_DECISION] = take_decision,
-        [AIOS__JOURNAL_RESULT] = take_result, [AIOS__JOURNAL_END] = take_end,
+        [AIOS__JOURNAL_RESULT] = take_result, [AIOS__JOURNAL_END] = take_end,         [AIOS__JOURNAL_EXTRACT] = take_extract,
     };
     standing *w = user;
     w->info.changed_us = rec->wall_us;

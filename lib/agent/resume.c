@@ -47,6 +47,9 @@ static int compare_agent(const aios_run *r, const aios__json *was, const aios__j
     for (size_t i = 0; i < AIOS__ARRAY_LEN(parts); i++)
         if (!same_text(aios__json_get(was, parts[i][0]), aios__json_get(is, parts[i][0])))
             return other_agent(r, parts[i][1], "", i == 1 || i == 2 ? " are other ones" : " is another", err);
+    const char *rules = aios__json_str(aios__json_get(was, "policy"), NULL), *now = aios__json_str(aios__json_get(is, "policy"), NULL);
+    if (strcmp(rules ? rules : "", now ? now : ""))
+        return other_agent(r, "its policy", "", !now ? " is gone" : rules ? " is another" : " is new", err);
     return compare_tools(r, aios__json_get(was, "tools"), aios__json_get(is, "tools"), err);
 }
 
@@ -166,6 +169,15 @@ static bool all_over(const aios_run *r)
     return true;
 }
 
+/* What the calls of a turn took of the policy, in the order in which they took it. */
+static int charge_turn(aios_run *r, aios_error *err)
+{
+    int rc = AIOS_OK;
+    for (uint32_t i = 0; i < r->n_turn_calls && !rc; i++)
+        rc = aios__gate_charge(r, &r->calls[i], err);
+    return rc;
+}
+
 static int restore_turn(restoring *w, const aios__journal_record *rec, aios_error *err)
 {
     aios_run *r = w->r;
@@ -173,7 +185,8 @@ static int restore_turn(restoring *w, const aios__journal_record *rec, aios_erro
     bool repeat;
     if (w->answered || (r->n_turn_calls && !all_over(r)))
         return aios__journal_bad(rec, "the turn before is not over", err);
-    int rc = r->n_turn_calls ? aios__tools_next(r, err) : AIOS_OK;
+    int rc = charge_turn(r, err);
+    rc = rc || !r->n_turn_calls ? rc : aios__tools_next(r, err);
     if (!rc && rec->step != r->step)
         return aios__journal_bad(rec, "its step does not follow", err);
     if (!rc)
@@ -214,6 +227,9 @@ static int restore_intent(restoring *w, const aios__journal_record *rec, aios_er
         c->state = AIOS__RC_RECONCILE;
         c->effect = (int32_t)effect;
         c->tries = (uint32_t)tries;
+        int rc = aios__journal_take_gate(w->r, c, rec, v, err);
+        if (rc)
+            return rc;
     }
     return AIOS_OK;
 }
@@ -224,7 +240,8 @@ static int restore_ask(restoring *w, const aios__journal_record *rec, aios_error
     if (!c)
         return AIOS_EFORMAT;
     c->state = AIOS__RC_ASK;
-    return AIOS_OK;
+    int rc = aios__journal_take_gate(w->r, c, rec, rec->root, err);
+    return rc ? rc : aios__journal_take_ask(w->r, c, rec, err);
 }
 
 static int restore_decision(restoring *w, const aios__journal_record *rec, aios_error *err)
@@ -235,9 +252,13 @@ static int restore_decision(restoring *w, const aios__journal_record *rec, aios_
         return AIOS_EFORMAT;
     if (!verdict || (strcmp(verdict, "allow") && strcmp(verdict, "deny")))
         return aios__journal_bad(rec, "\"verdict\" must be allow or deny", err);
+    if (c->state != AIOS__RC_ASK && c->state != AIOS__RC_RECONCILE)
+        return aios__journal_bad(rec, "nobody asked about its call", err);
     if (!strcmp(verdict, "allow"))
         c->state = AIOS__RC_READY;
-    return AIOS_OK;
+    else
+        c->gate.answered = AIOS_DENY;
+    return aios__journal_take_policy(w->r, c, rec, rec->root, err);
 }
 
 static int restore_result(restoring *w, const aios__journal_record *rec, aios_error *err)
@@ -251,6 +272,8 @@ static int restore_result(restoring *w, const aios__journal_record *rec, aios_er
     if (!text || status > 0 || status < INT32_MIN || integrity < AIOS_LABEL_UNTRUSTED || integrity > AIOS_LABEL_SYSTEM)
         return aios__journal_bad(rec, "its text, status or integrity is missing or out of range", err);
     int rc = aios__json_get(rec->root, "confidentiality") ? aios__journal_hex(rec, "confidentiality", &c->label.confidentiality, err) : AIOS_OK;
+    rc = rc ? rc : aios__journal_take_gate(w->r, c, rec, rec->root, err);
+    rc = rc ? rc : aios__journal_take_hidden(w->r, c, rec, err);
     if (rc)
         return rc;
     c->text = aios__strndup(w->r->heap, AIOS_MEM_TEXT, text, n, err);
@@ -274,15 +297,22 @@ static int restore_end(restoring *w, const aios__journal_record *rec, aios_error
     return restore_counters(w->r, rec, err);
 }
 
+/* The host may ask about values of a run that is over, too. */
+static int restore_extract(restoring *w, const aios__journal_record *rec, aios_error *err)
+{
+    int rc = aios__journal_take_bits(w->r, rec, err);
+    return rc ? rc : restore_counters(w->r, rec, err);
+}
+
 static int restore_record(void *user, const aios__journal_record *rec, aios_error *err)
 {
     static int (*const restore[])(restoring *, const aios__journal_record *, aios_error *) = {
         [AIOS__JOURNAL_BEGIN] = restore_begin,   [AIOS__JOURNAL_CLAIM] = restore_claim, [AIOS__JOURNAL_TURN] = restore_turn,
         [AIOS__JOURNAL_INTENT] = restore_intent, [AIOS__JOURNAL_ASK] = restore_ask,     [AIOS__JOURNAL_DECISION] = restore_decision,
-        [AIOS__JOURNAL_RESULT] = restore_result, [AIOS__JOURNAL_END] = restore_end,
+        [AIOS__JOURNAL_RESULT] = restore_result, [AIOS__JOURNAL_END] = restore_end,     [AIOS__JOURNAL_EXTRACT] = restore_extract,
     };
     restoring *w = user;
-    if (w->done)
+    if (w->done && rec->kind != AIOS__JOURNAL_EXTRACT)
         return aios__journal_bad(rec, "the run was done before it", err);
     w->r->journal->seq = rec->seq;
     return restore[rec->kind](w, rec, err);
@@ -290,37 +320,51 @@ static int restore_record(void *user, const aios__journal_record *rec, aios_erro
 
 /* ---- what was open ------------------------------------------------------------------------------------------------ */
 
-/* A call that was begun and has no receipt. */
-static void settle_begun(const aios_run *r, aios__run_call *c)
+/* A call that was begun and has no receipt. What another policy let is not made again by itself. */
+static int settle_begun(aios_run *r, aios__run_call *c, aios_error *err)
 {
     c->tool = aios__toolset_find(r->agent->toolset, c->call->name);
     int32_t effect = c->tool ? c->tool->pub.effect : AIOS_EFFECT_UNSAFE;
-    if (c->tool && c->effect == AIOS_EFFECT_KEYED && effect == AIOS_EFFECT_KEYED)
+    if (c->tool && c->effect == AIOS_EFFECT_KEYED && effect == AIOS_EFFECT_KEYED && !c->gate.stale)
         c->state = AIOS__RC_READY;
     else if (!c->tool || !c->tool->pub.reconcile)
         aios__tools_unknown(c);
+    return aios__gate_charge(r, c, err);
 }
 
-/* One that waits or was allowed: its tool may have changed since. */
-static void settle_waiting(const aios_run *r, aios__run_call *c)
+/* One that waits or was allowed: it must be what it was asked as, and its tool may have changed since. */
+static int settle_waiting(aios_run *r, aios__run_call *c, aios_error *err)
 {
-    if (aios__toolset_check(r->agent->toolset, c->call->name, c->call->args, c->call->n_args, &c->tool, NULL))
-        c->state = AIOS__RC_NEW;
+    size_t n;
+    const char *args = aios__call_text(c->call, &n);
+    bool stands = !aios__toolset_check(r->agent->toolset, c->call->name, args, n, &c->tool, NULL);
+    int rc = stands ? aios__gate_stands(r, c, &stands, err) : AIOS_OK;
+    if (rc)
+        return rc;
+    if (!stands)
+        aios__gate_forget(r, c);
+    return c->gate.answered ? aios__tools_refuse(r, c, AIOS_EDENIED, AIOS__DENIED, err) : AIOS_OK;
+}
+
+static int settle_call(aios_run *r, aios__run_call *c, aios_error *err)
+{
+    if (c->state == AIOS__RC_DONE)
+        return aios__gate_charge(r, c, err);
+    int rc = aios__gate_fill(r, c, err);
+    if (!rc && c->state == AIOS__RC_RECONCILE)
+        rc = settle_begun(r, c, err);
+    else if (!rc && (c->state == AIOS__RC_ASK || c->state == AIOS__RC_READY))
+        rc = settle_waiting(r, c, err);
+    if (!rc && c->state == AIOS__RC_ASK)
+        rc = aios__tools_emit(r, c->unknown ? AIOS_EVENT_UNKNOWN : AIOS_EVENT_ASK, c, err);
+    return rc;
 }
 
 static int settle_calls(aios_run *r, aios_error *err)
 {
     int rc = AIOS_OK;
-    for (uint32_t i = 0; i < r->n_turn_calls && !rc; i++) {
-        aios__run_call *c = &r->calls[i];
-        c->gate.label = r->label; /* of all that the model had seen: no run with a journal has handles */
-        if (c->state == AIOS__RC_RECONCILE)
-            settle_begun(r, c);
-        else if (c->state == AIOS__RC_ASK || c->state == AIOS__RC_READY)
-            settle_waiting(r, c);
-        if (c->state == AIOS__RC_ASK)
-            rc = aios__tools_emit(r, c->unknown ? AIOS_EVENT_UNKNOWN : AIOS_EVENT_ASK, c, err);
-    }
+    for (uint32_t i = 0; i < r->n_turn_calls && !rc; i++)
+        rc = settle_call(r, &r->calls[i], err);
     return rc;
 }
 
@@ -338,7 +382,6 @@ static int answer_again(aios_run *r, aios_error *err)
 
 static int go_on(aios_run *r, aios_error *err)
 {
-    aios__run_clock(r, r->journal->used_ns);
     int rc = aios__journal_resume(r, err);
     if (!rc) {
         aios__run_trace(r, NULL);
@@ -359,9 +402,10 @@ static int restore_run(aios_run *r, const char *id, aios_error *err)
     int rc = aios__journal_open(r, &head, err);
     if (!rc)
         rc = aios__journal_each(r->agent->ctx, r->agent->store, r->journal->stream, restore_record, &w, err);
-    if (!rc)
-        rc = w.answered ? answer_again(r, err) : go_on(r, err);
-    return rc;
+    if (rc)
+        return rc;
+    aios__run_clock(r, r->journal->used_ns);
+    return w.answered ? answer_again(r, err) : go_on(r, err);
 }
 
 int aios_run_resume(aios_agent *a, const char *id, aios_run **out, aios_error *err)

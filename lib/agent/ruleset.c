@@ -3,10 +3,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "agent/ruleset.h"
+#include "base/cachefile.h"
 
 enum { MAX_DEPTH = 16 };
 
@@ -67,9 +69,13 @@ static int make_digest(aios_rules *r, aios_error *err)
     aios__buf_init(&b, aios__ctx_heap(r->ctx), AIOS_MEM_TEXT, 0);
     int rc = r->doc ? aios__canon(aios__json_root(r->doc), true, NULL, NULL, &b, err) : AIOS_OK;
     for (uint32_t i = 0; i < r->n_leaves && !rc; i++)
-        rc = aios__buf_adds(&b, r->leaves[i]->digest, err);
+        rc = aios__buf_adds(&b, r->leaves[i]->id, err);
     if (!rc)
         aios__sha256_text(b.p, b.n, r->digest, NULL);
+    if (!rc && r->digest[0])
+        memcpy(r->id, r->digest, sizeof r->id);
+    else if (!rc)
+        snprintf(r->id, sizeof r->id, "%016llx", (unsigned long long)aios__sum64(0, b.p, b.n));
     aios__buf_free(&b);
     return rc;
 }

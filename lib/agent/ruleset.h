@@ -76,14 +76,23 @@ struct aios_rules {
     uint64_t local;            /**< classes that stay on this machine */
     double endorse_bits;
     char digest[AIOS__SHA256_TEXT];
+    char id[AIOS__SHA256_TEXT]; /**< the digest, or in a build without sums a weaker one: what a journal names it by */
     char path[4096];           /**< of its file; "" */
     struct stat file;
 };
+
+/* What a call has taken of one capability. */
+typedef struct aios__taken {
+    uint32_t cap;              /**< among those of all leaves */
+    double cost;
+} aios__taken;
 
 /* What a run has used of its capabilities, a place for each of all leaves. */
 typedef struct aios__ruleset_use {
     uint64_t *calls;
     double *cost;
+    aios__taken *last;        /**< what the call asked about last was charged; NULL: nobody wants to know */
+    uint32_t n_last;
 } aios__ruleset_use;
 
 /* A call, as it is asked about. */
@@ -103,6 +112,9 @@ bool aios__rfc3339(const char *s, int64_t *us);
 
 /* ruleset_decide.c: the verdict of all leaves; what is not denied is charged to `use`. *handle: the result stays outside of the context. */
 int aios__ruleset_decide(const aios_rules *r, const aios__ruleset_call *c, aios__ruleset_use *use, aios_verdict *out, bool *handle, aios_error *err);
+
+/** Takes what a call was charged; c->cap is one of the policy's. */
+void aios__ruleset_charge(aios__ruleset_use *use, const aios__taken *c);
 
 /* ruleset_path.c */
 enum aios__fit aios__path_fit(const aios__path_rule *p, const char *s, size_t n, const aios_rules *policy, bool deny);

@@ -253,13 +253,24 @@ static void decide(const aios_rules *leaf, const aios__ruleset_call *call, const
         snprintf(out->reason, sizeof out->reason, "no capability is for %.64s", call->tool);
 }
 
-static void charge(const aios_rules *leaf, const aios__ruleset_call *call, const aios__ruleset_use *use, const bool *fitting)
+/* at: of the leaf's first capability. */
+static void charge(const aios_rules *leaf, uint32_t at, const aios__ruleset_call *call, aios__ruleset_use *use, const bool *fitting)
 {
     for (uint32_t i = 0; i < leaf->n_caps; i++) {
-        double cost = fitting[i] ? cost_of(&leaf->caps[i], call) : 0;
-        use->calls[i] += fitting[i];
-        use->cost[i] += cost > 0 ? cost : 0;
+        if (!fitting[at + i])
+            continue;
+        double cost = cost_of(&leaf->caps[i], call);
+        aios__taken c = {at + i, cost > 0 ? cost : 0};
+        aios__ruleset_charge(use, &c);
+        if (use->last)
+            use->last[use->n_last++] = c;
     }
+}
+
+void aios__ruleset_charge(aios__ruleset_use *use, const aios__taken *c)
+{
+    use->calls[c->cap]++;
+    use->cost[c->cap] += c->cost;
 }
 
 int aios__ruleset_decide(const aios_rules *r, const aios__ruleset_call *call, aios__ruleset_use *use, aios_verdict *out, bool *handle,
@@ -275,7 +286,7 @@ int aios__ruleset_decide(const aios_rules *r, const aios__ruleset_call *call, ai
     out->verdict = 0;
     for (uint32_t i = 0; i < n; at += leaves[i++]->n_caps) {
         aios_verdict v = AIOS_INIT(aios_verdict);
-        aios__ruleset_use part = {use->calls + at, use->cost + at};
+        aios__ruleset_use part = {.calls = use->calls + at, .cost = use->cost + at};
         decide(leaves[i], call, &part, fitting + at, &v, handle);
         if (v.verdict > out->verdict) {
             out->verdict = v.verdict;
@@ -283,10 +294,9 @@ int aios__ruleset_decide(const aios_rules *r, const aios__ruleset_call *call, ai
         }
     }
     at = 0;
-    for (uint32_t i = 0; i < n && out->verdict != AIOS_DENY; at += leaves[i++]->n_caps) {
-        aios__ruleset_use part = {use->calls + at, use->cost + at};
-        charge(leaves[i], call, &part, fitting + at);
-    }
+    use->n_last = 0;
+    for (uint32_t i = 0; i < n && out->verdict != AIOS_DENY; at += leaves[i++]->n_caps)
+        charge(leaves[i], at, call, use, fitting);
     aios__free(aios__ctx_heap(r->ctx), fitting);
     return AIOS_OK;
 }

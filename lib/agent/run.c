@@ -191,24 +191,8 @@ static int draw_id(aios_run *r, aios_error *err)
     return AIOS_OK;
 }
 
-/* A journal keeps neither what rules have counted nor values behind handles: a resumed run would begin with fresh budgets. */
-static int check_durable(const aios_agent *a, aios_error *err)
-{
-    const aios_toolset *ts = a->toolset;
-    if (a->store && a->policy.rules)
-        return aios__fail(err, AIOS_ENOTSUP, "runs with a store under rules are not there yet: use policy.decide, or leave the store out");
-    for (uint32_t i = 0; a->store && i < aios_toolset_count(ts); i++)
-        if (ts->tools[i]->pub.flags & AIOS_TOOL_HANDLE)
-            return aios__fail(err, AIOS_ENOTSUP, "runs with a store have no handles yet, and the tool %s gives them (AIOS_TOOL_HANDLE): leave the flag or the store out",
-                              ts->tools[i]->pub.name);
-    return AIOS_OK;
-}
-
 int aios__run_new(aios_agent *a, aios_run **out, aios_error *err)
 {
-    int sound = check_durable(a, err);
-    if (sound)
-        return sound;
     aios__heap *h = aios__ctx_heap(a->ctx);
     aios_run *r = aios__alloc(h, AIOS_MEM_OTHER, sizeof *r, err);
     if (!r)
@@ -509,7 +493,7 @@ int aios_run_next(aios_run *r, int32_t timeout_ms, const aios_event **ev)
 
 static int decide_call(aios_run *r, aios__run_call *c, int32_t verdict, aios_error *err)
 {
-    static const char no[] = "the user denied this call", lost[] = "the program stopped while this call ran: nobody knows whether it happened";
+    static const char lost[] = "the program stopped while this call ran: nobody knows whether it happened";
     if (verdict == AIOS_ALLOW && c->gate.ask_until && now(r) >= c->gate.ask_until)
         return aios__fail(err, AIOS_ETIMEDOUT, "the time to allow call \"%.64s\" is over (ask.timeout_ms)", c->call->id);
     if (verdict == AIOS_ALLOW && !c->tool)
@@ -520,9 +504,11 @@ static int decide_call(aios_run *r, aios__run_call *c, int32_t verdict, aios_err
     if (verdict == AIOS_ALLOW) {
         c->state = AIOS__RC_READY;
         c->unknown = false;
+        if (c->gate.stale) /* what is made again passes the policy of today */
+            aios__gate_forget(r, c);
         return AIOS_OK;
     }
-    return c->unknown ? aios__tools_refuse(r, c, AIOS_EUNKNOWN, lost, err) : aios__tools_refuse(r, c, AIOS_EDENIED, no, err);
+    return c->unknown ? aios__tools_refuse(r, c, AIOS_EUNKNOWN, lost, err) : aios__tools_refuse(r, c, AIOS_EDENIED, AIOS__DENIED, err);
 }
 
 /* Of the call with this id, or with this digest. */

@@ -50,8 +50,8 @@ static const char *fill_one(void *user, const char *s, size_t n, size_t *n_out)
 {
     filling *f = user;
     const aios__value *v = aios__value_find(f->r, s, n);
-    if (!v)
-        return NULL;
+    if (!v || v - f->r->gate.values >= f->r->gate.n_told)
+        return NULL; /* the model cannot know of it */
     f->any = true;
     f->c->gate.label = aios__label_join(f->c->gate.label, v->label);
     *n_out = v->n;
@@ -72,7 +72,9 @@ int aios__gate_fill(aios_run *r, aios__run_call *c, aios_error *err)
     aios__buf out;
     filling f = {r, c, false};
     c->gate.label = r->label;
-    if (!r->gate.n_values || takes_handles(r, call) || !memmem(call->args, call->n_args, "$v", 2))
+    aios__free(r->heap, call->filled);
+    call->filled = NULL;
+    if (!r->gate.n_told || takes_handles(r, call) || !memmem(call->args, call->n_args, "$v", 2))
         return AIOS_OK;
     if (call->n_args > AIOS__MAX_ARGS || aios__json_parse(r->heap, call->args, call->n_args, &doc, NULL))
         return AIOS_OK; /* what is wrong with it is told where arguments are checked */
@@ -97,7 +99,26 @@ static int make_room(aios_run *r, const aios_rules *rules, aios_error *err)
         u->calls = aios__alloc_array(r->heap, AIOS_MEM_OTHER, rules->n_caps, sizeof *u->calls, err);
     if (u->calls && !u->cost)
         u->cost = aios__alloc_array(r->heap, AIOS_MEM_OTHER, rules->n_caps, sizeof *u->cost, err);
-    return u->calls && u->cost ? AIOS_OK : aios__nomem(err);
+    if (u->cost && !u->last && r->journal)
+        u->last = aios__alloc_array(r->heap, AIOS_MEM_OTHER, rules->n_caps, sizeof *u->last, err);
+    return u->calls && u->cost && (u->last || !r->journal) ? AIOS_OK : aios__nomem(err);
+}
+
+/* What the call was charged just now goes into the journal with its first record. */
+static int note_charges(aios_run *r, aios__run_call *c, aios_error *err)
+{
+    const aios__ruleset_use *u = &r->gate.use;
+    aios__free(r->heap, c->gate.charges);
+    c->gate.charges = NULL;
+    c->gate.n_charges = 0;
+    if (!u->last || !u->n_last)
+        return AIOS_OK;
+    c->gate.charges = aios__alloc_array(r->heap, AIOS_MEM_OTHER, u->n_last, sizeof *c->gate.charges, err);
+    if (!c->gate.charges)
+        return aios__nomem(err);
+    memcpy(c->gate.charges, u->last, u->n_last * sizeof *u->last);
+    c->gate.n_charges = u->n_last;
+    return AIOS_OK;
 }
 
 /* What an approval is for: anything else in here asks again. */
@@ -130,7 +151,8 @@ static int ask_rules(aios_run *r, aios__run_call *c, const aios__json *args, siz
     const aios_env *env = aios__ctx_env(r->agent->ctx);
     aios__ruleset_call q = {c->call->name, c->tool->pub.effect, args, n_args, c->gate.label, env->wall_us(env->user)};
     int rc = make_room(r, rules, err);
-    return rc ? rc : aios__ruleset_decide(rules, &q, &r->gate.use, out, &c->gate.handle, err);
+    rc = rc ? rc : aios__ruleset_decide(rules, &q, &r->gate.use, out, &c->gate.handle, err);
+    return rc ? rc : note_charges(r, c, err);
 }
 
 static void ask_host(const aios_run *r, const aios__run_call *c, aios_verdict *v)
@@ -162,8 +184,15 @@ static void limit_ask(aios_run *r, aios__run_call *c, aios_verdict *v)
         return;
     }
     r->gate.n_asks++;
-    int64_t at = aios__now_ns(aios__ctx_env(r->agent->ctx));
+    const aios_env *env = aios__ctx_env(r->agent->ctx);
+    int64_t at = aios__now_ns(env), us = env->wall_us(env->user);
     c->gate.ask_until = !rules->ask_ns ? 0 : rules->ask_ns > INT64_MAX - at ? INT64_MAX : at + rules->ask_ns;
+    c->gate.ask_until_us = !rules->ask_ns ? 0 : us > INT64_MAX - rules->ask_ns / 1000 ? INT64_MAX : us + rules->ask_ns / 1000;
+}
+
+static bool keeps_handle(const aios__run_call *c)
+{
+    return (c->gate.handle || c->tool->pub.flags & AIOS_TOOL_HANDLE) && c->tool->pub.fn != aios__extract_fn;
 }
 
 int aios__gate_decide(aios_run *r, aios__run_call *c, aios_verdict *out, aios_error *err)
@@ -180,13 +209,62 @@ int aios__gate_decide(aios_run *r, aios__run_call *c, aios_verdict *out, aios_er
         rc = ask_rules(r, c, aios__json_root(doc), n, out, err);
     if (!rc && out->verdict != AIOS_DENY && (p->decide || !p->rules))
         ask_host(r, c, out);
-    c->gate.handle = (c->gate.handle || c->tool->pub.flags & AIOS_TOOL_HANDLE) && c->tool->pub.fn != aios__extract_fn;
+    c->gate.handle = keeps_handle(c);
     if (!rc && out->verdict == AIOS_ASK)
         limit_ask(r, c, out);
     if (!rc && out->verdict == AIOS_ASK)
         rc = make_digest(r, c, aios__json_root(doc), err);
     aios__json_free(doc);
     return rc;
+}
+
+/* ---- calls of a resumed run --------------------------------------------------------------------------------------- */
+
+/* As it was asked about, and the rules still do not deny it: it is charged now, as it was then. */
+static int check_stands(aios_run *r, aios__run_call *c, const aios__json *args, size_t n_args, bool *stands, aios_error *err)
+{
+    char was[AIOS__SHA256_TEXT];
+    aios_verdict v = AIOS_INIT(aios_verdict);
+    memcpy(was, c->gate.digest, sizeof was);
+    int rc = make_digest(r, c, args, err);
+    *stands = !rc && (!was[0] || !strcmp(was, c->gate.digest));
+    if (*stands && r->agent->policy.rules) {
+        rc = ask_rules(r, c, args, n_args, &v, err);
+        *stands = !rc && v.verdict != AIOS_DENY;
+    }
+    return rc;
+}
+
+int aios__gate_stands(aios_run *r, aios__run_call *c, bool *stands, aios_error *err)
+{
+    aios__json_doc *doc;
+    size_t n;
+    const char *text = aios__call_text(c->call, &n);
+    *stands = false;
+    if (c->gate.stale)
+        return AIOS_OK;
+    int rc = aios__json_parse(r->heap, text, n, &doc, err);
+    if (rc)
+        return rc;
+    rc = check_stands(r, c, aios__json_root(doc), n, stands, err);
+    aios__json_free(doc);
+    c->gate.handle = keeps_handle(c);
+    return rc;
+}
+
+int aios__gate_charge(aios_run *r, const aios__run_call *c, aios_error *err)
+{
+    int rc = c->gate.n_charges ? make_room(r, r->agent->policy.rules, err) : AIOS_OK;
+    for (uint32_t i = 0; i < c->gate.n_charges && !rc; i++)
+        aios__ruleset_charge(&r->gate.use, &c->gate.charges[i]);
+    return rc;
+}
+
+void aios__gate_forget(aios_run *r, aios__run_call *c)
+{
+    aios__free(r->heap, c->gate.charges);
+    c->gate = (aios__gated){.label = c->gate.label};
+    c->state = AIOS__RC_NEW;
 }
 
 void aios__gate_free(aios_run *r)
@@ -196,4 +274,5 @@ void aios__gate_free(aios_run *r)
     aios__free(r->heap, r->gate.values);
     aios__free(r->heap, r->gate.use.calls);
     aios__free(r->heap, r->gate.use.cost);
+    aios__free(r->heap, r->gate.use.last);
 }

@@ -41,6 +41,7 @@ static int take_text(aios__run_call *c, aios__buf *b, aios_error *err)
 static int compose_value(aios_run *r, aios__run_call *c, int32_t status, const char *s, size_t n, aios__buf *b, aios_error *err)
 {
     int rc = aios__value_keep(r, c, status, s, n, b, err);
+    c->value = rc ? 0 : r->gate.n_values;
     if (!rc)
         return take_text(c, b, err);
     aios__buf_free(b);
@@ -217,6 +218,7 @@ void aios__tools_unknown(aios__run_call *c)
 {
     c->state = AIOS__RC_ASK;
     c->unknown = true;
+    c->gate.ask_until = 0;
 }
 
 /* Its tool could not tell: the host is asked. */
@@ -244,7 +246,7 @@ static int renew_call(aios_run *r, aios__run_call *c, aios_error *err)
         if (r->all[i] == c->call)
             r->all[i] = again;
     c->call = again;
-    return AIOS_OK;
+    return aios__gate_fill(r, c, err);
 }
 
 static int collect_reconciled(aios_run *r, aios__run_call *c, int32_t status, aios_error *err)
@@ -253,6 +255,8 @@ static int collect_reconciled(aios_run *r, aios__run_call *c, int32_t status, ai
     if (rc || status != AIOS_ENOENT)
         return rc ? rc : ask_unknown(r, c, err);
     c->state = AIOS__RC_READY;
+    if (c->gate.stale) /* it did not happen, and what let it is no more */
+        aios__gate_forget(r, c);
     return AIOS_OK;
 }
 
@@ -311,6 +315,7 @@ int aios__tools_next(aios_run *r, aios_error *err)
     if (rc)
         return rc;
     aios__tools_clear(r);
+    r->gate.n_told = r->gate.n_values;
     r->step++;
     r->attempt = 0;
     r->answer_now = false;
@@ -397,7 +402,9 @@ void aios__tools_abort(aios_run *r, int32_t code)
 
 void aios__tools_clear(aios_run *r)
 {
-    for (uint32_t i = 0; i < r->n_turn_calls; i++)
+    for (uint32_t i = 0; i < r->n_turn_calls; i++) {
+        aios__free(r->heap, r->calls[i].gate.charges);
         aios__free(r->heap, r->calls[i].text);
+    }
     r->n_turn_calls = 0;
 }

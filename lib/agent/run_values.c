@@ -9,7 +9,7 @@ bool aios__value_due(const aios__run_call *c, int32_t status)
     return c->gate.handle && !c->gate.ours && (status || c->call->label.integrity == AIOS_LABEL_UNTRUSTED);
 }
 
-static int add_value(aios_run *r, const char *s, size_t n, aios_label label, aios_error *err)
+int aios__value_add(aios_run *r, const char *s, size_t n, aios_label label, aios_error *err)
 {
     aios__gate *g = &r->gate;
     aios__value *p = aios__realloc(r->heap, AIOS_MEM_OTHER, g->values, (g->n_values + 1) * sizeof *p, err);
@@ -26,7 +26,7 @@ static int add_value(aios_run *r, const char *s, size_t n, aios_label label, aio
 int aios__value_keep(aios_run *r, const aios__run_call *c, int32_t status, const char *s, size_t n, aios__buf *out, aios_error *err)
 {
     aios_label label = {.integrity = AIOS_LABEL_UNTRUSTED, .confidentiality = c->call->label.confidentiality};
-    int rc = add_value(r, s, n, label, err);
+    int rc = aios__value_add(r, s, n, label, err);
     if (rc)
         return rc;
     if (status)

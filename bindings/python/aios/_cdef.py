@@ -1342,6 +1342,8 @@ FUNCTIONS = {
     'aios_run_free': (None, (C.c_void_p,)),
     'aios_run_info_get': (C.c_int, (C.c_void_p, C.c_void_p, C.c_char_p, C.POINTER(aios_run_info), C.POINTER(aios_error))),
     'aios_run_list': (C.c_int, (C.c_void_p, C.c_void_p, aios_run_fn, C.c_void_p, C.POINTER(aios_error))),
+    'aios_run_approve': (C.c_int, (C.c_void_p, C.c_void_p, C.c_char_p, C.c_char_p, C.c_int32, C.POINTER(aios_error))),
+    'aios_run_abandon': (C.c_int, (C.c_void_p, C.c_void_p, C.c_char_p, C.POINTER(aios_error))),
     'aios_agent_run': (C.c_int, (C.c_void_p, C.c_char_p, C.c_size_t, aios_event_fn, C.c_void_p, C.POINTER(aios_error))),
     'aios_audit_open': (C.c_int, (C.c_void_p, C.c_char_p, C.POINTER(aios_audit_config), C.POINTER(C.c_void_p), C.POINTER(aios_error))),
     'aios_audit_free': (None, (C.c_void_p,)),

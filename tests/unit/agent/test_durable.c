@@ -482,34 +482,6 @@ static void resume_at_every_lack_of_memory(void **state)
     assert_true(failed > 50);
 }
 
-/* What a journal does not keep yet is refused, not forgotten. */
-static void rules_and_handles_are_refused_with_a_store(void **state)
-{
-    (void)state;
-    static const char json[] = "{\"version\":1,\"capabilities\":[]}";
-    durable d;
-    aios_error err = AIOS_INIT(aios_error);
-    aios_rules *rules;
-    aios_run *r;
-    durable_open(&d, "echo:say hello");
-    aios_agent_free(d.w.agent);
-    must(aios_rules_parse(d.w.ctx, json, sizeof json - 1, &rules, &err), &err);
-    d.w.policy.rules = rules;
-    world_agent(&d.w);
-    assert_int_equal(aios_run_start(d.w.agent, NULL, "go", AIOS_CSTR, &r, &err), AIOS_ENOTSUP);
-    assert_int_equal(aios_run_resume(d.w.agent, "any", &r, &err), AIOS_ENOTSUP);
-    aios_agent_free(d.w.agent);
-    d.w.policy.rules = NULL;
-    aios_tool t = make_tool("far", tool_key, NULL);
-    t.flags = AIOS_TOOL_HANDLE;
-    world_tool(&d.w, t);
-    world_agent(&d.w);
-    assert_int_equal(aios_run_start(d.w.agent, NULL, "go", AIOS_CSTR, &r, &err), AIOS_ENOTSUP);
-    assert_non_null(strstr(err.msg, "far"));
-    aios_rules_free(rules);
-    durable_close(&d);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -522,7 +494,6 @@ int main(void)
         cmocka_unit_test(hook_adds_to_every_commit),
         cmocka_unit_test(journal_of_an_enemy_is_refused_or_read),
         cmocka_unit_test(limits_count_on),
-        cmocka_unit_test(rules_and_handles_are_refused_with_a_store),
         cmocka_unit_test(resume_at_every_lack_of_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

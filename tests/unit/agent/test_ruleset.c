@@ -35,7 +35,7 @@ static aios_rules *rules_of(const char *text)
     must(aios_rules_parse(ctx, json, AIOS_CSTR, &r, &err), &err);
     memset(n_calls, 0, sizeof n_calls);
     memset(costs, 0, sizeof costs);
-    use = (aios__ruleset_use){n_calls, costs};
+    use = (aios__ruleset_use){.calls = n_calls, .cost = costs};
     return r;
 }
 
@@ -323,7 +323,7 @@ static void a_file_that_a_tool_could_write_is_no_policy(void **state)
     snprintf(text, sizeof text, "{\"version\":1,\"capabilities\":[{\"tool\":\"get\",\"paths\":{\"/path\":{\"roots\":[\"%s\"]}}}]}", dir);
     put_file("read.json", text, 0600);
     must(open_policy("read.json", &r, &err), &err);
-    use = (aios__ruleset_use){n_calls, costs};
+    use = (aios__ruleset_use){.calls = n_calls, .cost = costs};
     assert_int_equal(path_verdict(r, "get", "secret", true), AIOS_ALLOW);
     assert_int_equal(path_verdict(r, "get", "read.json", true), AIOS_DENY);
     snprintf(path, sizeof path, "%s/hard", dir);

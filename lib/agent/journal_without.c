@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is done about a run that nobody has: a record behind its journal, for whoever resumes it. */
+#include <stdio.h>
+
+#include "agent/agent_priv.h"
+
+/* ---- the calls that wait ------------------------------------------------------------------------------------------ */
+
+/* A call of the newest turn. */
+typedef struct asked {
+    bool waits;
+    char *id;
+    char digest[AIOS__SHA256_TEXT], policy[AIOS__SHA256_TEXT];
+    uint64_t until_us;
+} asked;
+
+typedef struct asking {
+    aios__heap *heap;
+    asked *calls;
+    uint32_t n, cap, step;
+    uint64_t seq;
+} asking;
+
+static void clear_calls(asking *g)
+{
+    for (uint32_t i = 0; i < g->n; i++)
+        aios__free(g->heap, g->calls[i].id);
+    g->n = 0;
+}
+
+static int add_call(asking *g, const char *id, aios_error *err)
+{
+    if (g->n == g->cap) {
+        uint32_t cap = g->cap ? g->cap * 2 : 4;
+        asked *p = aios__realloc(g->heap, AIOS_MEM_OTHER, g->calls, cap * sizeof *p, err);
+        if (!p)
+            return aios__nomem(err);
+        g->calls = p;
+        g->cap = cap;
+    }
+    char *copy = aios__strndup(g->heap, AIOS_MEM_TEXT, id, strlen(id), err);
+    if (!copy)
+        return aios__nomem(err);
+    g->calls[g->n++] = (asked){.id = copy};
+    return AIOS_OK;
+}
+
+static int see_turn(asking *g, const aios__journal_record *rec, aios_error *err)
+{
+    const aios__json *said = aios__json_get(rec->root, "said");
+    const aios__json *parts = aios__json_get(aios__json_at(aios__json_get(said, "entries"), 0), "parts");
+    int rc = AIOS_OK;
+    clear_calls(g);
+    g->step = rec->step;
+    for (size_t i = 0; i < aios__json_count(parts) && !rc; i++) {
+        const aios__json *p = aios__json_at(parts, i);
+        const char *kind = aios__json_str(aios__json_get(p, "kind"), NULL), *id = aios__json_str(aios__json_get(p, "call_id"), NULL);
+        if (kind && !strcmp(kind, "call"))
+            rc = add_call(g, id ? id : "", err);
+    }
+    return rc;
+}
+
+static void copy_sum(char out[AIOS__SHA256_TEXT], const aios__json *v)
+{
+    const char *s = aios__json_str(v, NULL);
+    snprintf(out, AIOS__SHA256_TEXT, "%s", s && strspn(s, "0123456789abcdef") == strlen(s) ? s : "");
+}
+
+static int see_ask(asked *c, const aios__journal_record *rec, aios_error *err)
+{
+    c->waits = true;
+    c->until_us = 0;
+    copy_sum(c->digest, aios__json_get(rec->root, "digest"));
+    copy_sum(c->policy, aios__json_get(rec->root, "policy"));
+    return aios__json_get(rec->root, "until_us") ? aios__journal_number(rec, "until_us", INT64_MAX, &c->until_us, err) : AIOS_OK;
+}
+
+static int see_record(void *user, const aios__journal_record *rec, aios_error *err)
+{
+    asking *g = user;
+    g->seq = rec->seq;
+    if (rec->kind == AIOS__JOURNAL_TURN)
+        return see_turn(g, rec, err);
+    if (rec->kind != AIOS__JOURNAL_ASK && rec->kind != AIOS__JOURNAL_DECISION && rec->kind != AIOS__JOURNAL_RESULT)
+        return AIOS_OK;
+    if (rec->step != g->step || rec->call >= g->n)
+        return aios__journal_bad(rec, "it is of a call that the turn before did not make", err);
+    g->calls[rec->call].waits = false;
+    return rec->kind == AIOS__JOURNAL_ASK ? see_ask(&g->calls[rec->call], rec, err) : AIOS_OK;
+}
+
+/* By its digest; an ask that has none by the id of its call. */
+static uint32_t find_ask(const asking *g, const char *name)
+{
+    uint32_t i = 0;
+    while (i < g->n && !(g->calls[i].waits && !strcmp(g->calls[i].digest[0] ? g->calls[i].digest : g->calls[i].id, name)))
+        i++;
+    return i;
+}
+
+/* ---- one record more ---------------------------------------------------------------------------------------------- */
+
+static int check_args(const aios_ctx *ctx, const aios_store *st, const char *id, const char *fn, aios_error *err)
+{
+    if (!ctx || !st)
+        return aios__fail(err, AIOS_EINVAL, "%s: %s is NULL", fn, ctx ? "store" : "ctx");
+    if (!aios__run_id_ok(id))
+        return aios__fail(err, AIOS_EINVAL, "run id \"%.80s\": it must match [A-Za-z0-9_.:-]{1,64}", id ? id : "");
+    return AIOS_OK;
+}
+
+/* Its number fences off a writer that was believed to be gone. */
+static int put_record(aios_store *st, const char *stream, enum aios__journal_kind kind, uint64_t seq, const aios__buf *b, aios_error *err)
+{
+    aios_store_write w = AIOS_INIT(aios_store_write);
+    w.stream = stream;
+    w.data = b->p;
+    w.n_data = b->n;
+    w.seq = seq;
+    w.kind = kind;
+    return aios_store_commit(st, &w, 1, sizeof w, NULL, err);
+}
+
+static int write_decision(aios_ctx *ctx, aios_store *st, const char *stream, const asking *g, uint32_t call, int32_t verdict, aios_error *err)
+{
+    const asked *c = &g->calls[call];
+    const aios_env *env = aios__ctx_env(ctx);
+    aios__buf b;
+    if (verdict == AIOS_ALLOW && c->until_us && env->wall_us(env->user) >= (int64_t)c->until_us)
+        return aios__fail(err, AIOS_ETIMEDOUT, "the time to allow call \"%.64s\" is over (ask.timeout_ms)", c->id);
+    aios__buf_init(&b, g->heap, AIOS_MEM_TEXT, 0);
+    aios__buf_addf(&b, err, "{\"v\":%d,\"step\":%u,\"call\":%u", AIOS__JOURNAL_VERSION, g->step, call);
+    if (c->policy[0])
+        aios__buf_addf(&b, err, ",\"policy\":\"%s\"", c->policy);
+    if (c->digest[0])
+        aios__buf_addf(&b, err, ",\"digest\":\"%s\"", c->digest);
+    int rc = aios__buf_addf(&b, err, ",\"verdict\":\"%s\",\"again\":false}", verdict == AIOS_ALLOW ? "allow" : "deny");
+    rc = rc ? rc : put_record(st, stream, AIOS__JOURNAL_DECISION, g->seq + 1, &b, err);
+    aios__buf_free(&b);
+    return rc;
+}
+
+static int approve(aios_ctx *ctx, aios_store *st, const char *stream, const char *digest, int32_t verdict, aios_error *err)
+{
+    asking g = {.heap = aios__ctx_heap(ctx)};
+    int rc = aios__journal_each(ctx, st, stream, see_record, &g, err);
+    uint32_t i = rc ? 0 : find_ask(&g, digest);
+    if (!rc && i == g.n)
+        rc = aios__fail(err, AIOS_ENOENT, "no call \"%.64s\" of this run waits for a decision", digest);
+    rc = rc ? rc : write_decision(ctx, st, stream, &g, i, verdict, err);
+    clear_calls(&g);
+    aios__free(g.heap, g.calls);
+    return rc;
+}
+
+int aios_run_approve(aios_ctx *ctx, aios_store *st, const char *id, const char *digest, int32_t verdict, aios_error *err)
+{
+    char stream[sizeof AIOS__RUN_STREAM + AIOS__RUN_ID];
+    aios_claim *claim;
+    int rc = check_args(ctx, st, id, "aios_run_approve", err);
+    if (rc)
+        return rc;
+    if (!digest || !*digest)
+        return aios__fail(err, AIOS_EINVAL, "aios_run_approve: digest is %s", digest ? "empty" : "NULL");
+    if (verdict != AIOS_ALLOW && verdict != AIOS_DENY)
+        return aios__fail(err, AIOS_EINVAL, "verdict %d is neither AIOS_ALLOW nor AIOS_DENY", verdict);
+    snprintf(stream, sizeof stream, AIOS__RUN_STREAM "%s", id);
+    rc = aios_store_claim(st, stream, NULL, &claim, err);
+    if (rc)
+        return rc;
+    rc = approve(ctx, st, stream, digest, verdict, err);
+    aios_claim_release(claim);
+    return rc;
+}
+
+/* ---- the end ------------------------------------------------------------------------------------------------------ */
+
+static int write_end(aios_ctx *ctx, aios_store *st, const char *stream, const aios_run_info *info, aios_error *err)
+{
+    aios__buf b;
+    aios__buf_init(&b, aios__ctx_heap(ctx), AIOS_MEM_TEXT, 0);
+    aios__buf_addf(&b, err, "{\"v\":%d,\"turns\":%u,\"calls\":%u,\"tokens\":%llu,\"used_ns\":%lld", AIOS__JOURNAL_VERSION, info->n_turns, info->n_calls,
+                   (unsigned long long)info->n_tokens, (long long)info->used_ns);
+    int rc = aios__buf_addf(&b, err, ",\"code\":%d,\"why\":\"the run was abandoned\"}", AIOS_ECANCELED);
+    rc = rc ? rc : put_record(st, stream, AIOS__JOURNAL_END, info->n_records + 1, &b, err);
+    aios__buf_free(&b);
+    return rc;
+}
+
+static int abandon(aios_ctx *ctx, aios_store *st, const char *stream, const char *id, aios_error *err)
+{
+    aios_run_info info = AIOS_INIT(aios_run_info);
+    int rc = aios_run_info_get(ctx, st, id, &info, err);
+    if (rc)
+        return rc;
+    if (info.state == AIOS_RUN_DAMAGED)
+        return aios__fail(err, info.code, "run %s cannot be read: %s", id, info.msg);
+    if (info.state == AIOS_RUN_DONE)
+        return aios__fail(err, AIOS_ESTATE, "run %s is done: there is nothing to abandon", id);
+    bool already = info.state == AIOS_RUN_STOPPED && info.code == AIOS_ECANCELED;
+    return already ? AIOS_OK : write_end(ctx, st, stream, &info, err);
+}
+
+int aios_run_abandon(aios_ctx *ctx, aios_store *st, const char *id, aios_error *err)
+{
+    char stream[sizeof AIOS__RUN_STREAM + AIOS__RUN_ID];
+    aios_claim *claim;
+    int rc = check_args(ctx, st, id, "aios_run_abandon", err);
+    if (rc)
+        return rc;
+    snprintf(stream, sizeof stream, AIOS__RUN_STREAM "%s", id);
+    rc = aios_store_claim(st, stream, NULL, &claim, err);
+    if (rc)
+        return rc;
+    rc = abandon(ctx, st, stream, id, err);
+    aios_claim_release(claim);
+    return rc;
+}
