@@ -1,5 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
 #include "cli.h"
+
+/* A kind of store that is not built in comes from store_SCHEME.so in the folder of plugins, where it was installed. */
+static int load_kind(aios_ctx *ctx, const char *uri, aios_error *err)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789+.-";
+    const char *dir = getenv("AIOS_PLUGIN_DIR");
+    size_t n = strspn(uri, letters);
+    char path[4096];
+    if (uri[n] != ':' || n == 0 || n > 32)
+        return AIOS_OK;
+    int len = snprintf(path, sizeof path, "%s/store_%.*s.so", dir && *dir ? dir : CLI_PLUGIN_DIR, (int)n, uri);
+    return len < 0 || (size_t)len >= sizeof path || access(path, F_OK) ? AIOS_OK : aios_plugin_load(ctx, path, err);
+}
 
 int cli_store(const cli *c, aios_ctx *ctx, aios_store **st, uint32_t flags)
 {
@@ -7,5 +24,7 @@ int cli_store(const cli *c, aios_ctx *ctx, aios_store **st, uint32_t flags)
     aios_error err = AIOS_INIT(aios_error);
     cfg.flags = flags;
     *st = NULL;
-    return c->store && aios_store_open(ctx, c->store, &cfg, st, &err) ? cli_fail(NULL, &err) : 0;
+    if (!c->store)
+        return 0;
+    return load_kind(ctx, c->store, &err) || aios_store_open(ctx, c->store, &cfg, st, &err) ? cli_fail(NULL, &err) : 0;
 }

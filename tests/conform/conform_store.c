@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What every store must do, through the public headers alone. Usage: conform_store URI, with a fresh file's path in the place of @. */
+/* What every store must do, through the public headers alone. Usage: conform_store URI [PLUGIN], with a fresh file's path in the place of @. */
 #include "test.h"
 
 #include <pthread.h>
@@ -7,7 +7,7 @@
 
 #include "plain_store.h"
 
-static const char *pattern;
+static const char *pattern, *plugin;
 static char uri[512], file[64];
 static test_heap heap;
 static aios_ctx *ctx;
@@ -41,6 +41,23 @@ static aios_store *open_store(aios_ctx *c)
     return s;
 }
 
+static int register_kinds(aios_ctx *c, aios_error *err)
+{
+    int rc = plain_register(c, err);
+    return rc || !plugin ? rc : aios_plugin_load(c, plugin, err);
+}
+
+static int remove_one(void *user, const aios_stream *t)
+{
+    return aios_store_remove(user, t->name, NULL);
+}
+
+/* What an earlier test left in a store that is no file. */
+static int empty(aios_store *s, aios_error *err)
+{
+    return aios_store_list(s, NULL, remove_one, s, err);
+}
+
 static int setup(void **state)
 {
     aios_error err = AIOS_INIT(aios_error);
@@ -48,8 +65,9 @@ static int setup(void **state)
     name_store();
     heap = (test_heap){0};
     ctx = test_ctx(&heap, 0);
-    must(plain_register(ctx, &err), &err);
+    must(register_kinds(ctx, &err), &err);
     st = open_store(ctx);
+    must(empty(st, &err), &err);
     return 0;
 }
 
@@ -421,8 +439,9 @@ static int use_all(aios_ctx *c, aios_error *err)
     aios_claim *claim = NULL;
     shown seen = {.n = 0};
     name_store();
-    int rc = plain_register(c, err);
+    int rc = register_kinds(c, err);
     rc = rc ? rc : aios_store_open(c, uri, NULL, &s, err);
+    rc = rc ? rc : empty(s, err);
     for (int i = 0; i < 20 && !rc; i++) {
         char name[16];
         snprintf(name, sizeof name, "s%d", i);
@@ -464,6 +483,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(memory_that_runs_out_is_a_typed_failure),
     };
     pattern = argc > 1 ? argv[1] : "memory:x";
+    plugin = argc > 2 ? argv[2] : NULL;
     int rc = cmocka_run_group_tests_name(pattern, tests, NULL, NULL);
     remove_file();
     return rc;
