@@ -18,6 +18,8 @@ from ._llm import Model, Session, Turn
 from ._schema import Violation, schema_check, schema_violations
 from ._signature import schema_of
 from ._snapshot import Snapshot
+from ._store import Record, RunInfo, Store, Stream, Write
+from ._telemetry import Telemetry
 from ._transcript import Entry, Part, Transcript
 
 __version__ = ".".join(str(n) for n in (_cdef.AIOS_VERSION_MAJOR, _cdef.AIOS_VERSION_MINOR, _cdef.AIOS_VERSION_PATCH))
@@ -28,6 +30,6 @@ if TYPE_CHECKING:
     def __getattr__(name: str) -> int: ...
 
 __all__ = ["Action", "Agent", "Backend", "Call", "CallDelta", "Context", "Entry", "Error", "Event", "Grammar", "Label", "Model", "Part",
-           "Reasoning", "Reply", "Restart", "Run", "Session", "Snapshot", "ToolCall", "ToolError", "Toolset", "Transcript", "Turn",
-           "TurnRequest", "Usage", "Violation", "Walk", "has", "library_path", "schema_check", "schema_of", "schema_violations", "strerror",
-           "version"]
+           "Reasoning", "Record", "Reply", "Restart", "Run", "RunInfo", "Session", "Snapshot", "Store", "Stream", "Telemetry", "ToolCall",
+           "ToolError", "Toolset", "Transcript", "Turn", "TurnRequest", "Usage", "Violation", "Walk", "Write", "has", "library_path",
+           "schema_check", "schema_of", "schema_violations", "strerror", "version"]

@@ -2,6 +2,7 @@
 """Tools in Python, the agent loop, its runs."""
 from __future__ import annotations
 
+import contextlib
 import ctypes as C
 import itertools
 import json
@@ -16,9 +17,12 @@ from ._lib import SLICE_MS, Box, Error, Handle, ToolError, _boxes, call, lib, lo
 from ._llm import Model, fields_of, sampling_struct, tool_choice_of
 from ._schema import Schema, schema_text
 from ._signature import arguments_of, plain, summary
+from ._store import Store
+from ._telemetry import Telemetry
 from ._transcript import Transcript
 
 EFFECTS = {"unsafe": c.AIOS_EFFECT_UNSAFE, "read": c.AIOS_EFFECT_READ, "local": c.AIOS_EFFECT_LOCAL, "keyed": c.AIOS_EFFECT_KEYED}
+ASKS = ("ask", "unknown")
 VERDICTS = {"allow": c.AIOS_ALLOW, "ask": c.AIOS_ASK, "deny": c.AIOS_DENY, True: c.AIOS_ALLOW, False: c.AIOS_DENY}
 
 _tools = {}  # key -> _Tool, until the toolset in C lets it go
@@ -27,11 +31,14 @@ _thread = threading.local()
 
 
 class Call:
-    """What a tool may know of its call, if it asks for it by pass_call=True."""
+    """What a tool may know of its call, if it asks for it by pass_call=True. key names it among all of all runs, and is the same each
+    time that it is made or reconciled, also after a crash; traceparent: for those whom the tool calls.
+    """
 
     def __init__(self, ptr):
         self._ptr = ptr
-        self.id, self.name = string(lib.aios_call_id(ptr)), string(lib.aios_call_name(ptr))
+        self.id, self.name, self.key = (string(f(ptr)) for f in (lib.aios_call_id, lib.aios_call_name, lib.aios_call_key))
+        self.traceparent = string(lib.aios_call_traceparent(ptr))
 
     @property
     def cancelled(self) -> bool:
@@ -39,16 +46,24 @@ class Call:
         return self._ptr is not None and bool(lib.aios_call_cancelled(self._ptr))
 
 
+def _result_text(value):
+    if value is None:
+        return ""
+    return value if isinstance(value, (str, bytes)) else json.dumps(value, ensure_ascii=False, default=plain)
+
+
 class _Tool:
-    def __init__(self, fn, pass_call, read):
-        self.fn, self.pass_call, self.read = fn, pass_call, read
+    def __init__(self, fn, pass_call, read, reconcile):
+        self.fn, self.pass_call, self.read, self.reconcile = fn, pass_call, read, reconcile
 
     def result(self, ptr, handle):
         arguments = self.read(json.loads(lib.aios_call_args(ptr)))
-        value = self.fn(handle, **arguments) if self.pass_call else self.fn(**arguments)
-        if value is None:
-            return ""
-        return value if isinstance(value, (str, bytes)) else json.dumps(value, ensure_ascii=False, default=plain)
+        return _result_text(self.fn(handle, **arguments) if self.pass_call else self.fn(**arguments))
+
+    def found(self, ptr, handle):
+        """What a call that was begun before a crash has come to, or None."""
+        value = self.reconcile(handle, **self.read(json.loads(lib.aios_call_args(ptr))))
+        return None if value is None else _result_text(value)
 
 
 def _report(handle, error):
@@ -79,6 +94,23 @@ def _tool_fn(user, ptr):
             log.critical("tool failed", exc_info=True)
     if handle is not None:
         handle._ptr = None  # the call is not touched once it is finished
+    lib.aios_call_finish(ptr, status, out, len(out))
+    return 0
+
+
+@dict(c.aios_tool._fields_)["reconcile"]
+def _reconcile_fn(user, ptr):
+    status, out, handle = c.AIOS_EUNKNOWN, b"", None
+    try:
+        handle = Call(ptr)
+        text = _tools[user].found(ptr, handle)
+        status = c.AIOS_ENOENT if text is None else 0
+        out = text if isinstance(text, bytes) else (text or "").encode("utf-8", "replace")
+    except BaseException as e:  # pylint: disable=broad-except
+        status = c.AIOS_EUNKNOWN
+        _report(handle, e)
+    if handle is not None:
+        handle._ptr = None
     lib.aios_call_finish(ptr, status, out, len(out))
     return 0
 
@@ -129,13 +161,16 @@ class Toolset(Handle):
         self._own(out.value)
 
     def add(self, fn: Callable, schema: Schema | None = None, name: str | None = None, description: str | None = None, effect: str = "unsafe",
-            any_thread: bool = False, trusted: bool = False, timeout: float = 0, pass_call: bool = False) -> Callable:
+            any_thread: bool = False, trusted: bool = False, timeout: float = 0, pass_call: bool = False,
+            reconcile: Callable | None = None) -> Callable:
         """Adds fn, and gives it back. Its result goes to the model, as it is if it is text, else as JSON.
 
         schema: of the arguments, with which fn is called as they are in JSON. Without it the schema is made of fn's annotations and
         defaults (schema_of), and arguments come as what is annotated: members of an Enum, dataclasses, sets. name and description: else
         fn's name, and the first line of its docstring. effect: "read" runs without asking under the default policy; "unsafe", "local",
         "keyed". any_thread: it may run beside others. timeout: seconds, 0: the run's. pass_call: a Call is the first argument.
+        reconcile(call, ...): asked about a call that was begun before a crash. It returns the result if that had happened, None if it had
+        not (it runs now), and raises if it cannot tell; without it the host is asked ("unknown").
         """
         name = name or getattr(function(fn, "a tool"), "__name__", None)
         if not name:
@@ -146,7 +181,9 @@ class Toolset(Handle):
                    effect=choice(EFFECTS, effect, "effect"), timeout_ns=seconds_ns(timeout, "timeout"),
                    flags=(c.AIOS_TOOL_ANY_THREAD if any_thread else 0) | (c.AIOS_TOOL_TRUSTED if trusted else 0),
                    fn=_tool_fn, release=_release_fn, user=next(_tool_keys))
-        _tools[tool.user] = _Tool(fn, pass_call, form.read if form else dict)
+        if reconcile is not None:
+            tool.reconcile = _reconcile_fn
+        _tools[tool.user] = _Tool(fn, pass_call, form.read if form else dict, reconcile and function(reconcile, "reconcile"))
         try:
             with self._pin() as ts:
                 call(lib.aios_toolset_add, ts, C.byref(tool))
@@ -184,11 +221,30 @@ def _limits(options):
     return new(c.aios_limits, **{LIMIT_SECONDS.get(k, k): seconds_ns(v, k) if k in LIMIT_SECONDS else v for k, v in rows.items()})
 
 
+async def _readable(fd):
+    import asyncio  # pylint: disable=import-outside-toplevel
+    loop = asyncio.get_running_loop()
+    ready = loop.create_future()
+    loop.add_reader(fd, lambda: ready.done() or ready.set_result(None))
+    try:
+        await ready
+    finally:
+        loop.remove_reader(fd)
+
+
+def _pinned(held, value, kind, what):
+    """What the library knows a handle by, for as long as the stack `held`; None stays None."""
+    return None if value is None else held.enter_context(instance(value, kind, what)._pin())
+
+
 class Agent(Handle):
     """prompt -> model -> tools -> model ... -> reply.
 
-    policy(action) returns "allow", "ask" or "deny", or a pair of it and the reason; or policy is a dict, the rules of docs/policy.md. limits: a dict of max_turns, max_calls,
-    max_tokens, max_turn_tokens, max_result, timeout, tool_timeout (seconds). schema: the reply is JSON under it.
+    policy(action) returns "allow", "ask" or "deny", or a pair of it and the reason; or policy is a dict, the rules of docs/policy.md.
+    limits: a dict of max_turns, max_calls, max_tokens, max_turn_tokens, max_result, timeout, tool_timeout (seconds). schema: the reply is
+    JSON under it. store: a Store that keeps every run, so that resume goes on with it after a crash; cache_dir: folder where it keeps
+    what its session has computed; changed: runs of an agent that was another are resumed all the same. telemetry: a Telemetry that is
+    told of every run, name: what it calls the agent.
     """
 
     _destroy = "aios_agent_free"
@@ -196,11 +252,13 @@ class Agent(Handle):
     def __init__(self, model: Model, toolset: Toolset | None = None, instructions: str | None = None, schema: Schema | None = None,
                  policy: Callable[[Action], Any] | dict | None = None, limits: dict | None = None, sampling: dict | None = None,
                  tool_choice: str = "auto", tool_name: str | None = None, one_call: bool = False, threaded: bool = False,
-                 calibrate: bool = True, min_margin: float = 0):
+                 calibrate: bool = True, min_margin: float = 0, store: Store | None = None, cache_dir: Any = None,
+                 telemetry: Telemetry | None = None, name: str | None = None, changed: bool = False):
         instance(model, Model, "model")
         cfg = new(c.aios_agent_config, instructions=cstr(instructions), schema_json=schema_text(schema), tool_name=cstr(tool_name),
-                  tool_choice=tool_choice_of(tool_choice, tool_name), min_margin=min_margin,
-                  flags=(c.AIOS_AGENT_ONE_CALL if one_call else 0) | (0 if calibrate else c.AIOS_AGENT_PLAIN_CHOICE),
+                  tool_choice=tool_choice_of(tool_choice, tool_name), min_margin=min_margin, cache_dir=cstr(cache_dir), name=cstr(name),
+                  flags=(c.AIOS_AGENT_ONE_CALL if one_call else 0) | (0 if calibrate else c.AIOS_AGENT_PLAIN_CHOICE) |
+                  (c.AIOS_AGENT_CHANGED if changed else 0),
                   driver=c.AIOS_DRIVER_THREAD if threaded else c.AIOS_DRIVER_CALLER)
         if limits is not None:
             cfg.limits = C.pointer(_limits(limits))
@@ -211,72 +269,120 @@ class Agent(Handle):
         if self._policy:
             cfg.policy = C.pointer(new(c.aios_policy, user=self._policy.key, decide=_decide_fn))
         out, rules = C.c_void_p(), C.c_void_p()
-        with model.context._pin() as ctx, model._pin() as m:
-            cfg.model = m
+        with contextlib.ExitStack() as held:
+            ctx, cfg.model = held.enter_context(model.context._pin()), held.enter_context(model._pin())
+            cfg.store, cfg.toolset = _pinned(held, store, Store, "store"), _pinned(held, toolset, Toolset, "toolset")
+            cfg.telemetry = _pinned(held, telemetry, Telemetry, "telemetry")
             if isinstance(policy, dict):
                 text = json.dumps(policy).encode()
                 call(lib.aios_rules_parse, ctx, text, len(text), C.byref(rules))
                 cfg.policy = C.pointer(new(c.aios_policy, rules=rules))
             try:
-                if toolset is None:
-                    call(lib.aios_agent_new, ctx, C.byref(cfg), C.byref(out))
-                else:
-                    with instance(toolset, Toolset, "toolset")._pin() as ts:
-                        cfg.toolset = ts
-                        call(lib.aios_agent_new, ctx, C.byref(cfg), C.byref(out))
+                call(lib.aios_agent_new, ctx, C.byref(cfg), C.byref(out))
             finally:
                 lib.aios_rules_free(rules)
-        self.model, self.toolset = model, toolset
+        self.model, self.toolset, self.store, self.telemetry = model, toolset, store, telemetry
         self._own(out.value)
 
-    def start(self, prompt: str, transcript: Transcript | None = None) -> Run:
-        """A Run, to iterate over. transcript is continued if given, and busy until the run is closed."""
-        return Run(self, prompt, transcript)
+    def start(self, prompt: str, transcript: Transcript | None = None, run_id: str | None = None, traceparent: str | None = None) -> Run:
+        """A Run, to iterate over. transcript is continued if given, and busy until the run is closed. run_id: its name in the store, else
+        128 random bits; Error EEXIST: there is a run of that name. traceparent: W3C trace context of who asks for the run.
+        """
+        return Run(self, prompt, transcript, run_id, traceparent)
+
+    def resume(self, run_id: str) -> Run:
+        """The Run of that name goes on where its journal in the store ends: calls whose outcome is known are not made again, those that
+        waited for a decision are asked again, and those of which nobody knows whether they happened are "unknown" events. Error ENOENT,
+        EBUSY (someone has it), ESTATE (it was begun by another agent).
+        """
+        return Run._resumed(self, run_id)
 
     def run(self, prompt: str, on_event: Callable[[Event], Any] | None = None, on_ask: Callable[[Event], Any] | None = None,
-            transcript: Transcript | None = None) -> Reply:
+            transcript: Transcript | None = None, run_id: str | None = None) -> Reply:
         """Runs to the end; the Reply. on_event(event) returning True cancels; what it raises ends the run and is raised here.
         on_ask(event) answers calls that the policy asks for: True allows, else they are denied.
         """
-        with self.start(prompt, transcript) as run:
-            for ev in run:
-                if on_event is not None and on_event(ev):
-                    run.cancel()
-                if ev.kind == "ask":
-                    run.decide(ev.call_id, bool(on_ask and on_ask(ev)))
-            run.reply.transcript = transcript if transcript is not None else run.transcript
-        return run.reply
+        with self.start(prompt, transcript, run_id) as run:
+            reply = run.finish(on_event, on_ask)
+        if transcript is not None:
+            reply.transcript = transcript
+        return reply
 
 
 class Run(Handle):
-    """Iterates over the events of a run; a failure of the run is raised. A call that is asked for and not decided when the
-    iteration goes on is denied. tool_errors: (tool, call_id, exception) of tools that raised.
+    """Iterates over the events of a run, by for or async for; a failure of the run is raised. A call that is asked for ("ask", "unknown")
+    and not decided when the iteration goes on is denied. tool_errors: (tool, call_id, exception) of tools that raised.
     """
 
     _destroy = "aios_run_free"
 
-    def __init__(self, agent: Agent, prompt: str, transcript: Transcript | None = None):
+    def __init__(self, agent: Agent, prompt: str, transcript: Transcript | None = None, run_id: str | None = None,
+                 traceparent: str | None = None):
         raw, out = data(prompt, "prompt"), C.c_void_p()
         instance(agent, Agent, "agent")
-        lent = instance(transcript, Transcript, "transcript")._lend() if transcript is not None else None
+        options = new(c.aios_run_options, prompt=raw, n_prompt=len(raw), id=cstr(run_id), traceparent=cstr(traceparent))
+        options.transcript = instance(transcript, Transcript, "transcript")._lend() if transcript is not None else None
         try:
             with agent._pin() as a:
-                call(lib.aios_run_start, a, lent, raw, len(raw), C.byref(out))
+                call(lib.aios_run_start_with, a, C.byref(options), C.byref(out))
         except BaseException:
             if transcript is not None:
                 transcript._returned()
             raise
+        self._begin(agent, out.value, transcript._returned if transcript is not None else None)
+
+    @classmethod
+    def _resumed(cls, agent, run_id):
+        self, out = cls.__new__(cls), C.c_void_p()
+        with agent._pin() as a:
+            call(lib.aios_run_resume, a, cstr(run_id), C.byref(out))
+        self._begin(agent, out.value, None)
+        return self
+
+    def _begin(self, agent, ptr, unpin):
         self.agent, self.reply, self.tool_errors = agent, Reply(), []
         self._asked, self._error, self._over, self._driver = [], None, False, None
         self._policy = agent._policy
-        self._own(out.value, transcript._returned if transcript is not None else None)
+        self.id: str = string(lib.aios_run_id(ptr))
+        self._own(ptr, unpin)
+
+    def finish(self, on_event: Callable[[Event], Any] | None = None, on_ask: Callable[[Event], Any] | None = None,
+               on_unknown: Callable[[Event], Any] | None = None) -> Reply:
+        """Goes on to the end; the Reply, with a copy of the conversation. on_event and on_ask as in Agent.run; on_unknown(event) answers
+        for calls that a crash cut off: True makes them again, else the model is told that nobody knows whether they happened.
+        """
+        answers = {"ask": on_ask, "unknown": on_unknown}
+        for ev in self:
+            if on_event is not None and on_event(ev):
+                self.cancel()
+            if ev.kind in answers:
+                fn = answers[ev.kind]
+                self.decide(ev.call_id, bool(fn and fn(ev)))
+        self.reply.transcript = self.transcript
+        return self.reply
 
     def __iter__(self):
         return self
 
-    def __next__(self):
+    def _deny_asked(self):
         for call_id in list(self._asked):
             self.decide(call_id, False)
+
+    def __aiter__(self):
+        return self
+
+    async def __anext__(self):
+        self._deny_asked()
+        while not self._over:
+            ev = self._next(0)
+            if ev:
+                return ev
+            if not self._over:
+                await _readable(self.fileno())
+        raise StopAsyncIteration
+
+    def __next__(self):
+        self._deny_asked()
         while not self._over:
             ev = self._next(SLICE_MS)
             if ev:
@@ -321,7 +427,7 @@ class Run(Handle):
             raise Error(rc)
         if out:
             self.reply.add(out)
-            if out.kind == "ask":
+            if out.kind in ASKS:
                 self._asked.append(out.call_id)
             if out.error:
                 out.error.text = out.error.text or self.reply.text
@@ -334,7 +440,9 @@ class Run(Handle):
         lib.aios_run_cancel(self._ptr)
 
     def decide(self, call_id: str, allow: bool) -> None:
-        """Answers an "ask" event."""
+        """Answers an "ask" event, or an "unknown" one: True makes that call again, False tells the model that nobody knows whether it
+        happened.
+        """
         if call_id in self._asked:
             self._asked.remove(call_id)
         with self._pin() as r:

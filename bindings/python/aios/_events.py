@@ -32,8 +32,8 @@ class Usage(NamedTuple):
 
 
 class Event:
-    """kind is "text", "reasoning", "call", "ask", "result", "usage", "state", "done", "error", "choice",
-    "call_delta" (with call_deltas=True), "snapshot" (with snapshots=True: text is JSON, path what still grows, code SNAPSHOT flags)
+    """kind is "text", "reasoning", "call", "ask", "unknown" (a call that a crash cut off), "result", "usage", "state", "done", "error",
+    "choice", "call_delta" (with call_deltas=True), "snapshot" (with snapshots=True: text is JSON, path what still grows, code SNAPSHOT flags)
     "route" (of a router: text is JSON) or "logprobs" (with logprobs=N: value is a list of tokens)."""
 
     __slots__ = ("kind", "code", "seq", "run", "step", "attempt", "call_id", "name", "text", "usage", "error", "label", "path",
