@@ -7,8 +7,8 @@
 #include "store/store_priv.h"
 
 typedef struct aios__claim_node {
-    char name[AIOS_STORE_MAX_NAME + 1];
     int64_t since_us;
+    char name[];
 } node;
 
 int aios__claims_init(aios__claims *c, aios_ctx *ctx, uint64_t base, aios_error *err)
@@ -130,7 +130,7 @@ static int insert(aios__claims *c, node *me, uint64_t *epoch, aios_error *err)
 int aios__claims_take(aios__claims *c, aios__list_fn *list, void *self, const aios_store_claim_args *args, aios_store_claim_out *out, aios_error *err)
 {
     bool any = args->flags & AIOS_CLAIM_ANY;
-    node *me = aios__alloc(c->heap, AIOS_MEM_OTHER, sizeof *me, err);
+    node *me = aios__alloc(c->heap, AIOS_MEM_OTHER, sizeof *me + (any ? AIOS_STORE_MAX_NAME : strlen(args->name)) + 1, err);
     if (!me)
         return aios__error_code(err, AIOS_ENOMEM);
     me->since_us = c->env->wall_us(c->env->user);
@@ -153,7 +153,7 @@ int aios__claims_take(aios__claims *c, aios__list_fn *list, void *self, const ai
         return rc;
     }
     out->handle = me;
-    memcpy(out->name, me->name, sizeof me->name);
+    memcpy(out->name, me->name, strlen(me->name) + 1);
     return AIOS_OK;
 }
 

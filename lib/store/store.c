@@ -21,7 +21,9 @@ struct aios_store {
 
 struct aios_claim {
     aios_store *st;
-    aios_store_claim_out out;
+    void *handle;
+    uint64_t epoch;
+    char name[];
 };
 
 /* ---- open and close ------------------------------------------------------------------------------------------------- */
@@ -324,17 +326,22 @@ int aios_store_claim(aios_store *st, const char *name, const aios_claim_args *ar
     rc = rc ? rc : check_writable(st, "aios_store_claim", err);
     if (rc)
         return rc;
-    aios_claim *c = aios__alloc(aios__ctx_heap(st->ctx), AIOS_MEM_OTHER, sizeof *c, err);
+    const aios_store_ops *ops = &st->kind->ops;
+    aios_store_claim_out got = {.struct_size = sizeof got};
+    bool any = a.flags & AIOS_CLAIM_ANY;
+    aios_claim *c = aios__alloc(aios__ctx_heap(st->ctx), AIOS_MEM_OTHER, sizeof *c + (any ? sizeof got.name : strlen(name) + 1), err);
     if (!c)
         return aios__error_code(err, AIOS_ENOMEM);
-    const aios_store_ops *ops = &st->kind->ops;
-    c->out.struct_size = sizeof c->out;
-    rc = ops->claim ? ops->claim(st->self, &a, &c->out, err) : aios__claims_take(&st->claims, ops->list, st->self, &a, &c->out, err);
+    rc = ops->claim ? ops->claim(st->self, &a, &got, err) : aios__claims_take(&st->claims, ops->list, st->self, &a, &got, err);
     if (rc) {
         aios__free(aios__ctx_heap(st->ctx), c);
         return rc;
     }
-    c->out.name[sizeof c->out.name - 1] = 0;
+    got.name[sizeof got.name - 1] = 0;
+    const char *taken = any ? got.name : name;
+    memcpy(c->name, taken, strlen(taken) + 1);
+    c->handle = got.handle;
+    c->epoch = got.epoch;
     c->st = aios_store_ref(st);
     *out = c;
     return AIOS_OK;
@@ -342,12 +349,12 @@ int aios_store_claim(aios_store *st, const char *name, const aios_claim_args *ar
 
 const char *aios_claim_name(const aios_claim *c)
 {
-    return c ? c->out.name : NULL;
+    return c ? c->name : NULL;
 }
 
 uint64_t aios_claim_epoch(const aios_claim *c)
 {
-    return c ? c->out.epoch : 0;
+    return c ? c->epoch : 0;
 }
 
 int aios_claim_renew(aios_claim *c, aios_error *err)
@@ -355,7 +362,7 @@ int aios_claim_renew(aios_claim *c, aios_error *err)
     if (!c)
         return aios__fail(err, AIOS_EINVAL, "aios_claim_renew: c is NULL");
     const aios_store_ops *ops = &c->st->kind->ops;
-    return ops->claim ? ops->claim_renew(c->st->self, c->out.handle, err) : AIOS_OK;
+    return ops->claim ? ops->claim_renew(c->st->self, c->handle, err) : AIOS_OK;
 }
 
 void aios_claim_release(aios_claim *c)
@@ -364,9 +371,9 @@ void aios_claim_release(aios_claim *c)
         return;
     aios_store *st = c->st;
     if (st->kind->ops.claim)
-        st->kind->ops.claim_release(st->self, c->out.handle);
+        st->kind->ops.claim_release(st->self, c->handle);
     else
-        aios__claims_drop(&st->claims, c->out.handle);
+        aios__claims_drop(&st->claims, c->handle);
     aios__free(aios__ctx_heap(st->ctx), c);
     aios_store_close(st);
 }

@@ -4,6 +4,8 @@
 
 #include "store/store_priv.h"
 
+enum { FEW_WRITES = 8 };
+
 typedef struct record {
     _Atomic uint32_t refs;
     uint32_t kind;
@@ -14,11 +16,11 @@ typedef struct record {
 } record;
 
 typedef struct stream {
-    char name[AIOS_STORE_MAX_NAME + 1];
     uint64_t head, order;
     record **list;      /* those kept: list[first .. first + n) */
     size_t first, n, cap;
     size_t n_coming;    /* of the commit being prepared */
+    char name[];
 } stream;
 
 typedef struct space {
@@ -177,12 +179,13 @@ static stream *stream_for(space *s, const char *name, size_t *refused)
         return t;
     if (!make_room(s, &s->list, &s->cap, s->n, 1, refused))
         return NULL;
-    *refused = sizeof *t;
-    t = aios__realloc_quietly(s->heap, AIOS_MEM_OTHER, NULL, sizeof *t);
+    size_t n_name = strlen(name) + 1;
+    *refused = sizeof *t + n_name;
+    t = aios__realloc_quietly(s->heap, AIOS_MEM_OTHER, NULL, *refused);
     if (!t)
         return NULL;
     memset(t, 0, sizeof *t);
-    memcpy(t->name, name, strlen(name) + 1);
+    memcpy(t->name, name, n_name);
     size_t at = place_of(s, name, false);
     memmove(s->list + at + 1, s->list + at, (s->n - at) * sizeof *s->list);
     s->list[at] = t;
@@ -263,7 +266,7 @@ static int make_records(const space *s, const aios_store_commit_args *a, record 
 {
     for (uint32_t i = 0; i < a->n_writes; i++) {
         const aios_store_write *w = &a->writes[i];
-        made[i] = aios__alloc(s->heap, AIOS_MEM_OTHER, sizeof **made + w->n_data, err);
+        made[i] = aios__realloc(s->heap, AIOS_MEM_OTHER, NULL, sizeof **made + w->n_data, err);
         if (!made[i])
             return aios__error_code(err, AIOS_ENOMEM);
         atomic_init(&made[i]->refs, 1);
@@ -289,7 +292,9 @@ static int try_commit(space *s, const aios_store_commit_args *a, record **made, 
 static int mem_commit(void *self, const aios_store_commit_args *a, aios_error *err)
 {
     space *s = self;
-    record **made = aios__alloc_array(s->heap, AIOS_MEM_OTHER, a->n_writes, sizeof *made, err);
+    record *few[FEW_WRITES] = {NULL}, **made = few;
+    if (a->n_writes > FEW_WRITES)
+        made = aios__alloc_array(s->heap, AIOS_MEM_OTHER, a->n_writes, sizeof *made, err);
     if (!made)
         return aios__error_code(err, AIOS_ENOMEM);
     int rc = make_records(s, a, made, err);
@@ -304,7 +309,8 @@ static int mem_commit(void *self, const aios_store_commit_args *a, aios_error *e
     }
     for (uint32_t i = 0; i < a->n_writes; i++)
         unref(s, made[i]);
-    aios__free(s->heap, made);
+    if (made != few)
+        aios__free(s->heap, made);
     return rc;
 }
 
@@ -378,7 +384,7 @@ static bool next_stream(space *s, const char *prefix, bool behind, char *name, a
     size_t at = place_of(s, name, behind);
     const stream *t = at < s->n && !strncmp(s->list[at]->name, prefix, strlen(prefix)) ? s->list[at] : NULL;
     if (t) {
-        memcpy(name, t->name, sizeof t->name);
+        memcpy(name, t->name, strlen(t->name) + 1);
         *out = (aios_stream){.struct_size = sizeof *out, .name = name, .first = t->head - t->n + 1, .head = t->head, .order = t->order,
                              .written_us = t->list[t->first + t->n - 1]->wall_us};
     }

@@ -13,13 +13,13 @@
 #define RECORD_ALIGN 16u
 
 typedef struct stream {
-    char name[AIOS_STORE_MAX_NAME + 1];
     uint64_t id, first, head;      /* as committed; head 0: not yet */
     int64_t wall_us;
     uint64_t new_first, new_head;  /* in the transaction */
     int64_t new_wall_us;
     struct stream *next_touched;
     bool touched;
+    char name[];
 } stream;
 
 /* A commit in the queue, on its thread's stack. */
@@ -83,12 +83,13 @@ static stream *insert(store *s, const char *name, size_t *refused)
         s->list = bigger;
         s->cap += s->cap / 2 + 16;
     }
-    *refused = sizeof(stream);
-    stream *t = aios__realloc_quietly(s->heap, AIOS_MEM_OTHER, NULL, sizeof *t);
+    size_t n_name = strlen(name) + 1;
+    *refused = sizeof(stream) + n_name;
+    stream *t = aios__realloc_quietly(s->heap, AIOS_MEM_OTHER, NULL, *refused);
     if (!t)
         return NULL;
     memset(t, 0, sizeof *t);
-    snprintf(t->name, sizeof t->name, "%s", name);
+    memcpy(t->name, name, n_name);
     size_t at = place_of(s, name, false);
     memmove(s->list + at + 1, s->list + at, (s->n - at) * sizeof *s->list);
     s->list[at] = t;
@@ -485,7 +486,7 @@ static bool next_stream(store *s, const char *prefix, bool behind, char *name, a
     size_t at = place_of(s, name, behind);
     const stream *t = at < s->n && !strncmp(s->list[at]->name, prefix, strlen(prefix)) ? s->list[at] : NULL;
     if (t) {
-        memcpy(name, t->name, sizeof t->name);
+        memcpy(name, t->name, strlen(t->name) + 1);
         *out = (aios_stream){.struct_size = sizeof *out, .name = name, .first = t->first, .head = t->head, .order = t->id, .written_us = t->wall_us};
     }
     pthread_mutex_unlock(&s->lock);
