@@ -24,6 +24,10 @@ aios_label aios__label_of(const aios_transcript *t);
 int aios__transcript_write_from(const aios_transcript *t, uint32_t from, aios__buf *out, aios_error *err);
 /** Appends the entries of such a text; EFORMAT, EVERSION leave those before the bad one. */
 int aios__transcript_add_json(aios_transcript *t, const aios__json *root, aios_error *err);
+/** As aios_session_start, for tools whose schemas were compiled when they were added to their toolset. */
+int aios__session_start_again(aios_session *s, const aios_request *req, aios_error *err);
+/** Largest number of the ids "call_N" of its calls; 0: there is none. */
+uint64_t aios__transcript_last_call(const aios_transcript *t);
 /** Ids of calls that are made here follow from the next turn's transcript alone, not from what the session did before. */
 void aios__session_renumber(aios_session *s);
 aios_model *aios__model_ref(aios_model *m); /**< dropped by aios_model_close */

@@ -68,7 +68,7 @@ static int check_schema(aios_ctx *ctx, const char *s, const char *what, const ch
     return AIOS_OK;
 }
 
-static int check_tool(aios_ctx *ctx, const aios__request *r, uint32_t i, aios_error *err)
+static int check_tool(aios_ctx *ctx, const aios__request *r, uint32_t i, bool again, aios_error *err)
 {
     const aios_tool_def *t = &r->tools[i];
     if (!aios__tool_name_ok(t->name))
@@ -78,10 +78,10 @@ static int check_tool(aios_ctx *ctx, const aios__request *r, uint32_t i, aios_er
             return aios__fail(err, AIOS_EINVAL, "tools[%u] and tools[%u] are both named %s", k, i, t->name);
     if (t->description && !aios__utf8_valid(t->description, strlen(t->description)))
         return aios__fail(err, AIOS_EINVAL, "tools[%u] (%s): the description is not valid UTF-8", i, t->name);
-    return t->schema_json ? check_schema(ctx, t->schema_json, "schema of the tool ", t->name, NULL, err) : AIOS_OK;
+    return t->schema_json && !again ? check_schema(ctx, t->schema_json, "schema of the tool ", t->name, NULL, err) : AIOS_OK;
 }
 
-static int tools_in(aios_ctx *ctx, aios__request *r, aios_error *err)
+static int tools_in(aios_ctx *ctx, aios__request *r, bool again, aios_error *err)
 {
     aios_request *q = &r->req;
     if (!q->n_tools) {
@@ -103,7 +103,7 @@ static int tools_in(aios_ctx *ctx, aios__request *r, aios_error *err)
             return aios__fail(err, AIOS_EINVAL, "tools[%u]: struct_size %zu is larger than tool_stride %zu", i, size, q->tool_stride);
         int rc = aios__struct_in(&r->tools[i], sizeof *r->tools, src, err);
         if (!rc)
-            rc = check_tool(ctx, r, i, err);
+            rc = check_tool(ctx, r, i, again, err);
         if (rc)
             return rc;
     }
@@ -165,7 +165,7 @@ static int check_input(aios_request *q, aios_error *err)
     return rc;
 }
 
-int aios__request_in(aios_ctx *ctx, const aios_request *src, aios__request *out, aios_error *err)
+static int request_in(aios_ctx *ctx, const aios_request *src, bool again, aios__request *out, aios_error *err)
 {
     memset(out, 0, sizeof *out);
     out->heap = aios__ctx_heap(ctx);
@@ -182,7 +182,7 @@ int aios__request_in(aios_ctx *ctx, const aios_request *src, aios__request *out,
             rc = check_sampling(&out->sampling, err);
     }
     if (!rc)
-        rc = tools_in(ctx, out, err);
+        rc = tools_in(ctx, out, again, err);
     if (!rc)
         rc = check_choice(q, err);
     if (!rc)
@@ -192,6 +192,16 @@ int aios__request_in(aios_ctx *ctx, const aios_request *src, aios__request *out,
     if (rc)
         aios__request_free(out);
     return rc;
+}
+
+int aios__request_in(aios_ctx *ctx, const aios_request *src, aios__request *out, aios_error *err)
+{
+    return request_in(ctx, src, false, out, err);
+}
+
+int aios__request_in_again(aios_ctx *ctx, const aios_request *src, aios__request *out, aios_error *err)
+{
+    return request_in(ctx, src, true, out, err);
 }
 
 void aios__request_free(aios__request *r)

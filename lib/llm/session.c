@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A session: one turn at a time, driven by its caller or by the model's thread, read through the one queue. */
 #include <errno.h>
-#include <stdio.h>
 #include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -383,23 +382,6 @@ int aios_session_count(aios_session *s, const aios_request *req, uint32_t *n_tok
     return rc;
 }
 
-/* Ids made here stay unique within a conversation: they count on from the calls it holds. */
-static uint64_t first_call_id(const aios_transcript *t)
-{
-    uint64_t n = 1;
-    for (uint32_t i = 0; i < aios_transcript_count(t); i++) {
-        aios_entry e = AIOS_INIT(aios_entry);
-        aios_transcript_at(t, i, &e);
-        for (uint32_t k = 0; k < e.n_parts; k++) {
-            const aios_part *p = (const aios_part *)(const void *)((const char *)e.parts + k * e.part_stride);
-            unsigned long long id = 0;
-            if (p->kind == AIOS_PART_CALL && sscanf(p->call_id, "call_%19llu", &id) == 1 && id >= n)
-                n = id + 1;
-        }
-    }
-    return n;
-}
-
 static int begin(aios_session *s, aios__request *r, aios_error *err)
 {
     const aios_request *q = &r->req;
@@ -430,9 +412,9 @@ static int begin(aios_session *s, aios__request *r, aios_error *err)
         rc = aios__events_snapshots(&s->events, s->model->ctx, q->schema_json || q->grammar, s->deltas, err);
     if (rc)
         return rc;
-    uint64_t id = first_call_id(q->transcript);
-    if (id > s->next_call)
-        s->next_call = id;
+    uint64_t last = aios__transcript_last_call(q->transcript);
+    if (last >= s->next_call)
+        s->next_call = last + 1; /* ids made here stay unique within a conversation */
     atomic_store(&s->cancel, 0);
     rc = start_backend(s, q, err);
     if (rc)
@@ -450,20 +432,30 @@ void aios__session_renumber(aios_session *s)
     s->next_call = 1;
 }
 
+static int start(aios_session *s, aios__request *r, aios_error *err)
+{
+    int rc = aios__request_suits(&r->req, s->model->can, s->ops->name, err);
+    rc = rc ? rc : enter_idle(s, err);
+    if (!rc)
+        rc = leave(s, begin(s, r, err));
+    aios__request_free(r);
+    return rc;
+}
+
 int aios_session_start(aios_session *s, const aios_request *req, aios_error *err)
 {
     aios__request r;
     if (!s)
         return aios__fail(err, AIOS_EINVAL, "aios_session_start: s is NULL");
     int rc = aios__request_in(s->model->ctx, req, &r, err);
-    if (rc)
-        return rc;
-    rc = aios__request_suits(&r.req, s->model->can, s->ops->name, err);
-    rc = rc ? rc : enter_idle(s, err);
-    if (!rc)
-        rc = leave(s, begin(s, &r, err));
-    aios__request_free(&r);
-    return rc;
+    return rc ? rc : start(s, &r, err);
+}
+
+int aios__session_start_again(aios_session *s, const aios_request *req, aios_error *err)
+{
+    aios__request r;
+    int rc = aios__request_in_again(s->model->ctx, req, &r, err);
+    return rc ? rc : start(s, &r, err);
 }
 
 /* ---- reading ------------------------------------------------------------------------------------------------------ */

@@ -96,6 +96,8 @@ typedef struct aios__request {
     aios__heap *heap;
 } aios__request;
 int aios__request_in(aios_ctx *ctx, const aios_request *src, aios__request *out, aios_error *err);
+/** Likewise; the schemas of its tools were compiled before, and are not again. */
+int aios__request_in_again(aios_ctx *ctx, const aios_request *src, aios__request *out, aios_error *err);
 void aios__request_free(aios__request *r);
 /** ENOTSUP names what a model that can so much (AIOS_MODEL_CAN_x) would leave out in silence. */
 int aios__request_suits(const aios_request *q, uint32_t can, const char *backend, aios_error *err);

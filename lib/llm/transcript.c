@@ -181,9 +181,33 @@ static int grow(aios_transcript *t, uint32_t need, aios_error *err)
     return AIOS_OK;
 }
 
+/* Of "call_" and at most 19 digits. */
+static uint64_t number_of(const char *id)
+{
+    uint64_t n = 0;
+    if (strncmp(id, "call_", 5))
+        return 0;
+    for (int i = 5; i < 24 && id[i] >= '0' && id[i] <= '9'; i++)
+        n = n * 10 + (uint64_t)(id[i] - '0');
+    return n;
+}
+
+static void count_calls(aios_transcript *t, const aios__entry *e)
+{
+    for (uint32_t i = 0; i < e->pub.n_parts; i++) {
+        uint64_t n = e->parts[i].kind == AIOS_PART_CALL ? number_of(e->parts[i].call_id) : 0;
+        t->last_call = n > t->last_call ? n : t->last_call;
+    }
+}
+
+uint64_t aios__transcript_last_call(const aios_transcript *t)
+{
+    return t ? t->last_call : 0;
+}
+
 int aios__transcript_append(aios_transcript *t, const aios_entry *e, const char *const *extra, uint64_t id, aios_error *err)
 {
-    aios__entry *n;
+    aios__entry *n = NULL;
     int rc = check_entry(e, err);
     if (!rc)
         rc = grow(t, t->n + 1, err);
@@ -194,6 +218,7 @@ int aios__transcript_append(aios_transcript *t, const aios_entry *e, const char 
     n->pub.id = id ? id : t->next_id;
     t->next_id = n->pub.id + 1;
     t->entries[t->n++] = n;
+    count_calls(t, n);
     return AIOS_OK;
 }
 
@@ -257,8 +282,12 @@ int aios_transcript_truncate(aios_transcript *t, uint32_t i, aios_error *err)
         return aios__fail(err, AIOS_EINVAL, "aios_transcript_truncate: t is NULL");
     if (i > t->n)
         return aios__fail_need(err, AIOS_EINVAL, t->n, i, "the transcript has %u entries, %u cannot be kept", t->n, i);
+    bool shorter = t->n > i;
     while (t->n > i)
         entry_unref(t->heap, t->entries[--t->n]);
+    t->last_call = shorter ? 0 : t->last_call;
+    for (uint32_t k = 0; shorter && k < i; k++)
+        count_calls(t, t->entries[k]);
     return AIOS_OK;
 }
 
@@ -283,6 +312,7 @@ int aios_transcript_copy(const aios_transcript *t, aios_transcript **out, aios_e
         c->entries[c->n++] = t->entries[i];
     }
     c->next_id = t->next_id;
+    c->last_call = t->last_call;
     *out = c;
     return AIOS_OK;
 }

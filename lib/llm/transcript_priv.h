@@ -20,6 +20,7 @@ struct aios_transcript {
     aios__entry **entries;
     uint32_t n, cap;
     uint64_t next_id;
+    uint64_t last_call; /**< largest number of the ids "call_N" in it, 0: there is none */
     char *extra; /**< unknown JSON members of the whole */
 };
 
