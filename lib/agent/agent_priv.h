@@ -33,8 +33,12 @@ struct aios_toolset {
 
 aios_toolset *aios__toolset_ref(aios_toolset *ts);
 const aios__tool *aios__toolset_find(const aios_toolset *ts, const char *name);
-/** Checks a call of the model: ENOENT (names those there are), ESCHEMA (where and why). The text is meant for the model. */
-int aios__toolset_check(const aios_toolset *ts, const char *name, const char *args, size_t n, const aios__tool **tool, aios_error *err);
+/**
+ * Checks a call of the model: ENOENT (names those there are), ESCHEMA (where and why). The text is meant for the model. doc: the arguments
+ * as they were read before, or NULL.
+ */
+int aios__toolset_check(const aios_toolset *ts, const char *name, const char *args, size_t n, const aios__json_doc *doc, const aios__tool **tool,
+                        aios_error *err);
 
 /* ---- call.c ------------------------------------------------------------------------------------------------------- */
 
@@ -43,11 +47,13 @@ typedef struct aios__hub {
     _Atomic uint32_t refs;
     _Atomic uint32_t cancel;
     aios_ctx *ctx;
-    int fd; /**< eventfd: a call ended, or cancel */
+    _Atomic int fd; /**< eventfd: a call ended, or cancel; -1: nobody has waited yet */
 } aios__hub;
 int aios__hub_new(aios_ctx *ctx, aios__hub **out, aios_error *err);
 void aios__hub_unref(aios__hub *h);
 void aios__hub_wake(const aios__hub *h); /**< async-signal-safe */
+/** The descriptor to wait on; after it has been made (*made) the run looks once more for what came before. -1: the system has none left. */
+int aios__hub_fd(aios__hub *h, bool *made);
 
 enum { AIOS__CALL_OPEN, AIOS__CALL_WRITING, AIOS__CALL_FINISHED, AIOS__CALL_GONE };
 
@@ -59,7 +65,7 @@ struct aios_call {
     aios__hub *hub;
     aios_toolset *ts;
     const aios__tool *tool;     /**< set when it is started */
-    char *id, *name, *args;
+    char *id, *name, *args;     /**< in bytes */
     size_t n_args;
     char key[49];
     bool reconciling;           /**< the tool's reconcile runs in place of fn */
@@ -74,6 +80,7 @@ struct aios_call {
     size_t n_result;
     aios_call *next;            /**< in the workers' queue */
     aios_call *before;          /**< the one that was reconciled: a late second finish finds it */
+    char bytes[];
 };
 
 int aios__call_new(aios__hub *hub, aios_toolset *ts, const aios_event *ev, aios_call **out, aios_error *err);
@@ -150,6 +157,7 @@ struct aios__run_call {
     aios_call *call;
     aios__gated gate;
     const aios__tool *tool;
+    aios__json_doc *args;   /**< its arguments, from the end of the turn to its admission; NULL: they are read again */
     enum aios__run_call_state state;
     int32_t status;
     uint32_t tries;     /**< intents that the journal has of it */

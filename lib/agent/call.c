@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A tool call has two ends, the run's and the tool's. Each holds a reference, so either may go first. */
-#include <errno.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -11,12 +10,7 @@ int aios__hub_new(aios_ctx *ctx, aios__hub **out, aios_error *err)
     aios__hub *h = aios__alloc(aios__ctx_heap(ctx), AIOS_MEM_OTHER, sizeof *h, err);
     if (!h)
         return aios__nomem(err);
-    h->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (h->fd < 0) {
-        int e = errno;
-        aios__free(aios__ctx_heap(ctx), h);
-        return aios__fail_sys(err, AIOS_EUNAVAIL, e, "the run needs a file descriptor to wait on");
-    }
+    atomic_init(&h->fd, -1);
     atomic_init(&h->refs, 1);
     h->ctx = aios__ctx_ref(ctx);
     *out = h;
@@ -28,7 +22,8 @@ void aios__hub_unref(aios__hub *h)
     if (!h || atomic_fetch_sub_explicit(&h->refs, 1, memory_order_acq_rel) != 1)
         return;
     aios_ctx *ctx = h->ctx;
-    close(h->fd);
+    if (atomic_load(&h->fd) >= 0)
+        close(atomic_load(&h->fd));
     aios__free(aios__ctx_heap(ctx), h);
     aios_ctx_free(ctx);
 }
@@ -36,8 +31,21 @@ void aios__hub_unref(aios__hub *h)
 void aios__hub_wake(const aios__hub *h)
 {
     uint64_t one = 1;
-    ssize_t r = write(h->fd, &one, sizeof one);
+    int fd = atomic_load(&h->fd);
+    ssize_t r = fd < 0 ? 0 : write(fd, &one, sizeof one);
     AIOS__UNUSED(r); /* a full counter is readable already */
+}
+
+int aios__hub_fd(aios__hub *h, bool *made)
+{
+    int fd = atomic_load(&h->fd);
+    *made = false;
+    if (fd < 0) {
+        fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        atomic_store(&h->fd, fd);
+        *made = fd >= 0;
+    }
+    return fd;
 }
 
 static aios__heap *heap_of(const aios_call *c)
@@ -58,9 +66,6 @@ void aios__call_unref(aios_call *c)
     aios__hub *hub = c->hub;
     aios_toolset *ts = c->ts;
     aios__call_unref(c->before);
-    aios__free(h, c->id);
-    aios__free(h, c->name);
-    aios__free(h, c->args);
     aios__free(h, c->filled);
     aios__free(h, c->result);
     aios__free(h, c);
@@ -70,22 +75,22 @@ void aios__call_unref(aios_call *c)
 
 int aios__call_new(aios__hub *hub, aios_toolset *ts, const aios_event *ev, aios_call **out, aios_error *err)
 {
-    aios__heap *h = aios__ctx_heap(hub->ctx);
-    aios_call *c = aios__alloc(h, AIOS_MEM_OTHER, sizeof *c, err);
+    size_t n_id = strlen(ev->call_id) + 1, n_name = strlen(ev->name) + 1;
+    aios_call *c = aios__alloc(aios__ctx_heap(hub->ctx), AIOS_MEM_OTHER, sizeof *c + n_id + n_name + ev->n_text + 1, err);
     if (!c)
         return aios__nomem(err);
     atomic_init(&c->refs, 1);
     atomic_fetch_add_explicit(&hub->refs, 1, memory_order_relaxed);
     c->hub = hub;
     c->ts = aios__toolset_ref(ts);
-    c->id = aios__strndup(h, AIOS_MEM_TEXT, ev->call_id, strlen(ev->call_id), err);
-    c->name = c->id ? aios__strndup(h, AIOS_MEM_TEXT, ev->name, strlen(ev->name), err) : NULL;
-    c->args = c->name ? aios__strndup(h, AIOS_MEM_TEXT, ev->text, ev->n_text, err) : NULL;
+    c->id = c->bytes;
+    c->name = c->id + n_id;
+    c->args = c->name + n_name;
     c->n_args = ev->n_text;
-    if (!c->args) {
-        aios__call_unref(c);
-        return aios__nomem(err);
-    }
+    memcpy(c->id, ev->call_id, n_id);
+    memcpy(c->name, ev->name, n_name);
+    if (ev->n_text)
+        memcpy(c->args, ev->text, ev->n_text);
     *out = c;
     return AIOS_OK;
 }

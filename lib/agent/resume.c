@@ -337,7 +337,7 @@ static int settle_waiting(aios_run *r, aios__run_call *c, aios_error *err)
 {
     size_t n;
     const char *args = aios__call_text(c->call, &n);
-    bool stands = !aios__toolset_check(r->agent->toolset, c->call->name, args, n, &c->tool, NULL);
+    bool stands = !aios__toolset_check(r->agent->toolset, c->call->name, args, n, NULL, &c->tool, NULL);
     int rc = stands ? aios__gate_stands(r, c, &stands, err) : AIOS_OK;
     if (rc)
         return rc;

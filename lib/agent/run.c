@@ -12,6 +12,7 @@
 #include "config.h"
 
 #define MAX_TEXT ((size_t)64 << 20)
+#define BLIND_MS 5 /* between two looks where the system has no descriptor to wait on */
 
 static int64_t now(const aios_run *r)
 {
@@ -186,8 +187,10 @@ static int draw_id(aios_run *r, aios_error *err)
         rc = env->random(env->user, id, sizeof id, &sys);
     if (rc)
         return aios__fail_sys(err, AIOS_EIO, sys, "the system gave no random bits to name the run by");
-    for (size_t i = 0; i < sizeof id; i++)
-        snprintf(r->id + 2 * i, 3, "%02x", id[i]);
+    for (size_t i = 0; i < sizeof id; i++) {
+        r->id[2 * i] = "0123456789abcdef"[id[i] >> 4];
+        r->id[2 * i + 1] = "0123456789abcdef"[id[i] & 15];
+    }
     return AIOS_OK;
 }
 
@@ -326,9 +329,14 @@ static int wait_calls(aios_run *r, int32_t timeout_ms)
     int64_t left = (first_deadline(r) - now(r) + 999999) / 1000000;
     bool callers = timeout_ms >= 0 && timeout_ms < left;
     int ms = callers ? timeout_ms : left < 0 ? 0 : left > 60000 ? 60000 : (int)left;
-    struct pollfd p = {.fd = r->hub->fd, .events = POLLIN};
+    bool made;
+    struct pollfd p = {.fd = aios__hub_fd(r->hub, &made), .events = POLLIN};
     uint64_t count;
-    if (poll(&p, 1, ms) > 0 && read(r->hub->fd, &count, sizeof count) > 0)
+    if (p.fd < 0 && ms > BLIND_MS) {
+        poll(NULL, 0, BLIND_MS);
+        return AIOS_OK;
+    }
+    if (made || (poll(&p, 1, ms) > 0 && read(p.fd, &count, sizeof count) > 0))
         return AIOS_OK;
     return callers ? AIOS_AGAIN : AIOS_OK;
 }
@@ -453,7 +461,8 @@ int aios_run_fd(aios_run *r)
     if (r->fd < 0) {
         int ep = epoll_create1(EPOLL_CLOEXEC);
         int timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-        if (ep < 0 || watch(ep, timer) || watch(ep, r->hub->fd) || watch(ep, aios_session_fd(r->session))) {
+        bool made;
+        if (ep < 0 || watch(ep, timer) || watch(ep, aios__hub_fd(r->hub, &made)) || watch(ep, aios_session_fd(r->session))) {
             if (ep >= 0)
                 close(ep);
             if (timer >= 0)
@@ -478,7 +487,7 @@ int aios_run_next(aios_run *r, int32_t timeout_ms, const aios_event **ev)
     *ev = NULL;
     if (!enter(r))
         return AIOS_EBUSY;
-    drain(r->hub->fd);
+    drain(atomic_load(&r->hub->fd));
     drain(r->timer);
     int rc = pull(r, timeout_ms, ev);
     if (r->doomed) {

@@ -198,20 +198,20 @@ static bool keeps_handle(const aios__run_call *c)
 int aios__gate_decide(aios_run *r, aios__run_call *c, aios_verdict *out, aios_error *err)
 {
     const aios_policy *p = &r->agent->policy;
-    aios__json_doc *doc;
+    aios__json_doc *doc = NULL; /* read where somebody looks into the arguments */
     size_t n;
     const char *text = aios__call_text(c->call, &n);
-    int rc = aios__json_parse(r->heap, text, n, &doc, err);
-    if (rc)
-        return rc;
     *out = (aios_verdict)AIOS_INIT(aios_verdict);
-    if (p->rules)
+    int rc = p->rules ? aios__json_parse(r->heap, text, n, &doc, err) : AIOS_OK;
+    if (!rc && p->rules)
         rc = ask_rules(r, c, aios__json_root(doc), n, out, err);
     if (!rc && out->verdict != AIOS_DENY && (p->decide || !p->rules))
         ask_host(r, c, out);
     c->gate.handle = keeps_handle(c);
     if (!rc && out->verdict == AIOS_ASK)
         limit_ask(r, c, out);
+    if (!rc && out->verdict == AIOS_ASK && !doc)
+        rc = aios__json_parse(r->heap, text, n, &doc, err);
     if (!rc && out->verdict == AIOS_ASK)
         rc = make_digest(r, c, aios__json_root(doc), err);
     aios__json_free(doc);

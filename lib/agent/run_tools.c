@@ -142,7 +142,9 @@ static int admit(aios_run *r, aios__run_call *c, aios_error *err)
         return rc;
     size_t n;
     const char *args = aios__call_text(c->call, &n);
-    rc = aios__toolset_check(r->agent->toolset, c->call->name, args, n, &c->tool, &why);
+    rc = aios__toolset_check(r->agent->toolset, c->call->name, args, n, c->call->filled ? NULL : c->args, &c->tool, &why);
+    aios__json_free(c->args); /* a call that waits holds no more than its text */
+    c->args = NULL;
     if (rc == AIOS_ESCHEMA && c->call->filled)
         return aios__tools_refuse(r, c, rc, "with the values behind its handles the arguments do not fit the schema", err);
     if (rc == AIOS_ENOENT || rc == AIOS_ESCHEMA)
@@ -405,6 +407,7 @@ void aios__tools_clear(aios_run *r)
     for (uint32_t i = 0; i < r->n_turn_calls; i++) {
         aios__free(r->heap, r->calls[i].gate.charges);
         aios__free(r->heap, r->calls[i].text);
+        aios__json_free(r->calls[i].args);
     }
     r->n_turn_calls = 0;
 }

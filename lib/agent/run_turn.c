@@ -74,7 +74,7 @@ int aios__turn_start(aios_run *r, aios_error *err)
     if (r->journal)
         aios__session_renumber(r->session);
     if (!rc)
-        rc = aios_session_start(r->session, &q, err);
+        rc = aios__session_start_again(r->session, &q, err);
     if (rc)
         return rc;
     r->n_turns++;
@@ -229,19 +229,15 @@ static bool all_known(const aios_run *r)
 }
 
 /* Arguments as the transcript keeps them: a JSON object always, since templates and servers read them. */
-static int record_args(const aios_run *r, const aios_call *c, aios__buf *out, aios_error *err)
+static int record_args(const aios_run *r, aios__run_call *call, aios__buf *out, aios_error *err)
 {
-    aios__json_doc *doc;
+    const aios_call *c = call->call;
     aios_error why = AIOS_INIT(aios_error);
-    int rc = c->n_args > AIOS__MAX_ARGS ? AIOS_EFORMAT : aios__json_parse(r->heap, c->args, c->n_args, &doc, &why);
-    if (!rc) {
-        bool object = aios__json_type(aios__json_root(doc)) == AIOS__JSON_OBJECT;
-        aios__json_free(doc);
-        if (object)
-            return aios__buf_add(out, c->args, c->n_args, err);
-    } else if (rc != AIOS_EFORMAT) {
+    int rc = c->n_args > AIOS__MAX_ARGS ? AIOS_EFORMAT : aios__json_parse(r->heap, c->args, c->n_args, &call->args, &why);
+    if (rc && rc != AIOS_EFORMAT)
         return aios__error_copy(err, &why), rc;
-    }
+    if (!rc && aios__json_type(aios__json_root(call->args)) == AIOS__JSON_OBJECT)
+        return aios__buf_add(out, c->args, c->n_args, err);
     size_t n = c->n_args > 1024 ? aios__utf8_whole(c->args, 1024) : c->n_args;
     aios__buf_adds(out, "{\"invalid_arguments\":", err);
     aios__buf_add_json(out, c->args, n, err);
@@ -325,7 +321,7 @@ static int fill_args(reply *p, aios_error *err)
         if (p->parts[i].kind != AIOS_PART_CALL)
             continue;
         size_t from = p->args.n;
-        rc = record_args(p->r, p->r->calls[k++].call, &p->args, err);
+        rc = record_args(p->r, &p->r->calls[k++], &p->args, err);
         p->parts[i].n_text = p->args.n - from;
     }
     for (uint32_t i = 0; i < p->n && !rc; i++) {
@@ -340,7 +336,10 @@ static int fill_args(reply *p, aios_error *err)
 /* What the assistant said, as one entry. */
 static int append_reply(aios_run *r, aios_error *err)
 {
-    reply p = {.r = r, .parts = aios__alloc_array(r->heap, AIOS_MEM_TEXT, (size_t)r->n_turn_calls + 2 * (size_t)r->n_signs + 2, sizeof *p.parts, err)};
+    aios_part few[4];
+    size_t n = (size_t)r->n_turn_calls + 2 * (size_t)r->n_signs + 2;
+    bool many = n > AIOS__ARRAY_LEN(few);
+    reply p = {.r = r, .parts = many ? aios__alloc_array(r->heap, AIOS_MEM_TEXT, n, sizeof *p.parts, err) : few};
     if (!p.parts)
         return aios__nomem(err);
     aios__buf_init(&p.args, r->heap, AIOS_MEM_TEXT, 0);
@@ -354,7 +353,8 @@ static int append_reply(aios_run *r, aios_error *err)
     e.label = r->label;
     if (!rc)
         rc = aios__run_append(r, &e, err);
-    aios__free(r->heap, p.parts);
+    if (many)
+        aios__free(r->heap, p.parts);
     aios__buf_free(&p.args);
     return rc;
 }

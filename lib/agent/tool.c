@@ -172,25 +172,33 @@ static int unknown_tool(const aios_toolset *ts, const char *name, aios_error *er
     return aios__fail(err, AIOS_ENOENT, "there is no tool named \"%.64s\"; the tools are: %s", name, n ? names : "none");
 }
 
-int aios__toolset_check(const aios_toolset *ts, const char *name, const char *args, size_t n, const aios__tool **tool, aios_error *err)
+static int check_args(const aios__tool *tool, const aios__json *root, aios_error *err)
+{
+    aios_error why = AIOS_INIT(aios_error);
+    if (aios__json_type(root) != AIOS__JSON_OBJECT)
+        return aios__fail(err, AIOS_ESCHEMA, "the arguments must be a JSON object");
+    int rc = aios__schema_check(tool->schema, root, &why);
+    return rc ? aios__fail(err, rc, "the arguments do not fit the schema: %s", why.msg) : AIOS_OK;
+}
+
+int aios__toolset_check(const aios_toolset *ts, const char *name, const char *args, size_t n, const aios__json_doc *doc, const aios__tool **tool,
+                        aios_error *err)
 {
     *tool = aios__toolset_find(ts, name);
     if (!*tool)
         return unknown_tool(ts, name, err);
     if (n > AIOS__MAX_ARGS)
         return aios__fail_need(err, AIOS_ESCHEMA, AIOS__MAX_ARGS, n, "the arguments have %zu bytes, at most %d are allowed", n, AIOS__MAX_ARGS);
-    aios__json_doc *doc;
+    if (doc)
+        return check_args(*tool, aios__json_root(doc), err);
+    aios__json_doc *mine;
     aios_error why = AIOS_INIT(aios_error);
-    int rc = aios__json_parse(aios__ctx_heap(ts->ctx), args, n, &doc, &why);
+    int rc = aios__json_parse(aios__ctx_heap(ts->ctx), args, n, &mine, &why);
     if (rc == AIOS_EFORMAT)
         return aios__fail(err, AIOS_ESCHEMA, "the arguments are not valid JSON: %s", why.msg);
     if (rc)
         return aios__error_copy(err, &why), rc;
-    const aios__json *root = aios__json_root(doc);
-    if (aios__json_type(root) != AIOS__JSON_OBJECT)
-        rc = aios__fail(err, AIOS_ESCHEMA, "the arguments must be a JSON object");
-    else if ((rc = aios__schema_check((*tool)->schema, root, &why)) != 0)
-        rc = aios__fail(err, rc, "the arguments do not fit the schema: %s", why.msg);
-    aios__json_free(doc);
+    rc = check_args(*tool, aios__json_root(mine), err);
+    aios__json_free(mine);
     return rc;
 }
