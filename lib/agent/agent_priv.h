@@ -176,6 +176,12 @@ typedef struct aios__run_sign {
     uint32_t n_calls;
 } aios__run_sign;
 
+/** A call that was made, and the sum of its name and arguments: equal calls have equal sums. */
+typedef struct aios__run_made {
+    aios_call *call;
+    uint64_t sum;
+} aios__run_made;
+
 struct aios_run {
     aios_agent *agent;
     aios__heap *heap;
@@ -218,8 +224,9 @@ struct aios_run {
 
     aios__buf last_call;       /**< name NUL arguments */
     uint32_t same;             /**< how often in a row */
-    aios_call **all;           /**< every call of the run, so that a late second finish finds it */
+    aios__run_made *all;       /**< every call of the run, so that a late second finish finds it */
     uint32_t n_all, cap_all;
+    uint32_t n_effects;        /**< of these, calls of what does more than read */
 };
 
 /** It has its id: what it does is told from here on. */

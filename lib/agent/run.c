@@ -152,7 +152,7 @@ void aios__run_destroy(aios_run *r)
     aios__journal_close(r);
     aios__tools_clear(r);
     for (uint32_t i = 0; i < r->n_all; i++)
-        aios__call_unref(r->all[i]);
+        aios__call_unref(r->all[i].call);
     aios__free(r->heap, r->all);
     aios__free(r->heap, r->calls);
     aios__free(r->heap, r->defs);

@@ -245,8 +245,8 @@ static int renew_call(aios_run *r, aios__run_call *c, aios_error *err)
     memcpy(again->key, c->call->key, sizeof again->key);
     again->before = c->call;
     for (uint32_t i = 0; i < r->n_all; i++)
-        if (r->all[i] == c->call)
-            r->all[i] = again;
+        if (r->all[i].call == c->call)
+            r->all[i].call = again;
     c->call = again;
     return aios__gate_fill(r, c, err);
 }

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "agent/agent_priv.h"
+#include "base/cachefile.h"
 
 /* ---- asking ------------------------------------------------------------------------------------------------------- */
 
@@ -117,7 +118,7 @@ static int grow_calls(aios_run *r, aios_error *err)
     }
     if (r->n_all == r->cap_all) {
         uint32_t cap = r->cap_all ? r->cap_all * 2 : 8;
-        aios_call **p = aios__realloc(r->heap, AIOS_MEM_OTHER, r->all, cap * sizeof(*p), err);
+        aios__run_made *p = aios__realloc(r->heap, AIOS_MEM_OTHER, r->all, cap * sizeof *p, err);
         if (!p)
             return aios__nomem(err);
         r->all = p;
@@ -150,7 +151,8 @@ int aios__turn_push_call(aios_run *r, const aios_event *ev, aios_error *err)
     if (rc)
         return rc;
     set_key(r, c);
-    r->all[r->n_all++] = c;
+    r->all[r->n_all++] = (aios__run_made){c, aios__sum64(aios__sum64(0, c->name, strlen(c->name)), c->args, c->n_args)};
+    r->n_effects += !is_read(r, c->name);
     r->calls[r->n_turn_calls++] = (aios__run_call){.call = c};
     r->n_calls++;
     return AIOS_OK;
@@ -216,14 +218,12 @@ int aios__turn_count_same(aios_run *r, bool *repeat, aios_error *err)
 static bool all_known(const aios_run *r)
 {
     uint32_t n_before = r->n_all - r->n_turn_calls;
-    bool known = true;
-    for (uint32_t i = 0; i < r->n_all && known; i++)
-        known = is_read(r, r->all[i]->name);
+    bool known = !r->n_effects;
     for (uint32_t i = n_before; i < r->n_all && known; i++) {
-        const aios_call *c = r->all[i];
+        const aios_call *c = r->all[i].call;
         known = false;
         for (uint32_t k = 0; k < n_before && !known; k++)
-            known = is_same(r->all[k], c->name, c->args, c->n_args);
+            known = r->all[k].sum == r->all[i].sum && is_same(r->all[k].call, c->name, c->args, c->n_args);
     }
     return known;
 }

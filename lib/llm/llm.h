@@ -92,7 +92,7 @@ typedef struct aios__events {
     size_t n_bytes;
     uint64_t seq;
     aios_event last;           /**< DONE or ERROR: needs no memory, so it always gets through */
-    aios_error last_error;
+    aios_error last_error; /**< of last; before that, why the sink of a session failed */
     bool has_last;
     aios_snapshot *shots[2];   /**< of the reply and of the call being written; NULL: not wanted, or it is no JSON */
     aios_event shot;           /**< due behind `current` */

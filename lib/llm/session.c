@@ -106,8 +106,8 @@ static void stop_backend(aios_session *s)
 
 static void fail_turn(aios_session *s, int code, aios_error *err)
 {
-    if (s->sink_error.code == code) {
-        aios__error_copy(err, &s->sink_error);
+    if (s->events.last_error.code == code) {
+        aios__error_copy(err, &s->events.last_error);
     } else if (err->code != code) {
         const char *why = code == AIOS_EPROTO ? "the backend %s sent text that is not valid UTF-8 or misused its sink" : "the turn of backend %s failed";
         aios__fail(err, code, why, s->ops->name);
@@ -398,7 +398,7 @@ static int begin(aios_session *s, aios__request *r, aios_error *err)
     aios__buf_clear(&s->text);
     memcpy(s->reason, "stop", 5);
     s->sink_failed = 0;
-    s->sink_error = (aios_error)AIOS_INIT(aios_error);
+    s->events.last_error = (aios_error)AIOS_INIT(aios_error);
     s->n_calls = 0;
     s->attempt = 0;
     aios__promise_free(s->promise);

@@ -72,7 +72,6 @@ struct aios_session {
     uint32_t attempt;         /**< of this turn */
     aios__promise *promise;   /**< what the reply must hold to; NULL: nothing, or the backend sees to it */
     int sink_failed;
-    aios_error sink_error;
     aios__buf text;           /**< the whole reply */
     char reason[32];
 

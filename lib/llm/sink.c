@@ -9,7 +9,7 @@ static int push(aios_session *s, const aios_event *ev)
     aios__event_node *node;
     aios_event up = *ev;
     up.attempt = s->attempt;
-    int rc = aios__event_new(s->heap, &up, &node, &s->sink_error);
+    int rc = aios__event_new(s->heap, &up, &node, &s->events.last_error);
     if (rc)
         return rc;
     pthread_mutex_lock(&s->lock);
@@ -57,7 +57,7 @@ static int sink_piece(aios_session *s, int32_t type, const char *p, size_t n)
     if (!is_sound(p, n))
         return sink_failed(s, AIOS_EPROTO);
     if (type == AIOS_EVENT_TEXT)
-        rc = sink_failed(s, aios__buf_add(&s->text, p, n, &s->sink_error));
+        rc = sink_failed(s, aios__buf_add(&s->text, p, n, &s->events.last_error));
     return rc ? rc : send_text(s, type, NULL, NULL, p, n);
 }
 

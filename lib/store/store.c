@@ -127,13 +127,18 @@ static bool name_char(char c)
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || (c && strchr("_.:/-", c));
 }
 
-static int check_name(const char *what, const char *s, bool empty, aios_error *err)
+static bool name_ok(const char *s, bool empty)
 {
     size_t n = s ? strnlen(s, AIOS_STORE_MAX_NAME + 1) : 0;
     bool ok = s && (n || empty) && n <= AIOS_STORE_MAX_NAME;
     for (size_t i = 0; ok && i < n; i++)
         ok = name_char(s[i]);
-    return ok ? AIOS_OK : aios__fail(err, AIOS_EINVAL, "%s: \"%.60s\" is no name of a stream: it matches [A-Za-z0-9_.:/-]{1,200}", what, s ? s : "(NULL)");
+    return ok;
+}
+
+static int check_name(const char *what, const char *s, bool empty, aios_error *err)
+{
+    return name_ok(s, empty) ? AIOS_OK : aios__fail(err, AIOS_EINVAL, "%s: \"%.60s\" is no name of a stream: it matches [A-Za-z0-9_.:/-]{1,200}", what, s ? s : "(NULL)");
 }
 
 static int check_writable(const aios_store *st, const char *what, aios_error *err)
@@ -141,7 +146,13 @@ static int check_writable(const aios_store *st, const char *what, aios_error *er
     return st->flags & AIOS_STORE_READ_ONLY ? aios__fail(err, AIOS_ESTATE, "%s: the store was opened READ_ONLY", what) : AIOS_OK;
 }
 
-static int check_write(const aios_store_write *w, uint32_t i, aios_error *err)
+static bool write_ok(const aios_store_write *w)
+{
+    return name_ok(w->stream, false) && !(w->flags & ~(uint32_t)AIOS_WRITE_FORGET) && (w->data || !w->n_data) && w->n_data <= AIOS_STORE_MAX_RECORD &&
+           w->seq <= INT64_MAX;
+}
+
+static int fail_write(const aios_store_write *w, uint32_t i, aios_error *err)
 {
     char what[64];
     snprintf(what, sizeof what, "aios_store_commit, write %u", i);
@@ -155,7 +166,7 @@ static int check_write(const aios_store_write *w, uint32_t i, aios_error *err)
     if (w->n_data > AIOS_STORE_MAX_RECORD)
         return aios__fail_need(err, AIOS_ELIMIT, AIOS_STORE_MAX_RECORD, w->n_data, "%s, to %s: %zu bytes, a record has at most %d", what, w->stream,
                                w->n_data, AIOS_STORE_MAX_RECORD);
-    return w->seq > INT64_MAX ? aios__fail(err, AIOS_EINVAL, "%s: seq is beyond 2^63", what) : AIOS_OK;
+    return aios__fail(err, AIOS_EINVAL, "%s: seq is beyond 2^63", what);
 }
 
 /* Copies the caller's writes to structs of this library's size. */
@@ -164,7 +175,7 @@ static int read_writes(const void *src, uint32_t n, size_t stride, aios_store_wr
     int rc = AIOS_OK;
     for (uint32_t i = 0; i < n && !rc; i++) {
         rc = aios__struct_in(&out[i], sizeof out[i], (const char *)src + (size_t)i * stride, err);
-        rc = rc ? rc : check_write(&out[i], i, err);
+        rc = rc ? rc : write_ok(&out[i]) ? AIOS_OK : fail_write(&out[i], i, err);
         *n_bytes += rc ? 0 : out[i].n_data;
         if (!out[i].data)
             out[i].data = "";
