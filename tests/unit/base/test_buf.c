@@ -5,6 +5,43 @@
 
 #include "base/base.h"
 
+/* Each form of a format, written as printf writes it: those done by hand, those that are not, and a mixture that turns out to be one late. */
+static void formats_are_as_printf_has_them(void **state)
+{
+    (void)state;
+    aios_ctx *ctx = test_ctx(NULL, 0);
+    aios__buf b;
+    char want[512];
+    aios__buf_init(&b, aios__ctx_heap(ctx), AIOS_MEM_TEXT, 0);
+#define SAME(...)                                                                                                              \
+    do {                                                                                                                       \
+        snprintf(want, sizeof want, __VA_ARGS__);                                                                              \
+        aios__buf_clear(&b);                                                                                                   \
+        assert_int_equal(aios__buf_addf(&b, NULL, __VA_ARGS__), 0);                                                            \
+        assert_string_equal(b.p, want);                                                                                        \
+        assert_int_equal(b.n, strlen(want));                                                                                   \
+    } while (0)
+    const int ints[] = {0, 1, -1, 9, 10, INT32_MAX, INT32_MIN};
+    for (size_t i = 0; i < sizeof ints / sizeof *ints; i++) {
+        SAME("%d", ints[i]);
+        SAME("a%ub", (unsigned)ints[i]);
+        SAME("%x%x", (unsigned)ints[i], 255u);
+        SAME("%ld|%lu|%lx", (long)ints[i], (unsigned long)ints[i], (unsigned long)ints[i]);
+        SAME("%lld|%llu|%llx", (long long)ints[i], (unsigned long long)(long long)ints[i], (unsigned long long)(long long)ints[i]);
+        SAME("%zu", (size_t)ints[i]);
+        SAME("x%s%d%02x%d", "before", ints[i], (unsigned)ints[i], 7);
+    }
+    SAME("%lld %lld %llu", (long long)INT64_MIN, (long long)INT64_MAX, (unsigned long long)UINT64_MAX);
+    SAME("{\"a\":\"%s\",\"b\":%d}", "", 0);
+    SAME("no conversion");
+    SAME("%%");
+    SAME("100%% %s", "sure");
+    SAME("%.3s|%5d|%-5d|%c|%g", "abcdef", 42, 42, 'c', 0.5);
+#undef SAME
+    aios__buf_free(&b);
+    aios_ctx_free(ctx);
+}
+
 static void json_strings_are_escaped_and_repaired(void **state)
 {
     (void)state;
@@ -140,6 +177,7 @@ int main(void)
         cmocka_unit_test(failed_growth_keeps_what_is_there_also_without_an_error),
         cmocka_unit_test(growth_takes_just_what_is_needed_when_the_budget_is_tight),
         cmocka_unit_test(formatted_text_of_any_length_is_added),
+        cmocka_unit_test(formats_are_as_printf_has_them),
         cmocka_unit_test(json_strings_are_escaped_and_repaired),
         cmocka_unit_test(a_buffer_never_grows_past_its_limit),
     };

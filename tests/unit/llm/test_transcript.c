@@ -296,6 +296,52 @@ static void a_copy_is_independent_and_outlives_its_source_and_its_ctx(void **sta
     assert_int_equal(h.live, 0);
 }
 
+static void add_call(aios_transcript *t, const char *id)
+{
+    aios_part p = AIOS_INIT(aios_part);
+    aios_entry e = AIOS_INIT(aios_entry);
+    p.kind = AIOS_PART_CALL;
+    p.name = "f";
+    p.call_id = id;
+    p.text = "{}";
+    p.n_text = 2;
+    e.role = AIOS_ROLE_ASSISTANT;
+    e.parts = &p;
+    e.n_parts = 1;
+    e.part_stride = sizeof p;
+    assert_int_equal(aios_transcript_add(t, &e, NULL), 0);
+}
+
+/* Ids that are made here count on from the largest there is, whatever came, went or was copied. */
+static void the_largest_number_of_a_call_is_known(void **state)
+{
+    static const struct {
+        const char *id;
+        uint64_t n; /* largest so far */
+    } rows[] = {{"call_3", 3}, {"call_1", 3}, {"call_", 3}, {"toolu_99", 3}, {"call_x7", 3}, {"call_12abc", 12}, {"xcall_50", 12}, {"call_007", 12},
+                {"call_9999999999999999999", UINT64_C(9999999999999999999)}};
+    (void)state;
+    aios_ctx *ctx = test_ctx(NULL, 0);
+    aios_transcript *t, *c;
+    size_t n = sizeof rows / sizeof *rows;
+    assert_int_equal(aios_transcript_new(ctx, &t, NULL), 0);
+    assert_int_equal(aios__transcript_last_call(t), 0);
+    assert_int_equal(aios__transcript_last_call(NULL), 0);
+    for (size_t i = 0; i < n; i++) {
+        add_call(t, rows[i].id);
+        assert_int_equal(aios__transcript_last_call(t), rows[i].n);
+    }
+    assert_int_equal(aios_transcript_copy(t, &c, NULL), 0);
+    for (size_t i = n; i-- > 0;) {
+        assert_int_equal(aios_transcript_truncate(t, (uint32_t)i, NULL), 0);
+        assert_int_equal(aios__transcript_last_call(t), i ? rows[i - 1].n : 0);
+    }
+    assert_int_equal(aios__transcript_last_call(c), rows[n - 1].n);
+    aios_transcript_free(c);
+    aios_transcript_free(t);
+    aios_ctx_free(ctx);
+}
+
 static void labels_join_downwards(void **state)
 {
     (void)state;
@@ -386,6 +432,7 @@ int main(void)
         cmocka_unit_test(bad_entries_are_refused),
         cmocka_unit_test(parts_of_other_sizes_are_read_by_their_stride),
         cmocka_unit_test(a_copy_is_independent_and_outlives_its_source_and_its_ctx),
+        cmocka_unit_test(the_largest_number_of_a_call_is_known),
         cmocka_unit_test(labels_join_downwards),
         cmocka_unit_test(a_writer_that_stops_is_heard),
         cmocka_unit_test(a_round_trip_survives_every_lack_of_memory),
