@@ -244,7 +244,7 @@ AIOS_API int aios_session_start(aios_session *s, const aios_request *req, aios_e
  * a computing step is not cut short). The last event of a turn is DONE or ERROR.
  */
 AIOS_API int aios_session_next(aios_session *s, int32_t timeout_ms, const aios_event **ev);
-/** Readable when _next has something; -1 if it cannot. Owned by the session. */
+/** Readable when _next has something, until it has given AIOS_AGAIN or the last event; -1 if it cannot. Owned by the session. */
 AIOS_API int aios_session_fd(aios_session *s);
 /** Stops the turn: its last event is ERROR with ECANCELED. Any thread, async-signal-safe. */
 AIOS_API int aios_session_cancel(aios_session *s);

@@ -51,15 +51,15 @@ void aios__session_wake_fd(aios_session *s)
     if (fd >= 0) {
         ssize_t r = write(fd, &one, sizeof one);
         AIOS__UNUSED(r); /* a full counter is readable already */
+        atomic_store(&s->fd_up, true); /* only now: who drains in between must look again */
     }
 }
 
 static void drain_fd(aios_session *s)
 {
-    int fd = atomic_load(&s->fd);
     uint64_t count;
-    if (fd >= 0) {
-        ssize_t r = read(fd, &count, sizeof count);
+    if (atomic_exchange(&s->fd_up, false)) {
+        ssize_t r = read(atomic_load(&s->fd), &count, sizeof count);
         AIOS__UNUSED(r);
     }
 }
@@ -480,7 +480,7 @@ static bool wait_ready(aios_session *s, int64_t until)
 static const aios_event *take(aios_session *s, bool *resume)
 {
     const aios_event *ev = aios__events_pop(&s->events);
-    if (!aios__events_ready(&s->events))
+    if (!ev || ev == &s->events.last) /* else the event need not wait for it: the reader comes again */
         drain_fd(s);
     *resume = s->stalled && s->events.n < STALL_EVENTS / 2 && s->events.n_bytes < STALL_BYTES / 2;
     if (*resume)

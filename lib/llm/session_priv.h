@@ -54,6 +54,7 @@ struct aios_session {
     _Atomic uint32_t cancel;
     _Atomic uint32_t running; /**< a turn wants steps */
     _Atomic int fd;           /**< eventfd, or -1 */
+    atomic_bool fd_up;        /**< it is readable */
     bool threaded;
 
     pthread_mutex_t lock;     /**< guards the three below */

@@ -13,9 +13,9 @@ static int push(aios_session *s, const aios_event *ev)
     if (rc)
         return rc;
     pthread_mutex_lock(&s->lock);
-    if (!aios__events_ready(&s->events)) /* else it is readable */
-        aios__session_wake_fd(s);
     aios__events_push(&s->events, node);
+    if (!atomic_load(&s->fd_up))
+        aios__session_wake_fd(s);
     pthread_cond_broadcast(&s->ready);
     pthread_mutex_unlock(&s->lock);
     return AIOS_OK;
