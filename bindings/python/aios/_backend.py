@@ -23,9 +23,12 @@ TOOL_CHOICES = {c.AIOS_TOOLS_AUTO: "auto", c.AIOS_TOOLS_REQUIRED: "required", c.
 
 # ---- what a turn gives -----------------------------------------------------------------------------------------------
 class Reasoning(NamedTuple):
-    """A piece of reasoning."""
+    """A piece of reasoning. signature: what the backend wants back, as it is, with the reasoning since the last such; text may be "" then. It comes
+    back in TurnRequest.messages, to a backend of the same scheme alone.
+    """
 
     text: str
+    signature: Optional[str] = None
 
 
 class ToolCall(NamedTuple):
@@ -46,13 +49,21 @@ class CallDelta(NamedTuple):
     id: Optional[str] = None
 
 
+class Logprobs(NamedTuple):
+    """How likely the tokens of the text before were: dicts of token (str or bytes), logprob (natural logarithm, at most 0) and top (a list of such, the
+    likeliest first). Dropped where request.logprobs is None.
+    """
+
+    tokens: Iterable[dict]
+
+
 class Restart:
     """What this turn has given so far is void: another attempt begins."""
 
     __slots__ = ()
 
 
-Piece = Union[str, Reasoning, ToolCall, CallDelta, Usage, Restart, None]
+Piece = Union[str, Reasoning, ToolCall, CallDelta, Logprobs, Usage, Restart, None]
 
 
 # ---- what a turn is asked --------------------------------------------------------------------------------------------
@@ -79,12 +90,19 @@ def _sampling_out(req):
     return {f: getattr(req.sampling.contents, f) for f, *_ in c.aios_sampling._fields_ if f != "struct_size"}
 
 
-def _message(entry):
+def _seal(scheme):
+    """What stands in front of a signature, by which its backend knows it again."""
+    return f"{scheme}/python "
+
+
+def _message(entry, seal):
     """An entry without what answers tools."""
-    out = {"role": entry.role, "content": entry.text}
-    reasoning = "".join(p.text for p in entry.parts if p.kind == "reasoning")
-    calls = [{"id": p.call_id, "name": p.name, "arguments": json.loads(p.text)} for p in entry.parts if p.kind == "call"]
-    return {**out, **({"reasoning": reasoning} if reasoning else {}), **({"tool_calls": calls} if calls else {})}
+    thoughts = [p for p in entry.parts if p.kind == "reasoning"]
+    more = {
+        "reasoning": "".join(p.text for p in thoughts),
+        "signed": [{"text": p.text, "signature": p.call_id[len(seal):]} for p in thoughts if (p.call_id or "").startswith(seal)],
+        "tool_calls": [{"id": p.call_id, "name": p.name, "arguments": json.loads(p.text)} for p in entry.parts if p.kind == "call"]}
+    return {"role": entry.role, "content": entry.text, **{k: v for k, v in more.items() if v}}
 
 
 class TurnRequest:
@@ -93,11 +111,12 @@ class TurnRequest:
     raw: a text to complete, without entries then, else None. entries: the conversation as a list of Entry. tools: dicts of name, description,
     schema. tool_choice: "auto", "required", "none", "named" (then tool_name). schema: the reply is JSON under it, or None. sampling: a dict,
     {} for the model's defaults. max_tokens, max_reasoning: 0 for no bound. stop: texts. timeout: seconds, or None. one_call, call_deltas,
-    ignore_eos; priority. n_ctx: of the session. state: what Backend.session() made for it.
+    ignore_eos; priority. logprobs: how many likely tokens are to be told beside each of the reply, 0 to 20, or None: no Logprobs are asked for.
+    n_ctx: of the session. state: what Backend.session() made for it.
     """
 
-    def __init__(self, req, session=None):
-        self._session = session
+    def __init__(self, req, session=None, scheme=""):
+        self._session, self._scheme = session, session.scheme if session else scheme
         self.state = session.state if session else None
         self.n_ctx = session.n_ctx if session else 0
         self.raw = string(bytes_of(req, "raw", req.n_raw)) if req.raw is not None else None
@@ -110,17 +129,19 @@ class TurnRequest:
         self.timeout = req.timeout_ns / 1e9 if req.timeout_ns else None
         self.one_call, self.call_deltas, self.ignore_eos = (bool(req.flags & f) for f in (
             c.AIOS_REQUEST_ONE_CALL, c.AIOS_REQUEST_CALL_DELTAS, c.AIOS_REQUEST_IGNORE_EOS))
+        self.logprobs = req.n_top if req.flags & c.AIOS_REQUEST_LOGPROBS else None
 
     @property
     def messages(self) -> list[dict]:
-        """The conversation as dicts of role and content (text), with reasoning and tool_calls (id, name, arguments) where there are; each
-        result of a tool is one with role "tool", name, tool_call_id. Images and other data are in entries alone.
+        """The conversation as dicts of role and content (text), with reasoning, signed (those parts of it that this backend has signed: text,
+        signature) and tool_calls (id, name, arguments) where there are; each result of a tool is one with role "tool", name, tool_call_id.
+        Images and other data are in entries alone.
         """
         out = []
         for entry in self.entries:
             results = [p for p in entry.parts if p.kind == "result"]
             if len(results) < len(entry.parts):
-                out.append(_message(entry))
+                out.append(_message(entry, _seal(self._scheme)))
             out += [{"role": "tool", "content": p.text, "name": p.name, "tool_call_id": p.call_id} for p in results]
         return out
 
@@ -142,7 +163,7 @@ class Backend:
     Attributes of the class, or set by open(): name (as the model calls itself), architecture, quantization, n_ctx (tokens of a session; 0:
     nothing is checked), n_ctx_train, n_vocab, n_embd, n_layers, n_params, n_bytes. privacy: where the text goes, "local", "lan" or "remote",
     which is what is assumed of code that does not say. tools: it can call tools; schema: replies hold to a schema as they are written (else they
-    are checked at the end, and asked for again); chat: it takes conversations.
+    are checked at the end, and asked for again); logprobs: it gives Logprobs; chat: it takes conversations.
 
     Any exception fails the turn or the call: aios.Error as it is, others by what they are (TimeoutError is ETIMEDOUT ...; EINTERNAL for the
     rest, and a line in the log). KeyboardInterrupt and SystemExit are raised by the call that drives the turn.
@@ -151,7 +172,7 @@ class Backend:
     name = architecture = quantization = ""
     n_ctx = n_ctx_train = n_vocab = n_embd = n_layers = n_params = n_bytes = 0
     privacy = "remote"
-    tools = schema = False
+    tools = schema = logprobs = False
     chat = True
 
     def open(self, path: str, options: dict) -> None:
@@ -165,7 +186,7 @@ class Backend:
         return {}
 
     def turn(self, request: TurnRequest) -> Iterable[Piece]:
-        """The reply, best as a generator. str: text; Reasoning, ToolCall, CallDelta, Usage (once, before the end), Restart; None: nothing
+        """The reply, best as a generator. str: text; Reasoning, ToolCall, CallDelta, Logprobs, Usage (once, before the end), Restart; None: nothing
         yet, but a cancel is heard. What a generator returns is the reason of its end, "stop" ("tool_calls" after a call) if nothing. It is
         closed when the turn is given up. Each piece is one step of the session: let none take long.
         """
@@ -206,7 +227,8 @@ class Backend:
 
 NUMBERS = ("n_ctx", "n_ctx_train", "n_vocab", "n_embd", "n_layers", "n_params", "n_bytes")
 TEXTS = ("name", "architecture", "quantization")
-FLAGS = {"tools": c.AIOS_MODEL_CAN_TOOLS, "schema": c.AIOS_MODEL_CAN_SCHEMA, "chat": c.AIOS_MODEL_HAS_TEMPLATE}
+FLAGS = {"tools": c.AIOS_MODEL_CAN_TOOLS, "schema": c.AIOS_MODEL_CAN_SCHEMA, "logprobs": c.AIOS_MODEL_CAN_LOGPROBS,
+         "chat": c.AIOS_MODEL_HAS_TEMPLATE}
 SKILLS = {"fork": c.AIOS_MODEL_CAN_FORK, "embed": c.AIOS_MODEL_CAN_EMBED, "tokenize": c.AIOS_MODEL_CAN_TOKENIZE}
 METHODS = tuple(name for name, value in vars(Backend).items() if callable(value) and name[0] != "_")
 
@@ -273,7 +295,28 @@ class _Sink:
 
 def _send_reasoning(session, sink, piece):
     raw = data(piece.text, "reasoning")
-    return sink.reasoning(sink.user, raw, len(raw))
+    rc = sink.reasoning(sink.user, raw, len(raw)) if raw else 0
+    if rc or piece.signature is None or not sink.sign:
+        return rc
+    return sink.sign(sink.user, cstr(_seal(session.scheme) + piece.signature))
+
+
+def _token(token, inner=True):
+    """A token and its neighbours, as an event has them."""
+    raw = data(token["token"], "a token")
+    text = raw.decode("utf-8", "replace")
+    logprob = float(token["logprob"])
+    if not logprob <= 0:
+        raise ValueError(f"the logprob of {text!r} is {logprob}: at most 0, the logarithm of a probability")
+    return {"token": text, **({} if text.encode("utf-8") == raw else {"bytes": list(raw)}), "logprob": max(logprob, LEAST),
+            **({"top": [_token(t, False) for t in token.get("top", ())]} if inner else {})}
+
+
+def _send_logprobs(session, sink, piece):
+    if not sink.logprobs:
+        return 0
+    raw = json.dumps([_token(t) for t in piece.tokens], ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+    return sink.logprobs(sink.user, raw, len(raw))
 
 
 def _send_call(session, sink, piece):
@@ -304,8 +347,9 @@ def _send_text(session, sink, piece):
     return sink.text(sink.user, raw, len(raw))
 
 
-SENDERS = {str: _send_text, Reasoning: _send_reasoning, ToolCall: _send_call, CallDelta: _send_delta, Usage: _send_usage,
-           Restart: _send_restart, type(None): lambda session, sink, piece: 0}
+LEAST = -9999.0  # what remote models say of the least likely
+SENDERS = {str: _send_text, Reasoning: _send_reasoning, ToolCall: _send_call, CallDelta: _send_delta, Logprobs: _send_logprobs,
+           Usage: _send_usage, Restart: _send_restart, type(None): lambda session, sink, piece: 0}
 SINK_BYTES = C.sizeof(c.aios_sink)
 
 

@@ -70,6 +70,66 @@ class Turns(BackendBase):
         self.assertEqual(events[-1].name, "tool_calls")
         self.assertEqual([e.kind for e in model.session().start("hi", tools=tools)], ["call", "done"])
 
+    def test_what_is_signed_comes_back_to_who_signed_it(self):
+        seen = []
+
+        def turn(request):
+            seen.append(request.messages)
+            yield aios.Reasoning("let me ")
+            yield aios.Reasoning("see", "s1\u00e9")
+            yield aios.Reasoning("", "s2")
+            yield aios.Reasoning(" unsigned")
+            if request.messages[-1]["role"] == "tool":
+                yield "It is " + request.messages[-1]["content"]
+            else:
+                yield aios.ToolCall("add", {"a": 2, "b": 3})
+        toolset = aios.Toolset(self.context)
+        toolset.add(lambda a, b: a + b, schema=ADD, name="add", effect="read")
+        self.context.register_backend("other", turn, tools=True)
+        agent = aios.Agent(self.python(turn, tools=True), toolset)
+        reply = agent.run("2 + 3?")
+        self.assertEqual((reply.text, reply.reasoning), ("It is 5", "let me see unsigned" * 2))
+        thought = seen[1][1]
+        self.assertEqual((thought["reasoning"], thought["signed"]),
+                         ("let me see unsigned", [{"text": "let me see", "signature": "s1\u00e9"}, {"text": "", "signature": "s2"}]))
+        self.assertNotIn("signed", seen[0][0])
+        kept = aios.Transcript.from_json(self.context, reply.transcript.to_json())
+        kept.add("user", "and now?")
+        for scheme, there in (("mine", True), ("other", False)):
+            del seen[:]
+            aios.Model(scheme + ":", self.context).session().complete(kept)
+            self.assertEqual(["signed" in m for m in seen[0]], [False, there, False, there, False], scheme)
+            self.assertEqual(seen[0][1]["reasoning"], "let me see unsigned")
+
+    def test_what_cannot_be_signed_is_a_failure(self):
+        for wrong, code in (("a\0b", "EINTERNAL"), ("\ud800", "EINTERNAL"), (7, "EINTERNAL")):
+            self.context.register_backend(f"bad{len(str(wrong))}", lambda request, wrong=wrong: iter([aios.Reasoning("x", wrong)]))
+            self.fails(code, aios.Model(f"bad{len(str(wrong))}:", self.context).session().complete, "hi")
+            self.context = aios.Context()
+
+    def test_how_likely_tokens_were_is_told_where_it_is_asked_for(self):
+        asked = []
+
+        def turn(request):
+            asked.append(request.logprobs)
+            yield "h\u00e9"
+            yield aios.Logprobs([{"token": "h", "logprob": -0.25, "top": [{"token": "h", "logprob": -0.25}, {"token": "H", "logprob": -2}]},
+                                 {"token": b"\xc3", "logprob": float("-inf")}, {"token": b"\xa9", "logprob": 0}])
+        session = self.python(turn, logprobs=True).session()
+        self.assertEqual(session.complete("hi", logprobs=2).logprobs, [
+            {"token": "h", "logprob": -0.25, "top": [{"token": "h", "logprob": -0.25}, {"token": "H", "logprob": -2}]},
+            {"token": "\ufffd", "bytes": [0xc3], "logprob": -9999, "top": []}, {"token": "\ufffd", "bytes": [0xa9], "logprob": 0, "top": []}])
+        self.assertEqual(session.complete("hi").logprobs, [])
+        self.assertEqual(session.complete("hi", logprobs=0).text, "h\u00e9")
+        self.assertEqual(asked, [2, None, 0])
+
+    def test_logprobs_are_refused_of_who_gives_none_and_checked_of_who_does(self):
+        self.fails("ENOTSUP", self.python(lambda request: "x").session().complete, "hi", logprobs=1)
+        for n, wrong in enumerate(({"token": "x", "logprob": 0.5}, {"token": "x", "logprob": float("nan")}, {"token": "x"}, {"token": 3, "logprob": -1},
+                                   {"token": "x", "logprob": -1, "top": [{"token": "y"}]})):
+            self.context.register_backend(f"wrong{n}", lambda request, wrong=wrong: iter(["x", aios.Logprobs([wrong])]), logprobs=True)
+            self.fails("EINTERNAL", aios.Model(f"wrong{n}:", self.context).session().complete, "hi", logprobs=1)
+
     def test_a_restart_makes_what_came_void(self):
         def turn(request):
             yield "wrong"
