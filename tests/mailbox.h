@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A backend whose sessions wait for what the test sends them, and park meanwhile: "post:N", where whoever sends tells the session, and "loop:N", where
- * the model's wait does. A turn is over after N pieces. With `every_ns` pieces come by the clock.
+ * the model's wait does; "shared:N" is as "loop:N", with one loop for all models. A turn is over after N pieces. With `every_ns` pieces come by the clock.
  */
 #ifndef AIOS_MAILBOX_H
 #define AIOS_MAILBOX_H
@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <time.h>
 
+#include "llm/llm.h"
 #include "test.h"
 
 #define MAX_BOXES 256
@@ -240,6 +241,8 @@ static inline void post_register(aios_ctx *ctx, post_office *o)
     ops.wait = loop_wait;
     ops.wake = loop_wake;
     must(aios_backend_register(ctx, &ops, o, &err), &err);
+    ops.name = "shared";
+    must(aios__backend_register_loop(ctx, &ops, o, &err), &err);
 }
 
 static inline void post_free(post_office *o)

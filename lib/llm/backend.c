@@ -86,7 +86,7 @@ static registry *registry_of(aios_ctx *ctx, aios_error *err)
     return r;
 }
 
-static int add_backend(aios_ctx *ctx, const aios_backend_ops *src, void *user, bool one_loop, aios_error *err)
+static int add_backend(aios_ctx *ctx, const aios_backend_ops *src, void *user, bool one_loop, aios__loops_fn *loops, aios_error *err)
 {
     aios_backend_ops ops;
     if (!ctx || !src)
@@ -105,6 +105,7 @@ static int add_backend(aios_ctx *ctx, const aios_backend_ops *src, void *user, b
     b->ops.name = b->name;
     b->user = user;
     b->one_loop = one_loop;
+    b->loops = loops;
     aios__ctx_lock(ctx);
     if (find(r, b->name, strlen(b->name)))
         rc = AIOS_EEXIST;
@@ -122,12 +123,17 @@ static int add_backend(aios_ctx *ctx, const aios_backend_ops *src, void *user, b
 
 int aios_backend_register(aios_ctx *ctx, const aios_backend_ops *ops, void *user, aios_error *err)
 {
-    return add_backend(ctx, ops, user, false, err);
+    return add_backend(ctx, ops, user, false, NULL, err);
 }
 
 int aios__backend_register_loop(aios_ctx *ctx, const aios_backend_ops *ops, void *user, aios_error *err)
 {
-    return add_backend(ctx, ops, user, true, err);
+    return add_backend(ctx, ops, user, true, NULL, err);
+}
+
+int aios__backend_register_outer(aios_ctx *ctx, const aios_backend_ops *ops, void *user, aios__loops_fn *loops, aios_error *err)
+{
+    return add_backend(ctx, ops, user, false, loops, err);
 }
 
 static bool ends_in_gguf(const char *s)

@@ -11,6 +11,7 @@ typedef struct aios__backend {
     aios_backend_ops ops;
     void *user;
     bool one_loop; /**< a wait of any model drives those of all */
+    aios__loops_fn *loops; /**< of models that are made of others; NULL: they wait by themselves */
     char name[AIOS__SCHEME_MAX + 1];
 } aios__backend;
 

@@ -59,10 +59,16 @@ bool aios__session_parked(const aios_session *inner, int64_t *until_ns);
 int aios__model_wait(const aios_model *m, int32_t timeout_ms);
 void aios__model_wake(const aios_model *m);
 bool aios__model_waits(const aios_model *m); /**< it has them */
+/** The model whose waits are all of m's: m itself, or one within; NULL: nothing of it waits. */
+aios_model *aios__model_waiter(aios_model *m);
 /** True if a wait of one drives what the other's sessions wait for, too. */
 bool aios__model_waits_alike(const aios_model *a, const aios_model *b);
 /** As aios_backend_register, for one whose waits all drive the one loop of the ctx. */
 int aios__backend_register_loop(aios_ctx *ctx, const aios_backend_ops *ops, void *user, aios_error *err);
+/** How many loops a model drives that is made of others, when it waits; *one: the model within that has it, if it may be one alone. */
+typedef uint32_t aios__loops_fn(void *model, aios_model **one);
+/** As aios_backend_register, for one whose models are made of others. */
+int aios__backend_register_outer(aios_ctx *ctx, const aios_backend_ops *ops, void *user, aios__loops_fn *loops, aios_error *err);
 
 /* ---- request_copy.c: a request that outlives its caller ------------------------------------------------------------ */
 

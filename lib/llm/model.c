@@ -131,6 +131,18 @@ bool aios__model_waits(const aios_model *m)
     return m->ops->wait;
 }
 
+aios_model *aios__model_waiter(aios_model *m)
+{
+    while (m && m->backend->loops) {
+        aios_model *one = NULL;
+        uint32_t n = m->backend->loops(m->self, &one);
+        if (n > 1)
+            return m;
+        m = n ? one : NULL;
+    }
+    return m && m->ops->wait ? m : NULL;
+}
+
 bool aios__model_waits_alike(const aios_model *a, const aios_model *b)
 {
     return a == b || (a->backend->one_loop && a->ops->wait == b->ops->wait);

@@ -470,6 +470,12 @@ static int record_wait(void *model, int32_t timeout_ms)
 static void record_wake(void *model)
 {
     aios__model_wake(((recorder *)model)->inner);
+static uint32_t record_loops(void *model, aios_model **one)
+{
+    *one = ((recorder *)model)->inner;
+    return 1;
+}
+
 }
 
 static void record_cancel(void *session)
@@ -508,6 +514,6 @@ int aios__backend_record_init(aios_ctx *ctx, aios_error *err)
         .wait = record_wait,
         .wake = record_wake,
     };
-    int rc = aios_backend_register(ctx, &ops, NULL, err);
+    int rc = aios__backend_register_outer(ctx, &ops, NULL, record_loops, err);
     return rc ? rc : aios__backend_replay_init(ctx, err);
 }

@@ -89,8 +89,8 @@ static int each(aios__route *r, const aios_backend_open_args *args, open_fn *fn,
 static void find_waits(aios__route *r)
 {
     for (uint32_t i = 0; i < r->n_endpoints; i++) {
-        aios_model *m = r->endpoints[i].model;
-        bool known = !m || !aios__model_waits(m);
+        aios_model *m = r->endpoints[i].model ? aios__model_waiter(r->endpoints[i].model) : NULL;
+        bool known = !m;
         for (uint32_t k = 0; !known && k < r->n_waits; k++)
             known = aios__model_waits_alike(r->waits[k], m);
         if (!known)
@@ -98,30 +98,31 @@ static void find_waits(aios__route *r)
     }
 }
 
-/* A recorder or router has a loop only if a model within has one. */
-static int wait_at(aios__route *r, uint32_t i, int32_t timeout_ms)
+static uint32_t route_loops(void *model, aios_model **one)
 {
-    int rc = aios__model_wait(r->waits[i], timeout_ms);
-    if (rc != AIOS_ENOTSUP)
-        return rc;
-    r->no_loop |= UINT64_C(1) << i;
-    return AIOS_OK;
+    const aios__route *r = model;
+    *one = r->waits[0];
+    return r->n_waits;
 }
 
-/* Several loops take turns: a look at each, then a little while of one. */
+/* Loops that know nothing of each other (of plugins: those of servers are one) take turns: a look at each, then a little while of one that has something. */
 static int route_wait(void *model, int32_t timeout_ms)
 {
     aios__route *r = model;
-    uint32_t n = 0, at[AIOS__ROUTE_ENDPOINTS];
-    int rc = AIOS_OK;
-    for (uint32_t i = 0; i < r->n_waits; i++)
-        if (!(r->no_loop >> i & 1))
-            at[n++] = i;
-    for (uint32_t i = 0; n > 1 && !rc && i < n; i++)
-        rc = wait_at(r, at[i], 0);
-    if (!n || rc)
-        return n ? rc : AIOS_ENOTSUP;
-    return wait_at(r, at[r->next_wait++ % n], n > 1 && timeout_ms > SLICE_MS ? SLICE_MS : timeout_ms);
+    uint32_t n = r->n_waits;
+    bool idle[AIOS__ROUTE_ENDPOINTS] = {false};
+    for (uint32_t i = 0; n > 1 && i < n; i++) {
+        int rc = aios__model_wait(r->waits[i], 0);
+        idle[i] = rc == AIOS_ENOTSUP;
+        if (rc && !idle[i])
+            return rc;
+    }
+    for (uint32_t k = 0; k < n; k++) {
+        uint32_t i = r->next_wait++ % n;
+        if (!idle[i])
+            return aios__model_wait(r->waits[i], n > 1 && timeout_ms > SLICE_MS ? SLICE_MS : timeout_ms);
+    }
+    return AIOS_ENOTSUP;
 }
 
 static void route_wake(void *model)
@@ -283,5 +284,5 @@ int aios__backend_route_init(aios_ctx *ctx, aios_error *err)
         .wait = route_wait,
         .wake = route_wake,
     };
-    return aios_backend_register(ctx, &ops, NULL, err);
+    return aios__backend_register_outer(ctx, &ops, NULL, route_loops, err);
 }

@@ -81,7 +81,6 @@ typedef struct aios__route {
     uint32_t attempts, failures, sticky, strict_schema, least;
     aios_model *waits[AIOS__ROUTE_ENDPOINTS]; /**< one for each loop that sessions of candidates wait for */
     uint32_t n_waits, next_wait;
-    uint64_t no_loop;    /**< bit of waits: it turned out to have none; of the thread that waits */
     uint64_t next_on;    /**< bit -code: the next candidate is tried */
     aios__route_spend limit;
     pthread_mutex_t lock;

@@ -123,6 +123,44 @@ static void many_sessions_park_and_are_told(void **state)
     }
 }
 
+static void write_router(const char *path, const char *tape)
+{
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fprintf(f, "{\"candidates\":[{\"name\":\"i\",\"uri\":\"record:%s|shared:1\"}]}", tape);
+    assert_int_equal(fclose(f), 0);
+}
+
+/* Nothing happens for 400 ms: one loop is waited for in long rests, however the models are wrapped; two take turns every 2 ms. */
+static void one_loop_is_waited_for_once(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *uri;
+        int least, most; /* waits */
+    } rows[] = {
+        {"route:{\"candidates\":[{\"name\":\"a\",\"uri\":\"shared:1\"},{\"name\":\"b\",\"uri\":\"record:%s|shared:1\"}]}", 1, 60},
+        {"route:{\"candidates\":[{\"name\":\"a\",\"uri\":\"record:%s|post:1\"},{\"name\":\"b\",\"uri\":\"shared:1\"}]}", 0, 60},
+        {"route:{\"candidates\":[{\"name\":\"a\",\"uri\":\"route:%s.json\"},{\"name\":\"b\",\"uri\":\"shared:1\"}]}", 1, 60},
+        {"route:{\"candidates\":[{\"name\":\"a\",\"uri\":\"loop:1\"},{\"name\":\"b\",\"uri\":\"record:%s|shared:1\"}]}", 100, 10000},
+    };
+    for (size_t k = 0; k < sizeof rows / sizeof *rows; k++) {
+        char uri[512], tape[64], inner[80];
+        snprintf(tape, sizeof tape, "/tmp/aios-parked-%d.jsonl", (int)getpid());
+        snprintf(inner, sizeof inner, "%s.json", tape);
+        snprintf(uri, sizeof uri, rows[k].uri, tape);
+        write_router(inner, tape);
+        open_rig(uri, 1);
+        settle();
+        int before = r.office.n_waits;
+        nap_ms(400);
+        assert_in_range(r.office.n_waits - before, rows[k].least, rows[k].most);
+        close_rig();
+        remove(tape);
+        remove(inner);
+    }
+}
+
 static void times_of_a_router_come_while_its_attempts_are_parked(void **state)
 {
     (void)state;
@@ -176,6 +214,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(many_sessions_park_and_are_told),
+        cmocka_unit_test(one_loop_is_waited_for_once),
         cmocka_unit_test(times_of_a_router_come_while_its_attempts_are_parked),
         cmocka_unit_test(a_router_parks_until_somebody_is_free),
     };
