@@ -19,6 +19,7 @@ typedef struct aios__server {
     const char *model;    /**< name that requests carry; "" if the URI has none */
     const char *base_url; /**< without a slash at its end */
     const char *host;     /**< of it, lower case */
+    const char *seal;     /**< in front of what it signs: "DIALECT@ORIGIN"; NULL: the dialect's name, at the provider's own address */
     _Atomic uint32_t quirks; /**< AIOS__QUIRK_x, of dialects that have them (quirks.c): known from the host, or learnt */
     bool keep;            /**< AIOS_REMOTE_KEEP */
     uint32_t n_ctx;       /**< tokens a context holds, as configured; 0: not */
@@ -69,7 +70,7 @@ int aios__reader_stop(aios__reader *r, const char *reason, aios_error *err);
 /** What the provider says of that stop, for the message of the failure. */
 void aios__reader_note(aios__reader *r, const char *why);
 /**
- * What the provider wants back as it is, with the reasoning since the last such: it goes up as "DIALECT/kind S" and comes back as the call_id of
+ * What the provider wants back as it is, with the reasoning since the last such: it goes up as "SEAL/kind S" and comes back as the call_id of
  * a part (aios__part_signature). ELIMIT.
  */
 int aios__reader_sign(aios__reader *r, const char *kind, const char *s, size_t n, aios_error *err);
@@ -163,8 +164,10 @@ int aios__put_data_url(aios__buf *b, const char *key, const aios_part *p, const 
 int aios__put_text(aios__buf *b, const aios_entry *e, aios_error *err);
 /** The i-th part of an entry. */
 const aios_part *aios__part_at(const aios_entry *e, uint32_t i);
-/** What aios__reader_sign sent up of this kind, in a part of the same dialect; else NULL. */
-const char *aios__part_signature(const aios_part *p, const aios__dialect *d, const char *kind);
+/** What stands in front of what a server signs: nothing that one has signed goes to another. */
+const char *aios__seal_of(const aios__server *s);
+/** What aios__reader_sign sent up of this kind, in a part of the same origin; else NULL. */
+const char *aios__part_signature(const aios_part *p, const aios__server *s, const char *kind);
 /** Member of an object as text, "" if there is none. */
 const char *aios__str_of(const aios__json *obj, const char *key);
 /** "wav" or "mp3", of an audio part; NULL: another form. */

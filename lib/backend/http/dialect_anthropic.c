@@ -113,8 +113,7 @@ static int end_block(writer *w, const aios_part *p, aios_error *err)
 /* Only reasoning with this provider's signature can go back. */
 static int put_thinking(writer *w, const aios_part *p, aios_error *err)
 {
-    const aios__dialect *d = w->server->dialect;
-    const char *signature = aios__part_signature(p, d, "thinking"), *data = aios__part_signature(p, d, "redacted");
+    const char *signature = aios__part_signature(p, w->server, "thinking"), *data = aios__part_signature(p, w->server, "redacted");
     if (!signature && !data)
         return w->b->failed;
     aios__put_comma(w->b, err);

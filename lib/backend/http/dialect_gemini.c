@@ -83,7 +83,7 @@ static int put_call(aios__buf *b, const aios_part *p, const char *signature, aio
 /* Thoughts, and text without words, that carry a signature; unsigned thoughts need not go back. */
 static int put_thought(const aios__server *s, aios__buf *b, const aios_part *p, aios_error *err)
 {
-    const char *thought = aios__part_signature(p, s->dialect, "thought"), *text = aios__part_signature(p, s->dialect, "text");
+    const char *thought = aios__part_signature(p, s, "thought"), *text = aios__part_signature(p, s, "text");
     if (!thought && !text)
         return b->failed;
     aios__put_comma(b, err);
@@ -150,7 +150,7 @@ static int put_parts(const aios__server *s, aios__buf *b, const aios_entry *e, a
         return put_results(s, b, e, err);
     for (uint32_t i = 0; !rc && i < e->n_parts; i++) {
         const aios_part *p = aios__part_at(e, i);
-        const char *for_call = aios__part_signature(p, s->dialect, "call");
+        const char *for_call = aios__part_signature(p, s, "call");
         if (for_call) {
             signature = for_call;
         } else if (p->kind == AIOS_PART_CALL) {

@@ -194,10 +194,17 @@ static int put_choice(aios__buf *b, int32_t choice, const char *name, aios_error
     return aios__buf_adds(b, "}}", err);
 }
 
+/* Tools that must not be called are shown where that does no harm: they are part of a prefix that the server may have cached. */
+static bool shows_tools(const aios__server *s, const aios_request *req)
+{
+    bool harm = has(s, AIOS__QUIRK_NO_CHOICE) || (req->schema_json && has(s, AIOS__QUIRK_TOOLS_ALONE));
+    return req->n_tools && !(req->tool_choice == AIOS_TOOLS_NONE && harm);
+}
+
 static int put_tools(const aios__server *s, aios__buf *b, const aios_request *req, aios_error *err)
 {
     bool only = req->tool_choice == AIOS_TOOLS_NAMED && has(s, AIOS__QUIRK_ONLY_NAMED);
-    if (!req->n_tools || (req->tool_choice == AIOS_TOOLS_NONE && has(s, AIOS__QUIRK_NO_CHOICE)))
+    if (!shows_tools(s, req))
         return b->failed;
     int rc = aios__put_raw(b, "tools", "[", err);
     for (uint32_t i = 0; !rc && i < req->n_tools; i++)
@@ -229,17 +236,23 @@ static int put_sampling(const aios__server *s, aios__buf *b, const aios_sampling
         aios__put_real(b, "top_p", (double)p->top_p, err);
     if (p->frequency_penalty != 0)
         aios__put_real(b, "frequency_penalty", (double)p->frequency_penalty, err);
-    if (p->presence_penalty != 0)
+    if (p->presence_penalty != 0 && !has(s, AIOS__QUIRK_NO_PRESENCE))
         aios__put_real(b, "presence_penalty", (double)p->presence_penalty, err);
     if (p->seed)
         aios__put_int(b, "seed", (int64_t)(p->seed & INT64_MAX), err);
     return put_more_sampling(s, b, p, err);
 }
 
-static int put_format(const aios__server *s, aios__buf *b, const char *schema, aios_error *err)
+static int put_format(const aios__server *s, aios__buf *b, const aios_request *req, aios_error *err)
 {
-    if (!schema)
+    const char *schema = req->schema_json;
+    if (!schema || (has(s, AIOS__QUIRK_TOOLS_ALONE) && shows_tools(s, req)))
         return b->failed;
+    if (has(s, AIOS__QUIRK_GUIDED)) {
+        aios__put_raw(b, "nvext", "{", err);
+        aios__put_raw(b, "guided_json", schema, err);
+        return aios__buf_addc(b, '}', err);
+    }
     if (has(s, AIOS__QUIRK_FORMAT_VALUE)) {
         aios__put_raw(b, "response_format", "{\"type\":\"json_object\"", err);
         aios__put_raw(b, "value", schema, err);
@@ -282,6 +295,8 @@ static int check_wishes(const aios__server *s, const aios_request *req, aios_err
         return aios__error_copy(err, &why);
     if (rc)
         aios__log(s->ctx, AIOS_LOG_WARN, "%s is not known to take it, so it is not sent: %s", s->host, why.msg);
+    if (has(s, AIOS__QUIRK_NO_PRESENCE) && req->sampling && req->sampling->presence_penalty != 0)
+        aios__log(s->ctx, AIOS_LOG_WARN, "%s reads presence_penalty as another one, so it is not sent", s->host);
     return AIOS_OK;
 }
 
@@ -299,7 +314,7 @@ static int encode(const aios__server *s, const aios_request *req, aios__message 
     rc = rc ? rc : put_tools(s, b, req, err);
     rc = rc ? rc : put_sampling(s, b, req->sampling, err);
     rc = rc ? rc : aios__put_strings(b, "stop", req->stop, err);
-    rc = rc ? rc : put_format(s, b, req->schema_json, err);
+    rc = rc ? rc : put_format(s, b, req, err);
     rc = rc ? rc : put_logprobs(s, b, req, err);
     rc = rc ? rc : put_limits(s, b, req, err);
     rc = rc ? rc : aios__put_raw(b, "stream", "true,\"stream_options\":{\"include_usage\":true}}", err);

@@ -109,7 +109,7 @@ static int put_assistant(const aios__server *s, aios__buf *b, const aios_entry *
     int rc = b->failed;
     for (uint32_t i = 0; !rc && i < e->n_parts; i++) {
         const aios_part *p = aios__part_at(e, i);
-        const char *signature = aios__part_signature(p, s->dialect, "reasoning");
+        const char *signature = aios__part_signature(p, s, "reasoning");
         if (signature && leads_on(e, i))
             rc = put_reasoning(b, p, signature, err);
         if (p->kind == AIOS_PART_TEXT && p->n_text)

@@ -126,6 +126,23 @@ static int read_origin(aios__remote *m, const char *url, uint32_t flags, aios_er
     return AIOS_OK;
 }
 
+/* What a provider signs is marked by its dialect alone where it is at its own address: transcripts of it know no other. */
+static int keep_seal(aios__remote *m, aios_error *err)
+{
+    const char *own = m->uri.dialect->base_url;
+    size_t n = strlen(m->origin);
+    aios__buf seal;
+    if (own && !strncmp(own, m->origin, n) && (own[n] == '/' || !own[n]))
+        return AIOS_OK;
+    aios__buf_init(&seal, m->heap, AIOS_MEM_TEXT, 0);
+    int rc = aios__buf_addf(&seal, err, "%s@%s", m->uri.dialect->name, m->origin);
+    if (!rc && !(m->seal = aios__strndup(m->heap, AIOS_MEM_TEXT, seal.p, seal.n, err)))
+        rc = aios__nomem(err);
+    m->server.seal = m->seal;
+    aios__buf_free(&seal);
+    return rc;
+}
+
 /* The configured base URL, whole and without a slash at its end. */
 static int keep_url(aios__remote *m, const char *given, aios_error *err)
 {
@@ -161,6 +178,7 @@ static int place(aios__remote *m, const char *base_url, uint32_t flags, aios_err
         return aios__fail(err, AIOS_EINVAL, "%s has no usual address: write %s+https://HOST/PATH#MODEL", d->title, d->name);
     rc = read_origin(m, m->server.base_url, flags, err);
     m->server.host = m->host;
+    rc = rc ? rc : keep_seal(m, err);
     if (!rc && m->proxy && m->privacy == AIOS_PRIVACY_LOCAL && !is_near(m->proxy)) { /* what is said on this machine stays here */
         aios__log(m->server.ctx, AIOS_LOG_INFO, "%s is on this machine, and asked without the proxy", m->host);
         wipe(m, m->proxy);
@@ -187,6 +205,7 @@ static void http_close(void *model)
     aios__free(m->heap, m->ca_file);
     aios__free(m->heap, m->host);
     aios__free(m->heap, m->origin);
+    aios__free(m->heap, m->seal);
     aios__remote_uri_free(m->heap, &m->uri);
     aios__free(m->heap, m);
 }

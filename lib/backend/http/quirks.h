@@ -22,7 +22,11 @@ enum {
     AIOS__QUIRK_REASONING = 512,        /**< reasoning is named "reasoning", also when it is sent back */
     AIOS__QUIRK_REASONING_CONTENT = 1024, /**< likewise "reasoning_content" */
     AIOS__QUIRK_ONE_TOP = 4096,         /**< logprobs come only with top_logprobs of at least one */
-    AIOS__QUIRK_LOOSE = 2048            /**< a schema was refused as strict: none is sent so any more */
+    AIOS__QUIRK_LOOSE = 2048,           /**< a schema was refused as strict: none is sent so any more */
+    AIOS__QUIRK_NVEXT = 8192,           /**< where it refuses response_format it may take {"nvext":{"guided_json":SCHEMA}} */
+    AIOS__QUIRK_GUIDED = 16384,         /**< and did refuse it */
+    AIOS__QUIRK_NO_PRESENCE = 32768,    /**< presence_penalty means something else there: none is sent */
+    AIOS__QUIRK_TOOLS_ALONE = 65536     /**< refuses tools beside response_format: the schema of a reply is checked here alone then */
 };
 
 /** By host and port of the base URL. */

@@ -244,7 +244,7 @@ int aios__reader_sign(aios__reader *r, const char *kind, const char *s, size_t n
         return aios__fail_need(err, AIOS_ELIMIT, MAX_SIGNATURE, n, "%s: a signature of %zu bytes is larger than the %zu allowed", r->remote->host, n,
                                MAX_SIGNATURE);
     aios__buf_init(&text, r->remote->heap, AIOS_MEM_TEXT, 0);
-    aios__buf_addf(&text, err, "%s/%s ", r->dialect->name, kind);
+    aios__buf_addf(&text, err, "%s/%s ", aios__seal_of(&r->remote->server), kind);
     aios__buf_add(&text, s, n, err);
     int rc = aios__buf_addc(&text, 0, err);
     rc = rc ? rc : mark(r, r->sink->sign(r->sink->user, text.p));

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Parameters that a model takes or not: learnt from its refusals instead of from lists of names, which age. What a turn can do without is
- * left out of the request, which is sent again at once, and stays left out for this model. What keeps a promise stays in, and the turn fails:
- * a bound of tokens, which costs money, and "store", by which a provider is asked to forget.
+ * left out of the request, which is sent again at once, and stays left out for this model. What keeps a promise, or is what the turn is about, stays in,
+ * and the turn fails: a bound of tokens, which costs money, "store", by which a provider is asked to forget, logprobs.
  */
 #include <ctype.h>
 #include <strings.h>
@@ -15,26 +15,31 @@ static const struct {
     const char *name;
     const char *instead; /* says the same to others, and must; NULL: the turn does without */
     bool keep;           /* the turn does not do without: only the promise that a schema is strict goes */
+    const char *element; /* of the array that the member is: it alone is left out */
+    const char *word;    /* a refusal without it does not mean the element; NULL: each does */
 } rows[] = {
-    {"max_tokens", "max_completion_tokens", false}, /* "Use 'max_completion_tokens' instead.": o1 and later */
-    {"max_completion_tokens", "max_tokens", false},
-    {"temperature", NULL, false}, /* "Only the default (1) value is supported.": langchaingo#1355 */
-    {"top_p", NULL, false},
-    {"top_k", NULL, false},
-    {"min_p", NULL, false},
-    {"repeat_penalty", NULL, false},
-    {"repetition_penalty", NULL, false},
-    {"frequency_penalty", NULL, false},
-    {"presence_penalty", NULL, false},
-    {"seed", NULL, false},
-    {"stream_options", NULL, false}, /* Mistral's, formerly: openai-agents-python#442 */
-    {"parallel_tool_calls", NULL, false},
-    {"reasoning_effort", NULL, false},
-    {"reasoning", NULL, false},
-    {"response_format", NULL, false}, /* the reply is checked here too, and asked for again */
-    {"text", NULL, false},            /* likewise, of the Responses API */
-    {"include", NULL, false},         /* "Encrypted content is not supported with this model." */
-    {"tools", NULL, true},
+    {.name = "max_tokens", .instead = "max_completion_tokens"}, /* "Use 'max_completion_tokens' instead.": o1 and later */
+    {.name = "max_completion_tokens", .instead = "max_tokens"},
+    {.name = "temperature"}, /* "Only the default (1) value is supported.": langchaingo#1355 */
+    {.name = "top_p"},
+    {.name = "top_k"},
+    {.name = "min_p"},
+    {.name = "repeat_penalty"},
+    {.name = "repetition_penalty"},
+    {.name = "frequency_penalty"},
+    {.name = "presence_penalty"},
+    {.name = "seed"},
+    {.name = "stream_options"}, /* Mistral's, formerly: openai-agents-python#442 */
+    {.name = "parallel_tool_calls"},
+    {.name = "include", .element = "reasoning.encrypted_content", .word = "ncrypted"}, /* "Encrypted content is not supported with this model." */
+    {.name = "include", .element = "message.output_text.logprobs", .word = "logprobs", .keep = true},
+    {.name = "include", .element = "reasoning.encrypted_content"}, /* before "reasoning"; refused by a server that does not know the member */
+    {.name = "reasoning_effort"},
+    {.name = "reasoning"},
+    {.name = "response_format"}, /* the reply is checked here too, and asked for again */
+    {.name = "text"},            /* likewise, of the Responses API */
+    {.name = "nvext"},
+    {.name = "tools", .keep = true},
 };
 
 /* Words of refusals that mean the parameter, not its value of this turn. */
@@ -70,6 +75,18 @@ static bool names(const char *message, const char *name)
     return false;
 }
 
+/* Of several elements that a message names, the one that is refused stands in front. */
+static bool first_of(uint32_t row, const char *message)
+{
+    const char *at = strstr(message, rows[row].word);
+    for (uint32_t i = 0; at && i < AIOS__ARRAY_LEN(rows); i++) {
+        const char *other = rows[i].word && !strcmp(rows[i].name, rows[row].name) ? strstr(message, rows[i].word) : NULL;
+        if (other && other < at)
+            return false;
+    }
+    return at;
+}
+
 uint32_t aios__param_refused(const aios__fault *f)
 {
     const char *param = f->param && *f->param ? f->param : NULL, *message = f->message ? f->message : "";
@@ -77,7 +94,9 @@ uint32_t aios__param_refused(const aios__fault *f)
         return 0;
     for (uint32_t i = 0; i < AIOS__ARRAY_LEN(rows); i++) {
         size_t n = strlen(rows[i].name);
-        if (param ? !strncmp(param, rows[i].name, n) && !is_word(param[n]) : strcmp(rows[i].name, "text") && names(message, rows[i].name))
+        bool said = param ? !strncmp(param, rows[i].name, n) && !is_word(param[n]) : strcmp(rows[i].name, "text") && names(message, rows[i].name);
+        said = said || (rows[i].word && !param && names(message, rows[i].element));
+        if (said && (!rows[i].word || first_of(i, message)))
             return i + 1;
     }
     return 0;
@@ -85,7 +104,7 @@ uint32_t aios__param_refused(const aios__fault *f)
 
 const char *aios__param_name(uint32_t param)
 {
-    return param && param <= AIOS__ARRAY_LEN(rows) ? rows[param - 1].name : "?";
+    return !param || param > AIOS__ARRAY_LEN(rows) ? "?" : rows[param - 1].element ? rows[param - 1].element : rows[param - 1].name;
 }
 
 /* ---- editing a request -------------------------------------------------------------------------------------------- */
@@ -147,6 +166,21 @@ static void cut_member(aios__buf *b, const member *m)
         cut(b, m->key[-1] == ',' ? m->key - 1 : m->key, m->end);
 }
 
+/* The string in the array that the member is. False: it is not there. */
+static bool cut_element(aios__buf *b, member *m, const char *element)
+{
+    size_t n = strlen(element);
+    for (char *s = m->value + 1; s + n + 2 < m->end; s++)
+        if (*s == '"' && !memcmp(s + 1, element, n) && s[n + 1] == '"') {
+            char *to = s + n + 2, *from = s[-1] == ',' ? s - 1 : s;
+            to += *to == ',' && from == s;
+            m->end -= to - from;
+            cut(b, from, to);
+            return true;
+        }
+    return false;
+}
+
 /* A schema that the provider does not take as strict is taken as one that is only a wish. */
 static bool loosen(const aios__buf *b, const member *m)
 {
@@ -177,8 +211,11 @@ static int leave_out(const aios__remote *m, uint32_t i, aios__buf *b, aios_error
     const char *instead = rows[i].instead;
     if (!find_member(b, rows[i].name, &old) || rows[i].keep || (instead && (is_refused(m, instead) || find_member(b, instead, &other))))
         return AIOS_OK;
+    if (rows[i].element && !cut_element(b, &old, rows[i].element))
+        return AIOS_OK;
     if (!instead) {
-        cut_member(b, &old);
+        if (!rows[i].element || old.value[1] == ']')
+            cut_member(b, &old);
         return AIOS_AGAIN;
     }
     aios__buf value;
@@ -191,6 +228,31 @@ static int leave_out(const aios__remote *m, uint32_t i, aios__buf *b, aios_error
         rc = aios__buf_addc(b, '}', err);
     }
     aios__buf_free(&value);
+    return rc ? rc : AIOS_AGAIN;
+}
+
+/* NIM: where response_format is refused, the schema goes as NVIDIA's own extension. */
+static int guide(aios__remote *m, aios__buf *b, const member *old, aios_error *err)
+{
+    aios__buf value = {.p = old->value, .n = (size_t)(old->end - old->value)}, text;
+    member form, schema;
+    if (!(atomic_load(&m->server.quirks) & AIOS__QUIRK_NVEXT) || !find_member(&value, "json_schema", &form))
+        return AIOS_OK;
+    value = (aios__buf){.p = form.value, .n = (size_t)(form.end - form.value)};
+    if (!find_member(&value, "schema", &schema))
+        return AIOS_OK;
+    aios__buf_init(&text, b->heap, AIOS_MEM_TEXT, 0);
+    aios__buf_adds(&text, "{\"guided_json\":", err);
+    aios__buf_add(&text, schema.value, (size_t)(schema.end - schema.value), err);
+    int rc = aios__buf_addc(&text, '}', err);
+    if (!rc) {
+        cut_member(b, old);
+        cut(b, b->p + b->n - 1, b->p + b->n); /* the brace at the end */
+        aios__put_raw(b, "nvext", text.p, err);
+        rc = aios__buf_addc(b, '}', err);
+        atomic_fetch_or(&m->server.quirks, AIOS__QUIRK_GUIDED);
+    }
+    aios__buf_free(&text);
     return rc ? rc : AIOS_AGAIN;
 }
 
@@ -213,6 +275,9 @@ int aios__param_refuse(aios__remote *m, uint32_t param, aios__buf *body, aios_er
         atomic_fetch_or(&m->server.quirks, AIOS__QUIRK_LOOSE);
         return AIOS_AGAIN;
     }
+    int guided = strcmp(rows[param - 1].name, "response_format") ? AIOS_OK : guide(m, body, &old, err);
+    if (guided)
+        return guided;
     int rc = leave_out(m, param - 1, body, err);
     if (rc == AIOS_AGAIN)
         atomic_fetch_or(&m->refused, UINT32_C(1) << (param - 1));

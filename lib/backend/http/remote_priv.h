@@ -34,6 +34,7 @@ typedef struct aios__remote {
     aios__remote_uri uri;
     char *host;
     char *origin;        /**< "https://host:port" */
+    char *seal;          /**< the server's, or NULL */
     int32_t privacy;     /**< AIOS_PRIVACY_x */
     uint32_t n_ctx;      /**< as configured; 0: unknown */
     char *api_key;       /**< wiped; NULL: `credential` */

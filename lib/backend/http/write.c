@@ -105,11 +105,16 @@ int aios__put_text(aios__buf *b, const aios_entry *e, aios_error *err)
     return rc;
 }
 
-const char *aios__part_signature(const aios_part *p, const aios__dialect *d, const char *kind)
+const char *aios__seal_of(const aios__server *s)
 {
-    size_t n = strlen(d->name), k = strlen(kind);
-    const char *s = p->kind == AIOS_PART_REASONING ? p->call_id : NULL;
-    bool same = s && !strncmp(s, d->name, n) && s[n] == '/' && !strncmp(s + n + 1, kind, k) && s[n + 1 + k] == ' ';
+    return s->seal ? s->seal : s->dialect->name;
+}
+
+const char *aios__part_signature(const aios_part *p, const aios__server *server, const char *kind)
+{
+    const char *seal = aios__seal_of(server), *s = p->kind == AIOS_PART_REASONING ? p->call_id : NULL;
+    size_t n = strlen(seal), k = strlen(kind);
+    bool same = s && !strncmp(s, seal, n) && s[n] == '/' && !strncmp(s + n + 1, kind, k) && s[n + 1 + k] == ' ';
     return same ? s + n + k + 2 : NULL;
 }
 

@@ -320,6 +320,34 @@ static void test_streams(void **state)
     }
 }
 
+#define TGI (AIOS__QUIRK_FORMAT_VALUE | AIOS__QUIRK_NO_PRESENCE | AIOS__QUIRK_TOOLS_ALONE)
+
+/* TGI takes tools or a form of the reply; NIM takes the form by another name once it has refused the usual one. */
+static void test_forms_of_tgi_and_nim(void **state)
+{
+    (void)state;
+    desk *k = elsewhere(TGI);
+    char *loose = strdup(quoted(LOOSE));
+    aios_tool_def tool = {.struct_size = sizeof tool, .name = "f"};
+    aios_sampling sampling = AIOS_INIT(aios_sampling);
+    sampling.presence_penalty = 0.5f;
+    sampling.frequency_penalty = 0.25f;
+    add_text(k, AIOS_ROLE_USER, "Hi");
+    k->req.schema_json = loose;
+    k->req.sampling = &sampling;
+    use_tools(k, &tool, 1);
+#define SAMPLED ",'temperature':0,'frequency_penalty':0.25"
+    check_request(k, "/chat/completions", HI ",'tools':[" F "],'tool_choice':'auto'" SAMPLED TAIL);
+    k->req.tool_choice = AIOS_TOOLS_NONE;
+    check_request(k, "/chat/completions", HI SAMPLED ",'response_format':{'type':'json_object','value':" LOOSE "}" TAIL);
+    k->m.server.quirks = AIOS__QUIRK_NVEXT | AIOS__QUIRK_GUIDED;
+    k->req.sampling = NULL;
+    use_tools(k, NULL, 0);
+    check_request(k, "/chat/completions", HI ",'nvext':{'guided_json':" LOOSE "}" TAIL);
+    free(loose);
+    desk_close(k);
+}
+
 static void test_recognition(void **state)
 {
     (void)state;
@@ -333,7 +361,8 @@ static void test_recognition(void **state)
         {"http://localhost:1234/v1", "localhost", AIOS__QUIRK_TOP_K | AIOS__QUIRK_REPEAT | AIOS__QUIRK_ONLY_NAMED},
         {"http://localhost:12345/v1", "localhost", 0},
         {"https://notapi.openai.com.example/v1", "notapi.openai.com.example", 0},
-        {"https://integrate.api.nvidia.com/v1", "integrate.api.nvidia.com", 0},
+        {"https://integrate.api.nvidia.com/v1", "integrate.api.nvidia.com", AIOS__QUIRK_NVEXT},
+        {"https://x.endpoints.huggingface.cloud/v1", "x.endpoints.huggingface.cloud", TGI},
     };
     static const struct {
         const char *list;
@@ -343,6 +372,9 @@ static void test_recognition(void **state)
         {"{'data':[{'id':'a','owned_by':'sglang'}]}", AIOS__QUIRK_TOP_K | AIOS__QUIRK_REPETITION},
         {"{'data':[{'id':'a','owned_by':'llamacpp'}]}", AIOS__QUIRK_TOP_K | AIOS__QUIRK_REPEAT | AIOS__QUIRK_ONLY_NAMED | AIOS__QUIRK_ONE_TOP},
         {"{'data':[{'id':'a','owned_by':'library'}]}", AIOS__QUIRK_ONLY_NAMED | AIOS__QUIRK_NO_CHOICE},
+        {"{'object':'list','data':[{'id':'hf/m','object':'model','created':0,'owned_by':'hf/m'}]}", TGI},
+        {"{'data':[{'id':'m','created':1700000000,'owned_by':'m'}]}", 0},
+        {"{'data':[{'id':'','created':0,'owned_by':''}]}", 0},
         {"{'data':[{'id':'a','owned_by':'me'}]}", 0},
         {"{'data':[]}", 0},
         {"[]", 0},
@@ -453,7 +485,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_long_key), cmocka_unit_test(test_plain),         cmocka_unit_test(test_openai_itself),       cmocka_unit_test(test_choices_of_tools),
         cmocka_unit_test(test_parts),         cmocka_unit_test(test_calls_and_reasoning), cmocka_unit_test(test_strict_schemas),
-        cmocka_unit_test(test_logprobs), cmocka_unit_test(test_streams),       cmocka_unit_test(test_recognition),         cmocka_unit_test(test_lists_and_embeddings),
+        cmocka_unit_test(test_logprobs), cmocka_unit_test(test_forms_of_tgi_and_nim), cmocka_unit_test(test_streams),       cmocka_unit_test(test_recognition),         cmocka_unit_test(test_lists_and_embeddings),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -96,6 +96,11 @@ static void test_sealed_reasoning(void **state)
                   "{'type':'function_call','call_id':'c1','name':'f','arguments':'{}'},{'type':'function_call_output','call_id':'c1','output':'r'},"
                   "{'type':'reasoning','summary':[],'encrypted_content':'gCCC='},{'role':'assistant','content':'Yes.'}],"
                   "'store':false,'include':['reasoning.encrypted_content'],'stream':true}");
+    k->m.server.seal = "openai-responses@https://other.test"; /* another origin gets none of it, even in the same dialect */
+    check_request(k, "/responses",
+                  "{'model':'m','input':[{'role':'user','content':[{'type':'input_text','text':'q'}]},"
+                  "{'type':'function_call','call_id':'c1','name':'f','arguments':'{}'},{'type':'function_call_output','call_id':'c1','output':'r'},"
+                  "{'role':'assistant','content':'Yes.'}],'store':false,'include':['reasoning.encrypted_content'],'stream':true}");
     desk_close(k);
 }
 

@@ -267,6 +267,60 @@ static void test_edited_requests(void **state)
     desk_close(k);
 }
 
+/* Of an array only the element goes that is refused; what the turn asks for stays. */
+static void test_refused_elements(void **state)
+{
+    (void)state;
+#define BOTH "{'a':1,'include':['reasoning.encrypted_content','message.output_text.logprobs'],'b':2}"
+    static const struct {
+        const char *param, *message, *name, *want; /* NULL: the turn fails */
+    } rows[] = {
+        {"include", "Encrypted content is not supported with this model.", "reasoning.encrypted_content", "{'a':1,'include':['message.output_text.logprobs'],'b':2}"},
+        {"include", "logprobs are not supported with reasoning models.", "message.output_text.logprobs", NULL},
+        {"include[1]", "Unsupported value: 'message.output_text.logprobs'. There are 'reasoning.encrypted_content' and others.", "message.output_text.logprobs", NULL},
+        {NULL, "Unsupported value: 'reasoning.encrypted_content', not 'message.output_text.logprobs'", "reasoning.encrypted_content",
+         "{'a':1,'include':['message.output_text.logprobs'],'b':2}"},
+        {"include", "Unknown parameter: 'include'.", "reasoning.encrypted_content", "{'a':1,'include':['message.output_text.logprobs'],'b':2}"},
+        {NULL, "Unrecognized request argument supplied: include", "reasoning.encrypted_content", "{'a':1,'include':['message.output_text.logprobs'],'b':2}"},
+    };
+    for (size_t i = 0; i < AIOS__ARRAY_LEN(rows); i++) {
+        desk *k = open_desk();
+        const aios__fault f = {.param = rows[i].param, .message = rows[i].message, .code = "unsupported_value"};
+        uint32_t param = aios__param_refused(&f);
+        aios__buf b;
+        aios__buf_init(&b, k->m.heap, AIOS_MEM_TEXT, 0);
+        aios__buf_adds(&b, quoted(BOTH), &k->err);
+        assert_string_equal(aios__param_name(param), rows[i].name);
+        assert_int_equal(aios__param_refuse(&k->m, param, &b, &k->err), rows[i].want ? AIOS_AGAIN : AIOS_OK);
+        assert_string_equal(b.p, quoted(rows[i].want ? rows[i].want : BOTH));
+        assert_int_equal(aios__param_refuse(&k->m, param, &b, &k->err), AIOS_OK); /* refused again, it is a failure */
+        aios__buf_clear(&b);
+        aios__buf_adds(&b, quoted("{'include':['reasoning.encrypted_content']}"), &k->err);
+        must(aios__params_omit(&k->m, &b, &k->err), &k->err);
+        assert_string_equal(b.p, quoted(rows[i].want ? "{}" : "{'include':['reasoning.encrypted_content']}"));
+        aios__buf_free(&b);
+        desk_close(k);
+    }
+}
+
+/* A NIM that refuses response_format is given the schema by its other name, and then none. */
+static void test_another_name_for_a_schema(void **state)
+{
+    (void)state;
+    desk *k = open_desk();
+    aios__buf b;
+    aios__buf_init(&b, k->m.heap, AIOS_MEM_TEXT, 0);
+    aios__buf_adds(&b, quoted(BODY), &k->err);
+    k->m.server.quirks = AIOS__QUIRK_NVEXT;
+#define REST ",'temperature':0.5,'max_tokens':9,'stream':true,'stream_options':{'include_usage':true}"
+    check_edit(k, &b, "response_format", AIOS_AGAIN, MESSAGES ",'temperature':0.5,'max_tokens':9," LOOSENED ",'stream':true,'stream_options':{'include_usage':true}}");
+    check_edit(k, &b, "response_format", AIOS_AGAIN, MESSAGES REST ",'nvext':{'guided_json':{'a':[1,{}]}}}");
+    assert_int_equal(k->m.server.quirks, AIOS__QUIRK_NVEXT | AIOS__QUIRK_LOOSE | AIOS__QUIRK_GUIDED);
+    check_edit(k, &b, "nvext", AIOS_AGAIN, MESSAGES REST "}");
+    aios__buf_free(&b);
+    desk_close(k);
+}
+
 /* ---- secrets ------------------------------------------------------------------------------------------------------ */
 
 static void test_secrets(void **state)
@@ -418,7 +472,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_overflows), cmocka_unit_test(test_other_failures), cmocka_unit_test(test_refused_parameters), cmocka_unit_test(test_refusals_told_as_failures),
-        cmocka_unit_test(test_edited_requests), cmocka_unit_test(test_secrets), cmocka_unit_test(test_cut_prompts),
+        cmocka_unit_test(test_edited_requests), cmocka_unit_test(test_refused_elements), cmocka_unit_test(test_another_name_for_a_schema), cmocka_unit_test(test_secrets), cmocka_unit_test(test_cut_prompts),
         cmocka_unit_test(test_runs_are_no_text), cmocka_unit_test(test_a_conversation_that_shrinks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
