@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * same_agent SERVE [MODEL]: one agent, unchanged, over a local model and over a server of the same model: at temperature 0 the
- * transcripts are equal, byte for byte. A scripted model, then MODEL, or that of AIOS_TEST_MODEL.
+ * transcripts are equal, byte for byte, and so is how likely each token of a reply was. A scripted model, then MODEL, or that of AIOS_TEST_MODEL.
  */
 #include <stdbool.h>
 #include <stdio.h>
@@ -83,7 +83,44 @@ static int run_agent(const char *uri, text *out)
     return rc;
 }
 
-static int compare(const char *serve, const char *model)
+/* A reply of 20 tokens: how likely each was, and four in its place. */
+static int tell_logprobs(const char *uri, text *out)
+{
+    aios_error err = AIOS_INIT(aios_error);
+    aios_request req = AIOS_INIT(aios_request);
+    aios_ctx *ctx = NULL;
+    aios_model *m = NULL;
+    aios_session *s = NULL;
+    aios_transcript *t = NULL;
+    const aios_event *ev;
+    int rc = aios_ctx_new(NULL, &ctx, &err);
+    rc = rc ? rc : aios_model_open(ctx, uri, NULL, &m, &err);
+    rc = rc ? rc : aios_session_new(m, NULL, &s, &err);
+    rc = rc ? rc : aios_transcript_new(ctx, &t, &err);
+    rc = rc ? rc : aios_transcript_add_text(t, AIOS_ROLE_USER, "Tell me of the sea.", AIOS_CSTR, &err);
+    req.transcript = t;
+    req.max_tokens = 20;
+    req.flags = AIOS_REQUEST_LOGPROBS;
+    req.n_top = 4;
+    rc = rc ? rc : aios_session_start(s, &req, &err);
+    while (!rc && !aios_session_next(s, -1, &ev)) {
+        if (ev->type == AIOS_EVENT_LOGPROBS)
+            rc = gather(out, ev->text, ev->n_text);
+        if (ev->type == AIOS_EVENT_ERROR)
+            rc = (err = *ev->error).code;
+    }
+    if (rc)
+        fprintf(stderr, "%s: %s\n", uri, err.msg);
+    aios_session_free(s);
+    aios_transcript_free(t);
+    aios_model_close(m);
+    aios_ctx_free(ctx);
+    return rc ? rc : out->n ? 0 : AIOS_EPROTO;
+}
+
+typedef int run_fn(const char *uri, text *out);
+
+static int compare(const char *serve, const char *model, run_fn *run)
 {
     static text here, there;
     test_server server = {0};
@@ -92,8 +129,8 @@ static int compare(const char *serve, const char *model)
     if (!serve_start(&server, serve, model))
         return 2;
     snprintf(uri, sizeof uri, "http://127.0.0.1:%d/v1#m", server.port);
-    int rc = run_agent(model, &here);
-    rc = rc ? rc : run_agent(uri, &there);
+    int rc = run(model, &here);
+    rc = rc ? rc : run(uri, &there);
     serve_stop(&server);
     bool same = !rc && here.n == there.n && !memcmp(here.s, there.s, here.n);
     printf("%s: %s\n%s\n%s\n", model, same ? "equal" : "different", here.s, same ? "" : there.s);
@@ -105,6 +142,9 @@ int main(int argc, char **argv)
     const char *model = argc > 2 ? argv[2] : getenv("AIOS_TEST_MODEL");
     if (argc < 2)
         return 2;
-    int rc = compare(argv[1], "echo:");
-    return rc || !model || !*model ? rc : compare(argv[1], model);
+    int rc = compare(argv[1], "echo:", run_agent);
+    if (rc || !model || !*model)
+        return rc;
+    rc = compare(argv[1], model, run_agent);
+    return rc ? rc : compare(argv[1], model, tell_logprobs);
 }

@@ -58,6 +58,7 @@ class Base:
     """Tests of one dialect; name, mock and codes are the subclass's."""
 
     codes = {"overloaded": c.AIOS_EUNAVAIL, "rate": c.AIOS_ERATE, "long": c.AIOS_ECONTEXT, "broken": c.AIOS_EUNAVAIL, "missing": c.AIOS_ENOENT}
+    says_logprobs = True
     numbers = None  # (have, need) of what is too long
 
     @classmethod
@@ -131,6 +132,9 @@ class Base:
             session = self.model(self.names["plain"]).session()
             self.addCleanup(session.close)
             out["count"] = session.count("one two three")
+        if self.says_logprobs:
+            told = self.complete(TEXTS["text"], logprobs=2).logprobs
+            out["logprobs"] = [[t["token"], t["logprob"], [[o["token"], o["logprob"]] for o in t["top"]]] for t in told]
         if "embed" in self.names:
             out["embed"] = self.embed("one two three")
         return out
@@ -146,6 +150,12 @@ class Base:
         self.assertEqual(r["plain loop"]["thinking"], "")
         self.assertEqual(json.loads(r["schema"]["text"]), {"name": "Grüße", "age": 7, "tags": [], "kind": "cat"})
         self.assertEqual(r["text"]["usage"], [4, 0, 6])
+        if self.says_logprobs:
+            self.assertEqual("".join(t[0] for t in r["logprobs"]), "You said: " + TEXTS["text"])
+        else:
+            with self.assertRaises(aios.Error) as got:
+                self.complete("Hi", logprobs=2)
+            self.assertEqual(got.exception.code, c.AIOS_ENOTSUP)
 
     def test_the_sdk_makes_the_same_of_the_mock(self):
         python = sdk_python()
@@ -185,6 +195,24 @@ class Base:
             with self.assertRaises(aios.Error) as got:
                 self.complete(bare, "thinking", tools=[TOOL])
             self.assertEqual(got.exception.code, c.AIOS_EINVAL)
+
+    def test_what_one_server_signed_goes_to_no_other(self):
+        _, t = self.loop("thinking")
+        t.add("user", "And now?")
+        marks = [p.call_id.split(" ")[0] for e in t[0:len(t)] for p in e.parts if p.kind == "reasoning" and p.call_id]
+        self.assertTrue(all(m.startswith(f"{self.name}@{self.server.url}/") for m in marks), marks)
+        other = self.mock()
+        self.addCleanup(other.close)
+        session = aios.Model(f"{self.name}+{other.url}#{self.names['thinking']}", self.context).session()
+        self.addCleanup(session.close)
+        if self.n_signatures:
+            with self.assertRaises(aios.Error):  # it insists on what it does not get
+                session.complete(t, tools=[TOOL])
+        else:
+            session.complete(t, tools=[TOOL])
+        sent = json.dumps([body for method, _path, _headers, body in other.requests if method == "POST"])
+        for p in [p for e in t[0:len(t)] for p in e.parts if p.kind == "reasoning" and p.call_id]:
+            self.assertNotIn(p.call_id.split(" ", 1)[1], sent)
 
     def test_a_transcript_of_another_provider_is_no_hindrance(self):
         t = self.transcript(("user", "Hi"))
@@ -237,7 +265,7 @@ class Base:
 
 
 class AnthropicTest(Base, unittest.TestCase):
-    name, mock, counts, n_signatures, numbers = "anthropic", Anthropic, True, 2, (200000, 210000)
+    name, mock, counts, n_signatures, numbers, says_logprobs = "anthropic", Anthropic, True, 2, (200000, 210000), False
 
     def test_the_key_of_the_environment_goes_to_its_address_alone(self):
         env = {"ANTHROPIC_API_KEY": KEY, "ANTHROPIC_BASE_URL": self.server.url}

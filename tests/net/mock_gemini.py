@@ -4,11 +4,11 @@ import base64
 import json
 import re
 
-from mock_server import KEY, Ask, Fault, Mock, check, check_keys, count_out, pieces, reply_to, signature_of, words
+from mock_server import KEY, Ask, Fault, Mock, check, check_keys, count_out, likely, pieces, reply_to, signature_of, words
 
 TOP = {"model", "contents", "systemInstruction", "tools", "toolConfig", "generationConfig", "safetySettings", "store", "cachedContent", "labels"}
 CONFIG = {"temperature", "topP", "topK", "maxOutputTokens", "stopSequences", "seed", "presencePenalty", "frequencyPenalty", "responseMimeType",
-          "responseJsonSchema", "responseSchema", "thinkingConfig", "candidateCount"}
+          "responseJsonSchema", "responseSchema", "thinkingConfig", "candidateCount", "responseLogprobs", "logprobs"}
 REASONS = {"stop": "STOP", "length": "MAX_TOKENS", "tool_calls": "STOP", "refusal": "SAFETY"}
 MODELS = [("gemini-mock", 1048576), ("gemini-mock-thinking", 32768), ("embedding-mock", 2048)]
 
@@ -39,6 +39,8 @@ class Conversation:
         config = body.get("generationConfig", {})
         check_keys(config, CONFIG, set(), "generationConfig")
         self.ask, self.called = Ask(), []
+        check(config.get("responseLogprobs") or "logprobs" not in config, "logprobs needs responseLogprobs")
+        self.ask.n_top = config.get("logprobs", 0) if config.get("responseLogprobs") else None
         self.ask.think = think
         if "responseJsonSchema" in config:
             check(config.get("responseMimeType") == "application/json", "responseJsonSchema needs responseMimeType application/json")
@@ -180,6 +182,10 @@ class Gemini(Mock):
             if k and "!cut" in ask.text:
                 yield None
             candidate = {"content": {"parts": [p], "role": "model"}, "index": 0}
+            if ask.n_top is not None and "text" in p and not p.get("thought"):
+                token, logprob, top = likely(p["text"], ask.n_top)
+                candidate["logprobsResult"] = {"chosenCandidates": [{"token": token, "tokenId": 1, "logProbability": logprob}],
+                                               "topCandidates": [{"candidates": [{"token": t, "tokenId": 2, "logProbability": x} for t, x in top]}]}
             if k + 1 == len(rows):
                 candidate["finishReason"] = REASONS[reason]
                 usage = {**usage, "candidatesTokenCount": count_out(parts) - n_think, "totalTokenCount": ask.n_in + count_out(parts)}

@@ -3,7 +3,7 @@
 import base64
 import json
 
-from mock_server import Ask, Fault, Mock, check, check_keys, count_out, pieces, reply_to, words
+from mock_server import Ask, Fault, Mock, check, check_keys, count_out, openai_likely, pieces, reply_to, words
 
 TOP = {"messages", "tools", "format", "options", "stream", "think", "keep_alive", "truncate", "shift", "logprobs", "top_logprobs"}
 OPTIONS = {"num_ctx", "num_predict", "temperature", "top_p", "top_k", "min_p", "seed", "stop", "repeat_penalty", "repeat_last_n", "presence_penalty",
@@ -66,6 +66,9 @@ class Ollama(Mock):
         ask = Ask()
         ask.think = "thinking" in name and body.get("think") is not False
         ask.schema = body.get("format") or None
+        check(0 <= body.get("top_logprobs", 0) <= 20, "top_logprobs must be between 0 and 20")
+        check(body.get("logprobs") or "top_logprobs" not in body, "top_logprobs needs logprobs")
+        ask.n_top = body.get("top_logprobs", 0) if body.get("logprobs") else None
         for t in body.get("tools") or []:
             check_keys(t, set(), {"type", "function"}, "tools")
             check_keys(t["function"], {"description"}, {"name", "parameters"}, "tools.function")
@@ -94,7 +97,8 @@ class Ollama(Mock):
                     return
                 if k and "!cut" in ask.text:
                     yield None
+                told = {"logprobs": [openai_likely(p, ask.n_top)]} if part[0] == "text" and ask.n_top is not None else {}
                 yield {**head, "message": {"role": "assistant", "content": p if part[0] == "text" else "", **({"thinking": p} if part[0] == "think" else {})},
-                       "done": False}
+                       "done": False, **told}
         yield {**head, "message": {"role": "assistant", "content": ""}, "done": True, "done_reason": "length" if reason == "length" else "stop",
                "total_duration": 5, "load_duration": 1, "prompt_eval_count": ask.n_in, "prompt_eval_duration": 2, "eval_count": count_out(parts), "eval_duration": 2}

@@ -4,8 +4,8 @@
 
 What it does is chosen by words of the model's name, with slashes between: "think" reasons first, "refuse", "filter", "overflow", "cut" (reads no
 more than 300 tokens and says nothing), "window" (400, once there are more than 600), "break" (an error inside of the stream), "drop" (the stream
-ends early), "lazy" (never calls), "busy" (429 twice, then well), "no-X" refuses the parameter X, "echo-key" quotes the key it was sent. It is
-strict where OpenAI is: unknown parameters, calls without results, bad schemas.
+ends early), "lazy" (never calls), "busy" (429 twice, then well), "no-X" refuses the parameter X, "unsealed" encrypts no reasoning, "unsaid" tells no
+probabilities, "echo-key" quotes the key it was sent. It is strict where OpenAI is: unknown parameters, calls without results, bad schemas.
 Usage: mock_openai.py [PORT [CHUNK]], CHUNK: bytes of a piece of the body; 0: events are whole.
 """
 import http.server
@@ -14,10 +14,13 @@ import sys
 import threading
 import time
 
+from mock_server import openai_likely
+
 CHAT = {"model", "messages", "tools", "tool_choice", "parallel_tool_calls", "temperature", "top_p", "frequency_penalty", "presence_penalty", "seed",
-        "stop", "response_format", "max_tokens", "max_completion_tokens", "reasoning_effort", "store", "stream", "stream_options", "n"}
+        "stop", "response_format", "max_tokens", "max_completion_tokens", "reasoning_effort", "store", "stream", "stream_options", "n",
+        "logprobs", "top_logprobs"}
 RESPONSES = {"model", "input", "instructions", "tools", "tool_choice", "parallel_tool_calls", "temperature", "top_p", "max_output_tokens", "text",
-             "reasoning", "store", "stream", "include", "truncation"}
+             "reasoning", "store", "stream", "include", "truncation", "top_logprobs"}
 COUNT = {"model", "input", "instructions", "tools", "tool_choice", "parallel_tool_calls", "text", "reasoning"}
 CONTEXT = 4096
 
@@ -149,12 +152,24 @@ def chat_turn(body):
         if form["json_schema"].get("strict"):
             check_strict(schema, "response_format")
     limit = body.get("max_completion_tokens") or body.get("max_tokens")
-    return Turn(model, chat_messages(body), tools, choice["function"] if isinstance(choice, dict) else choice, schema, limit, body.get("parallel_tool_calls", True))
+    if "top_logprobs" in body and not body.get("logprobs"):
+        raise Fault(400, "The 'top_logprobs' parameter is only allowed when 'logprobs' is enabled.", param="top_logprobs")
+    t = Turn(model, chat_messages(body), tools, choice["function"] if isinstance(choice, dict) else choice, schema, limit, body.get("parallel_tool_calls", True))
+    t.n_top = body.get("top_logprobs", 0) if body.get("logprobs") else None
+    return t
 
 
 def chat_usage(t):
     return {"prompt_tokens": t.input, "completion_tokens": t.output, "total_tokens": t.input + t.output, "prompt_tokens_details": {"cached_tokens": 2},
             "completion_tokens_details": {"reasoning_tokens": 3 if t.reasoning else 0}}
+
+
+def chat_logprobs(t, pieces):
+    """Of a piece, or all."""
+    if t.n_top is None:
+        return None
+    rows = [openai_likely(p, t.n_top) for p in pieces]
+    return {"content": None if t.refused else rows, "refusal": rows if t.refused else None}
 
 
 def chat_calls(t):
@@ -168,7 +183,7 @@ def chat_whole(body, t):
     if t.calls:
         message["tool_calls"] = chat_calls(t)
     return {"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": body["model"],
-            "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": t.reason}], "usage": chat_usage(t)}
+            "choices": [{"index": 0, "message": message, "logprobs": chat_logprobs(t, t.pieces()), "finish_reason": t.reason}], "usage": chat_usage(t)}
 
 
 def chat_events(body, t):
@@ -178,14 +193,14 @@ def chat_events(body, t):
         return None, {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": body["model"], "choices": choices,
                       **({"usage": None} if usage else {}), **more}
 
-    def delta(**fields):
-        return chunk([{"index": 0, "delta": fields, "logprobs": None, "finish_reason": None}])
+    def delta(logprobs=None, **fields):
+        return chunk([{"index": 0, "delta": fields, "logprobs": logprobs, "finish_reason": None}])
 
     yield delta(role="assistant", content="" if not t.calls else None)
     if t.reasoning:
         yield delta(reasoning_content=t.reasoning)
     for piece in t.pieces():
-        yield delta(**{"refusal" if t.refused else "content": piece})
+        yield delta(chat_logprobs(t, [piece]), **{"refusal" if t.refused else "content": piece})
     for i, (number, name, _) in enumerate(t.calls):
         yield delta(tool_calls=[{"index": i, "id": number, "type": "function", "function": {"name": name, "arguments": ""}}])
     for at in range(0, max((len(a) for _, _, a in t.calls), default=0), 4):  # side by side
@@ -253,6 +268,9 @@ def response_turn(body):
     t.sealed = "reasoning.encrypted_content" in body.get("include", ())
     if t.sealed and "unsealed" in model.split("/"):
         raise Fault(400, "Encrypted content is not supported with this model.", param="include")
+    t.n_top = body.get("top_logprobs", 0) if "message.output_text.logprobs" in body.get("include", ()) else None
+    if t.n_top is not None and "unsaid" in model.split("/"):
+        raise Fault(400, "logprobs are not supported with reasoning models.", param="include", code="unsupported_parameter")
     kinds = [i.get("type") for i in body["input"]] if isinstance(body["input"], list) else []
     if t.sealed and "think" in model.split("/") and "function_call" in kinds and "reasoning" not in kinds:
         raise Fault(400, "The reasoning behind the calls is missing.", param="input")
@@ -270,13 +288,18 @@ def response_object(body, t, status, output):
                                                          "total_tokens": t.input + t.output}}
 
 
+def response_logprobs(t, pieces):
+    return [] if t.n_top is None else [openai_likely(p, t.n_top) for p in pieces]
+
+
 def response_items(t):
     items = []
     if t.reasoning:
         items.append({"type": "reasoning", "id": "rs_1", "summary": [{"type": "summary_text", "text": t.reasoning}],
                       **({"encrypted_content": SEAL} if t.sealed else {})})
     if t.text:
-        part = {"type": "refusal", "refusal": t.text} if t.refused else {"type": "output_text", "text": t.text, "annotations": [], "logprobs": []}
+        part = {"type": "refusal", "refusal": t.text} if t.refused else {"type": "output_text", "text": t.text, "annotations": [],
+                                                                         "logprobs": response_logprobs(t, t.pieces())}
         items.append({"type": "message", "id": "msg_1", "role": "assistant", "status": "completed", "content": [part]})
     for i, (number, name, arguments) in enumerate(t.calls):
         items.append({"type": "function_call", "id": f"fc_{i}", "call_id": number, "name": name, "arguments": arguments, "status": "completed"})
@@ -308,11 +331,11 @@ def response_events(body, t):
                 if t.refused:
                     yield event("response.refusal.delta", content_index=0, delta=piece, **where)
                 else:
-                    yield event("response.output_text.delta", content_index=0, delta=piece, logprobs=[], **where)
+                    yield event("response.output_text.delta", content_index=0, delta=piece, logprobs=response_logprobs(t, [piece]), **where)
             if t.refused:
                 yield event("response.refusal.done", content_index=0, refusal=t.text, **where)
             else:
-                yield event("response.output_text.done", content_index=0, text=t.text, logprobs=[], **where)
+                yield event("response.output_text.done", content_index=0, text=t.text, logprobs=response_logprobs(t, t.pieces()), **where)
             yield event("response.content_part.done", content_index=0, part=item["content"][0], **where)
         else:
             for i in range(0, len(item["arguments"]), 4):

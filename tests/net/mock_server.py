@@ -101,6 +101,20 @@ def pieces(text):
     return re.findall(r"\S{1,4}\s*|\s+", text)
 
 
+def likely(token, n_top):
+    """How likely a token was, and n_top in its place, the likeliest first: [token, logprob, [[token, logprob], ...]]."""
+    logprob = -len(token.encode()) / 8
+    return [token, logprob, [[token + "~" * k, logprob - k] for k in range(n_top)]]
+
+
+def openai_likely(token, n_top):
+    """The same as OpenAI and Ollama have it."""
+    def row(text, logprob):
+        return {"token": text, "logprob": logprob, "bytes": list(text.encode())}
+    text, logprob, top = likely(token, n_top)
+    return {**row(text, logprob), "top_logprobs": [row(*t) for t in top]}
+
+
 def count_out(parts):
     return sum(words(p[1] if p[0] != "call" else json.dumps(p[2])) for p in parts)
 

@@ -111,6 +111,12 @@ class Ollama:
     def picture(self, text, model):
         return self.result(*self.message(model, [{"role": "user", "content": text, "images": [PICTURE]}]))
 
+    def logprobs(self, text, model):
+        rows = []
+        for r in self.client.chat(model=model, messages=[{"role": "user", "content": text}], stream=True, logprobs=True, top_logprobs=2):
+            rows += [[t.token, t.logprob, [[o.token, o.logprob] for o in t.top_logprobs]] for t in r.logprobs or ()]
+        return rows
+
     def models(self):
         return [m.model for m in self.client.list().models]
 
@@ -174,6 +180,14 @@ class Gemini:
     def picture(self, text, model):
         return self.result(*self.message(model, [self.user(self.text(text), self.types.Part.from_bytes(data=PICTURE, mime_type="image/png"))]))
 
+    def logprobs(self, text, model):
+        rows, config = [], self.types.GenerateContentConfig(response_logprobs=True, logprobs=2)
+        for r in self.client.models.generate_content_stream(model=model, contents=text, config=config):
+            told = r.candidates[0].logprobs_result
+            rows += [[c.token, c.log_probability, [[o.token, o.log_probability] for o in top.candidates]]
+                     for c, top in zip(told.chosen_candidates, told.top_candidates)] if told else []
+        return rows
+
     def models(self):
         return [m.name.removeprefix("models/") for m in self.client.models.list()]
 
@@ -200,6 +214,8 @@ def scenes(sdk, names):
     yield "models", sdk.models
     if hasattr(sdk, "count"):
         yield "count", lambda: sdk.count("one two three", names["plain"])
+    if hasattr(sdk, "logprobs"):
+        yield "logprobs", lambda: sdk.logprobs(TEXTS["text"], names["plain"])
     if hasattr(sdk, "embed"):
         yield "embed", lambda: sdk.embed("one two three", names["embed"])
     for fault in FAULTS:
