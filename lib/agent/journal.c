@@ -171,7 +171,7 @@ static int draw_seed(aios_run *r, aios_error *err)
     if (r->journal->seed || !(r->agent->sampling.temperature > 0))
         return AIOS_OK;
     int rc = env->random(env->user, &r->journal->seed, sizeof r->journal->seed, &sys);
-    return rc ? aios__fail_sys(err, AIOS_EIO, sys, "the system gave no random seed: set sampling.seed") : AIOS_OK;
+    return rc ? aios__fail_sys(err, AIOS_EIO, sys, "the system gave no random seed: set sampling.seed (the command: --seed)") : AIOS_OK;
 }
 
 int aios__journal_begin(aios_run *r, aios_error *err)

@@ -18,7 +18,8 @@ static int check_limits(const aios_run *r, aios_error *err)
 {
     const aios_limits *l = &r->agent->limits;
     if (r->n_turns >= l->max_turns)
-        return aios__fail_need(err, AIOS_ELIMIT, l->max_turns, (uint64_t)r->n_turns + 1, "the run has made its %u model turns (limits.max_turns)", l->max_turns);
+        return aios__fail_need(err, AIOS_ELIMIT, l->max_turns, (uint64_t)r->n_turns + 1, "the run has made its %u model turns (limits.max_turns; the command: --max-turns)",
+                               l->max_turns);
     if (r->n_tokens >= l->max_tokens)
         return aios__fail_need(err, AIOS_ELIMIT, l->max_tokens, r->n_tokens + 1, "the run has generated its %llu tokens (limits.max_tokens)",
                                (unsigned long long)l->max_tokens);
@@ -420,7 +421,7 @@ static int check_reply(aios_run *r, aios_error *err)
     if (r->held)
         return AIOS_AGAIN;
     if (cut_short(r))
-        return aios__fail(err, AIOS_ELIMIT, "the reply reached its limit of tokens before its JSON was complete: raise limits.max_turn_tokens");
+        return aios__fail(err, AIOS_ELIMIT, "the reply reached its limit of tokens before its JSON was complete: raise limits.max_turn_tokens (the command: -n)");
     return aios__fail(err, AIOS_ESCHEMA, "the reply is not what its schema asks for: %s", why.msg);
 }
 

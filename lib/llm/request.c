@@ -215,8 +215,9 @@ void aios__request_free(aios__request *r)
 int aios__request_suits(const aios_request *q, uint32_t can, const char *backend, aios_error *err)
 {
     if (q->grammar && !(can & AIOS_MODEL_CAN_GRAMMAR))
-        return aios__fail(err, AIOS_ENOTSUP, "backend %s binds no reply to a grammar: use schema_json, or another model", backend);
+        return aios__fail(err, AIOS_ENOTSUP, "backend %s binds no reply to a grammar: use a schema (schema_json; the command: --schema), or another model", backend);
     if (q->flags & AIOS_REQUEST_LOGPROBS && !(can & AIOS_MODEL_CAN_LOGPROBS))
-        return aios__fail(err, AIOS_ENOTSUP, "backend %s tells no probabilities of tokens: leave AIOS_REQUEST_LOGPROBS out, or use another model", backend);
+        return aios__fail(err, AIOS_ENOTSUP, "backend %s tells no probabilities of tokens: leave them out (AIOS_REQUEST_LOGPROBS; the command: --logprobs), or use another model",
+                          backend);
     return AIOS_OK;
 }

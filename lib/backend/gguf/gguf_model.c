@@ -79,7 +79,8 @@ static int check_sizes(aios__gguf_model *m, uint32_t n_ctx, aios_error *err)
         return aios__fail(err, AIOS_EFORMAT, "%s: the tokenizer has %u tokens, but token_embd.weight has %u rows", aios__gguf_path(m->file),
                           aios__vocab_size(m->vocab), n_vocab);
     if (n_ctx > n_train)
-        return aios__fail_need(err, AIOS_EINVAL, n_train, n_ctx, "n_ctx %u is more than the %u tokens the model was made for", n_ctx, n_train);
+        return aios__fail_need(err, AIOS_EINVAL, n_train, n_ctx, "the context asked for (n_ctx; the command: -c) has %u tokens, more than the %u the model was made for",
+                               n_ctx, n_train);
     m->n_ctx = n_ctx ? n_ctx : n_train < DEFAULT_CTX ? n_train : DEFAULT_CTX;
     return AIOS_OK;
 }

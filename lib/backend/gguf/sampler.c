@@ -59,7 +59,7 @@ static int seed(aios__sampler *s, aios_ctx *ctx, aios_error *err)
     if (!x) {
         int32_t sys = 0;
         if (env->random(env->user, &x, sizeof x, &sys))
-            return aios__fail_sys(err, AIOS_EIO, sys, "the system gave no random seed: set sampling.seed");
+            return aios__fail_sys(err, AIOS_EIO, sys, "the system gave no random seed: set sampling.seed (the command: --seed)");
     }
     for (size_t i = 0; i < 4; i++)
         s->rng[i] = splitmix(&x);

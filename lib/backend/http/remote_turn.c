@@ -316,7 +316,7 @@ void aios__message_free(aios__message *q)
 int aios__remote_encode(const aios__remote *m, const aios_request *req, aios__message *out, aios_error *err)
 {
     if (req->raw)
-        return aios__fail(err, AIOS_ENOTSUP, "%s takes conversations, not raw text: give a transcript", m->server.dialect->title);
+        return aios__fail(err, AIOS_ENOTSUP, "%s takes conversations, not raw text: give a transcript (the command: no --raw)", m->server.dialect->title);
     return m->server.dialect->encode(&m->server, req, out, err);
 }
 

@@ -19,7 +19,7 @@ static int read_address(aios__heap *h, const char *s, aios__remote_uri *out, aio
         return aios__fail(err, AIOS_EINVAL, "a model URI holds no user or password: "
                           "give the key as remote.api_key (the command: --api-key-env VARIABLE)");
     if (memchr(s, '?', n))
-        return aios__fail(err, AIOS_EINVAL, "a model URI holds no query: give what the server needs as remote.headers");
+        return aios__fail(err, AIOS_EINVAL, "a model URI holds no query: give what the server needs as remote.headers (headers in Python; the command knows models without)");
     int rc = dup(h, s, n, &out->base_url, err);
     return rc ? rc : dup(h, hash ? hash + 1 : "", hash ? strlen(hash + 1) : 0, &out->model, err);
 }
