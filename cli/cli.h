@@ -28,11 +28,12 @@ typedef struct cli {
     const char *model, *cache, *cache_size, *cpu, *budget, *schema, *regex, *gbnf, *lark, *grammar, *tools, *system, *root, *policy, *store, *run_id, *resume, *file, *load_session, *save_session, *api_key_env;
     cli_list allow, labels;
     const char *prompts; /**< bench -p */
+    const char *prices;
     const char *args[CLI_MAX_ARGS + 1];
     int n_args;
-    long threads, n_ctx, kv_bits, n_predict, top, repeat, batch, depth, top_k, max_turns, chunk, count, max_bytes, n_top;
+    long threads, n_ctx, kv_bits, n_predict, top, repeat, batch, depth, top_k, max_turns, max_tokens, chunk, count, max_bytes, n_top;
     long long seed;
-    double temp, top_p, min_p, repeat_penalty;
+    double temp, top_p, min_p, repeat_penalty, max_cost;
     bool json, quiet, raw, no_special, bos, require, probe, mmap, verbose, no_builtin, ignore_eos, null, strict, plain_http;
     bool seed_set;
 } cli;

@@ -72,7 +72,7 @@ static void show(const cli *c, const aios_event *ev, bool *open_line)
         if (!cli_interrupted() && cli_flush())
             cli_fail(NULL, ev->error);
         if (ev->error->code == AIOS_ELIMIT)
-            fputs("hint: -n N raises the tokens of a turn, --max-turns N the turns\n", stderr);
+            fputs("hint: -n N raises the tokens of a turn, --max-turns N the turns, --max-tokens and --max-cost what all of them may take\n", stderr);
         break;
     default:
         break;
@@ -130,6 +130,22 @@ static int begin_run(const cli *c, aios_agent *a, aios_transcript *t, aios_run *
     return rc;
 }
 
+static bool read_prices(const char *s, aios_prices *p)
+{
+    double *const to[] = {&p->input, &p->output, &p->cached};
+    size_t n = 0;
+    for (char *end = NULL; n < 3; n++) {
+        *to[n] = strtod(s, &end);
+        if (end == s || (*end && *end != ','))
+            return false;
+        s = end + (*end == ',');
+        if (!*end)
+            break;
+    }
+    p->cached = n < 2 ? p->input : p->cached;
+    return n >= 1 && n <= 2;
+}
+
 static int run_agent(const cli *c, aios_ctx *ctx, aios_store *st, aios_model *m, aios_toolset *ts, aios_rules *rules, uint64_t classes, const char *prompt, size_t n,
                      const char *schema)
 {
@@ -141,11 +157,17 @@ static int run_agent(const cli *c, aios_ctx *ctx, aios_store *st, aios_model *m,
     aios_agent *a = NULL;
     aios_run *run = NULL;
     aios_telemetry *tm = NULL;
+    aios_prices prices = AIOS_INIT(aios_prices);
+    if (c->prices && !read_prices(c->prices, &prices))
+        return cli_usage("--prices takes numbers: of a million tokens in, out and, if it is not that of those in, cached: 0.15,0.6,0.075");
+    cfg.prices = c->prices ? &prices : NULL;
     cli_sampling(c, &smp);
     policy.user = (void *)(uintptr_t)c;
     policy.decide = rules ? NULL : decide;
     policy.rules = rules;
     limits.max_turns = (uint32_t)c->max_turns;
+    limits.max_tokens = (uint64_t)c->max_tokens;
+    limits.max_cost = (uint64_t)(c->max_cost * 1e6);
     limits.max_turn_tokens = c->n_predict ? (uint32_t)c->n_predict : CLI_MAX_TOKENS;
     cfg.model = m;
     cfg.toolset = ts;

@@ -29,6 +29,11 @@ static json_t *run_json(const aios_run_info *r)
     json_t *o = json_pack("{s:s,s:s,s:s,s:i,s:i,s:I,s:i,s:i,s:i,s:I,s:s,s:s,s:f}", "id", r->id, "state", state_of(r), "model", r->model, "turns", (int)r->n_turns, "calls",
                           (int)r->n_calls, "tokens", (json_int_t)r->n_tokens, "asks", (int)r->n_asks, "unknown", (int)r->n_unknown, "resumes", (int)r->n_resumes, "records",
                           (json_int_t)r->n_records, "began", began, "changed", changed, "used_s", (double)r->used_ns / 1e9);
+    if (o) {
+        json_object_set_new(o, "cost_micros", json_integer((json_int_t)r->cost_micros));
+        json_object_set_new(o, "input", json_integer((json_int_t)r->n_input));
+        json_object_set_new(o, "cached", json_integer((json_int_t)r->n_cached));
+    }
     if (o && r->code)
         json_object_set_new(o, "error", json_pack("{s:s,s:s}", "code", aios_code_name(r->code), "message", r->msg));
     return o;
@@ -55,6 +60,9 @@ static void show_one(const aios_run_info *r)
     print_time(changed, r->changed_us);
     printf("run      %s\nstate    %s\nmodel    %s\nturns    %u\ncalls    %u\ntokens   %llu\nbegan    %s\nchanged  %s\nresumes  %u\n", r->id, state_of(r), r->model, r->n_turns,
            r->n_calls, (unsigned long long)r->n_tokens, began, changed, r->n_resumes);
+    printf("prompts  %llu tokens, %llu of them cached\n", (unsigned long long)r->n_input, (unsigned long long)r->n_cached);
+    if (r->cost_micros)
+        printf("cost     %.6f\n", (double)r->cost_micros / 1e6);
     if (r->n_asks)
         printf("asks     %u wait for a decision\n", r->n_asks);
     if (r->n_unknown)

@@ -29,6 +29,7 @@ typedef struct aios_limits {
     uint32_t max_result;     /**< bytes of one tool result that reach the model [65536] */
     int64_t timeout_ns;      /**< wall time of the run [10 minutes] */
     int64_t tool_timeout_ns; /**< wall time of one call [60 s] */
+    uint64_t max_cost;       /**< what its model turns may cost, in millionths of the prices' currency; the turn that passes it is its last [no bound] */
 } aios_limits;
 
 /** Writes that a hook adds to a commit; borrowed until it is settled. */
@@ -80,6 +81,7 @@ typedef struct aios_agent_config {
     const char *cache_dir;
     const char *name;              /**< of the agent, for those who watch it; NULL: none */
     aios_telemetry *telemetry;     /**< is told of every run; a reference is held; NULL: nobody is */
+    const aios_prices *prices;     /**< copied; NULL: a turn costs what the model says, as a router does whose candidates have prices (docs/routing.md) */
 } aios_agent_config;
 enum {
     AIOS_AGENT_ONE_CALL = 1,     /**< one tool call a turn */
@@ -180,6 +182,9 @@ typedef struct aios_run_info {
     int64_t changed_us;
     int64_t used_ns;     /**< against limits.timeout_ns, as far as it was written */
     char msg[256];
+    uint64_t cost_micros; /**< of its model turns, in all its lives: aios_usage.cost_micros */
+    uint64_t n_input;     /**< tokens of prompts, cached ones included */
+    uint64_t n_cached;    /**< of these, not computed again */
 } aios_run_info;
 /** Receives runs. Non-zero stops the list, and is returned by it. */
 typedef int aios_run_fn(void *user, const aios_run_info *info);

@@ -87,7 +87,16 @@ typedef struct aios_usage {
     uint32_t forced;    /**< tokens of the reply that came without a choice, because a grammar left only one way to go on */
     uint32_t passes;    /**< of the network for the reply, that of the end of the prompt included */
     int64_t grammar_ns; /**< time in masks and walks of a grammar, part of the times above */
+    uint64_t cost_micros; /**< what it cost, in millionths of the currency of who set the prices, rounded up; 0: nothing, or nobody knows */
 } aios_usage;
+
+/** What tokens cost: of a million, in one currency. */
+typedef struct aios_prices {
+    size_t struct_size;
+    double input;  /**< of prompts */
+    double cached; /**< of prompts, where the server had them cached */
+    double output; /**< generated, reasoning included */
+} aios_prices;
 
 /** One event. Everything it points to lives until the next call of the same _next. */
 typedef struct aios_event {

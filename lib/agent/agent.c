@@ -88,6 +88,11 @@ static int copy_config(aios_agent *a, const aios_agent_config *c, aios_error *er
         rc = dup_str(h, c->name, &a->name, err);
     if (!rc)
         rc = aios__struct_in(&a->hook, sizeof a->hook, c->hook, err);
+    if (!rc)
+        rc = aios__struct_in(&a->prices, sizeof a->prices, c->prices, err);
+    if (!rc)
+        rc = aios__prices_check(&a->prices, err);
+    a->has_prices = c->prices != NULL;
     a->has_sampling = c->sampling != NULL;
     a->tool_choice = c->tool_choice;
     a->flags = c->flags;

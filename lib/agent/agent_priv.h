@@ -10,6 +10,7 @@
 
 #include "agent/gate.h"
 #include "agent/journal.h"
+#include "agent/ledger.h"
 #include "base/json.h"
 #include "llm/llm.h"
 #include "observe/observe.h"
@@ -125,7 +126,8 @@ struct aios_agent {
     int32_t privacy;    /**< of the model */
     aios_limits limits;
     aios_sampling sampling;
-    bool has_sampling;
+    aios_prices prices;
+    bool has_sampling, has_prices;
     char *instructions, *schema_json, *tool_name, *cache_dir, *name;
     aios_telemetry *telemetry;
     aios_store *store;          /**< NULL: runs have no journal */
@@ -206,6 +208,7 @@ struct aios_run {
     uint64_t n_context;        /**< tokens of the last turn, prompt and reply */
     uint32_t n_turns, n_calls; /**< against the limits */
     uint64_t n_tokens;
+    aios__ledger ledger;
     aios_label label;          /**< join of the transcript */
     aios__gate gate;
 

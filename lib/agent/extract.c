@@ -141,8 +141,10 @@ static int listen(aios_run *r, aios_session *s, aios__buf *out, aios_error *err)
         attempt = ev->attempt;
         if (ev->type == AIOS_EVENT_TEXT && (rc = aios__buf_add(out, ev->text, ev->n_text, err)) != 0)
             return rc;
-        if (ev->type == AIOS_EVENT_USAGE)
-            r->n_tokens += ev->usage->output;
+        if (ev->type == AIOS_EVENT_USAGE) {
+            aios_usage u = *ev->usage;
+            aios__ledger_take(r, &u);
+        }
         if (ev->type == AIOS_EVENT_ERROR)
             return aios__fail(err, ev->error->code, "extract: the model's turn failed"); /* its message may quote */
     }
@@ -157,6 +159,8 @@ static int ask_model(aios_run *r, const aios_transcript *t, const char *schema, 
     uint64_t tokens = r->agent->limits.max_tokens > r->n_tokens ? r->agent->limits.max_tokens - r->n_tokens : 0;
     if (!tokens)
         return aios__fail_need(err, AIOS_ELIMIT, r->n_tokens, r->n_tokens + 1, "extract: the run's tokens are used up (limits.max_tokens)");
+    if (aios__ledger_check(r, err))
+        return AIOS_ELIMIT;
     int rc = aios_session_new(r->agent->model, NULL, &s, err);
     if (rc)
         return rc;

@@ -111,6 +111,7 @@ static void add_counters(const aios_run *r, aios__buf *b, aios_error *err)
 {
     aios__buf_addf(b, err, ",\"turns\":%u,\"calls\":%u,\"tokens\":%llu,\"used_ns\":%lld", r->n_turns, r->n_calls, (unsigned long long)r->n_tokens,
                    (long long)time_used(r));
+    aios__ledger_put(r, b, err);
 }
 
 static void add_place(const aios_run *r, const aios__run_call *c, aios__buf *b, aios_error *err)

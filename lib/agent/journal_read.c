@@ -140,6 +140,11 @@ static int read_counters(standing *w, const aios__journal_record *rec, aios_erro
     rc = rc ? rc : aios__journal_number(rec, "calls", UINT32_MAX, &calls, err);
     rc = rc ? rc : aios__journal_number(rec, "tokens", INT64_MAX, &tokens, err);
     rc = rc ? rc : aios__journal_number(rec, "used_ns", INT64_MAX, &used, err);
+    aios__ledger spent = {0};
+    rc = rc ? rc : aios__ledger_read(rec, &spent, err);
+    w->info.cost_micros = spent.cost_micros;
+    w->info.n_input = spent.n_input;
+    w->info.n_cached = spent.n_cached;
     w->info.n_turns = (uint32_t)turns;
     w->info.n_calls = (uint32_t)calls;
     w->info.n_tokens = tokens;

@@ -113,6 +113,7 @@ static int restore_counters(aios_run *r, const aios__journal_record *rec, aios_e
     rc = rc ? rc : aios__journal_number(rec, "calls", UINT32_MAX, &calls, err);
     rc = rc ? rc : aios__journal_number(rec, "tokens", INT64_MAX, &r->n_tokens, err);
     rc = rc ? rc : aios__journal_number(rec, "used_ns", INT64_MAX, &used, err);
+    rc = rc ? rc : aios__ledger_read(rec, &r->ledger, err);
     r->n_turns = (uint32_t)turns;
     r->n_calls = (uint32_t)calls;
     r->journal->used_ns = (int64_t)used;

@@ -21,9 +21,9 @@ static int check_limits(const aios_run *r, aios_error *err)
         return aios__fail_need(err, AIOS_ELIMIT, l->max_turns, (uint64_t)r->n_turns + 1, "the run has made its %u model turns (limits.max_turns; the command: --max-turns)",
                                l->max_turns);
     if (r->n_tokens >= l->max_tokens)
-        return aios__fail_need(err, AIOS_ELIMIT, l->max_tokens, r->n_tokens + 1, "the run has generated its %llu tokens (limits.max_tokens)",
+        return aios__fail_need(err, AIOS_ELIMIT, l->max_tokens, r->n_tokens + 1, "the run has generated its %llu tokens (limits.max_tokens; the command: --max-tokens)",
                                (unsigned long long)l->max_tokens);
-    return AIOS_OK;
+    return aios__ledger_check(r, err);
 }
 
 static void fill_request(aios_run *r, aios_request *q)
@@ -456,6 +456,16 @@ static void begin_attempt(aios_run *r, uint32_t number)
     clear_reply(r);
 }
 
+static int take_usage(aios_run *r, const aios_event *ev, aios_error *err)
+{
+    aios_event priced = *ev;
+    aios_usage u = *ev->usage;
+    aios__ledger_take(r, &u);
+    r->n_context = (uint64_t)u.input + u.output;
+    priced.usage = &u;
+    return pass_on(r, &priced, err);
+}
+
 int aios__turn_step(aios_run *r, int32_t timeout_ms, aios_error *err)
 {
     const aios_event *ev;
@@ -480,9 +490,7 @@ int aios__turn_step(aios_run *r, int32_t timeout_ms, aios_error *err)
     case AIOS_EVENT_ROUTE:
         return pass_on(r, ev, err);
     case AIOS_EVENT_USAGE:
-        r->n_tokens += ev->usage->output;
-        r->n_context = (uint64_t)ev->usage->input + ev->usage->output;
-        return pass_on(r, ev, err);
+        return take_usage(r, ev, err);
     case AIOS_EVENT_ERROR:
         return aios__error_copy(err, ev->error), ev->error->code;
     case AIOS_EVENT_DONE:

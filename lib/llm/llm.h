@@ -131,6 +131,12 @@ int aios__sink_pass(const aios_sink *k, const aios_event *ev);
 /** Begins an object in an array: {"token":S[,"bytes":[...]],"logprob":X, without its bracket. */
 int aios__logprob_put(aios__buf *b, const char *s, size_t n, double logprob, aios_error *err);
 
+/* ---- price.c --------------------------------------------------------------------------------------------------------- */
+
+#define AIOS__MAX_PRICE 1e9
+/** Millionths that a turn costs, rounded up, at most INT64_MAX; prices within [0, AIOS__MAX_PRICE]. */
+uint64_t aios__price(const aios_prices *p, const aios_usage *u);
+
 /* ---- for lib/agent ------------------------------------------------------------------------------------------------ */
 
 /** 1 if s is [A-Za-z0-9_.-]{1,64}, as tools and their callers are named. */

@@ -166,6 +166,8 @@ static void put_usage(aios__buf *b, const aios_usage *u)
     aios__otlp_int(b, "gen_ai.usage.output_tokens", u->output);
     if (u->reasoning)
         aios__otlp_int(b, "gen_ai.usage.reasoning.output_tokens", u->reasoning);
+    if (u->cost_micros)
+        aios__otlp_int(b, "aios.usage.cost_micros", (int64_t)u->cost_micros);
 }
 
 static void put_note(const aios__trace *t, aios__buf *b, const char *name, const char *key, const char *value)
@@ -270,6 +272,7 @@ static void add_usage(aios_usage *sum, const aios_usage *u)
     sum->cached += u->cached;
     sum->output += u->output;
     sum->reasoning += u->reasoning;
+    sum->cost_micros += u->cost_micros;
 }
 
 /* ---- tools ------------------------------------------------------------------------------------------------------------ */

@@ -240,6 +240,29 @@ class Scripted(unittest.TestCase):
         self.assertEqual(aios("runs")[0], 2)
         self.assertEqual(aios("agent", "--resume", "r1")[0], 2)
 
+    def test_a_run_stops_where_its_money_does(self):
+        script = 'echo:call calculator {"expression":"1+1"}; turn; say done'
+        with tempfile.TemporaryDirectory() as d:
+            store = f"sqlite:{d}/runs.db"
+            args = ("agent", "--store", store, "-m", script, "--prices", "1000,2000", "--json", "-q")
+            code, out, err = aios(*args, "--run-id", "r1", "--max-cost", "0.000001", "go")
+            self.assertEqual(code, 1, err)
+            rows = events(out)
+            self.assertEqual((rows[-1]["error"]["code"], rows[-1]["error"]["have"]), ("ELIMIT", 1))
+            self.assertIn("--max-cost", rows[-1]["error"]["message"])
+            spent = [r["usage"] for r in rows if r["type"] == "usage"]
+            self.assertEqual([u["cost_micros"] for u in spent], [1000 * u["input"] + 2000 * u["output"] for u in spent])
+            code, out, err = aios(*args, "--resume", "r1")
+            self.assertEqual(code, 0, err)
+            spent += [r["usage"] for r in events(out) if r["type"] == "usage"]
+            run = json.loads(aios("runs", "show", "r1", "--store", store, "--json")[1])
+            self.assertEqual([run["cost_micros"], run["input"], run["cached"], run["tokens"]],
+                             [sum(u[k] for u in spent) for k in ("cost_micros", "input", "cached", "output")])
+            self.assertIn(f"cost     {run['cost_micros'] / 1e6:.6f}", aios("runs", "show", "r1", "--store", store)[1])
+        for wrong in ("", "1", "1,", "1,2,3,4", "1;2", "x,1"):
+            self.assertEqual(aios("agent", "-m", "echo:say x", "--prices", wrong, "go")[0], 2, wrong)
+        self.assertEqual(aios("agent", "-m", "echo:say x", "--prices", "-1,2", "go")[0], 1)
+
     def test_a_killed_agent_repeats_no_effect(self):
         with tempfile.TemporaryDirectory() as d:
             tools = written(d, "tools.json", [{"name": "pay", "command": ["/bin/sh", "-c", f"echo paid >> {d}/ledger; sleep 5"]}])

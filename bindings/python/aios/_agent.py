@@ -241,8 +241,9 @@ class Agent(Handle):
     """prompt -> model -> tools -> model ... -> reply.
 
     policy(action) returns "allow", "ask" or "deny", or a pair of it and the reason; or policy is a dict, the rules of docs/policy.md.
-    limits: a dict of max_turns, max_calls, max_tokens, max_turn_tokens, max_result, timeout, tool_timeout (seconds). schema: the reply is
-    JSON under it. store: a Store that keeps every run, so that resume goes on with it after a crash; cache_dir: folder where it keeps
+    limits: a dict of max_turns, max_calls, max_tokens, max_turn_tokens, max_result, max_cost (millionths), timeout, tool_timeout (seconds).
+    schema: the reply is JSON under it. prices: a dict of input, output and cached (input's, if it is not there): of a million tokens, in
+    one currency; without it a turn costs what the model says. store: a Store that keeps every run, so that resume goes on with it after a crash; cache_dir: folder where it keeps
     what its session has computed; changed: runs of an agent that was another are resumed all the same. telemetry: a Telemetry that is
     told of every run, name: what it calls the agent.
     """
@@ -253,7 +254,7 @@ class Agent(Handle):
                  policy: Callable[[Action], Any] | dict | None = None, limits: dict | None = None, sampling: dict | None = None,
                  tool_choice: str = "auto", tool_name: str | None = None, one_call: bool = False, threaded: bool = False,
                  calibrate: bool = True, min_margin: float = 0, store: Store | None = None, cache_dir: Any = None,
-                 telemetry: Telemetry | None = None, name: str | None = None, changed: bool = False):
+                 telemetry: Telemetry | None = None, name: str | None = None, changed: bool = False, prices: dict | None = None):
         instance(model, Model, "model")
         cfg = new(c.aios_agent_config, instructions=cstr(instructions), schema_json=schema_text(schema), tool_name=cstr(tool_name),
                   tool_choice=tool_choice_of(tool_choice, tool_name), min_margin=min_margin, cache_dir=cstr(cache_dir), name=cstr(name),
@@ -262,6 +263,9 @@ class Agent(Handle):
                   driver=c.AIOS_DRIVER_THREAD if threaded else c.AIOS_DRIVER_CALLER)
         if limits is not None:
             cfg.limits = C.pointer(_limits(limits))
+        if prices is not None:
+            rows = known(prices, fields_of(c.aios_prices), "prices")
+            cfg.prices = C.pointer(new(c.aios_prices, **{"cached": rows.get("input", 0), **rows}))
         sampled = sampling_struct(sampling)
         if sampled:
             cfg.sampling = sampled

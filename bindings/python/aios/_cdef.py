@@ -371,6 +371,10 @@ class aios_usage(C.Structure):
     pass
 
 
+class aios_prices(C.Structure):
+    pass
+
+
 class aios_event(C.Structure):
     pass
 
@@ -570,6 +574,7 @@ aios_limits._fields_ = [
     ('max_result', C.c_uint32),
     ('timeout_ns', C.c_int64),
     ('tool_timeout_ns', C.c_int64),
+    ('max_cost', C.c_uint64),
 ]
 aios_commit_more._fields_ = [
     ('struct_size', C.c_size_t),
@@ -603,6 +608,7 @@ aios_agent_config._fields_ = [
     ('cache_dir', C.c_char_p),
     ('name', C.c_char_p),
     ('telemetry', C.c_void_p),
+    ('prices', C.POINTER(aios_prices)),
 ]
 aios_run_options._fields_ = [
     ('struct_size', C.c_size_t),
@@ -630,6 +636,9 @@ aios_run_info._fields_ = [
     ('changed_us', C.c_int64),
     ('used_ns', C.c_int64),
     ('msg', C.c_char * 256),
+    ('cost_micros', C.c_uint64),
+    ('n_input', C.c_uint64),
+    ('n_cached', C.c_uint64),
 ]
 aios_audit_head._fields_ = [
     ('struct_size', C.c_size_t),
@@ -792,6 +801,13 @@ aios_usage._fields_ = [
     ('forced', C.c_uint32),
     ('passes', C.c_uint32),
     ('grammar_ns', C.c_int64),
+    ('cost_micros', C.c_uint64),
+]
+aios_prices._fields_ = [
+    ('struct_size', C.c_size_t),
+    ('input', C.c_double),
+    ('cached', C.c_double),
+    ('output', C.c_double),
 ]
 aios_event._fields_ = [
     ('struct_size', C.c_size_t),
@@ -1277,6 +1293,7 @@ STRUCTS = (
     aios_env,
     aios_label,
     aios_usage,
+    aios_prices,
     aios_event,
     aios_violation,
     aios_model_config,

@@ -19,7 +19,9 @@ class Label(NamedTuple):
 
 
 class Usage(NamedTuple):
-    """Tokens and times of one turn; forced: tokens that a grammar left no choice about, grammar_ns: time for it, part of the others."""
+    """Tokens and times of one turn; forced: tokens that a grammar left no choice about, grammar_ns: time for it, part of the others; cost_micros:
+    what it cost, in millionths of the currency of the prices.
+    """
 
     input: int = 0
     cached: int = 0
@@ -29,6 +31,7 @@ class Usage(NamedTuple):
     decode_ns: int = 0
     forced: int = 0
     grammar_ns: int = 0
+    cost_micros: int = 0
 
 
 class Event:

@@ -288,9 +288,12 @@ static void put_usage(aios__buf *b, const aios_usage *u, aios_error *err)
 {
     aios__buf_addf(b, err,
                    ",\"usage\":{\"input\":%u,\"cached\":%u,\"output\":%u,\"reasoning\":%u,\"prefill_ns\":%lld,\"decode_ns\":%lld,\"drafted\":%u,\"accepted\":%u,"
-                   "\"forced\":%u,\"passes\":%u,\"grammar_ns\":%lld}",
+                   "\"forced\":%u,\"passes\":%u,\"grammar_ns\":%lld",
                    u->input, u->cached, u->output, u->reasoning, (long long)u->prefill_ns, (long long)u->decode_ns, u->drafted, u->accepted,
                    u->forced, u->passes, (long long)u->grammar_ns);
+    if (u->cost_micros)
+        aios__buf_addf(b, err, ",\"cost_micros\":%llu", (unsigned long long)u->cost_micros);
+    aios__buf_addc(b, '}', err);
 }
 
 static void put_event(const recording *s, const taken *e, const aios__buf *clean, aios__buf *b, aios_error *err)
@@ -467,15 +470,15 @@ static int record_wait(void *model, int32_t timeout_ms)
     return aios__model_wait(((recorder *)model)->inner, timeout_ms);
 }
 
-static void record_wake(void *model)
-{
-    aios__model_wake(((recorder *)model)->inner);
 static uint32_t record_loops(void *model, aios_model **one)
 {
     *one = ((recorder *)model)->inner;
     return 1;
 }
 
+static void record_wake(void *model)
+{
+    aios__model_wake(((recorder *)model)->inner);
 }
 
 static void record_cancel(void *session)

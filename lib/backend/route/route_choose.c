@@ -62,6 +62,16 @@ static double cost_of(const aios__candidate *c, double input, double cached, dou
     return (input - cached) * c->cost_input + cached * c->cost_cached + output * c->cost_output; /* a price of a million is millionths of one */
 }
 
+uint64_t aios__route_cost(const aios__route *r, uint32_t e, const aios_usage *usage)
+{
+    const aios__candidate *c = &r->candidates[r->endpoints[e].candidate];
+    aios_prices p = AIOS_INIT(aios_prices);
+    p.input = c->cost_input;
+    p.cached = c->cost_cached;
+    p.output = c->cost_output;
+    return aios__price(&p, usage);
+}
+
 static bool over(const aios__route_spend *limit, const aios__route_spend *spent, const aios__route_spend *reserved, uint64_t tokens,
                  double money)
 {

@@ -122,6 +122,8 @@ typedef struct aios__route_cause {
 /** Fails as `last` did, and says of every candidate why it did not answer: causes has one for each. */
 int aios__route_fail_all(aios__route *r, const aios__route_need *q, const aios__route_cause *causes, const aios_error *last, aios_error *err);
 
+/** Millionths that a candidate's prices make of what an attempt took; 0: it has none. */
+uint64_t aios__route_cost(const aios__route *r, uint32_t e, const aios_usage *usage);
 /** The turn's attempt at e is over: with a code, the tokens that it took, and the time until its first event (-1: there was none). */
 void aios__route_report(aios__route *r, uint32_t e, const aios__route_need *q, int code, const aios_usage *usage, int64_t wait_ns);
 

@@ -15,6 +15,7 @@ typedef struct attempt {
     uint32_t endpoint, number; /* number: of the inner session's attempt */
     int64_t began, wait_ns, until; /* until: if parked */
     aios_usage usage;
+    uint64_t told;             /* of its cost, in what went up */
     aios__route_need need;     /* as it was taken */
 } attempt;
 
@@ -31,6 +32,7 @@ struct aios__route_turn {
     int winner, next;          /* -1: nobody has spoken yet; whose step is next */
     uint32_t n_starts, last;
     int64_t pause, not_before, give_up;
+    uint64_t lost;             /* cost of attempts that came to nothing, which the next usage holds too */
     aios__buf notes;           /* names and texts of AIOS_EVENT_ROUTE, each with its NUL */
     aios_error why;            /* of the last attempt that failed */
     aios__route_cause causes[AIOS__ROUTE_CANDIDATES];
@@ -88,6 +90,11 @@ static int session_of(aios__route_turn *t, uint32_t e, aios_error *err)
     return t->sessions[e] ? AIOS_OK : aios_session_new(t->r->endpoints[e].model, &t->cfg, &t->sessions[e], err);
 }
 
+static uint64_t add_cost(uint64_t a, uint64_t b)
+{
+    return b > INT64_MAX - a ? INT64_MAX : a + b;
+}
+
 /* What was sent is paid for, also where nobody has counted it. */
 static void end_attempt(aios__route_turn *t, int i, int code)
 {
@@ -98,6 +105,8 @@ static void end_attempt(aios__route_turn *t, int i, int code)
     atomic_store(&t->inner[i], NULL);
     if (!a->usage.input)
         a->usage.input = a->need.tokens;
+    uint64_t cost = code ? aios__route_cost(t->r, a->endpoint, &a->usage) : 0;
+    t->lost = add_cost(t->lost, cost > a->told ? cost - a->told : 0);
     aios__route_report(t->r, a->endpoint, &a->need, code, &a->usage, a->wait_ns);
 }
 
@@ -223,6 +232,7 @@ static void clear(aios__route_turn *t)
     t->n_starts = 0;
     t->pause = FIRST_PAUSE;
     t->not_before = 0;
+    t->lost = 0;
     t->why = (aios_error)AIOS_INIT(aios_error);
     memset(t->causes, 0, sizeof t->causes);
 }
@@ -321,6 +331,20 @@ static void add_usage(aios_usage *sum, const aios_usage *u)
     sum->output += u->output;
 }
 
+static int pass_usage(aios__route_turn *t, attempt *a, const aios_event *ev, const aios_sink *sink)
+{
+    aios_event up = *ev;
+    aios_usage u = *ev->usage;
+    uint64_t own = aios__route_cost(t->r, a->endpoint, &u);
+    add_usage(&a->usage, &u);
+    a->told = add_cost(a->told, own);
+    u.cost_micros = add_cost(t->lost, own ? own : u.cost_micros < INT64_MAX ? u.cost_micros : INT64_MAX); /* a router below has prices of its own */
+    t->lost = 0;
+    up.usage = &u;
+    int rc = aios__sink_pass(sink, &up);
+    return rc ? rc : AIOS_AGAIN;
+}
+
 static int take(aios__route_turn *t, int i, const aios_event *ev, const aios_sink *sink, aios_error *err)
 {
     attempt *a = &t->a[i];
@@ -346,7 +370,7 @@ static int take(aios__route_turn *t, int i, const aios_event *ev, const aios_sin
     }
     t->sent = true;
     if (ev->usage)
-        add_usage(&a->usage, ev->usage);
+        return pass_usage(t, a, ev, sink);
     rc = aios__sink_pass(sink, ev);
     return rc ? rc : AIOS_AGAIN;
 }
