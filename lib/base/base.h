@@ -99,6 +99,7 @@ enum {
     AIOS__SLOT_BACKENDS,
     AIOS__SLOT_SPACES,
     AIOS__SLOT_STORES,
+    AIOS__SLOT_MEMORIES,
     AIOS__SLOT_COUNT
 };
 /** NULL if it was not set, or is gone already. Thread-safety: safe. */

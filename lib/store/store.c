@@ -13,7 +13,8 @@ struct aios_store {
     _Atomic uint32_t refs;
     uint32_t flags;
     aios_ctx *ctx;
-    const aios__store_kind *kind;
+    const aios__kind *kind;
+    const aios_store_ops *ops; /* of the kind */
     void *self;
     aios__claims claims; /* where the kind has none of its own */
     _Atomic uint64_t n_commits, n_writes, n_bytes;
@@ -38,7 +39,7 @@ static int read_config(const aios_store_config *cfg, aios_store_config *out, aio
 
 static int open_kind(aios_store *st, const char *path, aios_error *err)
 {
-    const aios_store_ops *ops = &st->kind->ops;
+    const aios_store_ops *ops = st->ops;
     aios_store_open_args args = {.struct_size = sizeof args, .ctx = st->ctx, .path = path, .flags = st->flags, .user = st->kind->user};
     int rc = ops->claim ? AIOS_OK : aios__claims_init(&st->claims, st->ctx, 0, err);
     if (rc)
@@ -52,7 +53,7 @@ static int open_kind(aios_store *st, const char *path, aios_error *err)
 int aios_store_open(aios_ctx *ctx, const char *uri, const aios_store_config *cfg, aios_store **out, aios_error *err)
 {
     aios_store_config c;
-    const aios__store_kind *kind;
+    const aios__kind *kind;
     const char *path;
     if (!ctx || !uri || !out)
         return aios__fail(err, AIOS_EINVAL, "aios_store_open: %s is NULL", !ctx ? "ctx" : !uri ? "uri" : "st");
@@ -71,6 +72,7 @@ int aios_store_open(aios_ctx *ctx, const char *uri, const aios_store_config *cfg
     st->ctx = aios__ctx_ref(ctx);
     st->flags = c.flags;
     st->kind = kind;
+    st->ops = kind->ops;
     rc = open_kind(st, path, err);
     if (rc) {
         aios__free(aios__ctx_heap(ctx), st);
@@ -93,8 +95,8 @@ void aios_store_close(aios_store *st)
     if (!st || atomic_fetch_sub_explicit(&st->refs, 1, memory_order_acq_rel) != 1)
         return;
     aios_ctx *ctx = st->ctx;
-    st->kind->ops.close(st->self);
-    if (!st->kind->ops.claim)
+    st->ops->close(st->self);
+    if (!st->ops->claim)
         aios__claims_free(&st->claims);
     aios__free(aios__ctx_heap(ctx), st);
     aios_ctx_free(ctx);
@@ -110,8 +112,8 @@ int aios_store_info_get(const aios_store *st, aios_store_info *out)
     if (!st || !out)
         return AIOS_EINVAL;
     aios_store_info i = AIOS_INIT(aios_store_info);
-    if (st->kind->ops.info)
-        st->kind->ops.info(st->self, &i);
+    if (st->ops->info)
+        st->ops->info(st->self, &i);
     i.name = st->kind->name;
     i.flags = st->flags;
     i.n_commits = atomic_load(&st->n_commits);
@@ -202,7 +204,7 @@ static int commit(aios_store *st, aios_store_write *w, uint64_t *seqs, const voi
     if (rc)
         return rc;
     aios_store_commit_args args = {.struct_size = sizeof args, .writes = w, .seqs = seqs, .wall_us = env->wall_us(env->user), .n_writes = n};
-    rc = st->kind->ops.commit(st->self, &args, err);
+    rc = st->ops->commit(st->self, &args, err);
     if (rc)
         return rc;
     atomic_fetch_add_explicit(&st->n_commits, 1, memory_order_relaxed);
@@ -248,7 +250,7 @@ int aios_store_read(aios_store *st, const char *stream, uint64_t from, aios_reco
     if (rc || from > INT64_MAX)
         return rc;
     aios_store_read_args args = {.struct_size = sizeof args, .stream = stream, .from = from, .fn = fn, .user = user};
-    rc = st->kind->ops.read(st->self, &args, err);
+    rc = st->ops->read(st->self, &args, err);
     return rc > 0 ? AIOS_OK : rc;
 }
 
@@ -258,7 +260,7 @@ int aios_store_head(aios_store *st, const char *stream, uint64_t *seq, aios_erro
         return aios__fail(err, AIOS_EINVAL, "aios_store_head: %s is NULL", st ? "seq" : "st");
     *seq = 0;
     int rc = check_name("aios_store_head", stream, false, err);
-    return rc ? rc : st->kind->ops.head(st->self, stream, seq, err);
+    return rc ? rc : st->ops->head(st->self, stream, seq, err);
 }
 
 int aios_store_list(aios_store *st, const char *prefix, aios_stream_fn *fn, void *user, aios_error *err)
@@ -267,7 +269,7 @@ int aios_store_list(aios_store *st, const char *prefix, aios_stream_fn *fn, void
         return aios__fail(err, AIOS_EINVAL, "aios_store_list: %s is NULL", st ? "fn" : "st");
     aios_store_list_args args = {.struct_size = sizeof args, .prefix = prefix ? prefix : "", .fn = fn, .user = user};
     int rc = check_name("aios_store_list", args.prefix, true, err);
-    rc = rc ? rc : st->kind->ops.list(st->self, &args, err);
+    rc = rc ? rc : st->ops->list(st->self, &args, err);
     return rc > 0 ? AIOS_OK : rc;
 }
 
@@ -277,7 +279,7 @@ int aios_store_remove(aios_store *st, const char *stream, aios_error *err)
         return aios__fail(err, AIOS_EINVAL, "aios_store_remove: st is NULL");
     int rc = check_name("aios_store_remove", stream, false, err);
     rc = rc ? rc : check_writable(st, "aios_store_remove", err);
-    return rc ? rc : st->kind->ops.remove(st->self, stream, err);
+    return rc ? rc : st->ops->remove(st->self, stream, err);
 }
 
 typedef struct checking {
@@ -304,7 +306,7 @@ int aios_store_check(aios_store *st, aios_error *err)
     if (!st)
         return aios__fail(err, AIOS_EINVAL, "aios_store_check: st is NULL");
     checking c = {st, err};
-    int rc = st->kind->ops.check ? st->kind->ops.check(st->self, err) : AIOS_OK;
+    int rc = st->ops->check ? st->ops->check(st->self, err) : AIOS_OK;
     return rc ? rc : aios_store_list(st, NULL, check_stream, &c, err);
 }
 
@@ -337,7 +339,7 @@ int aios_store_claim(aios_store *st, const char *name, const aios_claim_args *ar
     rc = rc ? rc : check_writable(st, "aios_store_claim", err);
     if (rc)
         return rc;
-    const aios_store_ops *ops = &st->kind->ops;
+    const aios_store_ops *ops = st->ops;
     aios_store_claim_out got = {.struct_size = sizeof got};
     bool any = a.flags & AIOS_CLAIM_ANY;
     aios_claim *c = aios__alloc(aios__ctx_heap(st->ctx), AIOS_MEM_OTHER, sizeof *c + (any ? sizeof got.name : strlen(name) + 1), err);
@@ -372,7 +374,7 @@ int aios_claim_renew(aios_claim *c, aios_error *err)
 {
     if (!c)
         return aios__fail(err, AIOS_EINVAL, "aios_claim_renew: c is NULL");
-    const aios_store_ops *ops = &c->st->kind->ops;
+    const aios_store_ops *ops = c->st->ops;
     return ops->claim ? ops->claim_renew(c->st->self, c->handle, err) : AIOS_OK;
 }
 
@@ -381,8 +383,8 @@ void aios_claim_release(aios_claim *c)
     if (!c)
         return;
     aios_store *st = c->st;
-    if (st->kind->ops.claim)
-        st->kind->ops.claim_release(st->self, c->handle);
+    if (st->ops->claim)
+        st->ops->claim_release(st->self, c->handle);
     else
         aios__claims_drop(&st->claims, c->handle);
     aios__free(aios__ctx_heap(st->ctx), c);
