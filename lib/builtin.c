@@ -4,6 +4,7 @@
 #include "device/device.h"
 #include "kernel/kernel.h"
 #include "llm/llm.h"
+#include "memory/memory.h"
 #include "store/store_priv.h"
 
 typedef int init_fn(aios_ctx *ctx, aios_error *err);
@@ -26,6 +27,7 @@ static init_fn *const builtins[] = {
     aios__backend_route_init,
     aios__store_memory_init,
     aios__store_sqlite_init,
+    aios__memory_init,
     NULL, /* ends the list */
 };
 

@@ -19,7 +19,8 @@ ALLOWED = {
     'backend/record': 'base grammar llm',
     'backend/route': 'base grammar llm',
     'observe': 'base llm',
-    'agent': 'base grammar llm observe store',
+    'memory': 'base grammar llm store',
+    'agent': 'base grammar llm memory observe store',
     'mcp': 'base grammar llm',
     'store': 'base grammar llm',
     'data': 'base grammar llm agent mcp store',
@@ -32,6 +33,7 @@ PUBLIC = {
     'grammar': 'grammar.h snapshot.h',
     'llm': 'llm.h event.h transcript.h token.h plugin/backend.h',
     'store': 'store.h audit.h plugin/store.h',
+    'memory': 'memory.h plugin/memory.h',
     'agent': 'agent.h tool.h policy.h',
     'observe': 'telemetry.h',
 }

@@ -15,6 +15,7 @@
 #include <aios/event.h>
 #include <aios/grammar.h>
 #include <aios/llm.h>
+#include <aios/memory.h>
 #include <aios/policy.h>
 #include <aios/remote.h>
 #include <aios/snapshot.h>

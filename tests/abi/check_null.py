@@ -38,6 +38,7 @@ def objects(lib):
         'aios_transcript': made(lib, lib.aios_transcript_new, ctx),
         'aios_toolset': made(lib, lib.aios_toolset_new, ctx),
         'aios_store': made(lib, lib.aios_store_open, ctx, b'memory:', None),
+        **({'aios_memory': made(lib, lib.aios_memory_open, ctx, b'memory:', None)} if lib.aios_has(b'sqlite') else {}),
         'aios_walk': made(lib, lib.aios_walk_new, grammar),
     }
 

@@ -146,6 +146,24 @@ AIOS_DRIVER_CALLER = 0
 AIOS_DRIVER_THREAD = 1
 AIOS_SPECULATION_AUTO = 0
 AIOS_SPECULATION_OFF = 1
+AIOS_MEMORY_MAX_TEXT = 65536
+AIOS_MEMORY_MAX_NAME = 200
+AIOS_MEMORY_MAX_KIND = 64
+AIOS_MEMORY_MAX_SOURCE = 1024
+AIOS_MEMORY_MAX_TAGS = 4096
+AIOS_MEMORY_MAX_QUERY = 4096
+AIOS_MEMORY_MAX_TERMS = 64
+AIOS_MEMORY_MAX_SCOPES = 16
+AIOS_MEMORY_MAX_HITS = 1000
+AIOS_MEMORY_MAX_ADD = 10000
+AIOS_MEMORY_MAX_ADD_BYTES = 67108864
+AIOS_MEMORY_READ_ONLY = 1
+AIOS_MEMORY_RELAXED = 2
+AIOS_MEMORY_EVICT = 4
+AIOS_MEMORY_WORDS = 1
+AIOS_MEMORY_TRIGRAMS = 2
+AIOS_ITEM_REPLACE = 1
+AIOS_QUERY_ANY_SCOPE = 1
 AIOS_ALLOW = 1
 AIOS_ASK = 2
 AIOS_DENY = 3
@@ -411,6 +429,26 @@ class aios_session_config(C.Structure):
     pass
 
 
+class aios_memory_config(C.Structure):
+    pass
+
+
+class aios_item(C.Structure):
+    pass
+
+
+class aios_query(C.Structure):
+    pass
+
+
+class aios_hit(C.Structure):
+    pass
+
+
+class aios_memory_info(C.Structure):
+    pass
+
+
 class aios_action(C.Structure):
     pass
 
@@ -519,6 +557,22 @@ class aios_device_ops(C.Structure):
     pass
 
 
+class aios_memory_open_args(C.Structure):
+    pass
+
+
+class aios_memory_add_args(C.Structure):
+    pass
+
+
+class aios_memory_find_args(C.Structure):
+    pass
+
+
+class aios_memory_ops(C.Structure):
+    pass
+
+
 class aios_plugin(C.Structure):
     pass
 
@@ -560,6 +614,7 @@ aios_pressure_fn = C.CFUNCTYPE(C.c_int, C.c_void_p, C.c_uint64, C.c_uint64, C.c_
 aios_task_fn = C.CFUNCTYPE(None, C.c_void_p, C.c_uint32, C.c_uint32)
 aios_event_fn = C.CFUNCTYPE(C.c_int, C.c_void_p, C.POINTER(aios_event))
 aios_violation_fn = C.CFUNCTYPE(C.c_int, C.c_void_p, C.POINTER(aios_violation))
+aios_hit_fn = C.CFUNCTYPE(C.c_int, C.c_void_p, C.POINTER(aios_hit))
 aios_credential_fn = C.CFUNCTYPE(C.c_int, C.c_void_p, C.c_char_p, C.POINTER(C.c_char), C.c_size_t)
 aios_record_fn = C.CFUNCTYPE(C.c_int, C.c_void_p, C.POINTER(aios_record))
 aios_stream_fn = C.CFUNCTYPE(C.c_int, C.c_void_p, C.POINTER(aios_stream))
@@ -922,6 +977,62 @@ aios_session_config._fields_ = [
     ('reserved0', C.c_uint32),
     ('draft', C.c_void_p),
 ]
+aios_memory_config._fields_ = [
+    ('struct_size', C.c_size_t),
+    ('flags', C.c_uint32),
+    ('tokenizer', C.c_int32),
+    ('max_items', C.c_uint64),
+    ('max_bytes', C.c_uint64),
+]
+aios_item._fields_ = [
+    ('struct_size', C.c_size_t),
+    ('id', C.c_uint64),
+    ('text', C.c_char_p),
+    ('n_text', C.c_size_t),
+    ('scope', C.c_char_p),
+    ('kind', C.c_char_p),
+    ('tags_json', C.c_char_p),
+    ('source', C.c_char_p),
+    ('key', C.c_char_p),
+    ('label', aios_label),
+    ('created_us', C.c_int64),
+    ('updated_us', C.c_int64),
+    ('expires_us', C.c_int64),
+    ('flags', C.c_uint32),
+    ('reserved0', C.c_uint32),
+]
+aios_query._fields_ = [
+    ('struct_size', C.c_size_t),
+    ('text', C.c_char_p),
+    ('n_text', C.c_size_t),
+    ('scopes', C.POINTER(C.c_char_p)),
+    ('n_scopes', C.c_uint32),
+    ('flags', C.c_uint32),
+    ('readers', C.c_uint64),
+    ('min_integrity', C.c_int32),
+    ('max_hits', C.c_uint32),
+    ('kind', C.c_char_p),
+    ('tags_json', C.c_char_p),
+    ('since_us', C.c_int64),
+    ('until_us', C.c_int64),
+]
+aios_hit._fields_ = [
+    ('struct_size', C.c_size_t),
+    ('item', C.POINTER(aios_item)),
+    ('score', C.c_double),
+    ('snippet', C.c_char_p),
+    ('n_snippet', C.c_size_t),
+]
+aios_memory_info._fields_ = [
+    ('struct_size', C.c_size_t),
+    ('name', C.c_char_p),
+    ('flags', C.c_uint32),
+    ('tokenizer', C.c_int32),
+    ('n_items', C.c_uint64),
+    ('n_bytes', C.c_uint64),
+    ('n_evicted', C.c_uint64),
+    ('n_expired', C.c_uint64),
+]
 aios_action._fields_ = [
     ('struct_size', C.c_size_t),
     ('tool', C.c_char_p),
@@ -1205,6 +1316,48 @@ aios_device_ops._fields_ = [
     ('close', C.CFUNCTYPE(None, C.c_void_p)),
     ('commit', C.CFUNCTYPE(C.c_int, C.c_void_p, C.POINTER(aios_device_mem), C.c_size_t, C.POINTER(aios_error))),
 ]
+aios_memory_open_args._fields_ = [
+    ('struct_size', C.c_size_t),
+    ('ctx', C.c_void_p),
+    ('path', C.c_char_p),
+    ('flags', C.c_uint32),
+    ('tokenizer', C.c_int32),
+    ('max_items', C.c_uint64),
+    ('max_bytes', C.c_uint64),
+    ('user', C.c_void_p),
+]
+aios_memory_add_args._fields_ = [
+    ('struct_size', C.c_size_t),
+    ('items', C.POINTER(aios_item)),
+    ('ids', C.POINTER(C.c_uint64)),
+    ('wall_us', C.c_int64),
+    ('n_bytes', C.c_uint64),
+    ('n_items', C.c_uint32),
+    ('reserved0', C.c_uint32),
+]
+aios_memory_find_args._fields_ = [
+    ('struct_size', C.c_size_t),
+    ('query', C.POINTER(aios_query)),
+    ('wall_us', C.c_int64),
+    ('id', C.c_uint64),
+    ('fn', aios_hit_fn),
+    ('user', C.c_void_p),
+]
+aios_memory_ops._fields_ = [
+    ('struct_size', C.c_size_t),
+    ('name', C.c_char_p),
+    ('open', C.CFUNCTYPE(C.c_int, C.POINTER(aios_memory_open_args), C.POINTER(C.c_void_p), C.POINTER(aios_error))),
+    ('close', C.CFUNCTYPE(None, C.c_void_p)),
+    ('add', C.CFUNCTYPE(C.c_int, C.c_void_p, C.POINTER(aios_memory_add_args), C.POINTER(aios_error))),
+    ('search', C.CFUNCTYPE(C.c_int, C.c_void_p, C.POINTER(aios_memory_find_args), C.POINTER(aios_error))),
+    ('list', C.CFUNCTYPE(C.c_int, C.c_void_p, C.POINTER(aios_memory_find_args), C.POINTER(aios_error))),
+    ('get', C.CFUNCTYPE(C.c_int, C.c_void_p, C.POINTER(aios_memory_find_args), C.POINTER(aios_error))),
+    ('find', C.CFUNCTYPE(C.c_int, C.c_void_p, C.c_char_p, C.c_int64, C.POINTER(C.c_uint64), C.POINTER(aios_error))),
+    ('remove', C.CFUNCTYPE(C.c_int, C.c_void_p, C.POINTER(aios_memory_find_args), C.POINTER(aios_error))),
+    ('count', C.CFUNCTYPE(C.c_int, C.c_void_p, C.POINTER(aios_memory_find_args), C.POINTER(C.c_uint64), C.POINTER(aios_error))),
+    ('check', C.CFUNCTYPE(C.c_int, C.c_void_p, C.POINTER(aios_error))),
+    ('info', C.CFUNCTYPE(None, C.c_void_p, C.POINTER(aios_memory_info))),
+]
 aios_plugin._fields_ = [
     ('struct_size', C.c_size_t),
     ('abi', C.c_uint32),
@@ -1303,6 +1456,11 @@ STRUCTS = (
     aios_sampling,
     aios_request,
     aios_session_config,
+    aios_memory_config,
+    aios_item,
+    aios_query,
+    aios_hit,
+    aios_memory_info,
     aios_action,
     aios_verdict,
     aios_policy,
@@ -1330,6 +1488,10 @@ STRUCTS = (
     aios_device_copy_args,
     aios_device_kernel_args,
     aios_device_ops,
+    aios_memory_open_args,
+    aios_memory_add_args,
+    aios_memory_find_args,
+    aios_memory_ops,
     aios_plugin,
     aios_store_open_args,
     aios_store_commit_args,
@@ -1417,6 +1579,18 @@ FUNCTIONS = {
     'aios_session_cancel': (C.c_int, (C.c_void_p,)),
     'aios_model_list': (C.c_int, (C.c_void_p, aios_write_fn, C.c_void_p, C.POINTER(aios_error))),
     'aios_model_embed': (C.c_int, (C.c_void_p, C.c_char_p, C.c_size_t, C.POINTER(C.c_float), C.c_uint32, C.POINTER(aios_error))),
+    'aios_memory_open': (C.c_int, (C.c_void_p, C.c_char_p, C.POINTER(aios_memory_config), C.POINTER(C.c_void_p), C.POINTER(aios_error))),
+    'aios_memory_ref': (C.c_void_p, (C.c_void_p,)),
+    'aios_memory_close': (None, (C.c_void_p,)),
+    'aios_memory_info_get': (C.c_int, (C.c_void_p, C.POINTER(aios_memory_info))),
+    'aios_memory_add': (C.c_int, (C.c_void_p, C.POINTER(aios_item), C.c_uint32, C.c_size_t, C.POINTER(C.c_uint64), C.POINTER(aios_error))),
+    'aios_memory_search': (C.c_int, (C.c_void_p, C.POINTER(aios_query), aios_hit_fn, C.c_void_p, C.POINTER(aios_error))),
+    'aios_memory_list': (C.c_int, (C.c_void_p, C.POINTER(aios_query), aios_hit_fn, C.c_void_p, C.POINTER(aios_error))),
+    'aios_memory_count': (C.c_int, (C.c_void_p, C.POINTER(aios_query), C.POINTER(C.c_uint64), C.POINTER(aios_error))),
+    'aios_memory_get': (C.c_int, (C.c_void_p, C.c_uint64, C.POINTER(aios_query), aios_hit_fn, C.c_void_p, C.POINTER(aios_error))),
+    'aios_memory_find': (C.c_int, (C.c_void_p, C.c_char_p, C.POINTER(C.c_uint64), C.POINTER(aios_error))),
+    'aios_memory_remove': (C.c_int, (C.c_void_p, C.c_uint64, C.POINTER(aios_query), C.POINTER(aios_error))),
+    'aios_memory_check': (C.c_int, (C.c_void_p, C.POINTER(aios_error))),
     'aios_rules_parse': (C.c_int, (C.c_void_p, C.c_char_p, C.c_size_t, C.POINTER(C.c_void_p), C.POINTER(aios_error))),
     'aios_rules_open': (C.c_int, (C.c_void_p, C.c_char_p, C.POINTER(C.c_void_p), C.POINTER(aios_error))),
     'aios_rules_narrow': (C.c_int, (C.c_void_p, C.c_void_p, C.POINTER(C.c_void_p), C.POINTER(aios_error))),
@@ -1513,6 +1687,7 @@ FUNCTIONS = {
     'aios_device_event_record': (C.c_int, (C.c_void_p, C.POINTER(C.c_uint64), C.POINTER(aios_error))),
     'aios_device_event_wait': (C.c_int, (C.c_void_p, C.c_uint64, C.c_int64, C.POINTER(aios_error))),
     'aios_buffer_mem': (C.POINTER(aios_device_mem), (C.c_void_p,)),
+    'aios_memory_register': (C.c_int, (C.c_void_p, C.POINTER(aios_memory_ops), C.c_void_p, C.POINTER(aios_error))),
     'aios_store_register': (C.c_int, (C.c_void_p, C.POINTER(aios_store_ops), C.c_void_p, C.POINTER(aios_error))),
 }
 
