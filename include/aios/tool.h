@@ -8,6 +8,7 @@
 
 #include <aios/ctx.h>
 #include <aios/event.h>
+#include <aios/memory.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -73,6 +74,30 @@ AIOS_API void aios_toolset_free(aios_toolset *ts);
  * it finds joins the context. EEXIST, EBUSY.
  */
 AIOS_API int aios_toolset_add_extract(aios_toolset *ts, aios_error *err);
+
+/** READ_ONLY: no "remember". FORGET: "forget" too. */
+enum { AIOS_MEMORY_TOOLS_READ_ONLY = 1, AIOS_MEMORY_TOOLS_FORGET = 2 };
+
+/** What the model has of a memory; all zero: its public items in the scope "", and new ones there. */
+typedef struct aios_memory_tools {
+    size_t struct_size;
+    const char *scope;          /**< of what is remembered; it is recalled from there too. NULL: "" */
+    const char *const *scopes;  /**< others that are recalled from */
+    uint32_t n_scopes;
+    uint32_t flags;             /**< AIOS_MEMORY_TOOLS_x */
+    uint64_t readers;           /**< classes that may be recalled although the context has none of them yet, and then has */
+    int32_t min_integrity;      /**< AIOS_LABEL_x of what is recalled, at least */
+    uint32_t max_hits;          /**< of a call; 0: 5 */
+    int64_t ttl_us;             /**< how long is remembered; 0: for ever */
+} aios_memory_tools;
+
+/**
+ * Adds "recall" {query} (READ), "remember" {text, kind?} (LOCAL) and "forget" {id} (LOCAL). options may be NULL; the set holds a reference on m.
+ * What is remembered has the label of the context that it was said in; recall sees what has no class that neither the context has nor
+ * `readers`, and its result joins the labels of what it found. A call that a crash cut off is found by its key, and not made twice.
+ * EEXIST, EBUSY; ESTATE: m was opened READ_ONLY, and options do not say so. After ENOMEM some may be in the set. docs/memory.md
+ */
+AIOS_API int aios_toolset_add_memory(aios_toolset *ts, aios_memory *m, const aios_memory_tools *options, aios_error *err);
 
 /** Arguments, JSON that satisfies the tool's schema, values in place of handles; lives until the call is finished. */
 AIOS_API const char *aios_call_args(const aios_call *call);

@@ -74,6 +74,7 @@ struct aios_call {
     size_t n_filled;
     aios_label base, label;     /**< of the result: what it would have, and what it has */
     double endorsed;            /**< bits of a value that became trusted in the result */
+    aios_label context;         /**< of what the model had seen, and of the values in the arguments; set when it is started */
     aios_run *run;              /**< set while the tool runs on the run's thread */
     int32_t status, gone_code;
     char traceparent[56];       /**< set when it is started */

@@ -168,6 +168,7 @@ static void start_clock(aios_run *r, aios__run_call *c)
     c->call->tool = c->tool;
     c->call->reconciling = c->state == AIOS__RC_RECONCILE;
     c->call->base = c->call->label = aios__gate_base(c);
+    c->call->context = c->gate.label;
     c->call->run = on_worker(c) ? NULL : r;
     c->state = AIOS__RC_RUNNING;
     aios__trace_tool(r->trace, c->call->id);

@@ -746,6 +746,16 @@ FIELD(aios_memory_ops, remove, 72, 8)
 FIELD(aios_memory_ops, count, 80, 8)
 FIELD(aios_memory_ops, check, 88, 8)
 FIELD(aios_memory_ops, info, 96, 8)
+SIZE(aios_memory_tools, 56)
+FIELD(aios_memory_tools, struct_size, 0, 8)
+FIELD(aios_memory_tools, scope, 8, 8)
+FIELD(aios_memory_tools, scopes, 16, 8)
+FIELD(aios_memory_tools, n_scopes, 24, 4)
+FIELD(aios_memory_tools, flags, 28, 4)
+FIELD(aios_memory_tools, readers, 32, 8)
+FIELD(aios_memory_tools, min_integrity, 40, 4)
+FIELD(aios_memory_tools, max_hits, 44, 4)
+FIELD(aios_memory_tools, ttl_us, 48, 8)
 /* clang-format on */
 #endif
 

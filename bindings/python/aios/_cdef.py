@@ -213,6 +213,8 @@ AIOS_EFFECT_KEYED = 3
 AIOS_TOOL_ANY_THREAD = 1
 AIOS_TOOL_TRUSTED = 2
 AIOS_TOOL_HANDLE = 4
+AIOS_MEMORY_TOOLS_READ_ONLY = 1
+AIOS_MEMORY_TOOLS_FORGET = 2
 AIOS_ROLE_SYSTEM = 1
 AIOS_ROLE_USER = 2
 AIOS_ROLE_ASSISTANT = 3
@@ -514,6 +516,10 @@ class aios_tensor_desc(C.Structure):
 
 
 class aios_tool(C.Structure):
+    pass
+
+
+class aios_memory_tools(C.Structure):
     pass
 
 
@@ -1192,6 +1198,17 @@ aios_tool._fields_ = [
     ('timeout_ns', C.c_int64),
     ('reconcile', C.CFUNCTYPE(C.c_int, C.c_void_p, C.c_void_p)),
 ]
+aios_memory_tools._fields_ = [
+    ('struct_size', C.c_size_t),
+    ('scope', C.c_char_p),
+    ('scopes', C.POINTER(C.c_char_p)),
+    ('n_scopes', C.c_uint32),
+    ('flags', C.c_uint32),
+    ('readers', C.c_uint64),
+    ('min_integrity', C.c_int32),
+    ('max_hits', C.c_uint32),
+    ('ttl_us', C.c_int64),
+]
 aios_part._fields_ = [
     ('struct_size', C.c_size_t),
     ('kind', C.c_int32),
@@ -1478,6 +1495,7 @@ STRUCTS = (
     aios_buffer_config,
     aios_tensor_desc,
     aios_tool,
+    aios_memory_tools,
     aios_part,
     aios_entry,
     aios_sink,
@@ -1658,6 +1676,7 @@ FUNCTIONS = {
     'aios_toolset_at': (C.c_int, (C.c_void_p, C.c_uint32, C.POINTER(aios_tool))),
     'aios_toolset_free': (None, (C.c_void_p,)),
     'aios_toolset_add_extract': (C.c_int, (C.c_void_p, C.POINTER(aios_error))),
+    'aios_toolset_add_memory': (C.c_int, (C.c_void_p, C.c_void_p, C.POINTER(aios_memory_tools), C.POINTER(aios_error))),
     'aios_call_args': (C.c_char_p, (C.c_void_p,)),
     'aios_call_id': (C.c_char_p, (C.c_void_p,)),
     'aios_call_name': (C.c_char_p, (C.c_void_p,)),
