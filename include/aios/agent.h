@@ -6,6 +6,7 @@
 #ifndef AIOS_AGENT_H
 #define AIOS_AGENT_H
 
+#include <aios/context.h>
 #include <aios/llm.h>
 #include <aios/policy.h>
 #include <aios/store.h>
@@ -82,6 +83,7 @@ typedef struct aios_agent_config {
     const char *name;              /**< of the agent, for those who watch it; NULL: none */
     aios_telemetry *telemetry;     /**< is told of every run; a reference is held; NULL: nobody is */
     const aios_prices *prices;     /**< copied; NULL: a turn costs what the model says, as a router does whose candidates have prices (docs/routing.md) */
+    const aios_compact *compact;   /**< what is done when the context is full; copied; NULL: nothing */
 } aios_agent_config;
 enum {
     AIOS_AGENT_ONE_CALL = 1,     /**< one tool call a turn */
@@ -145,6 +147,10 @@ AIOS_API int aios_run_value(const aios_run *run, const char *handle, const char 
  */
 AIOS_API int aios_run_extract(aios_run *run, const char *handle, const char *schema_json, const char *question, aios_write_fn *fn, void *user,
                               aios_label *label, aios_error *err);
+/** Fills *out for the run's next turn. From the run's thread, or from a tool that runs on it. What aios_session_count gives. */
+AIOS_API int aios_run_context(aios_run *run, aios_context_use *out, aios_error *err);
+/** Likewise for a run that would go on with this transcript; NULL: an empty one. */
+AIOS_API int aios_agent_context(aios_agent *a, const aios_transcript *t, aios_context_use *out, aios_error *err);
 /** Readable when _next has something to do; -1 if it cannot. Owned by the run. */
 AIOS_API int aios_run_fd(aios_run *run);
 /** Any thread, async-signal-safe. The run ends with ECANCELED; transcript and agent stay usable. */

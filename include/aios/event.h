@@ -70,7 +70,9 @@ enum {
      * likely, the likeliest first. "forced": true: a grammar left no choice, the model was not asked, and logprob is 0. Tokens of reasoning and calls
      * have none. The last token may be longer than its text, where a stop text cut it.
      */
-    AIOS_EVENT_LOGPROBS = 15
+    AIOS_EVENT_LOGPROBS = 15,
+    /** The run's context was compacted: name = how ("drop", "summarise", "offload"); text = the AIOS_PART_CONTEXT that is in the transcript now. docs/context.md */
+    AIOS_EVENT_CONTEXT = 16
 };
 
 /** Tokens and times of one model turn. */

@@ -25,7 +25,12 @@ enum {
     AIOS_PART_IMAGE = 5,  /**< data in `text`, type in `mime` */
     AIOS_PART_AUDIO = 6,
     AIOS_PART_DATA = 7,
-    AIOS_PART_UNKNOWN = 8 /**< from a newer version: kept as it was */
+    AIOS_PART_UNKNOWN = 8, /**< from a newer version: kept as it was */
+    /**
+     * Alone in an entry of the system role, or with a TEXT behind it: which entries the model does not get any more, and the text that it gets in their
+     * place (docs/context.md). Models never see it; the newest of a transcript holds.
+     */
+    AIOS_PART_CONTEXT = 9
 };
 
 typedef struct aios_part {

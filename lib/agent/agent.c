@@ -93,6 +93,11 @@ static int copy_config(aios_agent *a, const aios_agent_config *c, aios_error *er
     if (!rc)
         rc = aios__prices_check(&a->prices, err);
     a->has_prices = c->prices != NULL;
+    if (!rc)
+        rc = aios__compact_in(c->compact, &a->compact, err);
+    if (!rc)
+        rc = dup_str(h, a->compact.instructions, &a->compact_text, err);
+    a->compact.instructions = a->compact_text;
     a->has_sampling = c->sampling != NULL;
     a->tool_choice = c->tool_choice;
     a->flags = c->flags;
@@ -114,6 +119,7 @@ static void free_agent(aios_agent *a)
     aios__free(h, a->tool_name);
     aios__free(h, a->cache_dir);
     aios__free(h, a->name);
+    aios__free(h, a->compact_text);
     aios_telemetry_free(a->telemetry);
     aios_store_close(a->store);
     pthread_mutex_destroy(&a->lock);

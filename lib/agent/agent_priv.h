@@ -8,6 +8,7 @@
 
 #include <aios/agent.h>
 
+#include "agent/compact.h"
 #include "agent/gate.h"
 #include "agent/journal.h"
 #include "agent/ledger.h"
@@ -133,6 +134,8 @@ struct aios_agent {
     aios_telemetry *telemetry;
     aios_store *store;          /**< NULL: runs have no journal */
     aios_commit_hook hook;
+    aios_compact compact;       /**< with its defaults in place */
+    char *compact_text;         /**< its instructions */
     int32_t tool_choice;
     uint32_t flags, driver;
     float min_margin;
@@ -146,7 +149,7 @@ void aios__agent_give_session(aios_agent *a, aios_session *s);
 
 /* ---- run.c, run_turn.c, run_tools.c ------------------------------------------------------------------------------- */
 
-enum aios__run_state { AIOS__RUN_PROMPT, AIOS__RUN_MODEL, AIOS__RUN_TOOLS, AIOS__RUN_END };
+enum aios__run_state { AIOS__RUN_PROMPT, AIOS__RUN_CONTEXT, AIOS__RUN_MODEL, AIOS__RUN_TOOLS, AIOS__RUN_END };
 enum aios__run_call_state {
     AIOS__RC_NEW,
     AIOS__RC_ASK,       /**< waits for a decision */
@@ -212,6 +215,7 @@ struct aios_run {
     aios__ledger ledger;
     aios_label label;          /**< join of the transcript */
     aios__gate gate;
+    aios__context context;
 
     aios__buf text, reasoning; /**< of the turn */
     aios__buf signatures;      /**< of its reasoning, NUL-terminated */
@@ -235,6 +239,8 @@ struct aios_run {
 
 /** It has its id: what it does is told from here on. */
 void aios__run_trace(aios_run *r, const char *parent);
+/** Tools as requests have them, one a tool of the agent's; the caller frees the array. */
+int aios__run_defs(const aios_agent *a, aios_tool_def **out, aios_error *err);
 /** A run without transcript, at PROMPT. */
 int aios__run_new(aios_agent *a, aios_run **out, aios_error *err);
 /** One that did not get so far as to be its caller's. */
@@ -252,7 +258,9 @@ int aios__run_append(aios_run *r, const aios_entry *e, aios_error *err);
 /** What the model reads where a person said no. */
 #define AIOS__DENIED "the user denied this call"
 
-/** run_turn.c: starts a model turn. */
+/** run_turn.c: what the next turn asks, and how. */
+void aios__turn_ask(aios_run *r, aios_request *q);
+/** Starts a model turn. */
 int aios__turn_start(aios_run *r, aios_error *err);
 /** Moves the model turn on. AIOS_AGAIN: nothing within timeout_ms; AIOS_DONE: the reply is final. */
 int aios__turn_step(aios_run *r, int32_t timeout_ms, aios_error *err);

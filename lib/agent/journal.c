@@ -335,6 +335,18 @@ int aios__journal_extract(aios_run *r, double bits, aios_error *err)
     return rc ? rc : aios__journal_commit(r, err);
 }
 
+int aios__journal_context(aios_run *r, aios_error *err)
+{
+    aios__buf *b = open_record(r, err);
+    if (!b)
+        return AIOS_OK;
+    aios__buf_addf(b, err, ",\"step\":%u", r->step);
+    add_counters(r, b, err);
+    aios__buf_adds(b, ",\"context\":", err);
+    aios__transcript_write_from(r->t, aios_transcript_count(r->t) - 1, b, err);
+    return close_record(r, AIOS__JOURNAL_CONTEXT, err);
+}
+
 int aios__journal_end(aios_run *r, const aios_error *failure, aios_error *err)
 {
     aios__buf *b = open_record(r, err);

@@ -19,7 +19,8 @@
     X(DECISION, 6, "decision") /* which came */                                                                                \
     X(RESULT, 7, "result")     /* a call's receipt, as the model reads it */                                                   \
     X(END, 8, "end")           /* done, or stopped by a failure */                                                             \
-    X(EXTRACT, 9, "extract")   /* bits of a value became trusted, asked for by the host */
+    X(EXTRACT, 9, "extract")   /* bits of a value became trusted, asked for by the host */                                      \
+    X(CONTEXT, 12, "context")  /* what the model does not get any more, and what stands in its place */
 enum aios__journal_kind {
 #define X(name, number, text) AIOS__JOURNAL_##name = (number),
     AIOS__JOURNAL_KINDS(X)
@@ -65,6 +66,8 @@ int aios__journal_intent(aios_run *r, aios_error *err);
 int aios__journal_ask(aios_run *r, aios__run_call *c, aios_error *err);
 int aios__journal_decision(aios_run *r, const aios__run_call *c, int32_t verdict, aios_error *err);
 int aios__journal_result(aios_run *r, aios__run_call *c, aios_error *err);
+/** The context part that the transcript's last entry is. */
+int aios__journal_context(aios_run *r, aios_error *err);
 /** failure NULL: done. */
 int aios__journal_end(aios_run *r, const aios_error *failure, aios_error *err);
 /** Writes what waits. */

@@ -61,7 +61,7 @@ static int check_place(aios__journal_record *rec, aios_error *err)
 {
     uint64_t step = 0, call = 0;
     bool has_call = rec->kind == AIOS__JOURNAL_ASK || rec->kind == AIOS__JOURNAL_DECISION || rec->kind == AIOS__JOURNAL_RESULT;
-    bool has_step = has_call || rec->kind == AIOS__JOURNAL_TURN || rec->kind == AIOS__JOURNAL_INTENT;
+    bool has_step = has_call || rec->kind == AIOS__JOURNAL_TURN || rec->kind == AIOS__JOURNAL_CONTEXT || rec->kind == AIOS__JOURNAL_INTENT;
     int rc = has_step ? aios__journal_number(rec, "step", MAX_STEP, &step, err) : AIOS_OK;
     if (!rc && has_call)
         rc = aios__journal_number(rec, "call", UINT32_MAX, &call, err);
@@ -78,7 +78,7 @@ static int check_record(const reading *g, const aios_record *r, const aios__json
         return aios__fail_need(err, AIOS_EVERSION, AIOS__JOURNAL_VERSION, v > 0 ? (uint64_t)v : 0,
                                "%s, record %llu is of a newer libaios (kind %u, version %lld): update it", g->stream, (unsigned long long)r->seq, r->kind,
                                (long long)v);
-    if (v < 1 || !r->kind)
+    if (v < 1 || !kind_names[r->kind])
         return aios__fail(err, AIOS_EFORMAT, "%s, record %llu is none of a run's journal", g->stream, (unsigned long long)r->seq);
     if ((g->n == 0) != (rec->kind == AIOS__JOURNAL_BEGIN))
         return aios__journal_bad(rec, g->n ? "a journal begins once" : "a journal does not begin so", err);
@@ -231,6 +231,12 @@ static int take_result(standing *w, const aios__journal_record *rec, aios_error 
     return set_call(w, rec, rec->call, CALL_OVER, err);
 }
 
+static int take_context(standing *w, const aios__journal_record *rec, aios_error *err)
+{
+    w->n_calls = 0; /* those of the turn before are over */
+    return read_counters(w, rec, err);
+}
+
 static int take_end(standing *w, const aios__journal_record *rec, aios_error *err)
 {
     int64_t code = aios__json_int(aios__json_get(rec->root, "code"), 1);
@@ -253,6 +259,7 @@ static int take_record(void *user, const aios__journal_record *rec, aios_error *
         [AIOS__JOURNAL_BEGIN] = take_begin, [AIOS__JOURNAL_CLAIM] = take_claim,       [AIOS__JOURNAL_TURN] = take_turn,
         [AIOS__JOURNAL_INTENT] = take_intent, [AIOS__JOURNAL_ASK] = take_ask,         [AIOS__JOURNAL_DECISION] = take_decision,
         [AIOS__JOURNAL_RESULT] = take_result, [AIOS__JOURNAL_END] = take_end,         [AIOS__JOURNAL_EXTRACT] = take_extract,
+        [AIOS__JOURNAL_CONTEXT] = take_context,
     };
     standing *w = user;
     w->info.changed_us = rec->wall_us;

@@ -287,6 +287,28 @@ static int restore_result(restoring *w, const aios__journal_record *rec, aios_er
     return AIOS_OK;
 }
 
+/* Between two turns: what the model does not get from here on. */
+static int restore_context(restoring *w, const aios__journal_record *rec, aios_error *err)
+{
+    aios_run *r = w->r;
+    aios_entry e = AIOS_INIT(aios_entry);
+    if (w->answered || (r->n_turn_calls && !all_over(r)))
+        return aios__journal_bad(rec, "the turn before is not over", err);
+    int rc = r->n_turn_calls ? aios__tools_next(r, err) : AIOS_OK;
+    uint32_t n = aios_transcript_count(r->t);
+    if (!rc && rec->step != r->step)
+        return aios__journal_bad(rec, "its step does not follow", err);
+    rc = rc ? rc : aios__transcript_add_json(r->t, aios__json_get(rec->root, "context"), err);
+    if (rc)
+        return rc;
+    if (aios_transcript_count(r->t) != n + 1 || aios_transcript_at(r->t, n, &e) || !aios__entry_is_context(&e))
+        return aios__journal_bad(rec, "\"context\" must be one entry with a context part", err);
+    r->label = aios__label_join(r->label, e.label);
+    aios__context_changed(r);
+    r->state = AIOS__RUN_PROMPT;
+    return restore_counters(r, rec, err);
+}
+
 static int restore_end(restoring *w, const aios__journal_record *rec, aios_error *err)
 {
     const char *why = aios__json_str(aios__json_get(rec->root, "why"), NULL);
@@ -311,6 +333,7 @@ static int restore_record(void *user, const aios__journal_record *rec, aios_erro
         [AIOS__JOURNAL_BEGIN] = restore_begin,   [AIOS__JOURNAL_CLAIM] = restore_claim, [AIOS__JOURNAL_TURN] = restore_turn,
         [AIOS__JOURNAL_INTENT] = restore_intent, [AIOS__JOURNAL_ASK] = restore_ask,     [AIOS__JOURNAL_DECISION] = restore_decision,
         [AIOS__JOURNAL_RESULT] = restore_result, [AIOS__JOURNAL_END] = restore_end,     [AIOS__JOURNAL_EXTRACT] = restore_extract,
+        [AIOS__JOURNAL_CONTEXT] = restore_context,
     };
     restoring *w = user;
     if (w->done && rec->kind != AIOS__JOURNAL_EXTRACT)

@@ -77,7 +77,7 @@ void aios__run_end(aios_run *r, const aios_error *failure)
 /* Leaves the transcript whole whatever was going on. */
 static void stop_work(aios_run *r, int code)
 {
-    if (r->state == AIOS__RUN_MODEL)
+    if (r->state == AIOS__RUN_MODEL || r->state == AIOS__RUN_CONTEXT)
         aios__turn_drop(r);
     else if (r->state == AIOS__RUN_TOOLS)
         aios__tools_abort(r, code);
@@ -107,18 +107,18 @@ static void finish_run(aios_run *r)
 
 /* ---- start -------------------------------------------------------------------------------------------------------- */
 
-static int make_defs(aios_run *r, aios_error *err)
+int aios__run_defs(const aios_agent *a, aios_tool_def **out, aios_error *err)
 {
-    const aios_toolset *ts = r->agent->toolset;
+    const aios_toolset *ts = a->toolset;
     uint32_t n = aios_toolset_count(ts);
-    r->defs = aios__alloc_array(r->heap, AIOS_MEM_TEXT, n, sizeof *r->defs, err);
-    if (!r->defs)
+    aios_tool_def *defs = *out = aios__alloc_array(aios__ctx_heap(a->ctx), AIOS_MEM_TEXT, n, sizeof *defs, err);
+    if (!defs)
         return aios__nomem(err);
     for (uint32_t i = 0; i < n; i++) {
-        r->defs[i] = (aios_tool_def)AIOS_INIT(aios_tool_def);
-        r->defs[i].name = ts->tools[i]->pub.name;
-        r->defs[i].description = ts->tools[i]->pub.description;
-        r->defs[i].schema_json = ts->tools[i]->pub.schema_json;
+        defs[i] = (aios_tool_def)AIOS_INIT(aios_tool_def);
+        defs[i].name = ts->tools[i]->pub.name;
+        defs[i].description = ts->tools[i]->pub.description;
+        defs[i].schema_json = ts->tools[i]->pub.schema_json;
     }
     return AIOS_OK;
 }
@@ -163,6 +163,7 @@ void aios__run_destroy(aios_run *r)
     aios__free(r->heap, r->signs);
     aios__buf_free(&r->last_call);
     aios__gate_free(r);
+    aios__context_free(r);
     if (r->own_t)
         aios_transcript_free(r->t);
     if (r->fd >= 0)
@@ -208,6 +209,7 @@ int aios__run_new(aios_agent *a, aios_run **out, aios_error *err)
     aios__buf_init(&r->reasoning, h, AIOS_MEM_TEXT, MAX_TEXT);
     aios__buf_init(&r->signatures, h, AIOS_MEM_TEXT, MAX_TEXT);
     aios__buf_init(&r->last_call, h, AIOS_MEM_TEXT, MAX_TEXT);
+    aios__context_init(r);
     if (a->toolset)
         atomic_fetch_add(&a->toolset->n_runs, 1);
     r->number = atomic_fetch_add(&a->n_runs, 1) + 1;
@@ -215,7 +217,7 @@ int aios__run_new(aios_agent *a, aios_run **out, aios_error *err)
     if (!rc)
         rc = aios__hub_new(a->ctx, &r->hub, err);
     if (!rc)
-        rc = make_defs(r, err);
+        rc = aios__run_defs(a, &r->defs, err);
     if (!rc)
         rc = aios__agent_take_session(a, &r->session, err);
     if (rc) {
@@ -362,6 +364,8 @@ static int advance(aios_run *r, int32_t timeout_ms)
         rc = aios__fail(&err, AIOS_ETIMEDOUT, "the run was not over within %lld ms (limits.timeout_ns)", (long long)(r->agent->limits.timeout_ns / 1000000));
     else if (r->state == AIOS__RUN_PROMPT)
         rc = aios__turn_start(r, &err);
+    else if (r->state == AIOS__RUN_CONTEXT)
+        rc = aios__summary_step(r, timeout_ms, &err);
     else if (r->state == AIOS__RUN_MODEL)
         rc = aios__turn_step(r, timeout_ms, &err);
     else

@@ -48,6 +48,15 @@ static void fill_request(aios_run *r, aios_request *q)
     q->timeout_ns = time > 0 ? time : 1;
 }
 
+void aios__turn_ask(aios_run *r, aios_request *q)
+{
+    bool tools = aios_toolset_count(r->agent->toolset) > 0;
+    r->choice = tools ? choose(r) : AIOS_TOOLS_NONE;
+    r->constrained = r->agent->schema_json && r->choice == AIOS_TOOLS_NONE;
+    r->held = r->agent->schema_json && !r->constrained;
+    fill_request(r, q);
+}
+
 static void clear_reply(aios_run *r)
 {
     aios__buf_clear(&r->text);
@@ -59,24 +68,25 @@ static void clear_reply(aios_run *r)
 int aios__turn_start(aios_run *r, aios_error *err)
 {
     aios_request q = AIOS_INIT(aios_request);
-    bool tools = aios_toolset_count(r->agent->toolset) > 0;
     int rc = check_limits(r, err);
     rc = rc ? rc : aios__gate_model(r, err);
-    rc = rc ? rc : aios__journal_commit(r, err);
+    aios__turn_ask(r, &q);
+    rc = rc ? rc : aios__context_fit(r, &q, err);
+    if (rc || r->state == AIOS__RUN_CONTEXT)
+        return rc;
+    rc = aios__journal_commit(r, err);
     if (rc)
         return rc;
-    r->choice = tools ? choose(r) : AIOS_TOOLS_NONE;
-    r->constrained = r->agent->schema_json && r->choice == AIOS_TOOLS_NONE;
-    r->held = r->agent->schema_json && !r->constrained;
     r->session_attempt = 0;
     clear_reply(r);
     r->mark = aios_transcript_count(r->t);
-    fill_request(r, &q);
     rc = aios__run_emit_state(r, "model", err);
     if (r->journal)
         aios__session_renumber(r->session);
     if (!rc)
         rc = aios__session_start_again(r->session, &q, err);
+    if (rc == AIOS_ECONTEXT)
+        return aios__context_overflow(r, err);
     if (rc)
         return rc;
     r->n_turns++;
@@ -223,7 +233,7 @@ static bool all_known(const aios_run *r)
     for (uint32_t i = n_before; i < r->n_all && known; i++) {
         const aios_call *c = r->all[i].call;
         known = false;
-        for (uint32_t k = 0; k < n_before && !known; k++)
+        for (uint32_t k = r->context.known_from; k < n_before && !known; k++)
             known = r->all[k].sum == r->all[i].sum && is_same(r->all[k].call, c->name, c->args, c->n_args);
     }
     return known;
@@ -370,6 +380,17 @@ static int try_again(aios_run *r)
     return AIOS_OK;
 }
 
+/* The server refused it: once more, with less. */
+static int again_smaller(aios_run *r, aios_error *err)
+{
+    int rc = aios__context_overflow(r, err);
+    if (rc)
+        return rc;
+    aios__tools_clear(r);
+    r->attempt++;
+    return AIOS_OK;
+}
+
 static int end_with_calls(aios_run *r, aios_error *err)
 {
     bool repeat;
@@ -462,6 +483,7 @@ static int take_usage(aios_run *r, const aios_event *ev, aios_error *err)
     aios_usage u = *ev->usage;
     aios__ledger_take(r, &u);
     r->n_context = (uint64_t)u.input + u.output;
+    aios__context_counted(r, &u);
     priced.usage = &u;
     return pass_on(r, &priced, err);
 }
@@ -492,7 +514,8 @@ int aios__turn_step(aios_run *r, int32_t timeout_ms, aios_error *err)
     case AIOS_EVENT_USAGE:
         return take_usage(r, ev, err);
     case AIOS_EVENT_ERROR:
-        return aios__error_copy(err, ev->error), ev->error->code;
+        aios__error_copy(err, ev->error);
+        return ev->error->code == AIOS_ECONTEXT ? again_smaller(r, err) : ev->error->code;
     case AIOS_EVENT_DONE:
         snprintf(r->reason, sizeof r->reason, "%s", ev->name);
         return r->n_turn_calls ? end_with_calls(r, err) : end_with_text(r, err);

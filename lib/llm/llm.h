@@ -70,6 +70,39 @@ typedef uint32_t aios__loops_fn(void *model, aios_model **one);
 /** As aios_backend_register, for one whose models are made of others. */
 int aios__backend_register_outer(aios_ctx *ctx, const aios_backend_ops *ops, void *user, aios__loops_fn *loops, aios_error *err);
 
+/* ---- view.c: what of a transcript the model gets (docs/context.md) -------------------------------------------------- */
+
+/** What the newest AIOS_PART_CONTEXT of a transcript says; all zero: the model gets everything. */
+typedef struct aios__view {
+    aios__heap *heap;
+    uint64_t first, last; /**< ids: these entries are not shown, but for system entries and `keep`; last 0: all are */
+    uint64_t keep;        /**< the user's entry that is shown though it lies between; 0: none */
+    uint64_t *cut;        /**< ids, ascending: of the results of these only the beginning is shown */
+    uint32_t n_cut;
+    char *tool;           /**< reads results that were cut; NULL: none does */
+    char *note;           /**< text in place of what is not shown; NULL: none */
+    size_t n_note;
+    aios_label label;     /**< of the note */
+} aios__view;
+
+/** EFORMAT: it is not what a context part says. */
+int aios__view_check(const aios__json *root, aios_error *err);
+/** Reads what holds of t; all zero if it has no such part. */
+int aios__view_read(const aios_transcript *t, aios__view *v, aios_error *err);
+int aios__view_copy(const aios__view *from, aios__view *to, aios_error *err);
+/** Adds its members to a JSON object. */
+int aios__view_write(const aios__view *v, aios__buf *out, aios_error *err);
+void aios__view_free(aios__view *v);
+/** True for an entry that is about the context and no part of the conversation. */
+bool aios__entry_is_context(const aios_entry *e);
+/** True if the model gets the entry, whole or cut. */
+bool aios__view_shows(const aios__view *v, const aios_entry *e);
+bool aios__view_cuts(const aios__view *v, uint64_t id);
+/** The transcript as v shows it. EINVAL if that is nothing. */
+int aios__view_make(const aios_transcript *t, const aios__view *v, aios_transcript **out, aios_error *err);
+/** Likewise by what t itself says; *out is NULL where that is t as it is. */
+int aios__view_of(const aios_transcript *t, aios_transcript **out, aios_error *err);
+
 /* ---- request_copy.c: a request that outlives its caller ------------------------------------------------------------ */
 
 typedef struct aios__request_copy {

@@ -165,6 +165,17 @@ static int check_input(aios_request *q, aios_error *err)
     return rc;
 }
 
+/* Backends get what the model is to get. */
+static int view_in(aios__request *r, aios_error *err)
+{
+    aios_request *q = &r->req;
+    r->whole = q->transcript;
+    int rc = q->transcript ? aios__view_of(q->transcript, &r->view, err) : AIOS_OK;
+    if (r->view)
+        q->transcript = r->view;
+    return rc;
+}
+
 static int request_in(aios_ctx *ctx, const aios_request *src, bool again, aios__request *out, aios_error *err)
 {
     memset(out, 0, sizeof *out);
@@ -175,6 +186,8 @@ static int request_in(aios_ctx *ctx, const aios_request *src, bool again, aios__
     int rc = aios__struct_in(q, sizeof *q, src, err);
     if (!rc)
         rc = check_input(q, err);
+    if (!rc)
+        rc = view_in(out, err);
     if (!rc && q->sampling) {
         rc = aios__struct_in(&out->sampling, sizeof out->sampling, q->sampling, err);
         q->sampling = &out->sampling;
@@ -210,6 +223,8 @@ void aios__request_free(aios__request *r)
     r->tools = NULL;
     aios__schema_free(r->schema);
     r->schema = NULL;
+    aios_transcript_free(r->view);
+    r->view = NULL;
 }
 
 int aios__request_suits(const aios_request *q, uint32_t can, const char *backend, aios_error *err)

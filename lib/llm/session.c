@@ -412,7 +412,7 @@ static int begin(aios_session *s, aios__request *r, aios_error *err)
         rc = aios__events_snapshots(&s->events, s->model->ctx, q->schema_json || q->grammar, s->deltas, err);
     if (rc)
         return rc;
-    uint64_t last = aios__transcript_last_call(q->transcript);
+    uint64_t last = aios__transcript_last_call(r->whole);
     if (last >= s->next_call)
         s->next_call = last + 1; /* ids made here stay unique within a conversation */
     atomic_store(&s->cancel, 0);

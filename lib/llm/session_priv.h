@@ -94,6 +94,8 @@ typedef struct aios__request {
     aios_tool_def *tools;
     aios__schema *schema; /**< of schema_json, or NULL */
     aios__heap *heap;
+    const aios_transcript *whole; /**< the caller's transcript */
+    aios_transcript *view;        /**< what of it the model gets, where that is not all; else NULL */
 } aios__request;
 int aios__request_in(aios_ctx *ctx, const aios_request *src, aios__request *out, aios_error *err);
 /** Likewise; the schemas of its tools were compiled before, and are not again. */

@@ -4,11 +4,6 @@
 #define MAX_PARTS 4096u
 #define MAX_ENTRIES 1000000u
 
-static bool is_bytes(int32_t kind)
-{
-    return kind == AIOS_PART_IMAGE || kind == AIOS_PART_AUDIO || kind == AIOS_PART_DATA;
-}
-
 static int check_name(const char *s, const char *what, uint32_t i, aios_error *err)
 {
     if (s && !aios__utf8_valid(s, strlen(s)))
@@ -18,7 +13,7 @@ static int check_name(const char *s, const char *what, uint32_t i, aios_error *e
 
 static int check_text(aios_part *p, uint32_t i, aios_error *err)
 {
-    if (is_bytes(p->kind)) {
+    if (aios__part_is_bytes(p->kind)) {
         if (!p->text && p->n_text)
             return aios__fail(err, AIOS_EINVAL, "parts[%u]: data is NULL but its length is %zu", i, p->n_text);
         if (p->n_text == AIOS_CSTR)
@@ -46,6 +41,20 @@ static int check_unknown(aios__heap *h, const aios_part *p, uint32_t i, aios_err
     return rc;
 }
 
+/* What it says of entries is checked here once: whoever reads it finds the members that there must be. */
+static int check_context(aios__heap *h, const aios_entry *e, const aios_part *p, uint32_t i, aios_error *err)
+{
+    aios__json_doc *doc;
+    if (e->role != AIOS_ROLE_SYSTEM || i || e->n_parts > 2)
+        return aios__fail(err, AIOS_EINVAL, "parts[%u]: a context part is the first of a system entry, with one text behind it at most", i);
+    int rc = aios__json_parse(h, p->text ? p->text : "", p->n_text, &doc, err);
+    if (!rc) {
+        rc = aios__view_check(aios__json_root(doc), err);
+        aios__json_free(doc);
+    }
+    return rc == AIOS_EFORMAT ? AIOS_EINVAL : rc;
+}
+
 /* Part i of the caller's array as a checked struct of this version. */
 static int part_in(aios__heap *h, const aios_entry *e, uint32_t i, aios_part *p, aios_error *err)
 {
@@ -57,7 +66,7 @@ static int part_in(aios__heap *h, const aios_entry *e, uint32_t i, aios_part *p,
     int rc = aios__struct_in(p, sizeof *p, src, err);
     if (rc)
         return rc;
-    if (p->kind < AIOS_PART_TEXT || p->kind > AIOS_PART_UNKNOWN)
+    if (p->kind < AIOS_PART_TEXT || p->kind > AIOS_PART_CONTEXT)
         return aios__fail(err, AIOS_EINVAL, "parts[%u]: kind %d is none of AIOS_PART_x", i, p->kind);
     if ((p->kind == AIOS_PART_CALL || p->kind == AIOS_PART_RESULT) && (!p->name || !p->call_id))
         return aios__fail(err, AIOS_EINVAL, "parts[%u]: a call or result needs name and call_id", i);
@@ -70,6 +79,8 @@ static int part_in(aios__heap *h, const aios_entry *e, uint32_t i, aios_part *p,
         rc = check_name(p->mime, "mime", i, err);
     if (!rc && p->kind == AIOS_PART_UNKNOWN)
         rc = check_unknown(h, p, i, err);
+    if (!rc && p->kind == AIOS_PART_CONTEXT)
+        rc = check_context(h, e, p, i, err);
     return rc;
 }
 
@@ -219,6 +230,17 @@ int aios__transcript_append(aios_transcript *t, const aios_entry *e, const char 
     t->next_id = n->pub.id + 1;
     t->entries[t->n++] = n;
     count_calls(t, n);
+    return AIOS_OK;
+}
+
+int aios__transcript_share(aios_transcript *t, const aios_transcript *from, uint32_t i, aios_error *err)
+{
+    int rc = grow(t, t->n + 1, err);
+    if (rc)
+        return rc;
+    atomic_fetch_add_explicit(&from->entries[i]->refs, 1, memory_order_relaxed);
+    t->entries[t->n++] = from->entries[i];
+    t->next_id = from->entries[i]->pub.id + 1;
     return AIOS_OK;
 }
 

@@ -8,7 +8,7 @@
 #define FORMAT_VERSION 1
 
 static const char *const role_names[] = {NULL, "system", "user", "assistant", "tool"};
-static const char *const kind_names[] = {NULL, "text", "reasoning", "call", "result", "image", "audio", "data"};
+static const char *const kind_names[] = {NULL, "text", "reasoning", "call", "result", "image", "audio", "data", NULL, "context"};
 static const char *const label_names[] = {"untrusted", "tool", "user", "system"};
 
 static const char *const root_keys[] = {"aios_transcript", "entries", NULL};
@@ -89,7 +89,7 @@ static void write_part(aios__buf *b, const aios_part *p, const char *extra, aios
     if (p->status)
         aios__buf_addf(b, err, ",\"status\":%d", p->status);
     write_str(b, "mime", p->mime, err);
-    if (p->kind >= AIOS_PART_IMAGE) {
+    if (aios__part_is_bytes(p->kind)) {
         aios__buf_adds(b, ",\"data\":\"", err);
         write_base64(b, p->text, p->n_text, err);
         aios__buf_addc(b, '"', err);
@@ -242,7 +242,7 @@ static int read_part(reader *r, uint32_t k, const aios__json *v, aios_error *err
     if (status < INT32_MIN || status > INT32_MAX)
         return bad(r, k, "\"status\" must be a whole number of 32 bits", err);
     p->status = (int32_t)status;
-    if (p->kind < AIOS_PART_IMAGE)
+    if (!aios__part_is_bytes(p->kind))
         return p->text && !data ? read_extra(v, part_keys, &r->bufs[r->n_parts + k], &r->extra[k], err) : bad(r, k, "needs \"text\"", err);
     if (!data || p->text)
         return bad(r, k, "needs \"data\"", err);

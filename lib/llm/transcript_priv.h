@@ -24,6 +24,13 @@ struct aios_transcript {
     char *extra; /**< unknown JSON members of the whole */
 };
 
+/** The part's text is bytes, not UTF-8. */
+static inline bool aios__part_is_bytes(int32_t kind)
+{
+    return kind == AIOS_PART_IMAGE || kind == AIOS_PART_AUDIO || kind == AIOS_PART_DATA;
+}
+/** Appends entry i of another transcript as it is, id and all. */
+int aios__transcript_share(aios_transcript *t, const aios_transcript *from, uint32_t i, aios_error *err);
 /** Appends a full-size entry. extra (may be NULL): n_parts + 1 strings. id 0: the next one. */
 int aios__transcript_append(aios_transcript *t, const aios_entry *e, const char *const *extra, uint64_t id, aios_error *err);
 

@@ -64,6 +64,10 @@ AIOS_LOG_ERROR = 0
 AIOS_LOG_WARN = 1
 AIOS_LOG_INFO = 2
 AIOS_LOG_DEBUG = 3
+AIOS_COMPACT_NONE = 0
+AIOS_COMPACT_DROP = 1
+AIOS_COMPACT_SUMMARISE = 2
+AIOS_COMPACT_OFFLOAD = 3
 AIOS_MEM_OTHER = 0
 AIOS_MEM_WEIGHTS = 1
 AIOS_MEM_KV = 2
@@ -103,6 +107,7 @@ AIOS_EVENT_SNAPSHOT = 12
 AIOS_EVENT_ROUTE = 13
 AIOS_EVENT_UNKNOWN = 14
 AIOS_EVENT_LOGPROBS = 15
+AIOS_EVENT_CONTEXT = 16
 AIOS_GRAMMAR_SCHEMA = 1
 AIOS_GRAMMAR_REGEX = 2
 AIOS_GRAMMAR_GBNF = 3
@@ -227,6 +232,7 @@ AIOS_PART_IMAGE = 5
 AIOS_PART_AUDIO = 6
 AIOS_PART_DATA = 7
 AIOS_PART_UNKNOWN = 8
+AIOS_PART_CONTEXT = 9
 AIOS_COPY_TO_DEVICE = 1
 AIOS_COPY_TO_HOST = 2
 AIOS_COPY_WITHIN = 3
@@ -344,6 +350,14 @@ class aios_audit_report(C.Structure):
 
 
 class aios_error(C.Structure):
+    pass
+
+
+class aios_compact(C.Structure):
+    pass
+
+
+class aios_context_use(C.Structure):
     pass
 
 
@@ -670,6 +684,7 @@ aios_agent_config._fields_ = [
     ('name', C.c_char_p),
     ('telemetry', C.c_void_p),
     ('prices', C.POINTER(aios_prices)),
+    ('compact', C.POINTER(aios_compact)),
 ]
 aios_run_options._fields_ = [
     ('struct_size', C.c_size_t),
@@ -731,6 +746,33 @@ aios_error._fields_ = [
     ('need', C.c_uint64),
     ('msg', C.c_char * 512),
     ('reserve', C.c_uint64 * 4),
+]
+aios_compact._fields_ = [
+    ('struct_size', C.c_size_t),
+    ('policy', C.c_int32),
+    ('n_ctx', C.c_uint32),
+    ('high', C.c_float),
+    ('low', C.c_float),
+    ('max_summary', C.c_uint32),
+    ('min_offload', C.c_uint32),
+    ('instructions', C.c_char_p),
+]
+aios_context_use._fields_ = [
+    ('struct_size', C.c_size_t),
+    ('n_ctx', C.c_uint32),
+    ('input', C.c_uint32),
+    ('instructions', C.c_uint32),
+    ('tools', C.c_uint32),
+    ('history', C.c_uint32),
+    ('reply', C.c_uint32),
+    ('exact', C.c_uint32),
+    ('high', C.c_uint32),
+    ('low', C.c_uint32),
+    ('n_entries', C.c_uint32),
+    ('n_hidden', C.c_uint32),
+    ('n_cut', C.c_uint32),
+    ('n_compacted', C.c_uint32),
+    ('reserved0', C.c_uint32),
 ]
 aios_mem_usage._fields_ = [
     ('struct_size', C.c_size_t),
@@ -1452,6 +1494,8 @@ STRUCTS = (
     aios_audit_config,
     aios_audit_report,
     aios_error,
+    aios_compact,
+    aios_context_use,
     aios_mem_usage,
     aios_ctx_config,
     aios_device_info,
@@ -1533,6 +1577,8 @@ FUNCTIONS = {
     'aios_run_decide_digest': (C.c_int, (C.c_void_p, C.c_char_p, C.c_int32, C.POINTER(aios_error))),
     'aios_run_value': (C.c_int, (C.c_void_p, C.c_char_p, C.POINTER(C.c_char_p), C.POINTER(C.c_size_t), C.POINTER(aios_label))),
     'aios_run_extract': (C.c_int, (C.c_void_p, C.c_char_p, C.c_char_p, C.c_char_p, aios_write_fn, C.c_void_p, C.POINTER(aios_label), C.POINTER(aios_error))),
+    'aios_run_context': (C.c_int, (C.c_void_p, C.POINTER(aios_context_use), C.POINTER(aios_error))),
+    'aios_agent_context': (C.c_int, (C.c_void_p, C.c_void_p, C.POINTER(aios_context_use), C.POINTER(aios_error))),
     'aios_run_fd': (C.c_int, (C.c_void_p,)),
     'aios_run_cancel': (C.c_int, (C.c_void_p,)),
     'aios_run_transcript': (C.c_void_p, (C.c_void_p,)),
@@ -1551,6 +1597,7 @@ FUNCTIONS = {
     'aios_audit_verify': (C.c_int, (C.c_void_p, C.c_char_p, C.POINTER(C.c_uint8), C.POINTER(aios_audit_head), C.POINTER(aios_audit_report), C.POINTER(aios_error))),
     'aios_strerror': (C.c_char_p, (C.c_int,)),
     'aios_code_name': (C.c_char_p, (C.c_int,)),
+    'aios_toolset_add_read_result': (C.c_int, (C.c_void_p, C.POINTER(aios_error))),
     'aios_ctx_new': (C.c_int, (C.POINTER(aios_ctx_config), C.POINTER(C.c_void_p), C.POINTER(aios_error))),
     'aios_ctx_free': (None, (C.c_void_p,)),
     'aios_ctx_set_budget': (C.c_int, (C.c_void_p, C.c_uint64, C.POINTER(aios_error))),

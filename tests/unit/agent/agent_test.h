@@ -74,6 +74,9 @@ static inline void log_event(log_text *l, const aios_event *ev)
         l->code = ev->error->code;
         snprintf(l->msg, sizeof l->msg, "%s", ev->error->msg);
         break;
+    case AIOS_EVENT_CONTEXT:
+        log_add(l, "context:", ev->name, strlen(ev->name));
+        break;
     default: /* usage: numbers vary with the script */
         assert_int_equal(ev->type, AIOS_EVENT_USAGE);
         assert_non_null(ev->usage);
