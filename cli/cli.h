@@ -25,7 +25,7 @@ typedef struct cli_list {
 
 /** Every option of every command; each command names the ones it takes. */
 typedef struct cli {
-    const char *model, *cache, *cache_size, *cpu, *budget, *schema, *regex, *gbnf, *lark, *grammar, *tools, *system, *root, *policy, *store, *run_id, *resume, *file, *load_session, *save_session, *api_key_env;
+    const char *model, *cache, *cache_size, *cpu, *budget, *schema, *regex, *gbnf, *lark, *grammar, *tools, *system, *root, *policy, *compact, *store, *run_id, *resume, *file, *load_session, *save_session, *api_key_env;
     cli_list allow, labels;
     const char *prompts; /**< bench -p */
     const char *prices;

@@ -65,6 +65,9 @@ static void show(const cli *c, const aios_event *ev, bool *open_line)
     case AIOS_EVENT_RESULT:
         fprintf(stderr, "%sresult %s %s%.*s%s\n", dim, ev->name, ev->code ? "failed: " : "", shown_bytes(ev), ev->text, plain);
         break;
+    case AIOS_EVENT_CONTEXT:
+        fprintf(stderr, "%scontext was full: %s%s\n", dim, ev->name, plain);
+        break;
     case AIOS_EVENT_USAGE:
         cli_stats(c, ev->usage);
         break;
@@ -119,6 +122,25 @@ static int make_telemetry(aios_ctx *ctx, aios_telemetry **tm, aios_error *err)
     return rc == AIOS_DONE ? AIOS_OK : rc ? rc : aios_telemetry_new(ctx, &cfg, tm, err);
 }
 
+static const char *const compacts[] = {"none", "drop", "summarise", "offload"};
+
+/* What --compact says; a word that is none of them: -1. */
+static int32_t compact_policy(const cli *c)
+{
+    int32_t i = 3;
+    while (c->compact && i >= 0 && strcmp(c->compact, compacts[i]))
+        i--;
+    return c->compact ? i : AIOS_COMPACT_NONE;
+}
+
+static int check_compact(const cli *c)
+{
+    char meant[CLI_MEANT];
+    if (compact_policy(c) >= 0)
+        return 0;
+    return cli_usage("--compact %s: it is drop, summarise or offload%s", c->compact, cli_meant(meant, c->compact, compacts, 4, "", ""));
+}
+
 static int begin_run(const cli *c, aios_agent *a, aios_transcript *t, aios_run **run, aios_error *err)
 {
     aios_run_options o = AIOS_INIT(aios_run_options);
@@ -153,6 +175,7 @@ static int run_agent(const cli *c, aios_ctx *ctx, aios_store *st, aios_model *m,
     aios_policy policy = AIOS_INIT(aios_policy);
     aios_limits limits = AIOS_INIT(aios_limits);
     aios_error err = AIOS_INIT(aios_error);
+    aios_compact compact = AIOS_INIT(aios_compact);
     aios_sampling smp;
     aios_agent *a = NULL;
     aios_run *run = NULL;
@@ -173,6 +196,8 @@ static int run_agent(const cli *c, aios_ctx *ctx, aios_store *st, aios_model *m,
     cfg.toolset = ts;
     cfg.policy = &policy;
     cfg.limits = &limits;
+    compact.policy = compact_policy(c);
+    cfg.compact = &compact;
     cfg.sampling = &smp;
     cfg.schema_json = schema;
     cfg.tool_choice = c->require ? AIOS_TOOLS_REQUIRED : AIOS_TOOLS_AUTO;
@@ -234,6 +259,8 @@ static int make_tools(const cli *c, aios_ctx *ctx, aios_toolset **ts)
         return cli_fail(NULL, &err) == EXIT_MODEL ? EXIT_USAGE : EXIT_FAIL; /* --root */
     if (c->policy && aios_toolset_add_extract(*ts, &err))
         return cli_fail(NULL, &err);
+    if (compact_policy(c) == AIOS_COMPACT_OFFLOAD && aios_toolset_add_read_result(*ts, &err))
+        return cli_fail(NULL, &err);
     int rc = c->tools ? cli_tools_command(*ts, c->tools) : 0;
     return rc ? rc : check_allowed(c, *ts);
 }
@@ -269,6 +296,7 @@ int cmd_agent(cli *c)
     aios_store *st = NULL;
     char *prompt = c->resume ? NULL : cli_prompt(c, &n);
     int rc = check_store(c);
+    rc = rc ? rc : check_compact(c);
     rc = rc ? rc : !prompt && !c->resume ? EXIT_FAIL : !n && !c->resume ? cli_usage("a prompt is needed: aios agent 'What time is it?'") : cli_ctx(c, &ctx);
     if (!rc && c->schema && !(rc = cli_source_read(c, NULL, &src)))
         rc = cli_source_check(&src, ctx);

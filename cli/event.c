@@ -6,7 +6,7 @@
 #include "cli.h"
 
 static const char *const types[] = {"?", "text", "reasoning", "call", "ask", "result", "usage", "state", "done", "error", "choice",
-                                    "call_delta", "snapshot", "route", "unknown", "logprobs"};
+                                    "call_delta", "snapshot", "route", "unknown", "logprobs", "context"};
 
 static void put(json_t *o, const char *key, const char *s, size_t n)
 {
@@ -56,6 +56,8 @@ void cli_event_json(const aios_event *ev)
         put_json(o, "route", ev->text, ev->n_text);
     else if (ev->type == AIOS_EVENT_LOGPROBS)
         put_json(o, "tokens", ev->text, ev->n_text);
+    else if (ev->type == AIOS_EVENT_CONTEXT)
+        put_json(o, "context", ev->text, ev->n_text);
     else
         put(o, "text", ev->text, ev->n_text);
     if (ev->type == AIOS_EVENT_RESULT)

@@ -35,7 +35,7 @@ static const command commands[] = {
      cmd_validate, "  aios validate schema.json a.json b.json\n  aios run 'A person' --schema person.json | aios validate person.json -\n"},
     {"chat", "", "a conversation", MODEL_OPTS SAMPLE_OPTS "system label", cmd_chat, "  aios chat --temp 0.7\n"},
     {"agent", "PROMPT", "a run with tools: time, calculator, system_facts, read_file and your own commands",
-     MODEL_OPTS SAMPLE_OPTS "system label tools require allow policy root store run-id resume max-turns max-tokens max-cost prices no-builtin schema", cmd_agent,
+     MODEL_OPTS SAMPLE_OPTS "system label tools require allow policy root store run-id resume max-turns max-tokens max-cost prices compact no-builtin schema", cmd_agent,
      "  aios agent --require 'What is 12.5 percent of 840?'\n  aios agent --store sqlite:runs.db --run-id r1 'Deploy the site'; aios agent --store sqlite:runs.db --resume r1\n  aios agent --tools tools.json --allow deploy 'Deploy the site'\n\n"
      "a file of tools (docs/command.md):\n"
      "  [{\"name\": \"deploy\", \"description\": \"Deploys the site.\", \"effect\": \"unsafe\", \"command\": [\"./deploy.sh\", \"--site\"],\n"

@@ -65,6 +65,7 @@ static const struct option_row {
     {"max-tokens", 0, LONG, offsetof(cli, max_tokens), 1, 1e12, "N", "tokens of all its turns at most (default 16384)"},
     {"max-cost", 0, REAL, offsetof(cli, max_cost), 0, 1e9, "X", "what all its turns may cost, in the currency of the prices"},
     {"prices", 0, TEXT, offsetof(cli, prices), 0, 0, "IN,OUT[,CACHED]", "of a million tokens (default: as a route: file has them)"},
+    {"compact", 0, TEXT, offsetof(cli, compact), 0, 0, "HOW", "when the context is full: drop, summarise or offload (docs/context.md; default: the run ends)"},
     {"no-builtin", 0, FLAG, offsetof(cli, no_builtin), 0, 0, NULL, "without the built-in tools"},
     {"top", 0, LONG, offsetof(cli, top), 0, 100000, "K", "how many tokens to list (logits: the likeliest of each position, default 0; mask: default all)"},
     {"chunk", 0, LONG, offsetof(cli, chunk), 1, 65536, "N", "tokens evaluated together (default: many)"},

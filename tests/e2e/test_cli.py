@@ -337,6 +337,22 @@ class Scripted(unittest.TestCase):
             self.assertEqual(aios("agent", "-m", "echo:say ok", "--policy", path, "go")[0], 0)
             self.assertEqual(aios("validate", os.path.join(docs, "policy.schema.json"), path)[0], 0)
 
+    def test_agent_goes_on_past_its_context(self):
+        turns = "; turn; ".join(f'call calculator {{"expression":"{i}+{i}"}}' for i in range(60))
+        script = f"echo:set n_ctx 600; {turns}"
+        code, _, err = aios("agent", "-m", script, "--json", "--max-turns", "60", "go")
+        self.assertEqual(code, 65, err)
+        for how in ("drop", "offload"):
+            code, out, err = aios("agent", "-m", script, "--json", "--max-turns", "60", "--compact", how, "go")
+            evs = events(out)
+            self.assertEqual(evs[-1]["error"]["code"], "ELIMIT", err)
+            context = [e for e in evs if e["type"] == "context"]
+            self.assertTrue(context, out[-500:])
+            self.assertLess(context[0]["context"]["after"], context[0]["context"]["before"])
+        code, _, err = aios("agent", "-m", script, "--compact", "summarize", "go")
+        self.assertEqual(code, 2)
+        self.assertIn("summarise", err)
+
     def test_agent_runs_a_builtin_tool(self):
         code, out, err = aios("agent", "-m", 'echo:call calculator {"expression":"(3+4)*2.5"}; say done', "--json", "compute")
         self.assertEqual(code, 0, err)
