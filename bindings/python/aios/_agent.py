@@ -25,6 +25,8 @@ EFFECTS = {"unsafe": c.AIOS_EFFECT_UNSAFE, "read": c.AIOS_EFFECT_READ, "local": 
 ASKS = ("ask", "unknown")
 VERDICTS = {"allow": c.AIOS_ALLOW, "ask": c.AIOS_ASK, "deny": c.AIOS_DENY, True: c.AIOS_ALLOW, False: c.AIOS_DENY}
 
+COMPACTS = {"none": c.AIOS_COMPACT_NONE, "drop": c.AIOS_COMPACT_DROP, "summarise": c.AIOS_COMPACT_SUMMARISE, "offload": c.AIOS_COMPACT_OFFLOAD}
+
 _tools = {}  # key -> _Tool, until the toolset in C lets it go
 _tool_keys = itertools.count(1)
 _thread = threading.local()
@@ -199,6 +201,11 @@ class Toolset(Handle):
         choice(EFFECTS, options.get("effect", "unsafe"), "effect")
         return lambda fn: self.add(fn, schema, **options)
 
+    def add_read_result(self) -> None:
+        """Adds "read_result", by which the model reads results that compact="offload" shows by their beginning."""
+        with self._pin() as ts:
+            call(lib.aios_toolset_add_read_result, ts)
+
     def __len__(self):
         with self._pin() as ts:
             return lib.aios_toolset_count(ts)
@@ -237,15 +244,25 @@ def _pinned(held, value, kind, what):
     return None if value is None else held.enter_context(instance(value, kind, what)._pin())
 
 
+def _compact(options):
+    rows = known({"policy": options} if isinstance(options, str) else options, fields_of(c.aios_compact), "compact")
+    rows = {**rows, "policy": choice(COMPACTS, rows.get("policy", "none"), "compact policy")}
+    if "instructions" in rows:
+        rows["instructions"] = cstr(rows["instructions"])
+    return new(c.aios_compact, **rows)
+
+
 class Agent(Handle):
     """prompt -> model -> tools -> model ... -> reply.
 
     policy(action) returns "allow", "ask" or "deny", or a pair of it and the reason; or policy is a dict, the rules of docs/policy.md.
     limits: a dict of max_turns, max_calls, max_tokens, max_turn_tokens, max_result, max_cost (millionths), timeout, tool_timeout (seconds).
     schema: the reply is JSON under it. prices: a dict of input, output and cached (input's, if it is not there): of a million tokens, in
-    one currency; without it a turn costs what the model says. store: a Store that keeps every run, so that resume goes on with it after a crash; cache_dir: folder where it keeps
-    what its session has computed; changed: runs of an agent that was another are resumed all the same. telemetry: a Telemetry that is
-    told of every run, name: what it calls the agent.
+    one currency; without it a turn costs what the model says. store: a Store that keeps every run, so that resume goes on with it after
+    a crash; cache_dir: folder where it keeps what its session has computed; changed: runs of an agent that was another are resumed all
+    the same. telemetry: a Telemetry that is told of every run, name: what it calls the agent. compact: what is done when the context is
+    full (docs/context.md): "drop", "summarise", "offload" (with toolset.add_read_result), or a dict of policy, n_ctx, high, low,
+    max_summary, min_offload, instructions; without it the run ends with ECONTEXT.
     """
 
     _destroy = "aios_agent_free"
@@ -254,7 +271,8 @@ class Agent(Handle):
                  policy: Callable[[Action], Any] | dict | None = None, limits: dict | None = None, sampling: dict | None = None,
                  tool_choice: str = "auto", tool_name: str | None = None, one_call: bool = False, threaded: bool = False,
                  calibrate: bool = True, min_margin: float = 0, store: Store | None = None, cache_dir: Any = None,
-                 telemetry: Telemetry | None = None, name: str | None = None, changed: bool = False, prices: dict | None = None):
+                 telemetry: Telemetry | None = None, name: str | None = None, changed: bool = False, prices: dict | None = None,
+                 compact: str | dict | None = None):
         instance(model, Model, "model")
         cfg = new(c.aios_agent_config, instructions=cstr(instructions), schema_json=schema_text(schema), tool_name=cstr(tool_name),
                   tool_choice=tool_choice_of(tool_choice, tool_name), min_margin=min_margin, cache_dir=cstr(cache_dir), name=cstr(name),
@@ -266,6 +284,8 @@ class Agent(Handle):
         if prices is not None:
             rows = known(prices, fields_of(c.aios_prices), "prices")
             cfg.prices = C.pointer(new(c.aios_prices, **{"cached": rows.get("input", 0), **rows}))
+        if compact is not None:
+            cfg.compact = C.pointer(_compact(compact))
         sampled = sampling_struct(sampling)
         if sampled:
             cfg.sampling = sampled

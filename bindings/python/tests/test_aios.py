@@ -430,6 +430,23 @@ class Agents(Base):
             agent.run("?")
         self.assertEqual(ran, [])
 
+    def test_runs_go_on_past_their_context(self):
+        def talk(compact):
+            seen, agent, t = [], self.agent("set n_ctx 300; say hello there; loop", compact=compact), aios.Transcript(self.context)
+            for i in range(40):
+                agent.run(f"number {i}: " + "x" * 40, transcript=t, on_event=lambda e: seen.append(e.value) if e.kind == "context" else None)
+            return seen, t
+
+        self.fails("ECONTEXT", talk, None)
+        for compact in ("drop", {"policy": "summarise", "high": 0.7, "low": 0.3}):
+            seen, t = talk(compact)
+            self.assertTrue(1 < len(seen) < 20, seen)
+            self.assertTrue(all(e["after"] < e["before"] for e in seen))
+            self.assertEqual(sum(e["role"] == "user" for e in json.loads(t.to_json())["entries"]), 40)
+        self.assertRaises(TypeError, self.agent, "echo", compact={"hihg": 1})
+        self.assertRaises(ValueError, self.agent, "echo", compact="shrink")
+        self.fails("EINVAL", self.agent, "echo", compact={"policy": "drop", "high": 0.2, "low": 0.3})
+
     def test_limits_end_a_run(self):
         e = self.fails("ELIMIT", self.agent("".join(f'call f {{"i":{i}}}; ' for i in range(5)) + "say never", (lambda i: "", {"name": "f"}), limits={"max_calls": 3}).run, "?")
         self.assertEqual(e.have, 3)

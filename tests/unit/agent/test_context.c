@@ -227,6 +227,38 @@ static void older_turns_of_the_user_go_first(void **state)
     desk_close(d);
 }
 
+/* The gate sees labels of what is no longer in the context, too. */
+static int check_label(void *user, const aios_action *a, aios_verdict *out)
+{
+    desk *d = user;
+    if (d->n_contexts && a->context.integrity != AIOS_LABEL_UNTRUSTED)
+        fail_msg("the context's label is %d after compacting", a->context.integrity);
+    out->verdict = AIOS_ALLOW;
+    return 0;
+}
+
+static void label_of_the_context_stays(void **state)
+{
+    (void)state;
+    desk *d = desk_new();
+    aios_transcript *t;
+    aios_error err = AIOS_INIT(aios_error);
+    d->t.n_calls = 60;
+    desk_open(d, AIOS_COMPACT_DROP);
+    aios_agent_free(d->w.agent);
+    d->w.policy.decide = check_label;
+    d->w.policy.user = d;
+    world_agent(&d->w);
+    must(aios_transcript_new(d->w.ctx, &t, &err), &err);
+    aios_run_free(desk_run(d, t, "PROMPT"));
+    assert_true(d->code == 0 && d->n_contexts > 2);
+    d->t.n_calls = 62; /* another run over the same transcript */
+    aios_run_free(desk_run(d, t, "PROMPT again"));
+    assert_int_equal(d->code, 0);
+    aios_transcript_free(t);
+    desk_close(d);
+}
+
 /* ---- summaries ---------------------------------------------------------------------------------------------------- */
 
 static void summary_stands_in_place_of_what_it_is_of(void **state)
@@ -529,6 +561,7 @@ int main(void)
         cmocka_unit_test(run_that_does_not_fit_ends_without_a_policy),
         cmocka_unit_test(oldest_turns_are_dropped_and_kept_in_the_transcript),
         cmocka_unit_test(older_turns_of_the_user_go_first),
+        cmocka_unit_test(label_of_the_context_stays),
         cmocka_unit_test(summary_stands_in_place_of_what_it_is_of),
         cmocka_unit_test(tokens_of_summaries_are_within_the_limit),
         cmocka_unit_test(summaries_that_are_none_do_not_stop_a_run),
