@@ -298,7 +298,7 @@ static int show_entries(const aios_transcript *t, const aios__view *v, aios_tran
         const aios_entry *e = &t->entries[i]->pub;
         if (!aios__view_shows(v, e))
             continue;
-        if (alone && e->role != AIOS_ROLE_SYSTEM) {
+        if (alone && e->id > v->last && e->role != AIOS_ROLE_SYSTEM) {
             alone = false;
             rc = note_alone(out, v, err);
         }

@@ -264,6 +264,48 @@ static void part_that_hides_everything_is_a_failure(void **state)
     aios_ctx_free(ctx);
 }
 
+static uint64_t draw(uint64_t *x)
+{
+    *x = *x * UINT64_C(6364136223846793005) + 1442695040888963407;
+    return *x >> 33;
+}
+
+/* Whatever a part says: what is shown is the transcript's, in its order, system entries among it. */
+static void any_part_shows_what_is_there(void **state)
+{
+    (void)state;
+    aios_ctx *ctx = test_ctx(NULL, 0);
+    char large[600];
+    uint64_t x = 7;
+    memset(large, 'r', sizeof large - 1);
+    large[sizeof large - 1] = 0;
+    for (int round = 0; round < 20000; round++) {
+        aios_transcript *t = make(ctx, large), *shown;
+        aios_error err = AIOS_INIT(aios_error);
+        char json[256];
+        uint64_t first = draw(&x) % 12, last = first + draw(&x) % 12, a = draw(&x) % 10 + 1, b = a + 1 + draw(&x) % 5;
+        int n = snprintf(json, sizeof json, "{\"v\":1,\"keep\":%u,\"cut\":[%u,%u]", (unsigned)(draw(&x) % 12), (unsigned)a, (unsigned)b);
+        snprintf(json + n, sizeof json - (size_t)n, first ? ",\"first\":%u,\"last\":%u}" : "}", (unsigned)first, (unsigned)last);
+        must(add_context(t, json, draw(&x) % 2 ? "NOTE" : NULL, &err), &err);
+        must(aios__view_of(t, &shown, &err), &err);
+        uint64_t before = 0;
+        for (uint32_t i = 0; i < aios_transcript_count(shown); i++) {
+            aios_entry e = AIOS_INIT(aios_entry), whole = AIOS_INIT(aios_entry);
+            aios_transcript_at(shown, i, &e);
+            assert_true(e.id >= before && (i || e.role == AIOS_ROLE_SYSTEM) && !aios__entry_is_context(&e));
+            before = e.id;
+            if (e.id > 9)
+                continue; /* a note of its own */
+            aios_transcript_at(t, (uint32_t)e.id - 1, &whole);
+            if (e.role == whole.role && e.role == AIOS_ROLE_TOOL)
+                assert_memory_equal(e.parts[0].text, whole.parts[0].text, e.parts[0].n_text < 160 ? e.parts[0].n_text : 160);
+        }
+        aios_transcript_free(shown);
+        aios_transcript_free(t);
+    }
+    aios_ctx_free(ctx);
+}
+
 static int view_once(aios_ctx *ctx, aios_error *err)
 {
     aios_transcript *t = NULL;
@@ -301,6 +343,7 @@ int main(void)
         cmocka_unit_test(ids_of_calls_go_on),
         cmocka_unit_test(parts_that_say_nothing_sound_are_refused),
         cmocka_unit_test(part_that_hides_everything_is_a_failure),
+        cmocka_unit_test(any_part_shows_what_is_there),
         cmocka_unit_test(nothing_leaks_without_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
