@@ -13,6 +13,7 @@ typedef struct teller {
     uint32_t n_ctx;        /* 0 in its info, too, if secret */
     bool secret;           /* it says how many only when it refuses */
     bool late;             /* it refuses within the turn */
+    bool lax;              /* it checks nothing */
     int32_t privacy;
     uint32_t n_calls;      /* turns that call, then the answer */
     const char *summary;   /* NULL: one of its own */
@@ -185,7 +186,7 @@ static inline int teller_start(void *session, const aios_request *q, aios_error 
     teller_write(q, s->summary ? t->asked_summary : t->asked, sizeof t->asked);
     if (s->summary && q->n_tools)
         fail_msg("a summary has tools");
-    if (!s->summary)
+    if (!s->summary && !t->lax)
         teller_check(t, q);
     if (s->input >= t->n_ctx && !t->late)
         return teller_refuse(s, err);

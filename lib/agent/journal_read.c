@@ -74,11 +74,11 @@ static int check_record(const reading *g, const aios_record *r, const aios__json
 {
     int64_t v = aios__json_int(aios__json_get(root, "v"), -1);
     *rec = (aios__journal_record){.kind = r->kind, .seq = r->seq, .wall_us = r->wall_us, .stream = g->stream, .root = root};
-    if (v > AIOS__JOURNAL_VERSION || r->kind >= AIOS__ARRAY_LEN(kind_names))
+    if (v > AIOS__JOURNAL_VERSION || r->kind >= AIOS__ARRAY_LEN(kind_names) || (r->kind && !kind_names[r->kind]))
         return aios__fail_need(err, AIOS_EVERSION, AIOS__JOURNAL_VERSION, v > 0 ? (uint64_t)v : 0,
                                "%s, record %llu is of a newer libaios (kind %u, version %lld): update it", g->stream, (unsigned long long)r->seq, r->kind,
                                (long long)v);
-    if (v < 1 || !kind_names[r->kind])
+    if (v < 1 || !r->kind)
         return aios__fail(err, AIOS_EFORMAT, "%s, record %llu is none of a run's journal", g->stream, (unsigned long long)r->seq);
     if ((g->n == 0) != (rec->kind == AIOS__JOURNAL_BEGIN))
         return aios__journal_bad(rec, g->n ? "a journal begins once" : "a journal does not begin so", err);

@@ -203,6 +203,121 @@ static void offloading_survives(void **state)
     deaths_change_nothing();
 }
 
+/* ---- journals of enemies ------------------------------------------------------------------------------------------ */
+
+typedef struct copied {
+    char *data[200];
+    size_t n[200];
+    uint32_t kind[200];
+    int count;
+} copied;
+
+static int copy_record(void *user, const aios_record *r)
+{
+    copied *c = user;
+    assert_true(c->count < 200);
+    c->data[c->count] = malloc(r->n_data + 1);
+    memcpy(c->data[c->count], r->data, r->n_data);
+    c->n[c->count] = r->n_data;
+    c->kind[c->count++] = r->kind;
+    return 0;
+}
+
+static void put_record(aios_store *st, const char *stream, uint32_t kind, const char *data, size_t n)
+{
+    aios_error err = AIOS_INIT(aios_error);
+    aios_store_write w = AIOS_INIT(aios_store_write);
+    w.stream = stream;
+    w.data = data;
+    w.n_data = n;
+    w.kind = kind;
+    must(aios_store_commit(st, &w, 1, sizeof w, NULL, &err), &err);
+}
+
+static uint32_t draw(uint64_t *x)
+{
+    *x = *x * UINT64_C(6364136223846793005) + 1442695040888963407;
+    return (uint32_t)(*x >> 33);
+}
+
+/* It is refused with a code of its kind, or goes on to some end. */
+static void try_journal(world *w, aios_store *st, const char *id)
+{
+    aios_run *r = NULL;
+    const aios_event *ev;
+    aios_error err = AIOS_INIT(aios_error);
+    aios_run_info info = AIOS_INIT(aios_run_info);
+    int rc = aios_run_resume(w->agent, id, &r, &err);
+    if (rc && rc != AIOS_EFORMAT && rc != AIOS_EVERSION && rc != AIOS_ESTATE && rc != AIOS_ELIMIT)
+        fail_msg("%d: %s", rc, err.msg);
+    for (int i = 0; r && i < 2000 && !aios_run_next(r, -1, &ev); i++)
+        ;
+    aios_run_free(r);
+    assert_int_equal(aios_run_info_get(w->ctx, st, id, &info, &err), 0);
+}
+
+static void damaged_records_are_refused_or_read(void **state)
+{
+    (void)state;
+    world w;
+    static teller t;
+    static copied c;
+    aios_store *st;
+    aios_run *r;
+    const aios_event *ev;
+    aios_error err = AIOS_INIT(aios_error);
+    aios_compact compact = AIOS_INIT(aios_compact);
+    aios_run_options o = AIOS_INIT(aios_run_options);
+    uint64_t x = 99;
+    compact.policy = AIOS_COMPACT_SUMMARISE;
+    t = (teller){.n_ctx = 1000, .n_calls = N_CALLS, .lax = true};
+    world_open(&w, NULL, "echo:say never");
+    aios_model_close(w.model);
+    teller_model(w.ctx, &t, &w.model);
+    world_tool(&w, make_tool("look", tool_look, NULL));
+    must(aios_store_open(w.ctx, "memory:enemies", NULL, &st, &err), &err);
+    w.limits.max_turns = 100;
+    w.cfg.model = w.model;
+    w.cfg.instructions = "be brief";
+    w.cfg.compact = &compact;
+    w.cfg.store = st;
+    world_agent(&w);
+    o.prompt = "PROMPT";
+    o.n_prompt = AIOS_CSTR;
+    o.id = "model";
+    must(aios_run_start_with(w.agent, &o, &r, &err), &err);
+    while (!aios_run_next(r, -1, &ev))
+        ;
+    aios_run_free(r);
+    must(aios_store_read(st, "run/model", 0, copy_record, &c, &err), &err);
+    for (int round = 0; round < 1500; round++) {
+        char id[32], stream[40];
+        int at = (int)(draw(&x) % (uint32_t)c.count), upto = c.count - (int)(draw(&x) % (uint32_t)c.count);
+        uint32_t what = draw(&x) % 5;
+        while (what && c.kind[at] != 12) /* mostly those of the context */
+            at = (int)(draw(&x) % (uint32_t)c.count);
+        snprintf(id, sizeof id, "enemy-%d", round);
+        snprintf(stream, sizeof stream, "run/%s", id);
+        for (int i = 0; i < (upto > at ? upto : at + 1); i++) {
+            size_t n = c.n[i], pos = draw(&x) % n;
+            char *p = malloc(n);
+            memcpy(p, c.data[i], n);
+            if (i == at && what < 3)
+                p[pos] = what == 2 ? (char)('0' + draw(&x) % 10) : (char)draw(&x);
+            if (i != at || what != 3) /* 3: it is gone; 4: it is there twice */
+                put_record(st, stream, i == at && what == 1 ? draw(&x) % 16 : c.kind[i], p, n);
+            if (i == at && what == 4)
+                put_record(st, stream, c.kind[i], p, n);
+            free(p);
+        }
+        try_journal(&w, st, id);
+    }
+    for (int i = 0; i < c.count; i++)
+        free(c.data[i]);
+    aios_store_close(st);
+    world_close(&w);
+}
+
 static int make_dir(void **state)
 {
     (void)state;
@@ -230,6 +345,7 @@ int main(void)
         cmocka_unit_test(dropping_survives),
         cmocka_unit_test(summaries_survive),
         cmocka_unit_test(offloading_survives),
+        cmocka_unit_test(damaged_records_are_refused_or_read),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }
