@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Runs that are longer than their model's context: what is left out, what stays, and what is told of it. */
+#include <poll.h>
+
 #include "agent_test.h"
 #include "teller.h"
 
@@ -371,6 +373,36 @@ static void run_is_cancelled_within_a_summary(void **state)
     desk_close(d);
 }
 
+/* A host that waits for the descriptor gets through summaries as through turns. */
+static void descriptor_tells_of_summaries(void **state)
+{
+    (void)state;
+    desk *d = desk_new();
+    const aios_event *ev;
+    int rc, n_waits = 0;
+    d->t.n_calls = 60;
+    desk_open(d, AIOS_COMPACT_SUMMARISE);
+    aios_run *r = world_start(&d->w, NULL, "PROMPT");
+    struct pollfd p = {.fd = aios_run_fd(r), .events = POLLIN};
+    assert_true(p.fd >= 0);
+    while ((rc = aios_run_next(r, 0, &ev)) != AIOS_DONE) {
+        if (rc == AIOS_AGAIN) {
+            n_waits++;
+            if (poll(&p, 1, 20000) != 1)
+                fail_msg("the descriptor says nothing");
+            continue;
+        }
+        assert_int_equal(rc, 0);
+        if (ev->type == AIOS_EVENT_CONTEXT)
+            take_context(d, ev);
+        if (ev->type == AIOS_EVENT_ERROR)
+            fail_msg("%s", ev->error->msg);
+    }
+    assert_true(n_waits > 0 && d->n_contexts > 2 && d->t.n_summaries == d->n_contexts);
+    aios_run_free(r);
+    desk_close(d);
+}
+
 /* ---- results by their beginning ----------------------------------------------------------------------------------- */
 
 static void large_results_are_read_by_pieces(void **state)
@@ -537,11 +569,14 @@ static int long_run(aios_ctx *ctx, aios_error *err)
     rc = rc ? rc : aios_model_open(ctx, "teller:", NULL, &cfg.model, err);
     rc = rc ? rc : aios_toolset_new(ctx, &cfg.toolset, err);
     rc = rc ? rc : aios_toolset_add(cfg.toolset, &tool, err);
+    if (!rc && oom_policy == AIOS_COMPACT_SUMMARISE)
+        rc = aios_store_open(ctx, "memory:", NULL, &cfg.store, err);
     rc = rc ? rc : aios_agent_new(ctx, &cfg, &a, err);
     rc = rc ? rc : aios_agent_run(a, "PROMPT", AIOS_CSTR, NULL, NULL, err);
     aios_agent_free(a);
     aios_toolset_free(cfg.toolset);
     aios_model_close(cfg.model);
+    aios_store_close(cfg.store);
     free(d);
     return rc;
 }
@@ -567,6 +602,7 @@ int main(void)
         cmocka_unit_test(summaries_that_are_none_do_not_stop_a_run),
         cmocka_unit_test(summary_is_cut_at_its_bound),
         cmocka_unit_test(run_is_cancelled_within_a_summary),
+        cmocka_unit_test(descriptor_tells_of_summaries),
         cmocka_unit_test(large_results_are_read_by_pieces),
         cmocka_unit_test(read_result_gives_what_was_cut),
         cmocka_unit_test(entry_larger_than_the_context_is_a_failure_with_numbers),
