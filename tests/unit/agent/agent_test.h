@@ -180,6 +180,23 @@ static inline void pull_all(aios_run *r, log_text *l)
     assert_int_equal(aios_run_next(r, -1, &ev), AIOS_DONE);
 }
 
+/** A reply "true" that is as trusted as its user. With the echo model: what the script's first turn says is what a quarantined turn answers. */
+static inline void add_reply(aios_transcript *t)
+{
+    aios_error err = AIOS_INIT(aios_error);
+    aios_part part = AIOS_INIT(aios_part);
+    aios_entry e = AIOS_INIT(aios_entry);
+    part.kind = AIOS_PART_TEXT;
+    part.text = "true";
+    part.n_text = 4;
+    e.role = AIOS_ROLE_ASSISTANT;
+    e.parts = &part;
+    e.n_parts = 1;
+    e.part_stride = sizeof part;
+    e.label.integrity = AIOS_LABEL_USER;
+    must(aios_transcript_add(t, &e, &err), &err);
+}
+
 /** Every call has exactly one result behind it, and no result is without its call. */
 static inline void check_whole(const aios_transcript *t)
 {

@@ -15,6 +15,8 @@ typedef struct log_faults {
     uint32_t die_before;  /**< commit, from 1, that does not happen, nor anything after it; 0: none */
     uint32_t die_after;   /**< commit after which nothing happens */
     uint32_t fail_at;     /**< commit that fails */
+    uint32_t reads;       /**< and questions for a head, seen */
+    uint32_t fail_read_at;
     int32_t fail_code, fail_sys;
 } log_faults;
 
@@ -154,11 +156,17 @@ static inline int log_commit(void *self, const aios_store_commit_args *args, aio
     return AIOS_OK;
 }
 
+static inline bool log_read_fails(log_store *s)
+{
+    return ++s->faults->reads == s->faults->fail_read_at;
+}
+
 static inline int log_read(void *self, const aios_store_read_args *args, aios_error *err)
 {
     log_store *s = self;
     size_t n = s->n;
-    (void)err;
+    if (log_read_fails(s))
+        return log_refuse(err, AIOS_EIO, 5);
     for (size_t i = 0; i < n; i++) {
         const log_record *r = &s->recs[i];
         if (strcmp(r->stream, args->stream) || r->seq < args->from)
@@ -179,7 +187,8 @@ static inline int log_read(void *self, const aios_store_read_args *args, aios_er
 
 static inline int log_find_head(void *self, const char *stream, uint64_t *seq, aios_error *err)
 {
-    (void)err;
+    if (log_read_fails(self))
+        return log_refuse(err, AIOS_EIO, 5);
     *seq = log_head(self, stream);
     return AIOS_OK;
 }

@@ -18,6 +18,9 @@ typedef struct shared {
     int32_t code;                /* of the ERROR that ended the last life */
     int32_t start_code;
     bool sqlite;                 /* the store */
+    char asked[65];              /* digest of what was asked in a life that is over; "": nothing */
+    int32_t answer;              /* to it */
+    uint32_t n_away;             /* answers given between two lives */
 } shared;
 
 static shared *sh;
@@ -42,7 +45,7 @@ static void act(const aios_call *call)
     uint32_t number = __atomic_add_fetch(&sh->effects, 1, __ATOMIC_SEQ_CST);
     if (number == sh->kill_before)
         _exit(9);
-    int n = snprintf(line, sizeof line, "%s %s\n", aios_call_key(call), aios_call_name(call));
+    int n = snprintf(line, sizeof line, "%s %s %.150s\n", aios_call_key(call), aios_call_name(call), aios_call_args(call));
     int fd = open(ledger_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     if (fd < 0 || write(fd, line, (size_t)n) != n)
         _exit(3);
@@ -65,6 +68,15 @@ static int tool_keyed(void *user, aios_call *call)
     if (!ledger_has(aios_call_key(call)))
         act(call);
     return aios_call_finish(call, 0, "acted", AIOS_CSTR);
+}
+
+/* What it gives stays outside of the context. */
+static int tool_mail(void *user, aios_call *call)
+{
+    char text[128];
+    (void)user;
+    snprintf(text, sizeof text, "mail of %.100s", aios_call_args(call));
+    return aios_call_finish(call, 0, text, AIOS_CSTR);
 }
 
 static int find_out(void *user, aios_call *call)
@@ -101,18 +113,41 @@ typedef struct scenario {
     const char *name, *script;
     int32_t unknown; /* what the host says of what nobody knows */
     bool at_most_once; /* an effect may be missing, if it was said to be unknown */
+    const char *policy; /* with ' for "; NULL: decide alone */
+    bool away; /* who is asked answers when the program is gone */
 } scenario;
 
+#define COUNTS "{'version':1,'capabilities':[{'tool':'keyed','max_calls':2},{'tool':'local','cost':'/n','max_cost':5.5},{'tool':'add','max_calls':1}]}"
+#define HIDES "{'version':1,'endorse_bits':2,'rule_of_two':false,'capabilities':[{'tool':'mail','results':'handle'},{'tool':'extract'}," \
+              "{'tool':'keyed','confidentiality':'any'},{'tool':'local','integrity':'tool'},{'tool':'sure','confidentiality':'any'}]}"
+#define ASKS "{'version':1,'ask':{'budget':3},'capabilities':[{'tool':'ask_*','verdict':'ask'},{'tool':'keyed','max_calls':1},{'tool':'sure','verdict':'ask'}]}"
+#define SO(n) "call extract {\"handle\":\"$v1\",\"schema\":{\"enum\":[true," #n "]},\"question\":\"so?\"}"
+#define ASKED "echo:say true;turn;call ask_local {\"n\":1};call ask_keyed {\"n\":2};call keyed {\"n\":3};turn;call sure {\"n\":4};call keyed {\"n\":5};turn;" \
+              "call ask_keyed {\"n\":6};turn;say all asked"
+
 static const scenario scenarios[] = {
-    {"no tools", "echo:say hello world", 0, false},
-    {"read", "echo:call add {\"a\":1,\"b\":2};turn;call add {\"a\":3,\"b\":2};turn;say done", 0, false},
-    {"keyed", "echo:call keyed {\"n\":1};turn;call keyed {\"n\":2};turn;say paid", 0, false},
-    {"unsafe with reconcile", "echo:call sure {\"n\":1};turn;call add {\"a\":1,\"b\":2};turn;call sure {\"n\":2};turn;say sent", 0, false},
-    {"unsafe, denied", "echo:call blind {\"n\":1};turn;call blind {\"n\":2};turn;say sent", AIOS_DENY, true},
-    {"unsafe, cannot tell", "echo:call mute {\"n\":1};turn;say sent", AIOS_DENY, true},
-    {"local, many at once, some asked",
-     "echo:call local {\"n\":1};call add {\"a\":1,\"b\":2};call ask_local {\"n\":2};call keyed_thread {\"n\":3};call ask_keyed {\"n\":4};call nobody {};turn;"
-     "call local {\"n\":5};call local {\"n\":6};turn;say all done", 0, false},
+    {.name = "no tools", .script = "echo:say hello world"},
+    {.name = "read", .script = "echo:call add {\"a\":1,\"b\":2};turn;call add {\"a\":3,\"b\":2};turn;say done"},
+    {.name = "keyed", .script = "echo:call keyed {\"n\":1};turn;call keyed {\"n\":2};turn;say paid"},
+    {.name = "unsafe with reconcile", .script = "echo:call sure {\"n\":1};turn;call add {\"a\":1,\"b\":2};turn;call sure {\"n\":2};turn;say sent"},
+    {.name = "unsafe, denied", .script = "echo:call blind {\"n\":1};turn;call blind {\"n\":2};turn;say sent", .unknown = AIOS_DENY, .at_most_once = true},
+    {.name = "unsafe, cannot tell", .script = "echo:call mute {\"n\":1};turn;say sent", .unknown = AIOS_DENY, .at_most_once = true},
+    {.name = "local, many at once, some asked",
+     .script = "echo:call local {\"n\":1};call add {\"a\":1,\"b\":2};call ask_local {\"n\":2};call keyed_thread {\"n\":3};call ask_keyed {\"n\":4};call nobody {};turn;"
+     "call local {\"n\":5};call local {\"n\":6};turn;say all done"},
+    {.name = "rules that count", .policy = COUNTS, .unknown = AIOS_DENY,
+     .script = "echo:say true;turn;call keyed {\"n\":1};call local {\"n\":2};turn;call keyed {\"n\":2};call local {\"n\":4};call add {\"a\":1,\"b\":2};turn;call keyed {\"n\":3};"
+               "call local {\"n\":3};call add {\"a\":3,\"b\":2};turn;call local {\"n\":1};turn;say done"},
+    {.name = "handles", .policy = HIDES, .unknown = AIOS_DENY,
+     .script = "echo:say true;turn;call mail {\"n\":1};turn;call keyed {\"to\":\"$v1\"};call mail {\"n\":2};call sure {\"to\":\"$v2\"};turn;" SO(1)
+               ";call sure {\"to\":[\"$v2\"]};turn;call keyed {\"to\":\"$v1 $v2\",\"cc\":\"$v2\"};turn;call local {\"n\":1};turn;say done"},
+    {.name = "extractions", .policy = HIDES, .unknown = AIOS_DENY, /* two bits are trusted: local goes until the third */
+     .script = "echo:say true;turn;call mail {\"n\":1};turn;" SO(1) ";turn;call local {\"n\":1};" SO(2) ";turn;call local {\"n\":2};" SO(3)
+               ";turn;call local {\"n\":3};turn;say done"},
+    {.name = "handles without rules", .unknown = AIOS_DENY,
+     .script = "echo:say true;turn;call mail {\"n\":1};turn;call sure {\"to\":\"$v1\"};call mail {\"n\":2};turn;call keyed {\"to\":\"$v2\"};turn;say done"},
+    {.name = "asks with digests", .policy = ASKS, .script = ASKED},
+    {.name = "answered while it is gone", .policy = ASKS, .script = ASKED, .away = true},
 };
 
 static aios_store *open_sqlite(aios_ctx *ctx)
@@ -130,8 +165,37 @@ static aios_store *open_sqlite(aios_ctx *ctx)
     return st;
 }
 
+static aios_rules *parse_rules(aios_ctx *ctx, const char *policy)
+{
+    char json[1024];
+    aios_rules *rules = NULL;
+    aios_error err = AIOS_INIT(aios_error);
+    snprintf(json, sizeof json, "%s", policy);
+    for (char *s = json; *s; s++)
+        *s = *s == '\'' ? '"' : *s;
+    if (aios_rules_parse(ctx, json, AIOS_CSTR, &rules, &err)) {
+        fprintf(stderr, "%s\n", err.msg);
+        _exit(8);
+    }
+    return rules;
+}
+
+/* What was asked in an earlier life is answered before the next; if that life's end came between, it has been. */
+static void answer_asked(aios_ctx *ctx, aios_store *st)
+{
+    aios_error err = AIOS_INIT(aios_error);
+    int rc = sh->asked[0] ? aios_run_approve(ctx, st, "r", sh->asked, sh->answer, &err) : 0;
+    if (rc && rc != AIOS_ENOENT) {
+        sh->start_code = rc;
+        _exit(7);
+    }
+    sh->n_away += sh->asked[0] && !rc;
+    sh->asked[0] = 0;
+}
+
 static void open_world(world *w, const scenario *s)
 {
+    aios_error err = AIOS_INIT(aios_error);
     world_open(w, NULL, s->script);
     add_tool(w, "keyed", tool_keyed, AIOS_EFFECT_KEYED, 0, NULL);
     add_tool(w, "keyed_thread", tool_keyed, AIOS_EFFECT_KEYED, AIOS_TOOL_ANY_THREAD, NULL);
@@ -139,12 +203,17 @@ static void open_world(world *w, const scenario *s)
     add_tool(w, "sure", tool_act, AIOS_EFFECT_UNSAFE, 0, find_out);
     add_tool(w, "blind", tool_act, AIOS_EFFECT_UNSAFE, 0, NULL);
     add_tool(w, "mute", tool_act, AIOS_EFFECT_UNSAFE, 0, cannot_tell);
-    add_tool(w, "local", tool_act, AIOS_EFFECT_LOCAL, 0, find_out);
+    add_tool(w, "local", tool_act, AIOS_EFFECT_LOCAL, AIOS_TOOL_TRUSTED, find_out);
     add_tool(w, "ask_local", tool_act, AIOS_EFFECT_LOCAL, AIOS_TOOL_ANY_THREAD, find_out);
-    w->policy.decide = allow_all;
+    add_tool(w, "mail", tool_mail, AIOS_EFFECT_READ, AIOS_TOOL_HANDLE, NULL);
+    must(aios_toolset_add_extract(w->ts, &err), &err);
+    w->policy.decide = s->policy ? NULL : allow_all;
+    w->policy.rules = s->policy ? parse_rules(w->ctx, s->policy) : NULL;
     w->cfg.store = sh->sqlite ? open_sqlite(w->ctx) : log_store_open(w->ctx, store_path, &sh->log);
     w->cfg.instructions = "be brief";
     world_agent(w);
+    answer_asked(w->ctx, w->cfg.store);
+    aios_rules_free(w->policy.rules);
     aios_store_close(w->cfg.store);
 }
 
@@ -153,15 +222,29 @@ static int write_file(void *user, const void *p, size_t n)
     return fwrite(p, 1, n, user) == n ? 0 : AIOS_EIO;
 }
 
+/* False: nobody is here to answer. */
+static bool answer(aios_run *r, const scenario *s, const aios_event *ev)
+{
+    bool unknown = ev->type == AIOS_EVENT_UNKNOWN;
+    int32_t verdict = unknown ? s->unknown : s->policy && !strcmp(ev->name, "ask_local") ? AIOS_DENY : AIOS_ALLOW;
+    if (s->away && !unknown) {
+        sh->answer = verdict;
+        snprintf(sh->asked, sizeof sh->asked, "%s", ev->digest ? ev->digest : ev->call_id);
+        return false;
+    }
+    sh->n_unknown += unknown;
+    if (ev->digest ? aios_run_decide_digest(r, ev->digest, verdict, NULL) : aios_run_decide(r, ev->call_id, verdict, NULL))
+        _exit(4);
+    return true;
+}
+
 static void drive(aios_run *r, const scenario *s)
 {
     const aios_event *ev;
     while (!aios_run_next(r, -1, &ev)) {
         if (ev->type == AIOS_EVENT_ASK || ev->type == AIOS_EVENT_UNKNOWN) {
-            bool unknown = ev->type == AIOS_EVENT_UNKNOWN;
-            sh->n_unknown += unknown;
-            if (aios_run_decide(r, ev->call_id, unknown ? s->unknown : AIOS_ALLOW, NULL))
-                _exit(4);
+            if (!answer(r, s, ev))
+                continue;
         } else if (ev->type == AIOS_EVENT_RESULT && ev->code == AIOS_EUNKNOWN) {
             sh->n_eunknown++;
         } else if (ev->type == AIOS_EVENT_ERROR) {
@@ -175,7 +258,9 @@ static void drive(aios_run *r, const scenario *s)
     }
 }
 
-/* One life of the program: starts the run or goes on with it. Exit 0: it is done; 7: it ended by a failure. */
+enum { AWAY = 10 };
+
+/* One life of the program: starts the run or goes on with it. Exit 0: it is done; 7: it ended by a failure; AWAY: it waits for an answer. */
 static void live(const scenario *s)
 {
     world w;
@@ -186,6 +271,10 @@ static void live(const scenario *s)
     o.prompt = "go";
     o.n_prompt = AIOS_CSTR;
     o.id = "r";
+    if (!strncmp(s->script, "echo:say true;", 14)) { /* that turn is for extractions: the run has it behind it */
+        must(aios_transcript_new(w.ctx, &o.transcript, &err), &err);
+        add_reply(o.transcript);
+    }
     int rc = aios_run_resume(w.agent, "r", &r, &err);
     if (rc == AIOS_ENOENT)
         rc = aios_run_start_with(w.agent, &o, &r, &err);
@@ -195,11 +284,12 @@ static void live(const scenario *s)
         _exit(7);
     drive(r, s);
     aios_run_free(r);
+    aios_transcript_free(o.transcript);
     world_close(&w);
-    _exit(sh->code ? 7 : 0);
+    _exit(sh->code ? 7 : sh->asked[0] ? AWAY : 0);
 }
 
-static int run_life(const scenario *s)
+static int run_one_life(const scenario *s)
 {
     int status;
     sh->n_lives++;
@@ -210,6 +300,15 @@ static int run_life(const scenario *s)
     if (!WIFEXITED(status))
         fail_msg("%s: a life ended by signal %d", s->name, WTERMSIG(status));
     return WEXITSTATUS(status);
+}
+
+/* Lives that end since nobody is there to answer are one. */
+static int run_life(const scenario *s)
+{
+    int rc;
+    while ((rc = run_one_life(s)) == AWAY)
+        ;
+    return rc;
 }
 
 static void begin_case(void)
@@ -227,7 +326,7 @@ static void begin_case(void)
 
 static void clear_faults(void)
 {
-    sh->log.die_before = sh->log.die_after = sh->log.fail_at = 0;
+    sh->log.die_before = sh->log.die_after = sh->log.fail_at = sh->log.fail_read_at = 0;
     sh->kill_before = sh->kill_after = 0;
 }
 
@@ -241,13 +340,16 @@ static size_t read_whole(const char *path, char *out, size_t n)
     return got;
 }
 
-/* Lines of the ledger; fails if a key stands there twice. */
-static uint32_t count_ledger(const char *where)
+/* Lines of the ledger; fails if a key stands there twice, or an effect that an undisturbed run has not (ledger; NULL: it is that). */
+static uint32_t count_ledger(const char *where, char *text, size_t size, const char *right)
 {
-    static char text[65536];
     uint32_t n = 0;
-    read_whole(ledger_path, text, sizeof text);
+    read_whole(ledger_path, text, size);
     for (char *p = text; *p; p = strchr(p, '\n') + 1, n++) {
+        char line[256];
+        snprintf(line, sizeof line, "%.*s\n", (int)strcspn(p, "\n") - 32, p + 32); /* without what names the run */
+        if (right && !strstr(right, line))
+            fail_msg("%s: an effect that nobody wanted: %s", where, line);
         char key[49];
         memcpy(key, p, 48);
         key[48] = 0;
@@ -259,8 +361,8 @@ static uint32_t count_ledger(const char *where)
 
 /* What an undisturbed run has: text of its transcript, commits, effects. */
 typedef struct truth {
-    char said[65536];
-    uint32_t commits, effects;
+    char said[65536], ledger[8192];
+    uint32_t commits, effects, reads, n_away;
 } truth;
 
 static void find_truth(const scenario *s, truth *t)
@@ -268,19 +370,23 @@ static void find_truth(const scenario *s, truth *t)
     begin_case();
     assert_int_equal(run_life(s), 0);
     t->commits = sh->log.commits;
-    t->effects = count_ledger(s->name);
+    t->reads = sh->log.reads;
+    t->n_away = sh->n_away;
+    t->effects = count_ledger(s->name, t->ledger, sizeof t->ledger, NULL);
     assert_true(read_whole(said_path, t->said, sizeof t->said) > 0);
 }
 
 static void check_end(const scenario *s, const truth *t, const char *where)
 {
-    static char said[65536];
-    uint32_t n = count_ledger(where);
+    static char said[65536], ledger[8192];
+    uint32_t n = count_ledger(where, ledger, sizeof ledger, t->ledger);
     read_whole(said_path, said, sizeof said);
     if (sh->n_eunknown ? !s->at_most_once : n != t->effects || strcmp(said, t->said))
         fail_msg("%s: %u effects where %u are right, %u unknown; said\n%s\nin place of\n%s", where, n, t->effects, sh->n_eunknown, said, t->said);
     if (n + sh->n_eunknown < t->effects || n > t->effects)
         fail_msg("%s: %u effects of %u, only %u told as unknown", where, n, t->effects, sh->n_eunknown);
+    if (sh->n_away > t->n_away)
+        fail_msg("%s: %u answers were taken, %u are right", where, sh->n_away, t->n_away);
     if (sh->n_unknown < sh->n_eunknown)
         fail_msg("%s: %u calls are unknown to the model, %u were told to the host", where, sh->n_eunknown, sh->n_unknown);
 }
@@ -383,9 +489,37 @@ static void commit_that_fails_stops_the_run_before_the_effect(void **state)
     }
 }
 
+/* The same where the store cannot read. */
+static void read_that_fails_changes_nothing(void **state)
+{
+    static truth t;
+    (void)state;
+    for (size_t i = 0; i < sizeof scenarios / sizeof *scenarios; i++) {
+        const scenario *s = &scenarios[i];
+        find_truth(s, &t);
+        for (uint32_t cut = 1; cut <= t.commits; cut++)
+            for (uint32_t at = 1; at <= t.reads; at++) {
+                char where[160];
+                snprintf(where, sizeof where, "%s: read %u behind commit %u fails", s->name, at, cut);
+                begin_case();
+                sh->log.die_after = cut;
+                run_life(s);
+                clear_faults();
+                sh->log.fail_read_at = sh->log.reads + at;
+                int rc = run_life(s);
+                bool hit = sh->log.reads >= sh->log.fail_read_at;
+                if (hit ? rc != 7 || (sh->start_code ? sh->start_code : sh->code) != AIOS_EIO : rc)
+                    fail_msg("%s: ended with %d, code %d", where, rc, sh->start_code ? sh->start_code : sh->code);
+                clear_faults();
+                assert_int_equal(run_life(s), 0);
+                check_end(s, &t, where);
+            }
+    }
+}
+
 /* ---- at random, over SQLite --------------------------------------------------------------------------------------- */
 
-static uint32_t n_kills = 500;
+static uint32_t n_kills = 500, seed = 2463534242u;
 
 /* A life that is killed after some time, unless it ends before. */
 static int run_killed_life(const scenario *s, uint32_t us)
@@ -407,7 +541,7 @@ static void run_is_killed_at_random(void **state)
     static truth truths[sizeof scenarios / sizeof *scenarios];
     (void)state;
     size_t n_scenarios = sizeof scenarios / sizeof *scenarios;
-    uint32_t killed = 0, runs = 0, unknown = 0, seed = 2463534242u;
+    uint32_t killed = 0, runs = 0, unknown = 0;
     aios_ctx *ctx = test_ctx(NULL, 0);
     char uri[128];
     aios_store *st = NULL;
@@ -430,7 +564,7 @@ static void run_is_killed_at_random(void **state)
             seed ^= seed << 5;
             rc = sh->n_lives < 40 ? run_killed_life(s, seed % 15000) : run_life(s);
             killed += rc == -1;
-        } while (rc == -1);
+        } while (rc == -1 || rc == AWAY);
         snprintf(where, sizeof where, "%s, run %u of SQLite, life %u", s->name, runs, sh->n_lives);
         if (rc)
             fail_msg("%s: it ended with %d (%d)", where, rc, sh->start_code ? sh->start_code : sh->code);
@@ -462,15 +596,20 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* The long mode is test_crash 20000. */
+/* The long mode is test_crash 20000 [SEED]: kills alone. */
 int main(int argc, char **argv)
 {
     if (argc > 1)
         n_kills = (uint32_t)atoi(argv[1]);
+    if (argc > 2)
+        seed = (uint32_t)atoi(argv[2]) | 1;
+    if (argc > 1)
+        cmocka_set_test_filter("run_is_killed_at_random");
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(run_dies_everywhere_and_goes_on),
         cmocka_unit_test(run_dies_twice),
         cmocka_unit_test(commit_that_fails_stops_the_run_before_the_effect),
+        cmocka_unit_test(read_that_fails_changes_nothing),
         cmocka_unit_test(run_is_killed_at_random),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

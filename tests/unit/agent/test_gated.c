@@ -61,14 +61,14 @@ static void use_policy(gated *g, const char *policy)
     world_agent(&g->w);
 }
 
-/* The script's first turn is what a quarantined one says: the run has one behind it. */
+/* The script's first turn is for quarantined ones: the run has one behind it. */
 static void begin_behind_a_turn(gated *g)
 {
     aios_error err = AIOS_INIT(aios_error);
     aios_transcript_free(g->before);
     must(aios_transcript_new(g->w.ctx, &g->before, &err), &err);
     must(aios_transcript_add_text(g->before, AIOS_ROLE_USER, "ready?", AIOS_CSTR, &err), &err);
-    must(aios_transcript_add_text(g->before, AIOS_ROLE_ASSISTANT, "true", AIOS_CSTR, &err), &err);
+    add_reply(g->before);
 }
 
 /* Tools "mail" (a handle), "act" (KEYED), "own" (trusted, LOCAL); extract; a wall clock that can jump. */
@@ -186,7 +186,7 @@ static void text_of(const aios_transcript *t, log_text *l)
 }
 
 /* Runs a script whole, then once for each number of events with a new life behind it: what was said must be the same. */
-static void lives_say_the_same(const char *script, const char *policy)
+static void lives_say_the_same(const char *script, const char *policy, uint32_t n_effects)
 {
     static log_text truth, l;
     char args[16][256];
@@ -199,6 +199,7 @@ static void lives_say_the_same(const char *script, const char *policy)
     aios_run_free(r);
     uint32_t n_events = 0, n_truth = n_seen;
     memcpy(args, seen_args, sizeof args);
+    assert_int_equal(n_truth, n_effects);
     for (bool over = false; !over; n_events++) {
         char id[32];
         const aios_event *ev;
@@ -230,15 +231,15 @@ static void counts_hold_over_lives(void **state)
 {
     (void)state;
     lives_say_the_same("echo:say true;turn;call act {\"n\":1};turn;call act {\"n\":2};call own {\"n\":3};call act {\"n\":3};turn;call own {\"n\":3};call own {\"n\":2};turn;say ok",
-                       "{'version':1,'capabilities':[{'tool':'act','max_calls':2},{'tool':'own','cost':'/n','max_cost':5.5}]}");
+                       "{'version':1,'capabilities':[{'tool':'act','max_calls':2},{'tool':'own','cost':'/n','max_cost':5.5}]}", 4);
 }
 
 static void values_hold_over_lives(void **state)
 {
     (void)state;
     lives_say_the_same("echo:say true;turn;call mail {\"n\":1};turn;call act {\"to\":\"$v1\"};call mail {\"n\":2};call act {\"to\":\"$v2\"};turn;call act {\"to\":[\"$v2\",\"$v1\"]};turn;say ok",
-                       "{'version':1,'capabilities':[{'tool':'mail'},{'tool':'act','confidentiality':'any'}],'rule_of_two':false}");
-    lives_say_the_same("echo:say true;turn;call mail {\"n\":1};turn;call act {\"to\":\"$v1\"};turn;say ok", NULL);
+                       "{'version':1,'capabilities':[{'tool':'mail'},{'tool':'act','confidentiality':'any'}],'rule_of_two':false}", 3);
+    lives_say_the_same("echo:say true;turn;call mail {\"n\":1};turn;call act {\"to\":\"$v1\"};turn;say ok", NULL, 1);
 }
 
 #define ASK_BOOL(n) "call extract {\"handle\":\"$v1\",\"schema\":{\"enum\":[true," #n "]},\"question\":\"so?\"}"
@@ -247,14 +248,14 @@ static void endorsed_bits_hold_over_lives(void **state)
 {
     (void)state;
     lives_say_the_same("echo:say true;turn;call mail {\"n\":1};turn;" ASK_BOOL(1) ";turn;" ASK_BOOL(2) ";call own {\"n\":1};turn;" ASK_BOOL(3) ";turn;call own {\"n\":2};turn;say ok",
-                       "{'version':1,'endorse_bits':2,'capabilities':[{'tool':'mail'},{'tool':'extract'},{'tool':'own','integrity':'tool'}]}");
+                       "{'version':1,'endorse_bits':2,'capabilities':[{'tool':'mail'},{'tool':'extract'},{'tool':'own','integrity':'tool'}]}", 1);
 }
 
 static void asks_hold_over_lives(void **state)
 {
     (void)state;
     lives_say_the_same("echo:say true;turn;call act {\"n\":1};call own {\"n\":1};turn;call act {\"n\":2};turn;call act {\"n\":3};turn;say ok",
-                       "{'version':1,'ask':{'budget':2},'capabilities':[{'tool':'own','max_calls':1},{'tool':'act','verdict':'ask'}]}");
+                       "{'version':1,'ask':{'budget':2},'capabilities':[{'tool':'own','max_calls':1},{'tool':'act','verdict':'ask'}]}", 3);
 }
 
 static int gather(void *user, const void *p, size_t n)
