@@ -208,6 +208,44 @@ AIOS_API int aios_run_approve(aios_ctx *ctx, aios_store *store, const char *run_
 /** Ends a run that nobody has: STOPPED with ECANCELED; it can still be resumed. EBUSY, ENOENT; ESTATE: it is done. Thread-safety: safe. */
 AIOS_API int aios_run_abandon(aios_ctx *ctx, aios_store *store, const char *run_id, aios_error *err);
 
+/** What a record of a run's journal says. Records of other kinds have their number, their name, and no events. */
+enum {
+    AIOS_STEP_BEGIN = 1,    /**< name: the model; text: the prompt, the last that the user said */
+    AIOS_STEP_RESUME = 2,   /**< another process, or agent, goes on */
+    AIOS_STEP_TURN = 3,     /**< a turn of the model is over */
+    AIOS_STEP_INTENT = 4,   /**< a call other than READ is about to happen: told once for each */
+    AIOS_STEP_ASK = 5,      /**< a call waits for a decision */
+    AIOS_STEP_DECISION = 6, /**< which came: code is AIOS_ALLOW or AIOS_DENY */
+    AIOS_STEP_RESULT = 7,   /**< a call is over: code 0, or how it failed */
+    AIOS_STEP_END = 8       /**< code 0: done; else the failure, whose message is text */
+};
+/** A record of a run's journal, and the events that the run gave there. All it points to is borrowed until the callback returns. */
+typedef struct aios_run_step {
+    size_t struct_size;
+    int32_t kind;             /**< AIOS_STEP_x */
+    int32_t code;
+    uint64_t record;          /**< its number */
+    int64_t wall_us;          /**< when it was committed, since 1970, by the clock of who wrote it */
+    int64_t used_ns;          /**< the run's time until it was made, waiting included; known of BEGIN, RESUME, TURN and END, else -1 */
+    uint64_t n_tokens;        /**< generated until here */
+    uint32_t turn;            /**< model turn that it is of, from 0 */
+    uint32_t n_events;
+    const aios_event *events;
+    size_t event_stride;      /**< bytes from one to the next */
+    const char *call_id;      /**< INTENT, ASK, DECISION, RESULT; else NULL */
+    const char *name;         /**< of the tool; BEGIN: the model; other kinds of records: of the kind; else NULL */
+    const char *text;         /**< n_text bytes; never NULL */
+    size_t n_text;
+} aios_run_step;
+/** Receives steps. Non-zero stops the replay, and is returned by it. */
+typedef int aios_step_fn(void *user, const aios_run_step *step);
+/**
+ * Tells a run again from its journal, without model, tools or policy, whoever has it: its texts and reasoning whole, one event a turn; states,
+ * calls, asks, results, and the end. What a journal does not keep is not there (docs/durable-runs.md): pieces, usage, times within a turn, and
+ * turns that were cut. fn has what was whole when EFORMAT or EVERSION names the first record that is not. ENOENT. Thread-safety: safe.
+ */
+AIOS_API int aios_run_replay(aios_ctx *ctx, aios_store *store, const char *run_id, aios_step_fn *fn, void *user, aios_error *err);
+
 /** Blocking convenience: start, next until the end, fn (may be NULL) for each event. ASK is denied. The run's own failure is the result. */
 AIOS_API int aios_agent_run(aios_agent *a, const char *prompt, size_t n, aios_event_fn *fn, void *user, aios_error *err);
 

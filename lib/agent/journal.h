@@ -100,6 +100,8 @@ int aios__journal_each(aios_ctx *ctx, aios_store *st, const char *stream, aios__
 int aios__journal_number(const aios__journal_record *rec, const char *key, uint64_t max, uint64_t *out, aios_error *err);
 /** A number that is text of hexadecimal digits. EFORMAT. */
 int aios__journal_hex(const aios__journal_record *rec, const char *key, uint64_t *out, aios_error *err);
+/** As messages have it. */
+const char *aios__journal_kind_name(enum aios__journal_kind kind);
 /** A failure that names record and run. */
 int aios__journal_bad(const aios__journal_record *rec, const char *what, aios_error *err);
 

@@ -13,6 +13,11 @@ static const char *const kind_names[] = {
 #undef X
 };
 
+const char *aios__journal_kind_name(enum aios__journal_kind kind)
+{
+    return (size_t)kind < AIOS__ARRAY_LEN(kind_names) ? kind_names[kind] : NULL;
+}
+
 int aios__journal_bad(const aios__journal_record *rec, const char *what, aios_error *err)
 {
     return aios__fail(err, AIOS_EFORMAT, "%s, record %llu (%s): %s", rec->stream, (unsigned long long)rec->seq, kind_names[rec->kind], what);

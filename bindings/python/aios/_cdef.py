@@ -21,6 +21,14 @@ AIOS_RUN_ASK = 3
 AIOS_RUN_STOPPED = 4
 AIOS_RUN_DONE = 5
 AIOS_RUN_DAMAGED = 6
+AIOS_STEP_BEGIN = 1
+AIOS_STEP_RESUME = 2
+AIOS_STEP_TURN = 3
+AIOS_STEP_INTENT = 4
+AIOS_STEP_ASK = 5
+AIOS_STEP_DECISION = 6
+AIOS_STEP_RESULT = 7
+AIOS_STEP_END = 8
 AIOS_AUDIT_HASH = 32
 AIOS_AUDIT_WHOLE = 0
 AIOS_AUDIT_FORMAT = 1
@@ -337,6 +345,10 @@ class aios_run_info(C.Structure):
     pass
 
 
+class aios_run_step(C.Structure):
+    pass
+
+
 class aios_audit_head(C.Structure):
     pass
 
@@ -626,6 +638,7 @@ class aios_store_ops(C.Structure):
 
 
 aios_run_fn = C.CFUNCTYPE(C.c_int, C.c_void_p, C.POINTER(aios_run_info))
+aios_step_fn = C.CFUNCTYPE(C.c_int, C.c_void_p, C.POINTER(aios_run_step))
 aios_audit_anchor_fn = C.CFUNCTYPE(None, C.c_void_p, C.POINTER(aios_audit_head))
 aios_log_fn = C.CFUNCTYPE(None, C.c_void_p, C.c_int32, C.c_char_p)
 aios_write_fn = C.CFUNCTYPE(C.c_int, C.c_void_p, C.c_void_p, C.c_size_t)
@@ -715,6 +728,23 @@ aios_run_info._fields_ = [
     ('cost_micros', C.c_uint64),
     ('n_input', C.c_uint64),
     ('n_cached', C.c_uint64),
+]
+aios_run_step._fields_ = [
+    ('struct_size', C.c_size_t),
+    ('kind', C.c_int32),
+    ('code', C.c_int32),
+    ('record', C.c_uint64),
+    ('wall_us', C.c_int64),
+    ('used_ns', C.c_int64),
+    ('n_tokens', C.c_uint64),
+    ('turn', C.c_uint32),
+    ('n_events', C.c_uint32),
+    ('events', C.POINTER(aios_event)),
+    ('event_stride', C.c_size_t),
+    ('call_id', C.c_char_p),
+    ('name', C.c_char_p),
+    ('text', C.c_char_p),
+    ('n_text', C.c_size_t),
 ]
 aios_audit_head._fields_ = [
     ('struct_size', C.c_size_t),
@@ -1490,6 +1520,7 @@ STRUCTS = (
     aios_agent_config,
     aios_run_options,
     aios_run_info,
+    aios_run_step,
     aios_audit_head,
     aios_audit_config,
     aios_audit_report,
@@ -1587,6 +1618,7 @@ FUNCTIONS = {
     'aios_run_list': (C.c_int, (C.c_void_p, C.c_void_p, aios_run_fn, C.c_void_p, C.POINTER(aios_error))),
     'aios_run_approve': (C.c_int, (C.c_void_p, C.c_void_p, C.c_char_p, C.c_char_p, C.c_int32, C.POINTER(aios_error))),
     'aios_run_abandon': (C.c_int, (C.c_void_p, C.c_void_p, C.c_char_p, C.POINTER(aios_error))),
+    'aios_run_replay': (C.c_int, (C.c_void_p, C.c_void_p, C.c_char_p, aios_step_fn, C.c_void_p, C.POINTER(aios_error))),
     'aios_agent_run': (C.c_int, (C.c_void_p, C.c_char_p, C.c_size_t, aios_event_fn, C.c_void_p, C.POINTER(aios_error))),
     'aios_audit_open': (C.c_int, (C.c_void_p, C.c_char_p, C.POINTER(aios_audit_config), C.POINTER(C.c_void_p), C.POINTER(aios_error))),
     'aios_audit_free': (None, (C.c_void_p,)),
