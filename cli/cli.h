@@ -25,7 +25,7 @@ typedef struct cli_list {
 
 /** Every option of every command; each command names the ones it takes. */
 typedef struct cli {
-    const char *model, *cache, *cache_size, *cpu, *budget, *schema, *regex, *gbnf, *lark, *grammar, *tools, *system, *root, *policy, *compact, *store, *run_id, *resume, *file, *load_session, *save_session, *api_key_env;
+    const char *model, *cache, *cache_size, *cpu, *budget, *schema, *regex, *gbnf, *lark, *grammar, *tools, *system, *root, *policy, *compact, *store, *run_id, *resume, *audit_key, *anchor, *state, *file, *load_session, *save_session, *api_key_env;
     cli_list allow, labels;
     const char *prompts; /**< bench -p */
     const char *prices;
@@ -34,7 +34,7 @@ typedef struct cli {
     long threads, n_ctx, kv_bits, n_predict, top, repeat, batch, depth, top_k, max_turns, max_tokens, chunk, count, max_bytes, n_top;
     long long seed;
     double temp, top_p, min_p, repeat_penalty, max_cost;
-    bool json, quiet, raw, no_special, bos, require, probe, mmap, verbose, no_builtin, ignore_eos, null, strict, plain_http;
+    bool json, quiet, raw, no_special, bos, require, probe, mmap, verbose, no_builtin, ignore_eos, null, strict, plain_http, wait, whole, audit, timeline;
     bool seed_set;
 } cli;
 
@@ -83,7 +83,11 @@ void cli_bar_erase(void);                              /**< the loading bar, bef
 int cli_model_fail(const cli *c, const aios_error *err); /**< of a model that cannot be used: prints, returns an exit code */
 void cli_sampling(const cli *c, aios_sampling *s);
 /* store.c */
+enum { CLI_RETRY_MS = 25, CLI_RETRIES = 40 }; /** A kind of store that is not built in comes from store_SCHEME.so in the folder of plugins, where it is there. */
+int cli_load_kind(aios_ctx *ctx, const char *uri, aios_error *err);
+/**< for a store in use: commands that only look have it for milliseconds */
 int cli_store(const cli *c, aios_ctx *ctx, aios_store **st, uint32_t flags); /**< of --store; NULL without; prints what is wrong */
+void cli_pause(int ms);
 /* label.c */
 int cli_label(const cli *c, uint64_t *classes);         /**< of --label, by the file of a router; prints what is wrong */
 int cli_label_check(const aios_model *m, const char *uri, uint64_t classes); /**< EXIT_DENIED: m would send it, and knows no labels */
@@ -108,7 +112,7 @@ int cli_messages(aios_ctx *ctx, const char *s, size_t n, aios_transcript **t, js
 /* cmd_token.c */
 int32_t *cli_read_ids(uint32_t *n_ids); /**< JSON array on standard input, malloc'd; NULL after printing what is wrong */
 /* event.c */
-void cli_event_json(const aios_event *ev);
+void cli_event_print(const aios_event *ev, bool whole); /**< a line of JSON; whole: without what a journal does not keep */
 void cli_stats(const cli *c, const aios_usage *u);     /**< on a terminal, or with -v */
 int cli_interrupt_session(aios_session *s);            /**< Ctrl-C cancels s; NULL restores */
 int cli_interrupt_run(aios_run *r);
@@ -131,7 +135,82 @@ void cli_prober_stop(cli_prober *p);
 /* calc.c */
 int calc(const char *s, double *out, char *msg, size_t n_msg);
 
+/* whole.c: events of a run as its journal has them */
+typedef struct cli_whole {
+    cli_text text, reasoning; /**< of the turn */
+    uint32_t step, attempt;
+    bool open;
+} cli_whole;
+int cli_whole_event(cli_whole *w, const aios_event *ev); /**< prints it, or what it ends; AIOS_ENOMEM */
+void cli_whole_free(cli_whole *w);
+/* asks.c */
+typedef struct cli_ask {
+    char *call_id, *digest, *name, *args; /**< digest "": there is none */
+    bool unknown;
+} cli_ask;
+typedef struct cli_asks {
+    cli_ask *at;
+    int n, cap;
+} cli_asks;
+int cli_asks_add(cli_asks *a, const aios_event *ev); /**< AIOS_ENOMEM */
+void cli_asks_drop(cli_asks *a, const char *call_id); /**< it waits no more */
+int cli_asks_decide(cli_asks *a, aios_run *run, const char *word, int32_t verdict, aios_error *err); /**< word: id, or 8 digits of the digest; NULL: the only one */
+json_t *cli_asks_json(const cli_asks *a);
+void cli_asks_free(cli_asks *a);
+/* control.c, control_client.c: the process that has a store answers for it */
+typedef struct cli_control cli_control;
+#define CLI_CONTROL_FDS 9
+struct pollfd;
+int cli_control_open(const cli *c, aios_ctx *ctx, aios_store *st, cli_control **k, aios_error *err); /**< ENOTSUP: the store is in no file */
+void cli_control_run(cli_control *k, aios_run *run, cli_asks *asks); /**< who is asked about */
+void cli_control_serve(cli_control *k, bool inside); /**< what is there, without waiting; inside: the run is in aios_run_next */
+void cli_control_inside(void);                       /**< likewise, from a tool */
+int cli_control_poll(const cli_control *k, struct pollfd *p, int *timeout_ms); /**< how many of CLI_CONTROL_FDS were filled */
+void cli_control_close(cli_control *k);              /**< NULL is fine */
+int cli_control_ask(const char *uri, const json_t *q, json_t **out, long *pid, aios_error *err); /**< EUNAVAIL: nobody answers */
+void cli_control_sweep(const char *uri);             /**< removes a socket that was left behind; the caller has the store */
+/* drive.c */
+typedef struct cli_shown {
+    bool open_line;
+} cli_shown;
+void cli_show_event(const cli *c, const aios_event *ev, cli_shown *s);
+int cli_drive(const cli *c, aios_run *run, cli_control *control); /**< to the end; an exit code */
+/* runs_json.c, timeline.c */
+json_t *cli_run_json(const aios_run_info *r);
+int cli_run_state(const char *name);                 /**< AIOS_RUN_x, 0: none */
+const char *cli_run_state_meant(char out[CLI_MEANT], const char *name);
+const char *cli_step_kind(int32_t kind);
+void cli_run_meant(aios_store *st, const char *id, aios_error *err); /**< adds to an ENOENT which run was meant */
+json_t *cli_run_waits(aios_ctx *ctx, aios_store *st, const char *id); /**< calls that wait, by the journal */
+typedef struct cli_steps {
+    json_t *list, *starts; /**< steps; when what a call does now began */
+    int64_t until_ms;      /**< of the monotonic clock, 0: no bound */
+    int64_t began_us, base_us, base_ns;
+    uint64_t tokens;
+    double last_s;
+    bool cut;
+} cli_steps;
+int cli_steps_add(void *user, const aios_run_step *s); /**< aios_step_fn; user: cli_steps, whose starts is the caller's to drop */
+void cli_timeline(const json_t *run, const json_t *steps, bool cut);
+/* kept.c, audit.c: what `aios agent` writes beside the journal, in its commits */
+typedef struct cli_kept cli_kept;
+int cli_kept_open(const cli *c, aios_store *st, aios_commit_hook *hook, cli_kept **k);
+void cli_kept_close(cli_kept *k);
+void cli_kept_hint(aios_store *st, const char *id, aios_error *err); /**< adds with which options the run was begun */
+typedef struct cli_auditor cli_auditor;
+int cli_audit_open(const cli *c, aios_store *st, cli_auditor **a); /**< NULL without --audit; prints what is wrong */
+int cli_audit_rows(cli_auditor *a, const char *run, const aios_store_write *records, uint32_t n, aios_store_write *out);
+void cli_audit_settle(cli_auditor *a, int32_t code);
+void cli_audit_close(cli_auditor *a);
+int cli_audit_check(const cli *c, aios_store *st, const char *run);
+/* opts.c */
+int cli_options_text(const cli *c, cli_text *out);   /**< those that make an agent, for a shell */
+/* offline.c: a run that no process drives */
+int cli_run_decide(const cli *c, aios_ctx *ctx, aios_store *st, const char *run, const char *ask, int32_t verdict);
+int cli_run_abandon(const cli *c, aios_ctx *ctx, aios_store *st, const char *run);
+
 int cmd_devices(cli *c);
+int cmd_replay(cli *c);
 int cmd_inspect(cli *c);
 int cmd_models(cli *c);
 int cmd_runs(cli *c);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "cli.h"
 
@@ -14,104 +13,6 @@ static int decide(void *user, const aios_action *a, aios_verdict *out)
         if (!strcmp(c->allow.at[i], a->tool))
             out->verdict = AIOS_ALLOW;
     return 0;
-}
-
-static int32_t ask(const cli *c, const aios_event *ev)
-{
-    char answer[16] = "";
-    if (!isatty(STDIN_FILENO)) {
-        if (ev->type == AIOS_EVENT_UNKNOWN)
-            fprintf(stderr, "not repeated: %s was begun before the program stopped, and nobody knows whether it happened\n", ev->name);
-        else if (c->policy)
-            fprintf(stderr, "denied: the policy asks about %s, and there is no terminal to ask at\n", ev->name);
-        else
-            fprintf(stderr, "denied: %s may change something; --allow %s lets it run\n", ev->name, ev->name);
-        return AIOS_DENY;
-    }
-    const char *what = ev->type == AIOS_EVENT_UNKNOWN ? "was begun before the program stopped and may have happened: again," : "run";
-    fprintf(stderr, "%s %s %.*s ? [y/N] ", what, ev->name, (int)ev->n_text, ev->text);
-    if (!fgets(answer, sizeof answer, stdin))
-        return AIOS_DENY;
-    return answer[0] == 'y' || answer[0] == 'Y' ? AIOS_ALLOW : AIOS_DENY;
-}
-
-/* Of a result: its beginning, without the line ends behind it. */
-static int shown_bytes(const aios_event *ev)
-{
-    size_t n = ev->n_text;
-    while (n && ev->text[n - 1] == '\n')
-        n--;
-    return (int)(n < 400 ? n : 400);
-}
-
-static void show(const cli *c, const aios_event *ev, bool *open_line)
-{
-    bool color = cli_color(stderr);
-    const char *dim = color ? "\x1b[2m" : "", *plain = color ? "\x1b[0m" : "";
-    if (*open_line && ev->type != AIOS_EVENT_TEXT) {
-        putchar('\n');
-        cli_flush();
-        *open_line = false;
-    }
-    switch (ev->type) {
-    case AIOS_EVENT_TEXT:
-        fwrite(ev->text, 1, ev->n_text, stdout);
-        cli_flush();
-        *open_line = true;
-        break;
-    case AIOS_EVENT_CALL:
-        fprintf(stderr, "%scall   %s %.*s%s\n", dim, ev->name, (int)ev->n_text, ev->text, plain);
-        break;
-    case AIOS_EVENT_RESULT:
-        fprintf(stderr, "%sresult %s %s%.*s%s\n", dim, ev->name, ev->code ? "failed: " : "", shown_bytes(ev), ev->text, plain);
-        break;
-    case AIOS_EVENT_CONTEXT:
-        fprintf(stderr, "%scontext was full: %s%s\n", dim, ev->name, plain);
-        break;
-    case AIOS_EVENT_USAGE:
-        cli_stats(c, ev->usage);
-        break;
-    case AIOS_EVENT_ERROR:
-        if (!cli_interrupted() && cli_flush())
-            cli_fail(NULL, ev->error);
-        if (ev->error->code == AIOS_ELIMIT)
-            fputs("hint: -n N raises the tokens of a turn, --max-turns N the turns, --max-tokens and --max-cost what all of them may take\n", stderr);
-        break;
-    default:
-        break;
-    }
-}
-
-static int drive(const cli *c, aios_run *run)
-{
-    const aios_event *ev;
-    bool open_line = false;
-    uint32_t n_out = 0; /* of the last turn */
-    int got, rc = 0;
-    while ((got = aios_run_next(run, -1, &ev)) == AIOS_OK || got == AIOS_AGAIN) {
-        if (got == AIOS_AGAIN)
-            continue;
-        if (c->json)
-            cli_event_json(ev);
-        else
-            show(c, ev, &open_line);
-        if (!cli_flush() && !rc) {
-            rc = EXIT_FAIL; /* nobody reads on */
-            aios_run_cancel(run);
-        }
-        if (ev->type == AIOS_EVENT_ERROR)
-            rc = rc ? rc : cli_exit_code(ev->error->code);
-        if (ev->type == AIOS_EVENT_USAGE)
-            n_out = ev->usage->output;
-        if (ev->type == AIOS_EVENT_DONE && ev->name && !strcmp(ev->name, "length"))
-            rc = cli_cut_off(n_out, c->n_predict ? (uint32_t)c->n_predict : CLI_MAX_TOKENS, c->schema);
-        if (ev->type == AIOS_EVENT_ASK || ev->type == AIOS_EVENT_UNKNOWN) {
-            char id[128];
-            snprintf(id, sizeof id, "%s", ev->call_id);
-            aios_run_decide(run, id, ask(c, ev), NULL);
-        }
-    }
-    return got < 0 && !rc ? EXIT_FAIL : rc;
 }
 
 /* Whom the OTEL_ variables name is told of the run. */
@@ -141,12 +42,14 @@ static int check_compact(const cli *c)
     return cli_usage("--compact %s: it is drop, summarise or offload%s", c->compact, cli_meant(meant, c->compact, compacts, 4, "", ""));
 }
 
-static int begin_run(const cli *c, aios_agent *a, aios_transcript *t, aios_run **run, aios_error *err)
+static int begin_run(const cli *c, aios_store *st, aios_agent *a, aios_transcript *t, aios_run **run, aios_error *err)
 {
     aios_run_options o = AIOS_INIT(aios_run_options);
     o.transcript = t;
     o.id = c->run_id;
     int rc = c->resume ? aios_run_resume(a, c->resume, run, err) : aios_run_start_with(a, &o, run, err);
+    if (rc && c->resume)
+        cli_kept_hint(st, c->resume, err);
     if (!rc && c->store && !c->quiet)
         fprintf(stderr, "run %s\n", aios_run_id(*run));
     return rc;
@@ -166,6 +69,18 @@ static bool read_prices(const char *s, aios_prices *p)
     }
     p->cached = n < 2 ? p->input : p->cached;
     return n >= 1 && n <= 2;
+}
+
+/* Without the socket the run goes on all the same, unless it is what its asks wait for. */
+static int open_control(const cli *c, aios_ctx *ctx, aios_store *st, cli_control **control, aios_error *err)
+{
+    int rc = st ? cli_control_open(c, ctx, st, control, err) : AIOS_OK;
+    if (rc && !c->wait) {
+        if (rc != AIOS_ENOTSUP && !c->quiet && !c->json)
+            fprintf(stderr, "note: `aios runs` cannot ask this run: %s\n", err->msg);
+        *err = (aios_error)AIOS_INIT(aios_error);
+    }
+    return c->wait ? rc : AIOS_OK;
 }
 
 static int run_agent(const cli *c, aios_ctx *ctx, aios_store *st, aios_model *m, aios_toolset *ts, aios_rules *rules, uint64_t classes, const char *prompt, size_t n,
@@ -202,8 +117,16 @@ static int run_agent(const cli *c, aios_ctx *ctx, aios_store *st, aios_model *m,
     cfg.schema_json = schema;
     cfg.tool_choice = c->require ? AIOS_TOOLS_REQUIRED : AIOS_TOOLS_AUTO;
     aios_transcript *t = NULL;
-    int rc = make_telemetry(ctx, &tm, &err);
+    aios_commit_hook hook;
+    cli_kept *kept = NULL;
+    cli_control *control = NULL;
+    int rc = st ? cli_kept_open(c, st, &hook, &kept) : 0;
+    if (rc)
+        return rc;
+    rc = open_control(c, ctx, st, &control, &err);
+    rc = rc ? rc : make_telemetry(ctx, &tm, &err);
     cfg.telemetry = tm;
+    cfg.hook = kept ? &hook : NULL;
     cfg.store = st;
     cfg.name = "aios";
     rc = rc ? rc : aios_transcript_new(ctx, &t, &err);
@@ -211,17 +134,19 @@ static int run_agent(const cli *c, aios_ctx *ctx, aios_store *st, aios_model *m,
         rc = aios_transcript_add_text(t, AIOS_ROLE_SYSTEM, c->system, AIOS_CSTR, &err);
     if (!rc && !c->resume)
         rc = cli_add_user(t, classes, prompt, n, &err);
-    if (rc || aios_agent_new(ctx, &cfg, &a, &err) || begin_run(c, a, t, &run, &err)) {
+    if (rc || aios_agent_new(ctx, &cfg, &a, &err) || begin_run(c, st, a, t, &run, &err)) {
         rc = cli_fail(NULL, &err);
     } else {
         cli_interrupt_run(run);
-        rc = drive(c, run);
+        rc = cli_drive(c, run, control);
         cli_interrupt_run(NULL);
         if (rc && st && !c->quiet)
             fprintf(stderr, "hint: the run is kept, and --resume %s goes on with it\n", aios_run_id(run));
     }
+    cli_control_close(control);
     aios_run_free(run);
     aios_agent_free(a);
+    cli_kept_close(kept);
     aios_telemetry_free(tm);
     aios_transcript_free(t);
     return rc;
@@ -279,6 +204,12 @@ static int check_store(const cli *c)
 {
     if (!c->store && (c->resume || c->run_id))
         return cli_usage("--resume and --run-id are of a store: --store sqlite:FILE");
+    if (!c->store && (c->wait || c->audit))
+        return cli_usage("--wait and --audit are of runs in a store: --store sqlite:FILE");
+    if (!c->audit && (c->audit_key || c->anchor))
+        return cli_usage("--audit-key and --anchor are of --audit");
+    if (c->whole && !c->json)
+        return cli_usage("--whole is of --json");
     if (c->resume && (c->run_id || c->n_args))
         return cli_usage("--resume takes neither a prompt nor --run-id: the run has both");
     return 0;

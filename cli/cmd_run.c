@@ -45,7 +45,7 @@ static void take_event(turn *t, const aios_event *ev)
     if (ev->attempt != t->attempt)
         begin_again(t, ev->attempt);
     if (t->c->json)
-        cli_event_json(ev);
+        cli_event_print(ev, false);
     else if (ev->type == AIOS_EVENT_TEXT)
         t->open = true, fwrite(ev->text, 1, ev->n_text, stdout);
     if (!cli_flush() && !t->rc) {

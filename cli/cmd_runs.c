@@ -1,110 +1,339 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Runs of a store: what there is, and how one stands. */
+/* Runs of a store: what there is, how one stands, and what becomes of it. A store in use answers through the process that has it. */
+#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "cli.h"
 
-static const char *const states[] = {"?", "model", "tools", "ask", "stopped", "done", "damaged"};
+typedef struct scene {
+    cli *c;
+    aios_ctx *ctx;
+    aios_store *st;
+    const char *run, *ask; /* arguments */
+} scene;
 
-static const char *state_of(const aios_run_info *r)
+/* ---- printing ----------------------------------------------------------------------------------------------------- */
+
+static const char *text_of(const json_t *o, const char *key)
 {
-    bool known = r->state > 0 && r->state < (int)(sizeof states / sizeof *states);
-    return states[known ? r->state : 0];
+    const char *s = json_string_value(json_object_get(o, key));
+    return s ? s : "";
 }
 
-static void print_time(char out[32], int64_t us)
+static long long number_of(const json_t *o, const char *key)
 {
-    time_t s = (time_t)(us / 1000000);
-    struct tm tm;
-    if (!gmtime_r(&s, &tm) || !strftime(out, 32, "%Y-%m-%dT%H:%M:%SZ", &tm))
-        out[0] = 0;
+    return (long long)json_integer_value(json_object_get(o, key));
 }
 
-static json_t *run_json(const aios_run_info *r)
+static bool is_wanted(const cli *c, const json_t *run)
 {
-    char began[32], changed[32];
-    print_time(began, r->began_us);
-    print_time(changed, r->changed_us);
-    json_t *o = json_pack("{s:s,s:s,s:s,s:i,s:i,s:I,s:i,s:i,s:i,s:I,s:s,s:s,s:f}", "id", r->id, "state", state_of(r), "model", r->model, "turns", (int)r->n_turns, "calls",
-                          (int)r->n_calls, "tokens", (json_int_t)r->n_tokens, "asks", (int)r->n_asks, "unknown", (int)r->n_unknown, "resumes", (int)r->n_resumes, "records",
-                          (json_int_t)r->n_records, "began", began, "changed", changed, "used_s", (double)r->used_ns / 1e9);
-    if (o) {
-        json_object_set_new(o, "cost_micros", json_integer((json_int_t)r->cost_micros));
-        json_object_set_new(o, "input", json_integer((json_int_t)r->n_input));
-        json_object_set_new(o, "cached", json_integer((json_int_t)r->n_cached));
+    return !c->state || !strcmp(c->state, text_of(run, "state"));
+}
+
+/* Takes the reference. */
+static void print_row(const cli *c, json_t *r)
+{
+    if (!is_wanted(c, r)) {
+        json_decref(r);
+        return;
     }
-    if (o && r->code)
-        json_object_set_new(o, "error", json_pack("{s:s,s:s}", "code", aios_code_name(r->code), "message", r->msg));
-    return o;
+    if (c->json) {
+        cli_print_json(r);
+        return;
+    }
+    printf("%-32s %-8s %3lld turns %3lld calls %6lld tokens  %s  %s", text_of(r, "id"), text_of(r, "state"), number_of(r, "turns"),
+           number_of(r, "calls"), number_of(r, "tokens"), text_of(r, "changed"), text_of(json_object_get(r, "error"), "code"));
+    if (number_of(r, "asks"))
+        printf("%lld wait", number_of(r, "asks"));
+    putchar('\n');
+    json_decref(r);
+}
+
+static void print_waits(const json_t *waits)
+{
+    size_t i;
+    json_t *w;
+    json_array_foreach(waits, i, w) {
+        char *args = json_dumps(json_object_get(w, "arguments"), JSON_COMPACT | JSON_ENCODE_ANY);
+        printf("waits    %s %s  (%s%s%.16s)%s\n", text_of(w, "name"), args ? args : "", text_of(w, "call_id"), *text_of(w, "digest") ? ", " : "",
+               text_of(w, "digest"), json_is_true(json_object_get(w, "unknown")) ? "  was begun before, and may have happened" : "");
+        free(args);
+    }
+}
+
+static void print_run(const json_t *r)
+{
+    const json_t *e = json_object_get(r, "error");
+    printf("run      %s\nstate    %s\nmodel    %s\nturns    %lld\ncalls    %lld\ntokens   %lld\nbegan    %s\nchanged  %s\nresumes  %lld\n",
+           text_of(r, "id"), text_of(r, "state"), text_of(r, "model"), number_of(r, "turns"), number_of(r, "calls"), number_of(r, "tokens"),
+           text_of(r, "began"), text_of(r, "changed"), number_of(r, "resumes"));
+    if (number_of(r, "pid"))
+        printf("process  %lld\n", number_of(r, "pid"));
+    if (number_of(r, "cost_micros"))
+        printf("cost     %.6f\n", (double)number_of(r, "cost_micros") / 1e6);
+    if (number_of(r, "asks"))
+        printf("asks     %lld wait for a decision\n", number_of(r, "asks"));
+    print_waits(json_object_get(r, "waits"));
+    if (number_of(r, "unknown"))
+        printf("unknown  %lld calls were begun and have no receipt\n", number_of(r, "unknown"));
+    if (e)
+        printf("failure  %s: %s\n", text_of(e, "code"), text_of(e, "message"));
+}
+
+/* Of a run, with its steps if there are. */
+static void print_shown(const cli *c, json_t *run, json_t *steps, bool cut)
+{
+    if (!c->json && steps)
+        cli_timeline(run, steps, cut);
+    else if (!c->json)
+        print_run(run);
+    else if (steps)
+        cli_print_json(json_pack("{s:O,s:O,s:b}", "run", run, "steps", steps, "cut", cut));
+    else
+        cli_print_json(json_incref(run));
+}
+
+static void print_done(const scene *s, const char *what)
+{
+    if (s->c->json)
+        cli_print_json(json_pack("{s:b,s:s,s:s}", "ok", 1, "run", s->run, "what", what));
+    else if (!s->c->quiet)
+        printf("run %s: %s\n", s->run, what);
+}
+
+/* ---- of a store that nobody has ------------------------------------------------------------------------------------- */
+
+static int fail_of_run(const scene *s, aios_error *err)
+{
+    cli_run_meant(s->st, s->run, err);
+    return cli_fail(NULL, err);
 }
 
 static int list_one(void *user, const aios_run_info *r)
 {
-    const cli *c = user;
-    char changed[32];
-    if (c->json) {
-        cli_print_json(run_json(r));
-        return 0;
-    }
-    print_time(changed, r->changed_us);
-    printf("%-32s %-8s %3u turns %3u calls %6llu tokens  %s  %s\n", r->id, state_of(r), r->n_turns, r->n_calls, (unsigned long long)r->n_tokens, changed,
-           r->code ? aios_code_name(r->code) : "");
-    return 0;
+    print_row(user, cli_run_json(r));
+    return !cli_flush();
 }
 
-static void show_one(const aios_run_info *r)
+static int list(scene *s)
 {
-    char began[32], changed[32];
-    print_time(began, r->began_us);
-    print_time(changed, r->changed_us);
-    printf("run      %s\nstate    %s\nmodel    %s\nturns    %u\ncalls    %u\ntokens   %llu\nbegan    %s\nchanged  %s\nresumes  %u\n", r->id, state_of(r), r->model, r->n_turns,
-           r->n_calls, (unsigned long long)r->n_tokens, began, changed, r->n_resumes);
-    printf("prompts  %llu tokens, %llu of them cached\n", (unsigned long long)r->n_input, (unsigned long long)r->n_cached);
-    if (r->cost_micros)
-        printf("cost     %.6f\n", (double)r->cost_micros / 1e6);
-    if (r->n_asks)
-        printf("asks     %u wait for a decision\n", r->n_asks);
-    if (r->n_unknown)
-        printf("unknown  %u calls were begun and have no receipt\n", r->n_unknown);
-    if (r->code)
-        printf("failure  %s: %s\n", aios_code_name(r->code), r->msg);
+    aios_error err = AIOS_INIT(aios_error);
+    return aios_run_list(s->ctx, s->st, list_one, s->c, &err) < 0 ? cli_fail(NULL, &err) : 0;
 }
 
-static int show(const cli *c, aios_ctx *ctx, aios_store *st, const char *id)
+static json_t *run_of(const scene *s, aios_error *err)
 {
     aios_run_info info = AIOS_INIT(aios_run_info);
+    json_t *run = aios_run_info_get(s->ctx, s->st, s->run, &info, err) ? NULL : cli_run_json(&info);
+    if (run && info.n_asks)
+        json_object_set_new(run, "waits", cli_run_waits(s->ctx, s->st, s->run));
+    return run;
+}
+
+static int show(scene *s)
+{
     aios_error err = AIOS_INIT(aios_error);
-    if (aios_run_info_get(ctx, st, id, &info, &err))
-        return cli_fail(NULL, &err);
-    if (c->json)
-        cli_print_json(run_json(&info));
+    json_t *run = run_of(s, &err);
+    cli_steps g = {.list = NULL};
+    if (!run)
+        return fail_of_run(s, &err);
+    if (s->c->timeline) {
+        g.list = json_array();
+        int rc = aios_run_replay(s->ctx, s->st, s->run, cli_steps_add, &g, &err);
+        json_decref(g.starts);
+        if (rc)
+            cli_fail(NULL, &err); /* of the record; the steps before it are shown */
+    }
+    print_shown(s->c, run, g.list, false);
+    json_decref(run);
+    json_decref(g.list);
+    return err.code ? cli_exit_code(err.code) : 0;
+}
+
+/* ---- through the process that has it -------------------------------------------------------------------------------- */
+
+/* A process that does not answer is told with the store's own words, which name it. */
+static int fail_live(const aios_error *busy, const aios_error *why)
+{
+    aios_error err = *busy;
+    size_t n = strlen(err.msg);
+    if (why->code != AIOS_EUNAVAIL && why->code != AIOS_ENOTSUP && why->code != AIOS_EIO && why->code != AIOS_ETIMEDOUT)
+        return cli_fail(NULL, why);
+    snprintf(err.msg + n, sizeof err.msg - n, " (%.200s)", why->msg);
+    return cli_fail(NULL, &err);
+}
+
+static void print_answer(const scene *s, const json_t *v, const char *op)
+{
+    size_t i;
+    json_t *r;
+    json_array_foreach(json_object_get(v, "runs"), i, r)
+        print_row(s->c, json_incref(r));
+    if (json_is_true(json_object_get(v, "cut")) && !strcmp(op, "list"))
+        fputs("note: there are more: the process that has the store told of so many\n", stderr);
+    if (json_object_get(v, "run"))
+        print_shown(s->c, json_object_get(v, "run"), json_object_get(v, "steps"), json_is_true(json_object_get(v, "cut")));
+}
+
+static json_t *question(const scene *s, const char *op)
+{
+    json_t *q = json_pack("{s:s}", "op", op);
+    if (s->run)
+        json_object_set_new(q, "run", json_string(s->run));
+    if (s->ask)
+        json_object_set_new(q, "ask", json_string(s->ask));
+    return q;
+}
+
+/* EUNAVAIL: there is no process that answers. */
+static int ask_process(const scene *s, const char *op, const char *done, aios_error *why)
+{
+    json_t *v, *q = question(s, op);
+    long pid;
+    int rc = cli_control_ask(s->c->store, q, &v, &pid, why);
+    json_decref(q);
+    if (rc)
+        return rc;
+    if (done)
+        print_done(s, done);
     else
-        show_one(&info);
+        print_answer(s, v, op);
+    json_decref(v);
+    return AIOS_OK;
+}
+
+/* ---- verbs ---------------------------------------------------------------------------------------------------------- */
+
+static int approve(scene *s)
+{
+    return cli_run_decide(s->c, s->ctx, s->st, s->run, s->ask, AIOS_ALLOW);
+}
+
+static int deny(scene *s)
+{
+    return cli_run_decide(s->c, s->ctx, s->st, s->run, s->ask, AIOS_DENY);
+}
+
+static int cancel(scene *s)
+{
+    return cli_run_abandon(s->c, s->ctx, s->st, s->run);
+}
+
+static int audit(scene *s)
+{
+    return cli_audit_check(s->c, s->st, s->run);
+}
+
+static const struct verb {
+    const char *name, *args;
+    int least, most; /* how many of these */
+    int (*fn)(scene *s);
+    const char *op, *done; /* what the process that has the store is asked; NULL: it cannot be */
+    uint32_t flags;        /* AIOS_STORE_x */
+} verbs[] = {
+    {"list", "", 0, 0, list, "list", NULL, AIOS_STORE_READ_ONLY},
+    {"show", "RUN ", 1, 1, show, "show", NULL, AIOS_STORE_READ_ONLY},
+    {"resume", "RUN ", 1, 1, NULL, NULL, NULL, 0},
+    {"approve", "RUN [CALL] ", 1, 2, approve, "approve", "approved", 0},
+    {"deny", "RUN [CALL] ", 1, 2, deny, "deny", "denied", 0},
+    {"cancel", "RUN ", 1, 1, cancel, "cancel", "told to stop", 0},
+    {"audit", "[RUN] ", 0, 1, audit, NULL, NULL, AIOS_STORE_READ_ONLY},
+};
+
+static const struct verb *find_verb(const char *name)
+{
+    for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
+        if (!strcmp(verbs[i].name, name))
+            return &verbs[i];
+    return NULL;
+}
+
+static int no_verb(const char *name)
+{
+    const char *names[sizeof verbs / sizeof *verbs];
+    char meant[CLI_MEANT];
+    for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
+        names[i] = verbs[i].name;
+    return cli_usage("aios runs has no \"%.40s\"%s: list, show, resume, approve, deny, cancel, audit", name,
+                     cli_meant(meant, name, names, sizeof names / sizeof *names, "", ""));
+}
+
+static int check_options(const cli *c, const struct verb *v)
+{
+    char meant[CLI_MEANT];
+    if (!c->store)
+        return cli_usage("--store names where the runs are: aios runs --store sqlite:runs.db");
+    if (c->n_args - 1 > v->most || (c->n_args ? c->n_args - 1 : 0) < v->least)
+        return cli_usage("aios runs %s %s--store %s", v->name, v->args, c->store);
+    if (c->state && strcmp(v->name, "list") != 0)
+        return cli_usage("--state is of aios runs list");
+    if (c->state && !cli_run_state(c->state))
+        return cli_usage("--state \"%.40s\" is none%s: model, tools, ask, stopped, done, damaged", c->state,
+                         cli_run_state_meant(meant, c->state));
+    if (c->timeline && strcmp(v->name, "show") != 0)
+        return cli_usage("--timeline is of aios runs show");
     return 0;
 }
 
-static int list(cli *c, aios_ctx *ctx, aios_store *st)
+/* A store that is not there is not made. */
+static int open_there(aios_ctx *ctx, const char *uri, const aios_store_config *cfg, aios_store **st, aios_error *err)
 {
-    aios_error err = AIOS_INIT(aios_error);
-    return aios_run_list(ctx, st, list_one, c, &err) ? cli_fail(NULL, &err) : 0;
+    aios_store_config look = AIOS_INIT(aios_store_config);
+    look.flags = AIOS_STORE_READ_ONLY;
+    int rc = cli_load_kind(ctx, uri, err);
+    rc = rc ? rc : aios_store_open(ctx, uri, &look, st, err);
+    if (rc || cfg->flags & AIOS_STORE_READ_ONLY)
+        return rc;
+    aios_store_close(*st);
+    return aios_store_open(ctx, uri, cfg, st, err);
+}
+
+/* Opens the store, or asks who has it; one that neither answers nor lets go within a second is told. */
+static int reach(scene *s, const struct verb *v)
+{
+    aios_store_config cfg = AIOS_INIT(aios_store_config);
+    const char *op = s->c->timeline && v->op ? "steps" : v->op;
+    cfg.flags = v->flags;
+    for (int i = 0;; i++) {
+        aios_error err = AIOS_INIT(aios_error), why = AIOS_INIT(aios_error);
+        int rc = open_there(s->ctx, s->c->store, &cfg, &s->st, &err);
+        if (rc && rc != AIOS_EBUSY)
+            return cli_fail(NULL, &err);
+        if (!rc) {
+            cli_control_sweep(s->c->store);
+            return v->fn(s);
+        }
+        rc = op ? ask_process(s, op, v->done, &why) : AIOS_EUNAVAIL;
+        if (!rc)
+            return 0;
+        if (rc != AIOS_EUNAVAIL || i == CLI_RETRIES)
+            return op ? fail_live(&err, &why) : cli_fail(NULL, &err);
+        cli_pause(CLI_RETRY_MS);
+    }
+}
+
+static int run_verb(cli *c, const struct verb *v)
+{
+    scene s = {.c = c, .run = c->n_args > 1 ? c->args[1] : NULL, .ask = c->n_args > 2 ? c->args[2] : NULL};
+    int rc = cli_ctx(c, &s.ctx);
+    if (rc)
+        return rc;
+    rc = reach(&s, v);
+    aios_store_close(s.st);
+    aios_ctx_free(s.ctx);
+    return rc;
 }
 
 int cmd_runs(cli *c)
 {
-    const char *verb = c->n_args ? c->args[0] : "list";
-    bool lists = !strcmp(verb, "list") && c->n_args <= 1, shows = !strcmp(verb, "show") && c->n_args == 2;
-    aios_ctx *ctx = NULL;
-    aios_store *st = NULL;
-    if (!c->store)
-        return cli_usage("--store names where the runs are: aios runs --store sqlite:runs.db");
-    if (!lists && !shows)
-        return cli_usage("aios runs list, or aios runs show ID");
-    int rc = cli_ctx(c, &ctx);
-    rc = rc ? rc : cli_store(c, ctx, &st, AIOS_STORE_READ_ONLY);
-    if (!rc)
-        rc = lists ? list(c, ctx, st) : show(c, ctx, st, c->args[1]);
-    aios_store_close(st);
-    aios_ctx_free(ctx);
-    return rc;
+    const char *name = c->n_args ? c->args[0] : "list";
+    const struct verb *v = find_verb(name);
+    int rc = v ? check_options(c, v) : no_verb(name);
+    if (rc)
+        return rc;
+    if (v->fn)
+        return run_verb(c, v);
+    c->resume = c->args[1];
+    c->n_args = 0;
+    return cmd_agent(c);
 }

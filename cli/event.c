@@ -35,7 +35,7 @@ static void put_json(json_t *o, const char *key, const char *s, size_t n)
         put(o, key, s, n);
 }
 
-void cli_event_json(const aios_event *ev)
+static json_t *event_json(const aios_event *ev)
 {
     json_t *o = json_object();
     bool known = ev->type > 0 && ev->type < (int)(sizeof types / sizeof *types);
@@ -63,8 +63,32 @@ void cli_event_json(const aios_event *ev)
     if (ev->type == AIOS_EVENT_RESULT)
         json_object_set_new(o, "code", json_integer(ev->code));
     put_usage(o, ev->usage);
+    if (ev->digest)
+        json_object_set_new(o, "digest", json_string(ev->digest));
     if (ev->error)
         json_object_set_new(o, "error", cli_error_json(ev->error));
+    return o;
+}
+
+/* What a journal does not keep. */
+static void reduce(json_t *o)
+{
+    json_t *error = json_object_get(o, "error");
+    json_object_del(o, "seq");
+    json_object_del(o, "attempt");
+    json_object_del(o, "digest");
+    if (!error)
+        return;
+    json_object_del(o, "step");
+    json_object_del(error, "have");
+    json_object_del(error, "need");
+}
+
+void cli_event_print(const aios_event *ev, bool whole)
+{
+    json_t *o = event_json(ev);
+    if (whole)
+        reduce(o);
     cli_print_json(o);
 }
 

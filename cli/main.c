@@ -6,6 +6,8 @@
 #define MODEL_OPTS "model api-key-env plain-http threads ctx kv-bits cpu budget mmap cache cache-size quiet json verbose "
 #define SAMPLE_OPTS "predict temp seed top-k top-p min-p repeat-penalty "
 
+#define AGENT_OPTS MODEL_OPTS SAMPLE_OPTS "system label tools require allow policy root store wait whole audit audit-key anchor max-turns max-tokens max-cost prices compact no-builtin schema "
+
 static const command commands[] = {
     {"devices", "", "what this machine computes with", "json probe cpu threads budget verbose", cmd_devices,
      "  aios devices --probe        measure bandwidth and peak rates too\n"},
@@ -35,7 +37,7 @@ static const command commands[] = {
      cmd_validate, "  aios validate schema.json a.json b.json\n  aios run 'A person' --schema person.json | aios validate person.json -\n"},
     {"chat", "", "a conversation", MODEL_OPTS SAMPLE_OPTS "system label", cmd_chat, "  aios chat --temp 0.7\n"},
     {"agent", "PROMPT", "a run with tools: time, calculator, system_facts, read_file and your own commands",
-     MODEL_OPTS SAMPLE_OPTS "system label tools require allow policy root store run-id resume max-turns max-tokens max-cost prices compact no-builtin schema", cmd_agent,
+     AGENT_OPTS "run-id resume", cmd_agent,
      "  aios agent --require 'What is 12.5 percent of 840?'\n  aios agent --store sqlite:runs.db --run-id r1 'Deploy the site'; aios agent --store sqlite:runs.db --resume r1\n  aios agent --tools tools.json --allow deploy 'Deploy the site'\n\n"
      "a file of tools (docs/command.md):\n"
      "  [{\"name\": \"deploy\", \"description\": \"Deploys the site.\", \"effect\": \"unsafe\", \"command\": [\"./deploy.sh\", \"--site\"],\n"
@@ -44,8 +46,17 @@ static const command commands[] = {
      "              input: {\"branch\": \"main\"}; its standard output is the result, an exit code other than 0 a failure\n"
      "  parameters  JSON schema of that object (default: any object)\n"
      "  effect      read: runs unasked; local, keyed, unsafe (default): asks, or is denied without a terminal, unless --allow NAME\n"},
-    {"runs", "[list|show ID]", "runs that a store keeps: state, turns, calls, what waits", "store json quiet budget verbose", cmd_runs,
-     "  aios runs --store sqlite:runs.db\n  aios runs show r1 --store sqlite:runs.db --json\n"},
+    {"runs", "[list | show RUN | resume RUN | approve RUN [CALL] | deny RUN [CALL] | cancel RUN | audit [RUN]]",
+     "runs that a store keeps: how they stand, and what becomes of them; also while their process runs\n\n"
+     "  list      state, turns, calls, tokens, and how many calls wait      approve   lets the call that waits run, named by its id or digest\n"
+     "  show      one run, and what waits in it; --timeline: its steps      deny      refuses it\n"
+     "  resume    goes on with a run; takes the options of aios agent       cancel    stops it; a run that no process drives is given up\n"
+     "  audit     holds the audit, and the journals, against each other: exit code 1 and the row if one is not as it was",
+     AGENT_OPTS "state timeline", cmd_runs,
+     "  aios runs --store sqlite:runs.db --state ask\n  aios runs show r1 --store sqlite:runs.db --timeline\n  aios runs approve r1 --store sqlite:runs.db\n"
+     "  aios runs resume r1 --store sqlite:runs.db --tools tools.json\n  aios runs audit --store sqlite:runs.db --audit-key key.hex --anchor anchors.txt --json\n"},
+    {"replay", "RUN", "what a run of a store said and did, told again from its journal: no model, no tools, no network", "store json quiet budget verbose", cmd_replay,
+     "  aios replay r1 --store sqlite:runs.db\n  aios replay r1 --store sqlite:runs.db --json     the lines of aios agent --json --whole\n"},
     {"logits", "", "token ids (JSON, standard input) to log-probabilities", MODEL_OPTS "top chunk", cmd_logits,
      "  echo '[504, 1927, 282]' | aios logits --top 5\n"},
     {"bench", "", "prefill and decode speed, one JSON line a test", MODEL_OPTS "prompts predict repeat batch depth", cmd_bench,
@@ -57,7 +68,7 @@ static void print_help(FILE *f)
     fprintf(f, "aios %d.%d.%d - local models and agents in one C library\n\nusage: aios COMMAND [OPTIONS] [ARGS]\n\n",
             (int)(aios_version() >> 16), (int)(aios_version() >> 8 & 255), (int)(aios_version() & 255));
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
-        fprintf(f, "  %-11s %s\n", commands[i].name, commands[i].help);
+        fprintf(f, "  %-11s %.*s\n", commands[i].name, (int)strcspn(commands[i].help, "\n"), commands[i].help);
     fprintf(f, "\n  aios COMMAND --help     its options and examples\n  aios --version\n\n"
                "Without -m the model is $AIOS_MODEL, or the default model that scripts/quickstart fetched.\n"
                "Data goes to standard output, everything else to standard error; with --json failures too are lines of standard\n"

@@ -60,6 +60,13 @@ static const struct option_row {
     {"store", 0, TEXT, offsetof(cli, store), 0, 0, "URI", "where runs are kept, sqlite:FILE: they go on after a crash (docs/durable-runs.md)"},
     {"run-id", 0, TEXT, offsetof(cli, run_id), 0, 0, "ID", "name of the run in its store (default: a random one)"},
     {"resume", 0, TEXT, offsetof(cli, resume), 0, 0, "ID", "go on with this run of the store, in place of a prompt"},
+    {"wait", 0, FLAG, offsetof(cli, wait), 0, 0, NULL, "calls that are asked about wait for `aios runs approve`, terminal or not"},
+    {"whole", 0, FLAG, offsetof(cli, whole), 0, 0, NULL, "with --json: texts whole, and nothing that a journal does not keep (what aios replay prints)"},
+    {"audit", 0, FLAG, offsetof(cli, audit), 0, 0, NULL, "with --store: a row of an audit for each record of the run (docs/store.md)"},
+    {"audit-key", 0, TEXT, offsetof(cli, audit_key), 0, 0, "FILE", "key that signs the audit: 64 hexadecimal digits, the user's alone"},
+    {"anchor", 0, TEXT, offsetof(cli, anchor), 0, 0, "FILE", "where the audit's end is noted, a line each time; to be kept elsewhere"},
+    {"state", 0, TEXT, offsetof(cli, state), 0, 0, "STATE", "list: only runs that are in it: model, tools, ask, stopped, done, damaged"},
+    {"timeline", 0, FLAG, offsetof(cli, timeline), 0, 0, NULL, "show: the run's steps with their times"},
     {"root", 0, TEXT, offsetof(cli, root), 0, 0, "DIR", "read_file reads below this folder (default: the current one)"},
     {"max-turns", 0, LONG, offsetof(cli, max_turns), 1, 100000, "N", "model turns at most"},
     {"max-tokens", 0, LONG, offsetof(cli, max_tokens), 1, 1e12, "N", "tokens of all its turns at most (default 16384)"},
@@ -145,6 +152,58 @@ static int set_option(const struct option_row *r, const char *v, cli *c)
     else
         return add(r, (cli_list *)(void *)((char *)c + r->at), v);
     return 0;
+}
+
+static bool is_kept(const struct option_row *r)
+{
+    static const char *const not[] = {"store", "run-id", "resume", "quiet", "json", "verbose", "whole", "wait", "timeline", "state"};
+    for (size_t i = 0; i < sizeof not / sizeof *not; i++)
+        if (!strcmp(not[i], r->name))
+            return false;
+    return true;
+}
+
+static int put_quoted(cli_text *out, const char *name, const char *v)
+{
+    int rc = cli_gather(out, " --", 3);
+    rc = rc ? rc : cli_gather(out, name, strlen(name));
+    rc = rc || !v ? rc : cli_gather(out, " '", 2);
+    for (; v && *v && !rc; v++)
+        rc = *v == '\'' ? cli_gather(out, "'\\''", 4) : cli_gather(out, v, 1);
+    return rc || !v ? rc : cli_gather(out, "'", 1);
+}
+
+static int put_option(cli_text *out, const struct option_row *r, const cli *c)
+{
+    const char *at = (const char *)c + r->at, *text = NULL;
+    const cli_list *list = (const void *)at;
+    char number[64] = "";
+    int rc = 0;
+    if (r->kind == FLAG)
+        return *(const bool *)at ? put_quoted(out, r->name, NULL) : 0;
+    if (r->kind == LIST) {
+        for (int i = 0; i < list->n && !rc; i++)
+            rc = put_quoted(out, r->name, list->at[i]);
+        return rc;
+    }
+    if (r->kind == TEXT)
+        memcpy(&text, at, sizeof text);
+    else if (r->kind == REAL && *(const double *)(const void *)at != 0)
+        snprintf(number, sizeof number, "%.17g", *(const double *)(const void *)at);
+    else if (r->kind == LONG && *(const long *)(const void *)at)
+        snprintf(number, sizeof number, "%ld", *(const long *)(const void *)at);
+    else if (r->kind == SEED && c->seed_set)
+        snprintf(number, sizeof number, "%lld", c->seed);
+    text = *number ? number : text;
+    return text ? put_quoted(out, r->name, text) : 0;
+}
+
+int cli_options_text(const cli *c, cli_text *out)
+{
+    int rc = 0;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows && !rc; i++)
+        rc = is_kept(&rows[i]) ? put_option(out, &rows[i], c) : 0;
+    return rc;
 }
 
 static const struct option_row *find_name(const command *cmd, const char *name, size_t n)

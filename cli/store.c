@@ -1,12 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "cli.h"
 
-/* A kind of store that is not built in comes from store_SCHEME.so in the folder of plugins, where it was installed. */
-static int load_kind(aios_ctx *ctx, const char *uri, aios_error *err)
+void cli_pause(int ms)
+{
+    struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
+    nanosleep(&t, NULL);
+}
+
+int cli_load_kind(aios_ctx *ctx, const char *uri, aios_error *err)
 {
     static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789+.-";
     const char *dir = getenv("AIOS_PLUGIN_DIR");
@@ -18,13 +24,23 @@ static int load_kind(aios_ctx *ctx, const char *uri, aios_error *err)
     return len < 0 || (size_t)len >= sizeof path || access(path, F_OK) ? AIOS_OK : aios_plugin_load(ctx, path, err);
 }
 
+/* Commands that only look have a store for milliseconds: who comes then waits. */
 int cli_store(const cli *c, aios_ctx *ctx, aios_store **st, uint32_t flags)
 {
     aios_store_config cfg = AIOS_INIT(aios_store_config);
     aios_error err = AIOS_INIT(aios_error);
+    int rc = AIOS_OK;
     cfg.flags = flags;
     *st = NULL;
     if (!c->store)
         return 0;
-    return load_kind(ctx, c->store, &err) || aios_store_open(ctx, c->store, &cfg, st, &err) ? cli_fail(NULL, &err) : 0;
+    rc = cli_load_kind(ctx, c->store, &err);
+    for (int i = 0; !rc && i < CLI_RETRIES; i++) {
+        rc = aios_store_open(ctx, c->store, &cfg, st, &err);
+        if (rc != AIOS_EBUSY)
+            break;
+        cli_pause(CLI_RETRY_MS);
+        rc = i + 1 < CLI_RETRIES ? AIOS_OK : rc;
+    }
+    return rc ? cli_fail(NULL, &err) : 0;
 }

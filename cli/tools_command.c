@@ -108,6 +108,7 @@ static const char *talk(child *c, aios_call *call, char *buf, size_t *n)
     *n = 0;
     while (c->out >= 0) {
         struct pollfd p[3] = {{.fd = c->out, .events = POLLIN}, {.fd = c->in, .events = POLLOUT}, {.fd = c->err, .events = POLLIN}};
+        cli_control_inside();
         if (aios_call_cancelled(call))
             return STOPPED;
         int ready = poll(p, 3, 50);
@@ -143,6 +144,7 @@ static const char *wait_end(child *c, aios_call *call, int *status)
         struct pollfd p = {.fd = c->err, .events = POLLIN};
         if (poll(&p, 1, 5) > 0)
             read_errors(c);
+        cli_control_inside();
         bad = aios_call_cancelled(call) ? STOPPED : NULL;
     }
     return bad;

@@ -283,7 +283,8 @@ static int close_calls(replaying *p, int32_t code, aios_error *err)
     int rc = AIOS_OK;
     for (uint32_t i = 0; i < p->n_calls && !rc; i++)
         if (!p->calls[i].over)
-            rc = add_result(p, &p->calls[i], AIOS_ECANCELED, code == AIOS_ETIMEDOUT ? over : plain, code == AIOS_ETIMEDOUT ? sizeof over - 1 : sizeof plain - 1, err);
+            rc = add_result(p, &p->calls[i], AIOS_ECANCELED, code == AIOS_ETIMEDOUT ? over : plain,
+                            code == AIOS_ETIMEDOUT ? sizeof over - 1 : sizeof plain - 1, err);
     return rc;
 }
 

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the process of a live run answers to a request. */
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "control.h"
+
+static json_t *failed(const aios_error *err)
+{
+    return json_pack("{s:b,s:o}", "ok", 0, "error", cli_error_json(err));
+}
+
+static json_t *refused(int code, const char *what, const char *word)
+{
+    aios_error err = AIOS_INIT(aios_error);
+    err.code = code;
+    snprintf(err.msg, sizeof err.msg, "%s%.80s", what, word);
+    return failed(&err);
+}
+
+static const char *text_of(const json_t *q, const char *key)
+{
+    return json_string_value(json_object_get(q, key));
+}
+
+static bool is_live(const control_scene *s, const char *id)
+{
+    return s->run && id && !strcmp(aios_run_id(s->run), id);
+}
+
+static int64_t deadline(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000 + CONTROL_WORK_MS;
+}
+
+/* ---- telling ------------------------------------------------------------------------------------------------------ */
+
+/* How a run stands, and of the live one what waits, and where it lives. */
+static json_t *run_of(const control_scene *s, const char *id, aios_error *err)
+{
+    aios_run_info info = AIOS_INIT(aios_run_info);
+    if (aios_run_info_get(s->ctx, s->store, id, &info, err)) {
+        cli_run_meant(s->store, id, err);
+        return NULL;
+    }
+    json_t *o = cli_run_json(&info);
+    if (o && is_live(s, id)) {
+        json_object_set_new(o, "pid", json_integer(getpid()));
+        json_object_set_new(o, "waits", cli_asks_json(s->asks));
+    }
+    return o;
+}
+
+static json_t *op_show(const control_scene *s, const json_t *q)
+{
+    aios_error err = AIOS_INIT(aios_error);
+    json_t *run = run_of(s, text_of(q, "run"), &err);
+    return run ? json_pack("{s:b,s:o}", "ok", 1, "run", run) : failed(&err);
+}
+
+static json_t *op_steps(const control_scene *s, const json_t *q)
+{
+    aios_error err = AIOS_INIT(aios_error);
+    json_t *run = run_of(s, text_of(q, "run"), &err), *steps = json_array();
+    cli_steps gather = {.list = steps, .until_ms = deadline()};
+    if (!run || aios_run_replay(s->ctx, s->store, text_of(q, "run"), cli_steps_add, &gather, &err) < 0) {
+        json_decref(run);
+        json_decref(steps);
+        return failed(&err);
+    }
+    return json_pack("{s:b,s:o,s:o,s:b}", "ok", 1, "run", run, "steps", steps, "cut", gather.cut);
+}
+
+typedef struct listing {
+    json_t *runs;
+    int64_t until_ms;
+    bool cut;
+} listing;
+
+static int list_one(void *user, const aios_run_info *info)
+{
+    listing *l = user;
+    l->cut = deadline() - CONTROL_WORK_MS > l->until_ms;
+    if (!l->cut)
+        json_array_append_new(l->runs, cli_run_json(info));
+    return l->cut;
+}
+
+static json_t *op_list(const control_scene *s, const json_t *q)
+{
+    (void)q;
+    aios_error err = AIOS_INIT(aios_error);
+    listing l = {.runs = json_array(), .until_ms = deadline()};
+    if (aios_run_list(s->ctx, s->store, list_one, &l, &err) < 0) {
+        json_decref(l.runs);
+        return failed(&err);
+    }
+    return json_pack("{s:b,s:o,s:b,s:I}", "ok", 1, "runs", l.runs, "cut", l.cut, "pid", (json_int_t)getpid());
+}
+
+/* ---- doing -------------------------------------------------------------------------------------------------------- */
+
+static json_t *not_live(const control_scene *s)
+{
+    return refused(AIOS_EBUSY,
+                   "the store is in use by the process of another run, and only that one can be told anything now: ", aios_run_id(s->run));
+}
+
+static json_t *op_decide(const control_scene *s, const json_t *q)
+{
+    aios_error err = AIOS_INIT(aios_error);
+    int32_t verdict = !strcmp(text_of(q, "op"), "approve") ? AIOS_ALLOW : AIOS_DENY;
+    if (!is_live(s, text_of(q, "run")))
+        return not_live(s);
+    if (s->inside)
+        return NULL;
+    return cli_asks_decide(s->asks, s->run, text_of(q, "ask"), verdict, &err) ? failed(&err) : json_pack("{s:b}", "ok", 1);
+}
+
+static json_t *op_cancel(const control_scene *s, const json_t *q)
+{
+    if (!is_live(s, text_of(q, "run")))
+        return not_live(s);
+    aios_run_cancel(s->run);
+    return json_pack("{s:b}", "ok", 1);
+}
+
+/* ---- requests ----------------------------------------------------------------------------------------------------- */
+
+static const struct {
+    const char *name;
+    json_t *(*fn)(const control_scene *s, const json_t *q);
+    bool of_run;
+} ops[] = {{"list", op_list, false},     {"show", op_show, true},   {"steps", op_steps, true},
+           {"approve", op_decide, true}, {"deny", op_decide, true}, {"cancel", op_cancel, true}};
+
+json_t *control_answer(const control_scene *s, const char *line, size_t n)
+{
+    json_t *q = json_loadb(line, n, JSON_REJECT_DUPLICATES, NULL), *out = NULL;
+    const char *op = text_of(q, "op");
+    size_t i = 0;
+    while (op && i < sizeof ops / sizeof *ops && strcmp(ops[i].name, op))
+        i++;
+    if (!op)
+        out = refused(AIOS_EFORMAT, "a request is a line of JSON: {\"op\":\"show\",\"run\":\"ID\"}", "");
+    else if (i == sizeof ops / sizeof *ops)
+        out = refused(AIOS_ENOTSUP, "this version knows no request ", op);
+    else if (!s->run)
+        out = refused(AIOS_EBUSY, "the run is only just being made: try again", "");
+    else if (ops[i].of_run && !text_of(q, "run"))
+        out = refused(AIOS_EINVAL, "a request must say which run: \"run\"", "");
+    else
+        out = ops[i].fn(s, q);
+    json_decref(q);
+    return out;
+}

@@ -1,0 +1,490 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Runs of a store from the command line: asked, told and stopped while they run, told again from their journal, drawn, audited."""
+import json
+import os
+import re
+import signal
+import socket
+import sqlite3
+import stat
+import subprocess
+import tempfile
+import time
+import unittest
+
+from test_cli import AIOS, aios, events, main, written
+
+PAY = 'echo:call pay {"sum":1}; turn; say over'
+
+
+class WithStore(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+        os.mkdir(self.path("run"), 0o700)
+        self.env = {"XDG_RUNTIME_DIR": self.path("run")}
+        self.store = "sqlite:" + self.path("runs.db")
+        self.tools = written(self.folder, "tools.json", [{"name": "pay", "command": ["/bin/sh", "-c", f"echo paid >> {self.path('ledger')}; sleep ${{NAP:-0}}"]},
+                                                         {"name": "fail", "effect": "read", "command": ["/bin/sh", "-c", "echo no; exit 3"]}])
+
+    def path(self, name):
+        return os.path.join(self.folder, name)
+
+    def aios(self, *args, **more):
+        return aios(*args, env={**self.env, **more.pop("env", {})}, **more)
+
+    def runs(self, *args, **more):
+        return self.aios("runs", *args, "--store", self.store, **more)
+
+    def agent(self, script, *args, **more):
+        return self.aios("agent", "--store", self.store, "-m", script, "--tools", self.tools, *args, **more)
+
+    def start(self, script=PAY, *args, env=None, run="r1"):
+        """An agent in the background, whose asks wait."""
+        p = subprocess.Popen([AIOS, "agent", "--store", self.store, "--run-id", run, "-m", script, "--tools", self.tools, "--wait", "--json", *args, "go"],
+                             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, **self.env, **(env or {})})
+        self.addCleanup(self.stop, p)
+        return p
+
+    def stop(self, p):
+        if p.poll() is None:
+            p.kill()
+        p.communicate()
+
+    def until(self, good, what="it"):
+        for _ in range(1000):
+            got = good()
+            if got:
+                return got
+            time.sleep(0.02)
+        self.fail("in 20 seconds there was not " + what)
+
+    def shown(self, run="r1"):
+        code, out, _ = self.runs("show", run, "--json")
+        return json.loads(out) if code == 0 else {}
+
+    def waiting(self, n=1):
+        def look():
+            run = self.shown()
+            return run if len(run.get("waits", [])) == n else None
+        return self.until(look, f"{n} calls that wait")
+
+    def ended(self, p):
+        out, err = p.communicate(timeout=60)
+        return p.returncode, out.decode(), err.decode()
+
+    def sockets(self):
+        folder = self.path("run/aios")
+        return [os.path.join(folder, name) for name in os.listdir(folder)] if os.path.isdir(folder) else []
+
+    def paid(self):
+        if not os.path.exists(self.path("ledger")):
+            return 0
+        with open(self.path("ledger")) as f:
+            return f.read().count("paid")
+
+
+class Live(WithStore):
+    def test_a_live_run_is_shown_and_approved(self):
+        p = self.start()
+        run = self.waiting()
+        self.assertEqual((run["state"], run["pid"], run["waits"][0]["name"], run["waits"][0]["arguments"]), ("ask", p.pid, "pay", {"sum": 1}))
+        self.assertEqual(self.paid(), 0)
+        text = self.runs("show", "r1")[1]
+        self.assertIn(f"process  {p.pid}\n", text)
+        self.assertRegex(text, r'waits    pay \{"sum":1\}')
+        self.assertEqual([r["id"] for r in events(self.runs("list", "--json")[1])], ["r1"])
+        self.assertEqual(self.runs("approve", "r1")[:2], (0, "run r1: approved\n"))
+        code, out, err = self.ended(p)
+        self.assertEqual((code, self.paid(), events(out)[-1]["text"]), (0, 1, "over"), err)
+        self.assertEqual(self.sockets(), [])
+        self.assertEqual(self.shown()["state"], "done")
+
+    def test_a_call_is_denied_or_meant_by_its_digest(self):
+        p = self.start('echo:call pay {"sum":1}; call pay {"sum":2}; turn; say over')
+        waits = self.waiting(2)["waits"]
+        code, out, err = self.runs("approve", "r1")
+        self.assertEqual(code, 1)
+        self.assertIn("several calls wait", err)
+        code, out, err = self.runs("approve", "r1", "none", "--json")
+        self.assertIn("no call that waits", json.loads(out)["error"]["message"])
+        word = waits[1].get("digest", waits[1]["call_id"])
+        self.assertEqual(self.runs("approve", "r1", word[:12] if len(word) == 64 else word)[0], 0)
+        self.assertEqual(self.runs("deny", "r1")[0], 0)
+        code, out, err = self.ended(p)
+        results = {e["call_id"]: e for e in events(out) if e["type"] == "result"}
+        self.assertEqual((code, self.paid()), (0, 1))
+        self.assertIn("denied", results[waits[0]["call_id"]]["text"])
+        self.assertEqual(results[waits[1]["call_id"]]["code"], 0)
+
+    def test_a_live_run_is_cancelled_and_goes_on_later(self):
+        p = self.start()
+        self.waiting()
+        self.assertEqual(self.runs("cancel", "r1", "--json")[0], 0)
+        self.assertEqual(self.ended(p)[0], 130)
+        self.assertEqual(self.shown()["error"]["code"], "ECANCELED")
+        code, out, err = self.aios("runs", "resume", "r1", "--store", self.store, "-m", PAY, "--tools", self.tools, "--allow", "pay")
+        self.assertEqual((code, out, self.paid()), (0, "over\n", 1), err)
+
+    def test_a_run_answers_while_its_tool_runs(self):
+        p = self.start(PAY, "--allow", "pay", env={"NAP": "20"})
+        self.until(self.paid, "the tool")
+        began = time.monotonic()
+        self.assertEqual(self.shown()["unknown"], 1)
+        self.assertEqual(self.runs("cancel", "r1")[0], 0)
+        self.assertEqual(self.ended(p)[0], 130)
+        self.assertLess(time.monotonic() - began, 10)
+
+    def test_a_decision_waits_until_the_tool_is_over(self):
+        p = self.start('echo:call pay {"sum":1}; call pay {"sum":2}; turn; say over', env={"NAP": "1"})
+        first, second = (w["call_id"] for w in self.waiting(2)["waits"])
+        self.assertEqual(self.runs("approve", "r1", first)[0], 0)
+        self.until(self.paid, "the tool")
+        self.assertEqual(self.runs("approve", "r1", second)[0], 0)
+        self.assertEqual((self.ended(p)[0], self.paid()), (0, 2))
+
+    def test_other_runs_of_a_store_in_use(self):
+        self.assertEqual(self.agent("echo:say hi", "--run-id", "old", "go")[0], 0)
+        p = self.start()
+        self.waiting()
+        self.assertEqual(self.shown("old")["state"], "done")
+        self.assertIn("did you mean old?", self.runs("show", "odl")[2])
+        code, _, err = self.runs("approve", "old")
+        self.assertEqual(code, 1)
+        self.assertIn("r1", err)
+        self.assertEqual([r["id"] for r in events(self.runs("list", "--state", "done", "--json")[1])], ["old"])
+        self.assertIn("turn", self.runs("show", "r1", "--timeline")[1])
+        self.runs("deny", "r1")
+        self.assertEqual(self.ended(p)[0], 0)
+
+
+class Held(WithStore):
+    def test_a_store_in_use_is_named_with_its_process(self):
+        p = self.start()
+        self.waiting()
+        os.unlink(self.sockets()[0])
+        for args in (("show", "r1"), ("approve", "r1"), ("audit",)):
+            code, _, err = self.runs(*args)
+            self.assertEqual(code, 1)
+            self.assertIn(f"process {p.pid} has it open", err)
+        code, _, err = self.aios("replay", "r1", "--store", self.store)
+        self.assertEqual(code, 1)
+        self.assertIn(str(p.pid), err)
+
+    def test_what_a_killed_process_left_is_swept(self):
+        p = self.start()
+        self.waiting()
+        mode = os.stat(self.sockets()[0]).st_mode
+        self.assertTrue(stat.S_ISSOCK(mode))
+        self.assertEqual((stat.S_IMODE(mode), stat.S_IMODE(os.stat(self.path("run/aios")).st_mode)), (0o600, 0o700))
+        p.send_signal(signal.SIGKILL)
+        p.wait()
+        self.assertEqual(len(self.sockets()), 1)
+        run = self.shown()
+        self.assertEqual((run["state"], len(run["waits"]), "pid" in run), ("ask", 1, False))
+        self.assertEqual(self.sockets(), [])
+
+    def test_a_new_run_takes_the_place_of_a_socket_that_was_left(self):
+        p = self.start()
+        self.waiting()
+        p.send_signal(signal.SIGKILL)
+        p.wait()
+        q = subprocess.Popen([AIOS, "agent", "--store", self.store, "--resume", "r1", "-m", PAY, "--tools", self.tools, "--wait", "--json"], stdin=subprocess.DEVNULL,
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, **self.env})
+        self.addCleanup(self.stop, q)
+        self.until(lambda: self.shown().get("pid") == q.pid and self.shown()["waits"], "the run of the new process")
+        self.assertEqual(self.runs("approve", "r1")[0], 0)
+        self.assertEqual((self.ended(q)[0], self.paid()), (0, 1))
+
+    def test_a_folder_that_others_may_enter_is_not_used(self):
+        os.mkdir(self.path("run/aios"), 0o755)
+        os.chmod(self.path("run/aios"), 0o755)
+        p = self.start()
+        code, out, err = self.ended(p)
+        self.assertEqual(code, 77)
+        self.assertIn("user's alone", out)
+        code, _, err = self.agent("echo:say hi", "go")
+        self.assertEqual(code, 0)
+        self.assertIn("note:", err)
+        os.rmdir(self.path("run/aios"))
+        os.symlink(self.folder, self.path("run/aios"))
+        self.assertIn("user's alone", self.agent("echo:say hi", "go")[2])
+
+
+class Hostile(WithStore):
+    def connect(self):
+        s = socket.socket(socket.AF_UNIX)
+        s.settimeout(10)
+        s.connect(self.sockets()[0])
+        self.addCleanup(s.close)
+        return s
+
+    def answer(self, data):
+        s = self.connect()
+        try:
+            s.sendall(data)
+            got = b""
+            while not got.endswith(b"\n"):
+                piece = s.recv(65536)
+                if not piece:
+                    break
+                got += piece
+        except (BrokenPipeError, ConnectionResetError):
+            return None
+        return json.loads(got) if got else None
+
+    def test_bad_requests_are_answered_and_the_run_goes_on(self):
+        p = self.start()
+        self.waiting()
+        for data in (b"garbage\n", b"\n", b"[]\n", b'"x"\n', b"\x00\xff\n", b'{"op":1}\n', b'{"op":"none"}\n', b'{"op":"show"}\n', b'{"op":"show","run":"../x"}\n',
+                     b'{"op":"show","run":["r1"]}\n', b'{"op":"approve","run":"r1","ask":"' + b"x" * 3000 + b'"}\n', b'{"op":"approve","run":"other"}\n',
+                     b'{"op":"show","op":"cancel","run":"r1"}\n', b"[" * 4000 + b"\n"):
+            got = self.answer(data)
+            self.assertEqual((got["ok"], got["error"]["code"][0]), (False, "E"), data[:60])
+        got = self.answer(b"x" * 100000)
+        self.assertTrue(got is None or got["error"]["code"] == "ELIMIT")
+        self.assertEqual(self.paid(), 0)
+        self.assertEqual(self.runs("approve", "r1")[0], 0)
+        self.assertEqual((self.ended(p)[0], self.paid()), (0, 1))
+
+    def test_clients_that_hang_keep_nobody_out(self):
+        p = self.start()
+        self.waiting()
+        crowd = [self.connect() for _ in range(8)]
+        for s in crowd[:4]:
+            s.sendall(b'{"op":"sh')
+        for s in crowd[4:]:  # asks much and reads nothing
+            s.sendall(b'{"op":"list"}\n' * 50)
+        for i in range(92):
+            s = socket.socket(socket.AF_UNIX)
+            s.setblocking(False)
+            try:
+                s.connect(self.sockets()[0])
+            except BlockingIOError:
+                pass
+            self.addCleanup(s.close)
+        began = time.monotonic()
+        self.assertEqual(self.shown()["state"], "ask")
+        self.assertLess(time.monotonic() - began, 5)
+        self.assertEqual(self.runs("approve", "r1")[0], 0)
+        self.assertEqual((self.ended(p)[0], self.paid()), (0, 1))
+
+    def test_a_flood_of_requests_is_refused_and_idle_clients_go(self):
+        p = self.start()
+        self.waiting()
+        idle = self.connect()
+        began = time.monotonic()
+        self.assertEqual(idle.recv(1), b"")
+        self.assertLess(time.monotonic() - began, 6)
+        s = self.connect()
+        s.sendall(b'{"op":"none"}\n' * 100)
+        got = b""
+        try:
+            while piece := s.recv(65536):
+                got += piece
+        except ConnectionResetError:
+            pass
+        codes = [json.loads(line)["error"]["code"] for line in got.splitlines()]
+        self.assertEqual(codes[-1], "ERATE")
+        self.assertLessEqual(len(codes), 66)
+        self.runs("deny", "r1")
+        self.assertEqual(self.ended(p)[0], 0)
+
+
+class Replay(WithStore):
+    SCRIPTS = (("echo:say one two three", ()),
+               ('echo:say let me see; call calculator {"expression":"1+1"}; turn; say it is; say two', ()),
+               ('echo:think first\n this; call calculator {"expression":"1+1"}; call fail {}; call time {"zone":5}; turn; think again; call nothing {}; turn; say done', ()),
+               ('echo:call pay {"sum":1}; call pay {"sum":2}; turn; say denied', ()),
+               ('echo:call pay {"sum":1}; turn; say paid', ("--allow", "pay")),
+               ('echo:say a b; call calculator {"expression":"1+1"}; turn; say never', ("--max-turns", "1")),
+               ('echo:say ' + 'long ' * 50, ("-n", "5")),
+               ('echo:say {"a":1}', ("--schema",)))
+
+    def test_a_replay_is_what_the_run_told(self):
+        schema = written(self.folder, "schema.json", {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]})
+        for i, (script, args) in enumerate(self.SCRIPTS):
+            args = ("--schema", schema) if args == ("--schema",) else args
+            code, live, err = self.agent(script, "--run-id", f"j{i}", "--json", "--whole", *args, "go")
+            self.assertIn(code, (0, 1), err)
+            got, again, err = self.aios("replay", f"j{i}", "--store", self.store, "--json")
+            self.assertEqual((got, err), (0, ""))
+            told = [line for line in live.splitlines() if not line.startswith('{"type":"error","ok":false')]
+            self.assertEqual(again.splitlines(), told, script)
+            self.assertEqual(events(again)[-1]["type"], "done" if code == 0 or i == 6 else "error")
+            code, live, live_err = self.agent(script, "--run-id", f"t{i}", *args, "go")
+            got, again, err = self.aios("replay", f"t{i}", "--store", self.store)
+            self.assertEqual((got, again), (0, live), script)
+            lines = re.compile("^(?:call  |result) .*$", re.M)
+            self.assertEqual(lines.findall(err), lines.findall(live_err), script)
+
+    def test_whole_events_are_the_pieces_put_together(self):
+        script = 'echo:say one two; call calculator {"expression":"1+1"}; turn; say three four'
+        pieces = events(self.agent(script, "--run-id", "a", "--json", "go")[1])
+        whole = events(self.agent(script, "--run-id", "b", "--json", "--whole", "go")[1])
+        join = lambda evs, step: "".join(e["text"] for e in evs if e["type"] == "text" and e["step"] == step)
+        for step in (0, 1):
+            self.assertEqual(join(pieces, step), join(whole, step))
+        self.assertEqual(len([e for e in whole if e["type"] == "text"]), 2)
+        self.assertGreater(len([e for e in pieces if e["type"] == "text"]), 2)
+        rest = lambda evs: [(e["type"], e.get("name"), e.get("text")) for e in evs if e["type"] in ("call", "result", "done")]
+        self.assertEqual(rest(pieces), rest(whole))
+
+    def test_a_run_of_two_lives_is_told_whole(self):
+        script = 'echo:call calculator {"expression":"1+1"}; turn; say done'
+        first = self.agent(script, "--run-id", "r1", "--json", "--whole", "--max-turns", "1", "go")[1]
+        second = self.agent(script, "--resume", "r1", "--json", "--whole")[1]
+        self.assertEqual(self.aios("replay", "r1", "--store", self.store, "--json")[1], first + second)
+
+    def test_what_is_wrong_is_told(self):
+        self.assertEqual(self.aios("replay", "r1")[0], 2)
+        self.assertEqual(self.aios("replay", "--store", self.store)[0], 2)
+        self.agent("echo:say hi", "--run-id", "first", "go")
+        code, out, err = self.aios("replay", "frist", "--store", self.store)
+        self.assertEqual((code, out), (3, ""))
+        self.assertIn("did you mean first?", err)
+        self.assertEqual(self.agent("echo:say hi", "--whole", "go")[0], 2)
+
+    def test_records_before_the_damaged_one_are_told(self):
+        self.agent('echo:say a; call calculator {"expression":"1+1"}; turn; say b', "--run-id", "r1", "go")
+        with sqlite3.connect(self.path("runs.db")) as db:
+            n = db.execute("update record set data = x'7b7d' where seq = 4 and stream = (select id from stream where name = 'run/r1')").rowcount
+        db.close()
+        self.assertEqual(n, 1)
+        code, out, err = self.aios("replay", "r1", "--store", self.store)
+        self.assertEqual((code, out), (3, "a\n"))
+        self.assertRegex(err, "record 4 of stream run/r1")
+
+
+class Timeline(WithStore):
+    def test_steps_have_times_that_grow(self):
+        self.agent('echo:say a b; call pay {"sum":1}; turn; say b', "--allow", "pay", "--run-id", "r1", "go", env={"NAP": "0.3"})
+        doc = json.loads(self.runs("show", "r1", "--timeline", "--json")[1])
+        kinds = [s["kind"] for s in doc["steps"]]
+        self.assertEqual(kinds, ["begin", "turn", "intent", "result", "turn", "end"])
+        at = [s["at_s"] for s in doc["steps"]]
+        self.assertEqual(at, sorted(at))
+        result = doc["steps"][3]
+        self.assertTrue(0.3 <= result["took_s"] < 5, result)
+        self.assertEqual(sum(s.get("tokens", 0) for s in doc["steps"]), doc["run"]["tokens"])
+        self.assertEqual((doc["steps"][0]["text"], doc["steps"][1]["calls"][0]["name"]), ("go", "pay"))
+
+    def test_the_view_fits_its_terminal(self):
+        self.agent("echo:say " + "wide 한글 \u0007 " * 40 + "; call fail {}; turn; say b", "--run-id", "r1", "go")
+        for width in (50, 80, 200):
+            out = self.runs("show", "r1", "--timeline", env={"COLUMNS": str(width)})[1]
+            self.assertNotIn("\x1b", out)
+            self.assertNotIn("\x07", out)
+            for line in out.splitlines()[1:]:
+                self.assertLessEqual(len(line) + len(re.findall("[가-힣]", line)), width, line)
+        self.assertIn("failed: ETOOL", out)
+        self.assertIn("#", out)
+        self.assertIn("\x1b[31m", self.runs("show", "r1", "--timeline", env={"CLICOLOR_FORCE": "1"})[1])
+
+
+class Verbs(WithStore):
+    def test_lists_are_narrowed_by_state(self):
+        script = 'echo:call calculator {"expression":"1+1"}; turn; say done'
+        self.agent(script, "--run-id", "a", "go")
+        self.agent(script, "--run-id", "b", "--max-turns", "1", "go")
+        ids = lambda *args: [r["id"] for r in events(self.runs("list", "--json", *args)[1])]
+        self.assertEqual((ids(), ids("--state", "done"), ids("--state", "stopped"), ids("--state", "ask")), (["a", "b"], ["a"], ["b"], []))
+        code, _, err = self.runs("list", "--state", "don")
+        self.assertEqual(code, 2)
+        self.assertIn("did you mean done?", err)
+
+    def test_wrong_usage_says_what_to_do(self):
+        for args in (("sohw", "r1"), ("show",), ("list", "r1"), ("approve",), ("show", "r1", "r2"), ("list", "--timeline"), ("show", "r1", "--state", "done")):
+            code, out, err = self.runs(*args)
+            self.assertEqual((code, out), (2, ""), args)
+        self.assertIn("did you mean show?", self.runs("sohw", "r1")[2])
+        self.assertIn("approve", self.aios("runs", "--help")[1])
+        self.assertEqual(self.aios("agent", "--wait", "-m", "echo:say hi", "go")[0], 2)
+        self.assertEqual(self.aios("agent", "--audit", "-m", "echo:say hi", "go")[0], 2)
+
+    def test_no_store_is_made_by_asking(self):
+        for args in (("list",), ("show", "r1"), ("approve", "r1"), ("cancel", "r1"), ("audit",)):
+            self.assertNotEqual(self.runs(*args)[0], 0)
+        self.assertFalse(os.path.exists(self.path("runs.db")))
+
+    def test_other_options_on_resume_are_told_with_those_of_before(self):
+        self.agent(PAY, "--run-id", "r1", "--max-turns", "1", "--allow", "pay", "--system", "It's so", "go")
+        code, _, err = self.runs("resume", "r1", "-m", PAY)
+        self.assertEqual(code, 1)
+        self.assertIn("its tool", err)
+        hint = re.search(r"^hint: it was begun with: (aios runs resume r1 .*)$", err, re.M).group(1)
+        self.assertIn(f"--tools '{self.tools}'", hint)
+        self.assertIn("--system 'It'\\''s so'", hint)
+        done = subprocess.run(["/bin/sh", "-c", hint.replace("aios", AIOS, 1).replace("--max-turns '1'", "") + " --store " + self.store], capture_output=True,
+                              env={**os.environ, **self.env}, timeout=60)
+        self.assertEqual((done.returncode, done.stdout, self.paid()), (0, b"over\n", 1), done.stderr)
+
+
+class Audit(WithStore):
+    def key(self, digit="a"):
+        path = written(self.folder, f"key-{digit}", digit * 64 + "\n")
+        os.chmod(path, 0o600)
+        return path
+
+    def run_audited(self, run="r1", *args):
+        return self.agent(PAY, "--run-id", run, "--allow", "pay", "--audit", "--audit-key", self.key(), "--anchor", self.path("anchors"), *args, "go")
+
+    def audit(self, *args, key="a", anchor="anchors"):
+        return self.runs("audit", *args, "--audit-key", self.key(key), "--anchor", self.path(anchor))
+
+    def test_an_audit_that_is_whole(self):
+        code, out, err = self.run_audited()
+        self.assertEqual((code, out), (0, "over\n"), err)
+        self.run_audited("r2")
+        code, out, err = self.audit()
+        self.assertEqual((code, err), (0, ""))
+        self.assertRegex(out, r"whole: 12 rows, head 12 [0-9a-f]{64}, signed, anchored\n$")
+        rows = events(self.audit("r2", "--json")[1])
+        self.assertEqual([r["kind"] for r in rows[:-1]], ["begin", "turn", "intent", "result", "turn", "end"])
+        self.assertEqual((rows[0]["run"], rows[0]["record"], rows[0]["row"], rows[-1]["ok"]), ("r2", 1, 7, True))
+        self.assertEqual(rows[2]["is"]["due"][0]["call"], 0)
+
+    def test_what_is_not_as_it_was_is_named(self):
+        self.run_audited()
+        code, _, err = self.audit(key="b")
+        self.assertEqual(code, 1)
+        self.assertIn("row 1 is not signed", err)
+        with open(self.path("later"), "w") as f:
+            f.write("9 " + "0" * 64 + "\n")
+        code, _, err = self.audit(anchor="later")
+        self.assertEqual(code, 1)
+        self.assertIn("row 7 is missing", err)
+        db = sqlite3.connect(self.path("runs.db"))
+        self.assertEqual(db.execute("update record set data = data || 'x' where seq = 3 and stream = (select id from stream where name = 'audit')").rowcount, 1)
+        db.commit()
+        db.close()
+        code, out, err = self.audit("--json")
+        self.assertEqual(code, 1)
+        self.assertRegex(events(out)[-1]["error"]["message"], "record 3 of stream audit")
+
+    def test_records_without_a_row_are_named(self):
+        self.run_audited("r1", "--max-turns", "1")
+        self.assertEqual(self.agent(PAY, "--resume", "r1", "--allow", "pay")[0], 0)
+        code, _, err = self.audit()
+        self.assertEqual(code, 1)
+        self.assertRegex(err, r"record \d of run r1 has no row")
+
+    def test_a_key_is_the_users_alone(self):
+        self.run_audited()
+        os.chmod(self.key(), 0o644)
+        path = self.path("key-a")
+        os.chmod(path, 0o644)
+        code, _, err = self.runs("audit", "--audit-key", path)
+        self.assertEqual(code, 2)
+        self.assertIn("chmod 600", err)
+        self.assertEqual(self.runs("audit", "--audit-key", written(self.folder, "short", "ab"))[0], 2)
+
+    def test_a_store_without_an_audit(self):
+        self.agent("echo:say hi", "go")
+        self.assertIn("aios agent --audit keeps one", self.runs("audit")[2])
+
+
+if __name__ == "__main__":
+    main()
