@@ -5,8 +5,6 @@
 
 #include "cli.h"
 
-enum { DIGEST_PREFIX = 8 }; /* so many digits of a digest are enough to mean it */
-
 static void free_ask(cli_ask *a)
 {
     free(a->call_id);
@@ -75,7 +73,7 @@ void cli_asks_free(cli_asks *a)
 static bool means(const cli_ask *a, const char *word)
 {
     size_t n = strlen(word);
-    return !strcmp(a->call_id, word) || (n >= DIGEST_PREFIX && !strncmp(a->digest, word, n));
+    return !strcmp(a->call_id, word) || (n >= CLI_DIGEST_PREFIX && !strncmp(a->digest, word, n));
 }
 
 static int fail(aios_error *err, int code, const char *what, const char *word)

@@ -144,6 +144,7 @@ typedef struct cli_whole {
 int cli_whole_event(cli_whole *w, const aios_event *ev); /**< prints it, or what it ends; AIOS_ENOMEM */
 void cli_whole_free(cli_whole *w);
 /* asks.c */
+#define CLI_DIGEST_PREFIX 8u /**< so many digits of a digest are enough to mean it */
 typedef struct cli_ask {
     char *call_id, *digest, *name, *args; /**< digest "": there is none */
     bool unknown;
@@ -181,7 +182,7 @@ int cli_run_state(const char *name);                 /**< AIOS_RUN_x, 0: none */
 const char *cli_run_state_meant(char out[CLI_MEANT], const char *name);
 const char *cli_step_kind(int32_t kind);
 void cli_run_meant(aios_store *st, const char *id, aios_error *err); /**< adds to an ENOENT which run was meant */
-json_t *cli_run_waits(aios_ctx *ctx, aios_store *st, const char *id); /**< calls that wait, by the journal */
+json_t *cli_run_waits(aios_ctx *ctx, aios_store *st, const char *id, aios_error *err); /**< calls that wait, by the journal */
 typedef struct cli_steps {
     json_t *list, *starts; /**< steps; when what a call does now began */
     int64_t until_ms;      /**< of the monotonic clock, 0: no bound */
@@ -206,8 +207,7 @@ int cli_audit_check(const cli *c, aios_store *st, const char *run);
 /* opts.c */
 int cli_options_text(const cli *c, cli_text *out);   /**< those that make an agent, for a shell */
 /* offline.c: a run that no process drives */
-int cli_run_decide(const cli *c, aios_ctx *ctx, aios_store *st, const char *run, const char *ask, int32_t verdict);
-int cli_run_abandon(const cli *c, aios_ctx *ctx, aios_store *st, const char *run);
+int cli_run_decide(aios_ctx *ctx, aios_store *st, const char *run, const char *word, int32_t verdict, aios_error *err); /**< word as in cli_asks_decide */
 
 int cmd_devices(cli *c);
 int cmd_replay(cli *c);

@@ -125,8 +125,9 @@ static json_t *run_of(const scene *s, aios_error *err)
 {
     aios_run_info info = AIOS_INIT(aios_run_info);
     json_t *run = aios_run_info_get(s->ctx, s->st, s->run, &info, err) ? NULL : cli_run_json(&info);
-    if (run && info.n_asks)
-        json_object_set_new(run, "waits", cli_run_waits(s->ctx, s->st, s->run));
+    json_t *waits = run && info.n_asks ? cli_run_waits(s->ctx, s->st, s->run, NULL) : NULL;
+    if (waits)
+        json_object_set_new(run, "waits", waits);
     return run;
 }
 
@@ -204,19 +205,33 @@ static int ask_process(const scene *s, const char *op, const char *done, aios_er
 
 /* ---- verbs ---------------------------------------------------------------------------------------------------------- */
 
+/* Of a run that no process has: it counts when the run is resumed. */
+static int decide(scene *s, int32_t verdict)
+{
+    aios_error err = AIOS_INIT(aios_error);
+    if (cli_run_decide(s->ctx, s->st, s->run, s->ask, verdict, &err))
+        return fail_of_run(s, &err);
+    print_done(s, verdict == AIOS_ALLOW ? "approved; it goes on by aios runs resume" : "denied; it goes on by aios runs resume");
+    return 0;
+}
+
 static int approve(scene *s)
 {
-    return cli_run_decide(s->c, s->ctx, s->st, s->run, s->ask, AIOS_ALLOW);
+    return decide(s, AIOS_ALLOW);
 }
 
 static int deny(scene *s)
 {
-    return cli_run_decide(s->c, s->ctx, s->st, s->run, s->ask, AIOS_DENY);
+    return decide(s, AIOS_DENY);
 }
 
 static int cancel(scene *s)
 {
-    return cli_run_abandon(s->c, s->ctx, s->st, s->run);
+    aios_error err = AIOS_INIT(aios_error);
+    if (aios_run_abandon(s->ctx, s->st, s->run, &err))
+        return fail_of_run(s, &err);
+    print_done(s, "given up");
+    return 0;
 }
 
 static int audit(scene *s)

@@ -103,29 +103,31 @@ static json_t *op_list(const control_scene *s, const json_t *q)
 
 /* ---- doing -------------------------------------------------------------------------------------------------------- */
 
-static json_t *not_live(const control_scene *s)
+static json_t *done(int rc, const aios_error *err)
 {
-    return refused(AIOS_EBUSY,
-                   "the store is in use by the process of another run, and only that one can be told anything now: ", aios_run_id(s->run));
+    return rc ? failed(err) : json_pack("{s:b}", "ok", 1);
 }
 
+/* Of another run of the store than the live one: as if nobody had the store. */
 static json_t *op_decide(const control_scene *s, const json_t *q)
 {
     aios_error err = AIOS_INIT(aios_error);
+    const char *run = text_of(q, "run"), *word = text_of(q, "ask");
     int32_t verdict = !strcmp(text_of(q, "op"), "approve") ? AIOS_ALLOW : AIOS_DENY;
-    if (!is_live(s, text_of(q, "run")))
-        return not_live(s);
-    if (s->inside)
+    if (is_live(s, run) && s->inside)
         return NULL;
-    return cli_asks_decide(s->asks, s->run, text_of(q, "ask"), verdict, &err) ? failed(&err) : json_pack("{s:b}", "ok", 1);
+    int rc = is_live(s, run) ? cli_asks_decide(s->asks, s->run, word, verdict, &err) : cli_run_decide(s->ctx, s->store, run, word, verdict, &err);
+    cli_run_meant(s->store, run, &err);
+    return done(rc, &err);
 }
 
 static json_t *op_cancel(const control_scene *s, const json_t *q)
 {
-    if (!is_live(s, text_of(q, "run")))
-        return not_live(s);
-    aios_run_cancel(s->run);
-    return json_pack("{s:b}", "ok", 1);
+    aios_error err = AIOS_INIT(aios_error);
+    const char *run = text_of(q, "run");
+    int rc = is_live(s, run) ? aios_run_cancel(s->run) : aios_run_abandon(s->ctx, s->store, run, &err);
+    cli_run_meant(s->store, run, &err);
+    return done(rc, &err);
 }
 
 /* ---- requests ----------------------------------------------------------------------------------------------------- */

@@ -71,12 +71,13 @@ static json_t *event_json(const aios_event *ev)
 }
 
 /* What a journal does not keep. */
-static void reduce(json_t *o)
+static void reduce(json_t *o, int32_t type)
 {
     json_t *error = json_object_get(o, "error");
     json_object_del(o, "seq");
     json_object_del(o, "attempt");
-    json_object_del(o, "digest");
+    if (type == AIOS_EVENT_ASK)
+        json_object_del(o, "arguments"); /* the call has them; here values stand in place of handles */
     if (!error)
         return;
     json_object_del(o, "step");
@@ -88,7 +89,7 @@ void cli_event_print(const aios_event *ev, bool whole)
 {
     json_t *o = event_json(ev);
     if (whole)
-        reduce(o);
+        reduce(o, ev->type);
     cli_print_json(o);
 }
 

@@ -4,14 +4,52 @@
 
 #include "cli.h"
 
-int cli_run_decide(const cli *c, aios_ctx *ctx, aios_store *st, const char *run, const char *ask, int32_t verdict)
+static const char *text_of(const json_t *o, const char *key)
 {
-    (void)ctx, (void)st, (void)ask, (void)verdict;
-    return cli_usage("no process drives run %s: aios runs resume %s --store %s asks again", run, run, c->store);
+    const char *s = json_string_value(json_object_get(o, key));
+    return s ? s : "";
 }
 
-int cli_run_abandon(const cli *c, aios_ctx *ctx, aios_store *st, const char *run)
+static bool means(const json_t *w, const char *word)
 {
-    (void)ctx, (void)st;
-    return cli_usage("no process drives run %s of %s", run, c->store);
+    size_t n = strlen(word);
+    return !strcmp(text_of(w, "call_id"), word) || (n >= CLI_DIGEST_PREFIX && !strncmp(text_of(w, "digest"), word, n));
+}
+
+/* By its call's id, its digest or 8 digits of it; without a word the only one there is. NULL: *n are meant. */
+static const json_t *find_wait(const json_t *waits, const char *word, int *n)
+{
+    const json_t *found = NULL;
+    size_t i;
+    json_t *w;
+    *n = 0;
+    json_array_foreach(waits, i, w)
+        if (!word || means(w, word)) {
+            found = w;
+            ++*n;
+        }
+    return *n == 1 ? found : NULL;
+}
+
+static void tell_none(const char *run, const char *word, int n, aios_error *err)
+{
+    err->code = n ? AIOS_EINVAL : AIOS_ENOENT;
+    snprintf(err->msg, sizeof err->msg, "run %.64s: %s%s%.80s", run,
+             n ? "several calls wait: say which, by its id or digest (aios runs show)" : "no call waits for a decision", word ? ", of " : "",
+             word ? word : "");
+}
+
+int cli_run_decide(aios_ctx *ctx, aios_store *st, const char *run, const char *word, int32_t verdict, aios_error *err)
+{
+    int n;
+    json_t *waits = cli_run_waits(ctx, st, run, err);
+    if (!waits)
+        return err->code;
+    const json_t *w = find_wait(waits, word, &n);
+    if (w)
+        aios_run_approve(ctx, st, run, *text_of(w, "digest") ? text_of(w, "digest") : text_of(w, "call_id"), verdict, err);
+    else
+        tell_none(run, word, n, err);
+    json_decref(waits);
+    return err->code;
 }

@@ -70,6 +70,8 @@ enum { MAX_MEANT = 1000 };
 typedef struct ids {
     char *at[MAX_MEANT];
     size_t n;
+    const char *id;
+    bool there;
 } ids;
 
 static int add_id(void *user, const aios_stream *s)
@@ -78,6 +80,7 @@ static int add_id(void *user, const aios_stream *s)
     if (l->n == MAX_MEANT)
         return AIOS_DONE;
     char *id = strdup(s->name + 4);
+    l->there = l->there || (id && !strcmp(id, l->id));
     if (id)
         l->at[l->n++] = id;
     return AIOS_OK;
@@ -85,12 +88,13 @@ static int add_id(void *user, const aios_stream *s)
 
 void cli_run_meant(aios_store *st, const char *id, aios_error *err)
 {
-    ids l = {.n = 0};
+    ids l = {.id = id};
     char meant[CLI_MEANT];
     if (err->code != AIOS_ENOENT || aios_store_list(st, "run/", add_id, &l, NULL))
         return;
     size_t n = strlen(err->msg);
-    snprintf(err->msg + n, sizeof err->msg - n, "%s", cli_meant(meant, id, (const char *const *)l.at, l.n, "", ""));
+    if (!l.there)
+        snprintf(err->msg + n, sizeof err->msg - n, "%s", cli_meant(meant, id, (const char *const *)l.at, l.n, "", ""));
     while (l.n)
         free(l.at[--l.n]);
 }
@@ -217,13 +221,15 @@ static int gather_waits(void *user, const aios_run_step *s)
     return 0;
 }
 
-json_t *cli_run_waits(aios_ctx *ctx, aios_store *st, const char *id)
+json_t *cli_run_waits(aios_ctx *ctx, aios_store *st, const char *id, aios_error *err)
 {
     json_t *by_id = json_object(), *list = json_array(), *v;
     const char *key;
-    if (!aios_run_replay(ctx, st, id, gather_waits, by_id, NULL))
-        json_object_foreach(by_id, key, v)
-            json_array_append(list, v);
+    int rc = aios_run_replay(ctx, st, id, gather_waits, by_id, err);
+    json_object_foreach(by_id, key, v)
+        json_array_append(list, v);
     json_decref(by_id);
-    return list;
+    if (rc)
+        json_decref(list);
+    return rc ? NULL : list;
 }

@@ -3,6 +3,7 @@
 """Runs of a store from the command line: asked, told and stopped while they run, told again from their journal, drawn, audited."""
 import json
 import os
+import pty
 import re
 import signal
 import socket
@@ -152,8 +153,9 @@ class Live(WithStore):
         self.assertEqual(self.shown("old")["state"], "done")
         self.assertIn("did you mean old?", self.runs("show", "odl")[2])
         code, _, err = self.runs("approve", "old")
-        self.assertEqual(code, 1)
-        self.assertIn("r1", err)
+        self.assertEqual(code, 3)
+        self.assertIn("run old: no call waits", err)
+        self.assertIn("did you mean old?", self.runs("cancel", "olld")[2])
         self.assertEqual([r["id"] for r in events(self.runs("list", "--state", "done", "--json")[1])], ["old"])
         self.assertIn("turn", self.runs("show", "r1", "--timeline")[1])
         self.runs("deny", "r1")
@@ -213,6 +215,104 @@ class Held(WithStore):
         self.assertIn("user's alone", self.agent("echo:say hi", "go")[2])
 
 
+class Terminal(WithStore):
+    def at_terminal(self, script=PAY):
+        """An agent with a terminal for input and standard error; (process, the terminal's other end)."""
+        front, back = pty.openpty()
+        p = subprocess.Popen([AIOS, "agent", "--store", self.store, "--run-id", "r1", "-m", script, "--tools", self.tools, "go"], stdin=back, stdout=subprocess.PIPE,
+                             stderr=back, env={**os.environ, **self.env, "TERM": "dumb"})
+        os.close(back)
+        self.addCleanup(os.close, front)
+        self.addCleanup(self.stop, p)
+        return p, front
+
+    def read_to(self, front, word):
+        got = b""
+        while word not in got:
+            got += os.read(front, 4096)
+        return got
+
+    def test_the_terminal_answers(self):
+        p, front = self.at_terminal('echo:call pay {"sum":1}; call pay {"sum":2}; turn; say over')
+        self.read_to(front, b'run pay {"sum":1} ? [y/N] ')
+        os.write(front, b"yes\n")
+        self.read_to(front, b'run pay {"sum":2} ? [y/N] ')
+        os.write(front, b"no\n")
+        self.assertEqual((p.stdout.read(), p.wait(), self.paid()), (b"over\n", 0, 1))
+
+    def test_somebody_else_answers_first(self):
+        p, front = self.at_terminal()
+        self.read_to(front, b"? [y/N] ")
+        self.assertEqual(self.runs("approve", "r1")[0], 0)
+        self.assertEqual((p.stdout.read(), p.wait(), self.paid()), (b"over\n", 0, 1))
+
+    def test_who_waits_costs_nothing(self):
+        p = self.start()
+        self.waiting()
+
+        def ticks():
+            with open(f"/proc/{p.pid}/stat") as f:
+                return sum(int(x) for x in f.read().rsplit(")", 1)[1].split()[11:13])
+
+        before = ticks()
+        time.sleep(1)
+        self.assertLessEqual(ticks() - before, 5)
+        self.runs("deny", "r1")
+        self.ended(p)
+
+
+class Offline(WithStore):
+    def killed(self, script=PAY, n=1):
+        p = self.start(script)
+        waits = self.waiting(n)["waits"]
+        p.send_signal(signal.SIGKILL)
+        p.wait()
+        return waits
+
+    def resume(self, script=PAY):
+        return self.aios("runs", "resume", "r1", "--store", self.store, "-m", script, "--tools", self.tools)
+
+    def test_a_call_is_approved_while_nobody_has_the_run(self):
+        self.killed()
+        self.assertEqual(self.runs("approve", "r1")[0], 0)
+        self.assertEqual(self.shown()["asks"], 0)
+        self.assertEqual(self.runs("approve", "r1")[0], 3)
+        self.assertEqual(self.paid(), 0)
+        code, out, err = self.resume()
+        self.assertEqual((code, out, self.paid()), (0, "over\n", 1), err)
+
+    def test_a_call_is_denied_while_nobody_has_the_run(self):
+        script = 'echo:call pay {"sum":1}; call pay {"sum":2}; turn; say over'
+        waits = self.killed(script, 2)
+        self.assertIn("several calls wait", self.runs("deny", "r1")[2])
+        self.assertEqual(self.runs("deny", "r1", waits[0]["call_id"])[0], 0)
+        self.assertEqual(self.runs("approve", "r1")[0], 0)
+        code, out, err = self.resume(script)
+        self.assertEqual((code, out, self.paid()), (0, "over\n", 1), err)
+        decisions = [s["verdict"] for s in json.loads(self.runs("show", "r1", "--timeline", "--json")[1])["steps"] if s["kind"] == "decision"]
+        self.assertEqual(decisions, ["deny", "allow"])
+
+    def test_a_run_that_nobody_has_is_given_up(self):
+        self.killed()
+        self.assertEqual(self.runs("cancel", "r1")[:2], (0, "run r1: given up\n"))
+        self.assertEqual(self.shown()["error"]["code"], "ECANCELED")
+        self.assertEqual(self.runs("cancel", "r1")[0], 0)
+        self.assertEqual(self.resume()[0], 0)  # asks again, and is denied without a terminal
+        self.assertEqual(self.paid(), 0)
+        code, _, err = self.runs("cancel", "r1")
+        self.assertEqual(code, 1)
+        self.assertIn("is done", err)
+
+    def test_another_run_is_decided_about_through_the_process_that_has_the_store(self):
+        self.killed()
+        q = self.start(run="r2")
+        self.until(lambda: self.shown("r2").get("waits"), "the second run")
+        self.assertEqual(self.runs("approve", "r1")[0], 0)
+        self.assertEqual(self.runs("deny", "r2")[0], 0)
+        self.assertEqual((self.ended(q)[0], self.paid()), (0, 0))
+        self.assertEqual((self.resume()[0], self.paid()), (0, 1))
+
+
 class Hostile(WithStore):
     def connect(self):
         s = socket.socket(socket.AF_UNIX)
@@ -239,7 +339,7 @@ class Hostile(WithStore):
         p = self.start()
         self.waiting()
         for data in (b"garbage\n", b"\n", b"[]\n", b'"x"\n', b"\x00\xff\n", b'{"op":1}\n', b'{"op":"none"}\n', b'{"op":"show"}\n', b'{"op":"show","run":"../x"}\n',
-                     b'{"op":"show","run":["r1"]}\n', b'{"op":"approve","run":"r1","ask":"' + b"x" * 3000 + b'"}\n', b'{"op":"approve","run":"other"}\n',
+                     b'{"op":"show","run":["r1"]}\n', b'{"op":"approve","run":"r1","ask":"' + b"x" * 3000 + b'"}\n', b'{"op":"approve","run":"other"}\n', b'{"op":"cancel","run":"other"}\n',
                      b'{"op":"show","op":"cancel","run":"r1"}\n', b"[" * 4000 + b"\n"):
             got = self.answer(data)
             self.assertEqual((got["ok"], got["error"]["code"][0]), (False, "E"), data[:60])
@@ -319,6 +419,15 @@ class Replay(WithStore):
             self.assertEqual((got, again), (0, live), script)
             lines = re.compile("^(?:call  |result) .*$", re.M)
             self.assertEqual(lines.findall(err), lines.findall(live_err), script)
+
+    def test_a_replay_of_a_run_under_a_policy(self):
+        path = written(self.folder, "policy.json", {"version": 1, "capabilities": [{"tool": "calculator"}, {"tool": "pay", "verdict": "ask"}]})
+        os.chmod(path, 0o600)
+        script = 'echo:call calculator {"expression":"1+1"}; call pay {"sum":1}; call time {}; turn; say over'
+        code, live, err = self.agent(script, "--run-id", "r1", "--policy", path, "--json", "--whole", "go")
+        self.assertEqual(code, 0, err)
+        self.assertIn("digest", next(e for e in events(live) if e["type"] == "ask"))
+        self.assertEqual(self.aios("replay", "r1", "--store", self.store, "--json")[:2], (0, live))
 
     def test_whole_events_are_the_pieces_put_together(self):
         script = 'echo:say one two; call calculator {"expression":"1+1"}; turn; say three four'
