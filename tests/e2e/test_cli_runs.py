@@ -69,7 +69,7 @@ class WithStore(unittest.TestCase):
     def waiting(self, n=1):
         def look():
             run = self.shown()
-            return run if len(run.get("waits", [])) == n else None
+            return run if run.get("state") == "ask" and len(run.get("waits", [])) == n else None  # in the journal too
         return self.until(look, f"{n} calls that wait")
 
     def ended(self, p):
@@ -306,7 +306,7 @@ class Offline(WithStore):
     def test_another_run_is_decided_about_through_the_process_that_has_the_store(self):
         self.killed()
         q = self.start(run="r2")
-        self.until(lambda: self.shown("r2").get("waits"), "the second run")
+        self.until(lambda: self.shown("r2").get("state") == "ask", "the second run")
         self.assertEqual(self.runs("approve", "r1")[0], 0)
         self.assertEqual(self.runs("deny", "r2")[0], 0)
         self.assertEqual((self.ended(q)[0], self.paid()), (0, 0))
