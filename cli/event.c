@@ -18,9 +18,9 @@ static void put_usage(json_t *o, const aios_usage *u)
 {
     if (u)
         json_object_set_new(o, "usage",
-                            json_pack("{s:I,s:I,s:I,s:I,s:f,s:f}", "input", (json_int_t)u->input, "cached", (json_int_t)u->cached,
+                            json_pack("{s:I,s:I,s:I,s:I,s:f,s:f,s:f}", "input", (json_int_t)u->input, "cached", (json_int_t)u->cached,
                                       "output", (json_int_t)u->output, "reasoning", (json_int_t)u->reasoning, "prefill_s",
-                                      (double)u->prefill_ns / 1e9, "decode_s", (double)u->decode_ns / 1e9));
+                                      (double)u->prefill_ns / 1e9, "decode_s", (double)u->decode_ns / 1e9, "queue_s", (double)u->queue_ns / 1e9));
     if (u && u->cost_micros)
         json_object_set_new(json_object_get(o, "usage"), "cost_micros", json_integer((json_int_t)u->cost_micros));
 }

@@ -109,6 +109,9 @@ typedef struct aios_run_options {
     size_t n_prompt;             /**< bytes, or AIOS_CSTR */
     const char *id;              /**< [A-Za-z0-9_.:-]{1,64}; NULL: 128 random bits as text */
     const char *traceparent;     /**< W3C trace context of who asks for the run; NULL, or not well-formed: it is a trace of its own */
+    int32_t priority;            /**< of its turns before those of other runs over the model: higher first; hint (docs/scheduling.md) */
+    uint32_t reserved0;
+    int64_t deadline_ns;         /**< time from here in which the run wants to be done: of one priority the earliest goes first. It ends nothing; 0: none */
 } aios_run_options;
 /** As aios_run_start. EEXIST: the agent's store has a run of that id; with a store also what aios_store_commit gives. */
 AIOS_API int aios_run_start_with(aios_agent *a, const aios_run_options *options, aios_run **run, aios_error *err);

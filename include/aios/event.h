@@ -90,6 +90,7 @@ typedef struct aios_usage {
     uint32_t passes;    /**< of the network for the reply, that of the end of the prompt included */
     int64_t grammar_ns; /**< time in masks and walks of a grammar, part of the times above */
     uint64_t cost_micros; /**< what it cost, in millionths of the currency of who set the prices, rounded up; 0: nothing, or nobody knows */
+    int64_t queue_ns;   /**< time that the turn could have gone on and others were computed, memory waited for included; none of the times above */
 } aios_usage;
 
 /** What tokens cost: of a million, in one currency. */

@@ -148,7 +148,7 @@ typedef struct aios_request {
     uint32_t max_tokens;               /**< of the reply; 0: to the end of the context. What a grammar wants is ended in time: DONE says "length" only if it could not */
     uint32_t flags;                    /**< AIOS_REQUEST_x */
     int64_t timeout_ns;                /**< of the turn; 0: none */
-    int32_t priority;                  /**< higher first; hint */
+    int32_t priority;                  /**< higher first; hint (docs/scheduling.md) */
     uint32_t max_reasoning;            /**< tokens; 0: no bound of its own */
     const char *const *stop;           /**< NULL-terminated list of stop texts, or NULL */
     aios_grammar *grammar;             /**< the reply is one of its sentences; NULL: free. Not with schema_json; kept alive by the turn */
@@ -165,6 +165,8 @@ typedef struct aios_request {
     float min_margin;
     uint32_t n_top;                    /**< with AIOS_REQUEST_LOGPROBS: most likely tokens told beside each of the reply, 0 to 20 */
     uint32_t reserved0;
+    /** Time from the start in which the turn wants to be over: of one priority the earliest goes first. It ends nothing; hint. 0: none. */
+    int64_t deadline_ns;
 } aios_request;
 #define AIOS_NO_REPAIRS UINT32_MAX /**< max_repairs: the first reply that does not hold is the end */
 enum {

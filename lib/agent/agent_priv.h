@@ -232,6 +232,8 @@ struct aios_run {
 
     aios__buf last_call;       /**< name NUL arguments */
     uint32_t same;             /**< how often in a row */
+    int32_t priority;          /**< of its turns */
+    int64_t wish;              /**< when it wants to be done; 0: it does not say */
     aios__run_made *all;       /**< every call of the run, so that a late second finish finds it */
     uint32_t n_all, cap_all;
     uint32_t n_effects;        /**< of these, calls of what does more than read */
@@ -249,6 +251,10 @@ void aios__run_destroy(aios_run *r);
 void aios__run_clock(aios_run *r, int64_t used_ns);
 /** The end: its last event. failure NULL: done. */
 void aios__run_end(aios_run *r, const aios_error *failure);
+/** rank.c: when its turns are to be computed. EINVAL. */
+int aios__run_rank(aios_run *r, const aios_run_options *o, aios_error *err);
+/** Tells the engine. */
+void aios__run_rank_request(const aios_run *r, aios_request *q);
 /** Sends an event up; fills run, step, attempt. */
 int aios__run_emit(aios_run *r, aios_event *ev, aios_error *err);
 int aios__run_emit_state(aios_run *r, const char *name, aios_error *err);

@@ -168,6 +168,7 @@ static int ask_model(aios_run *r, const aios_transcript *t, const char *schema, 
     q.schema_json = schema;
     q.max_tokens = tokens < r->agent->limits.max_turn_tokens ? (uint32_t)tokens : r->agent->limits.max_turn_tokens;
     q.timeout_ns = left > 0 ? left : 1;
+    aios__run_rank_request(r, &q);
     rc = aios_session_start(s, &q, err);
     rc = rc ? rc : listen(r, s, out, err);
     aios_session_free(s);

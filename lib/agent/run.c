@@ -284,7 +284,8 @@ int aios_run_start_with(aios_agent *a, const aios_run_options *options, aios_run
     if (o.id)
         memcpy(r->id, o.id, strlen(o.id) + 1);
     uint32_t before = aios_transcript_count(o.transcript);
-    rc = make_transcript(r, o.transcript, o.prompt, o.n_prompt, err);
+    rc = aios__run_rank(r, &o, err);
+    rc = rc ? rc : make_transcript(r, o.transcript, o.prompt, o.n_prompt, err);
     if (!rc)
         rc = begin_journal(r, err);
     if (!rc)

@@ -46,6 +46,7 @@ static void fill_request(aios_run *r, aios_request *q)
     q->flags |= a->flags & AIOS_AGENT_PLAIN_CHOICE ? AIOS_REQUEST_PLAIN_CHOICE : 0;
     q->min_margin = a->min_margin;
     q->timeout_ns = time > 0 ? time : 1;
+    aios__run_rank_request(r, q);
 }
 
 void aios__turn_ask(aios_run *r, aios_request *q)

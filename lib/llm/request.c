@@ -160,6 +160,8 @@ static int check_input(aios_request *q, aios_error *err)
         rc = aios__fail(err, AIOS_EINVAL, "n_top is %u without AIOS_REQUEST_LOGPROBS in flags", q->n_top);
     if (!rc && q->timeout_ns < 0)
         rc = aios__fail(err, AIOS_EINVAL, "timeout_ns is negative: use 0 for none");
+    if (!rc && q->deadline_ns < 0)
+        rc = aios__fail(err, AIOS_EINVAL, "deadline_ns is negative: use 0 for none");
     if (!rc && q->schema_json && q->grammar)
         rc = aios__fail(err, AIOS_EINVAL, "a reply is bound by schema_json or by grammar, not by both: compile the schema, or leave one out");
     return rc;

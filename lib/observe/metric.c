@@ -13,6 +13,7 @@ static const aios__metric metrics[AIOS__METRIC_COUNT] = {
     [AIOS__METRIC_DURATION] = {"gen_ai.client.operation.duration", "s", "Time of a model turn or a run", 14, SECONDS},
     [AIOS__METRIC_FIRST_CHUNK] = {"gen_ai.client.operation.time_to_first_chunk", "s", "Time to the first piece of a reply", 14, SECONDS},
     [AIOS__METRIC_TOOL] = {"gen_ai.execute_tool.duration", "s", "Time of a tool call", 14, SECONDS},
+    [AIOS__METRIC_QUEUE] = {"aios.turn.queue.duration", "s", "Time that a model turn could have gone on and others were computed", 14, SECONDS},
 };
 
 const aios__metric *aios__metric_at(uint32_t kind)

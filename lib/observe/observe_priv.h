@@ -13,7 +13,7 @@
 enum { AIOS__MAX_SERIES = 256, AIOS__MAX_BOUNDS = 14, AIOS__N_TRIES = 5 };
 
 /** What is measured; a row each in metric.c. */
-enum { AIOS__METRIC_TOKENS, AIOS__METRIC_DURATION, AIOS__METRIC_FIRST_CHUNK, AIOS__METRIC_TOOL, AIOS__METRIC_COUNT };
+enum { AIOS__METRIC_TOKENS, AIOS__METRIC_DURATION, AIOS__METRIC_FIRST_CHUNK, AIOS__METRIC_TOOL, AIOS__METRIC_QUEUE, AIOS__METRIC_COUNT };
 
 typedef struct aios__metric {
     const char *name, *unit, *what;

@@ -237,6 +237,8 @@ static void end_chat(aios__trace *t, int code, const char *why, const char *reas
         measure(t, AIOS__METRIC_TOKENS, "chat", "gen_ai.token.type", "input", 0, t->turn.input);
         measure(t, AIOS__METRIC_TOKENS, "chat", "gen_ai.token.type", "output", 0, t->turn.output);
     }
+    if (t->turn.queue_ns)
+        measure(t, AIOS__METRIC_QUEUE, "chat", NULL, NULL, 0, (double)t->turn.queue_ns / 1e9);
     if (t->spoke)
         measure(t, AIOS__METRIC_FIRST_CHUNK, "chat", NULL, NULL, 0, (double)t->first_ns / 1e9);
 }
@@ -273,6 +275,7 @@ static void add_usage(aios_usage *sum, const aios_usage *u)
     sum->output += u->output;
     sum->reasoning += u->reasoning;
     sum->cost_micros += u->cost_micros;
+    sum->queue_ns += u->queue_ns;
 }
 
 /* ---- tools ------------------------------------------------------------------------------------------------------------ */

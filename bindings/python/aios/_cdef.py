@@ -706,6 +706,9 @@ aios_run_options._fields_ = [
     ('n_prompt', C.c_size_t),
     ('id', C.c_char_p),
     ('traceparent', C.c_char_p),
+    ('priority', C.c_int32),
+    ('reserved0', C.c_uint32),
+    ('deadline_ns', C.c_int64),
 ]
 aios_run_info._fields_ = [
     ('struct_size', C.c_size_t),
@@ -935,6 +938,7 @@ aios_usage._fields_ = [
     ('passes', C.c_uint32),
     ('grammar_ns', C.c_int64),
     ('cost_micros', C.c_uint64),
+    ('queue_ns', C.c_int64),
 ]
 aios_prices._fields_ = [
     ('struct_size', C.c_size_t),
@@ -1046,6 +1050,7 @@ aios_request._fields_ = [
     ('min_margin', C.c_float),
     ('n_top', C.c_uint32),
     ('reserved0', C.c_uint32),
+    ('deadline_ns', C.c_int64),
 ]
 aios_session_config._fields_ = [
     ('struct_size', C.c_size_t),

@@ -19,8 +19,9 @@ class Label(NamedTuple):
 
 
 class Usage(NamedTuple):
-    """Tokens and times of one turn; forced: tokens that a grammar left no choice about, grammar_ns: time for it, part of the others; cost_micros:
-    what it cost, in millionths of the currency of the prices.
+    """Tokens and times of one turn; forced: tokens that a grammar left no choice about, grammar_ns: time for it, part of the others;
+    queue_ns: time that the turn could have gone on and others were computed; cost_micros: what it cost, in millionths of the currency
+    of the prices.
     """
 
     input: int = 0
@@ -32,6 +33,7 @@ class Usage(NamedTuple):
     forced: int = 0
     grammar_ns: int = 0
     cost_micros: int = 0
+    queue_ns: int = 0
 
 
 class Event:

@@ -131,7 +131,7 @@ class Request:
     """aios_request of Python values; holds what it points to while it is entered."""
 
     def __init__(self, context, prompt=None, *, raw=None, tools=None, tool_choice="auto", tool_name=None, schema=None, sampling=None,
-                 max_tokens=0, timeout=None, stop=None, one_call=False, ignore_eos=False, max_reasoning=0, priority=0, grammar=None,
+                 max_tokens=0, timeout=None, stop=None, one_call=False, ignore_eos=False, max_reasoning=0, priority=0, deadline=None, grammar=None,
                  max_repairs=None, calibrate=True, min_margin=0, call_deltas=False, snapshots=False, logprobs=None):
         if (prompt is None) == (raw is None):
             raise TypeError("give a prompt (a text or a Transcript) or raw=, not both")
@@ -144,7 +144,8 @@ class Request:
         flags |= (c.AIOS_REQUEST_CALL_DELTAS if call_deltas else 0) | (c.AIOS_REQUEST_SNAPSHOTS if snapshots else 0)
         flags |= 0 if logprobs is None else c.AIOS_REQUEST_LOGPROBS
         self._req = new(c.aios_request, tool_choice=tool_choice_of(tool_choice, tool_name), tool_name=cstr(tool_name),
-                        schema_json=schema_text(schema), flags=flags, min_margin=min_margin, timeout_ns=seconds_ns(timeout, "timeout"))
+                        schema_json=schema_text(schema), flags=flags, min_margin=min_margin, timeout_ns=seconds_ns(timeout, "timeout"),
+                        deadline_ns=seconds_ns(deadline, "deadline"))
         fill(self._req, max_tokens=max_tokens, max_reasoning=max_reasoning, priority=priority, n_top=logprobs or 0,
              max_repairs=0 if max_repairs is None else max_repairs or NO_REPAIRS)
         if raw is not None:

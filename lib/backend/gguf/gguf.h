@@ -221,6 +221,7 @@ typedef struct aios__gguf_session {
     uint32_t *bits;               /**< masks, under a grammar */
     aios__habits habits;
     aios__job job;
+    uint64_t served;              /**< rows of its turns, as the scheduler counts them */
     aios__turn turn;
 } aios__gguf_session;
 

@@ -4,8 +4,6 @@
 
 #include "backend/gguf/gguf.h"
 
-/* Rows of prompts in a pass beside replies; of one prompt before the next one; passes after which a turn goes first. */
-enum { MIXED = 64, QUANTUM = 64, STARVED = 8, MIN_CHUNK = 16 };
 /* Logits of one pass; what of them is kept while no turn runs; time of a layer, after which a cancel is seen; longest wait. */
 #define LOGIT_BYTES ((size_t)64 << 20)
 #define KEEP_BYTES ((size_t)2 << 20)
@@ -22,13 +20,15 @@ struct aios__sched {
     bool leading, gathering;
     aios__gguf_session **jobs; /**< all turns */
     uint32_t n, cap;
-    uint64_t n_passes;
+    uint64_t n_passes, n_turns;
+    uint64_t floor;  /**< rows that the least served of those at work has had, at least */
     int64_t pass_ns, row_ns; /**< of the last pass; of a row in wide ones; as all times here by the clock of the ctx */
-    uint32_t max_wants;
+    uint32_t max_wants, most_wants; /**< of a pass; of what is being chosen */
     /* of the one who leads */
     aios__gguf_session *picks[AIOS__CHUNK];
     aios__row rows[AIOS__CHUNK];
     uint32_t n_picks, n_rows, n_wants; /**< rows whose logits are wanted */
+    int64_t chosen;          /**< its rows were */
     int64_t since;           /**< the pass began */
     float *logits;
     uint32_t n_logits;       /**< rows that fit */
@@ -129,12 +129,34 @@ void aios__sched_free(aios__sched *d)
     aios__free(h, d);
 }
 
-int aios__sched_add(aios__sched *d, aios__gguf_session *s, int32_t priority, aios_error *err)
+static int64_t now_ns(const aios__sched *d)
 {
+    return aios__now_ns(aios__ctx_env(d->net->ctx));
+}
+
+/* What the least served of those at work has had; alone, a session counts for nobody. */
+static void raise_floor(aios__sched *d)
+{
+    uint64_t least_served = d->n ? UINT64_MAX : 0;
+    for (uint32_t i = 0; i < d->n; i++)
+        least_served = d->jobs[i]->job.served < least_served ? d->jobs[i]->job.served : least_served;
+    d->floor = least_served > d->floor ? least_served : d->floor;
+}
+
+static int64_t behind(int64_t now, int64_t ns)
+{
+    return !ns ? AIOS__NO_DEADLINE : ns > INT64_MAX - now ? INT64_MAX - 1 : now + ns;
+}
+
+int aios__sched_add(aios__sched *d, aios__gguf_session *s, const aios_request *req, aios_error *err)
+{
+    int64_t now = now_ns(d);
     pthread_mutex_lock(&d->lock);
     int rc = grow(d, &d->jobs, &d->cap, d->n + 1, err);
     if (!rc) {
-        s->job = (aios__job){.state = AIOS__JOB_NEW, .priority = priority, .last = d->n_passes};
+        raise_floor(d);
+        s->job = (aios__job){.state = AIOS__JOB_NEW, .priority = req->priority, .deadline = behind(now, req->deadline_ns), .number = ++d->n_turns,
+                             .served = aios__order_enter(s->served, d->floor), .last = d->n_passes, .ready_at = now};
         d->jobs[d->n++] = s;
     }
     pthread_mutex_unlock(&d->lock);
@@ -146,9 +168,11 @@ void aios__sched_remove(aios__sched *d, aios__gguf_session *s)
     pthread_mutex_lock(&d->lock);
     while (s->job.state == AIOS__JOB_RUNNING)
         pthread_cond_wait(&d->done, &d->lock);
+    raise_floor(d);
     for (uint32_t i = 0; i < d->n; i++) {
         if (d->jobs[i] != s)
             continue;
+        s->served = s->job.served;
         memmove(d->jobs + i, d->jobs + i + 1, (--d->n - i) * sizeof *d->jobs);
         break;
     }
@@ -210,34 +234,16 @@ static void complete(aios__sched *d, aios__gguf_session *s, uint32_t tid)
 
 /* ---- which rows ------------------------------------------------------------------------------------------------------- */
 
-static bool starves(const aios__sched *d, const aios__job *j)
-{
-    return d->n_passes - j->last > STARVED;
-}
-
-/* Replies before prompts; then those that waited long, the higher priority, the prompt that has had less, the longer wait. */
-static bool before(const aios__sched *d, const aios__job *a, const aios__job *b)
-{
-    if (a->prompt != b->prompt)
-        return b->prompt;
-    if (starves(d, a) != starves(d, b))
-        return starves(d, a);
-    if (a->priority != b->priority)
-        return a->priority > b->priority;
-    if (a->prompt && a->n_served != b->n_served)
-        return a->n_served < b->n_served;
-    return a->last < b->last;
-}
-
 static uint32_t sort_ready(aios__sched *d)
 {
+    bool aged = aios__order_is_aged(d->n_passes);
     uint32_t n = 0;
     for (uint32_t i = 0; i < d->n && n < d->order_cap; i++) {
         aios__gguf_session *s = d->jobs[i];
         if (s->job.state != AIOS__JOB_READY || atomic_load(&s->cancel))
             continue;
         uint32_t at = n++;
-        for (; at && before(d, &s->job, &d->order[at - 1]->job); at--)
+        for (; at && aios__order_before(&s->job, &d->order[at - 1]->job, aged); at--)
             d->order[at] = d->order[at - 1];
         d->order[at] = s;
     }
@@ -252,28 +258,32 @@ static uint32_t least(uint32_t a, uint32_t b)
 static void give(aios__sched *d, aios__gguf_session *s, uint32_t max, uint32_t n_drafts)
 {
     aios__job *j = &s->job;
-    if (!max || d->n_wants == d->max_wants)
+    if (!max || d->n_wants >= d->most_wants)
         return;
     j->row = d->n_rows;
     j->logit = d->n_wants;
-    d->n_rows += aios__turn_rows(s, d->rows + d->n_rows, max, least(n_drafts, d->max_wants - d->n_wants - 1));
+    d->n_rows += aios__turn_rows(s, d->rows + d->n_rows, max, least(n_drafts, d->most_wants - d->n_wants - 1));
     d->n_wants += j->n_logits;
     j->state = AIOS__JOB_RUNNING;
     j->last = d->n_passes + 1;
-    j->n_served += j->prompt ? j->n_rows : 0;
+    j->served += j->n_sure;
+    j->queue_ns += d->chosen - j->ready_at;
     j->rc = AIOS_OK;
     d->picks[d->n_picks++] = s;
 }
 
-/* Rows of prompts: so few that a layer does not take long, and fewer where replies wait for them. */
-static uint32_t prompt_budget(const aios__sched *d)
+/* Rows of prompts, the first of them this: so few that a layer does not take long, and fewer where replies wait for them. */
+static uint32_t prompt_budget(const aios__sched *d, const aios__job *first)
 {
-    uint32_t n = d->n_rows ? MIXED : AIOS__CHUNK;
+    int32_t reply = INT32_MIN;
+    for (uint32_t i = 0; i < d->n_picks; i++)
+        reply = d->picks[i]->job.priority > reply ? d->picks[i]->job.priority : reply;
+    uint32_t n = aios__order_budget(d->n_rows, reply, first->priority, aios__order_is_aged(d->n_passes), AIOS__CHUNK - d->n_rows);
     if (d->row_ns > 0) {
-        int64_t fit = (int64_t)LAYER_NS * d->net->hp.n_layer / d->row_ns / MIN_CHUNK * MIN_CHUNK;
-        n = fit < MIN_CHUNK ? MIN_CHUNK : fit < n ? (uint32_t)fit : n;
+        int64_t fit = (int64_t)LAYER_NS * d->net->hp.n_layer / d->row_ns / AIOS__ORDER_LEAST * AIOS__ORDER_LEAST;
+        n = fit < AIOS__ORDER_LEAST ? least(n, AIOS__ORDER_LEAST) : fit < n ? (uint32_t)fit : n;
     }
-    return least(n, AIOS__CHUNK - d->n_rows);
+    return n;
 }
 
 /* Guesses for each reply: none beside prompts, and no more than leave the pass a narrow one, where rows cost little. */
@@ -289,43 +299,51 @@ static uint32_t draft_budget(const aios__sched *d, uint32_t n)
 static bool is_twin(aios__gguf_session *const *takers, uint32_t n, const aios__gguf_session *s)
 {
     for (uint32_t i = 0; i < n; i++)
-        if (takers[i]->turn.at == s->turn.at && aios__turn_common(takers[i], s) > s->turn.at + MIN_CHUNK)
+        if (takers[i]->turn.at == s->turn.at && aios__turn_common(takers[i], s) > s->turn.at + AIOS__ORDER_LEAST)
             return true;
     return false;
+}
+
+/* Of n prompts in order those that use up `left` rows, none that another computes; gives their number. */
+static uint32_t choose_takers(aios__gguf_session **prompts, uint32_t n, uint32_t left, aios__job *takers[AIOS__CHUNK])
+{
+    uint32_t n_takers = 0;
+    for (uint32_t i = 0; i < n && left; i++) {
+        if (is_twin(prompts, n_takers, prompts[i]))
+            continue;
+        prompts[n_takers] = prompts[i];
+        takers[n_takers++] = &prompts[i]->job;
+        left -= least(left, least(AIOS__ORDER_QUANTUM, prompts[i]->job.n_waiting));
+    }
+    return n_takers;
 }
 
 /* Chooses the rows of the next pass; false if there are none. */
 static bool pick(aios__sched *d)
 {
-    uint32_t n = sort_ready(d), i = 0;
+    aios__job *takers[AIOS__CHUNK];
+    uint32_t n = sort_ready(d), n_replies = 0;
     d->n_picks = d->n_rows = d->n_wants = 0;
-    uint32_t n_drafts = draft_budget(d, n);
-    for (; i < n && !d->order[i]->job.prompt; i++)
-        give(d, d->order[i], least(d->order[i]->job.n_waiting, AIOS__CHUNK - d->n_rows), n_drafts);
-    uint32_t left = prompt_budget(d), spare = left, n_takers = 0;
-    aios__gguf_session **takers = d->order + i;
-    for (; i < n && spare; i++) {
-        if (is_twin(takers, n_takers, d->order[i]))
-            continue;
-        takers[n_takers++] = d->order[i];
-        spare -= least(spare, least(QUANTUM, d->order[i]->job.n_waiting));
-    }
-    for (i = 0; i < n_takers && left; i++) { /* what is left once each has had its quantum goes to the first */
-        uint32_t m = least(takers[i]->job.n_waiting, QUANTUM + spare);
-        m = least(m, left);
-        spare -= m > QUANTUM ? m - QUANTUM : 0;
-        left -= m;
-        give(d, takers[i], m, 0);
-    }
+    d->chosen = now_ns(d);
+    while (n_replies < n && !d->order[n_replies]->job.prompt)
+        n_replies++;
+    /* a prompt gets something whatever the number of replies */
+    uint32_t n_drafts = draft_budget(d, n), room = AIOS__CHUNK - (n_replies < n ? AIOS__ORDER_LEAST : 0);
+    d->most_wants = d->max_wants - (n_replies < n && d->max_wants > 1);
+    for (uint32_t i = 0; i < n_replies; i++)
+        give(d, d->order[i], least(d->order[i]->job.n_waiting, room - least(room, d->n_rows)), n_drafts);
+    d->most_wants = d->max_wants;
+    if (n_replies == n)
+        return d->n_picks > 0;
+    aios__gguf_session **prompts = d->order + n_replies;
+    uint32_t left = prompt_budget(d, &prompts[0]->job), n_takers = choose_takers(prompts, n - n_replies, left, takers);
+    aios__order_share(takers, n_takers, left, aios__order_is_aged(d->n_passes));
+    for (uint32_t i = 0; i < n_takers; i++)
+        give(d, prompts[i], takers[i]->share, 0);
     return d->n_picks > 0;
 }
 
 /* ---- a pass ----------------------------------------------------------------------------------------------------------- */
-
-static int64_t now_ns(const aios__sched *d)
-{
-    return aios__now_ns(aios__ctx_env(d->net->ctx));
-}
 
 static bool is_cancelled(void *user)
 {
@@ -383,7 +401,7 @@ static void compute(aios__sched *d)
     d->since = now_ns(d);
     int rc = eval(d, 0, d->n_picks, &err);
     int64_t took = d->pass_ns = now_ns(d) - d->since;
-    if (!rc && d->n_rows >= MIN_CHUNK)
+    if (!rc && d->n_rows >= AIOS__ORDER_LEAST)
         d->row_ns = d->row_ns ? (3 * d->row_ns + took / d->n_rows) / 4 : took / d->n_rows;
     if (rc && rc != AIOS_ECANCELED && d->n_picks > 1) {
         compute_singly(d);
@@ -485,7 +503,7 @@ static void lead(aios__sched *d)
     int64_t now = now_ns(d);
     for (uint32_t i = 0; i < d->n_picks; i++) {
         d->picks[i]->job.state = d->picks[i]->job.rc == AIOS_ECANCELED ? AIOS__JOB_READY : AIOS__JOB_DONE;
-        d->picks[i]->job.done_at = now;
+        d->picks[i]->job.done_at = d->picks[i]->job.ready_at = now;
     }
     d->n_picks = 0;
     d->n_passes++;
@@ -516,7 +534,8 @@ void aios__sched_go_on(aios__sched *d, aios__gguf_session *s)
     pthread_mutex_lock(&d->lock);
     s->job.state = AIOS__JOB_READY;
     s->job.waiting = false;
-    s->job.late = now_ns(d) - s->job.done_at > GATHER_NS;
+    s->job.ready_at = now_ns(d);
+    s->job.late = s->job.ready_at - s->job.done_at > GATHER_NS;
     if (d->gathering)
         pthread_cond_signal(&d->gathered);
     pthread_mutex_unlock(&d->lock);

@@ -124,7 +124,7 @@ int aios__gguf_turn_start(aios__gguf_session *s, const aios_request *req, aios_e
     aios__turn_set_bans(s);
     t->close_at = UINT32_MAX;
     t->text_at = t->prompt.n;
-    rc = rc ? rc : aios__sched_add(s->model->sched, s, req->priority, err);
+    rc = rc ? rc : aios__sched_add(s->model->sched, s, req, err);
     if (rc)
         aios__gguf_turn_end(s);
     return rc;
@@ -141,7 +141,7 @@ int aios__gguf_turn_prewarm(aios__gguf_session *s, const aios_request *req, aios
         rc = aios__fail_need(err, AIOS_ECONTEXT, s->n_ctx, t->prompt.n, "the prefix has %u tokens, but the context holds %u", t->prompt.n, s->n_ctx);
     t->mute = true;
     if (!rc && t->prompt.n)
-        rc = aios__sched_add(s->model->sched, s, req->priority, err);
+        rc = aios__sched_add(s->model->sched, s, req, err);
     if (rc || !t->prompt.n) {
         aios__gguf_turn_end(s);
         return rc;
@@ -204,6 +204,7 @@ int aios__turn_finish(aios__gguf_session *s, const char *reason, aios_error *err
     usage.forced = t->n_forced;
     usage.passes = t->n_passes;
     usage.grammar_ns = t->grammar_ns;
+    usage.queue_ns = s->job.queue_ns;
     rc = sink->usage(sink->user, &usage);
     rc = rc ? rc : sink->stop(sink->user, t->reply.parse.n_calls && !strcmp(reason, "stop") ? "tool_calls" : reason);
     return rc ? rc : AIOS_DONE;

@@ -288,9 +288,9 @@ static void put_usage(aios__buf *b, const aios_usage *u, aios_error *err)
 {
     aios__buf_addf(b, err,
                    ",\"usage\":{\"input\":%u,\"cached\":%u,\"output\":%u,\"reasoning\":%u,\"prefill_ns\":%lld,\"decode_ns\":%lld,\"drafted\":%u,\"accepted\":%u,"
-                   "\"forced\":%u,\"passes\":%u,\"grammar_ns\":%lld",
+                   "\"forced\":%u,\"passes\":%u,\"grammar_ns\":%lld,\"queue_ns\":%lld",
                    u->input, u->cached, u->output, u->reasoning, (long long)u->prefill_ns, (long long)u->decode_ns, u->drafted, u->accepted,
-                   u->forced, u->passes, (long long)u->grammar_ns);
+                   u->forced, u->passes, (long long)u->grammar_ns, (long long)u->queue_ns);
     if (u->cost_micros)
         aios__buf_addf(b, err, ",\"cost_micros\":%llu", (unsigned long long)u->cost_micros);
     aios__buf_addc(b, '}', err);

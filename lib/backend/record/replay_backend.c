@@ -385,6 +385,7 @@ static void read_usage(const aios__json *v, aios_usage *u)
     u->grammar_ns = aios__json_int(aios__json_get(v, "grammar_ns"), 0);
     int64_t cost = aios__json_int(aios__json_get(v, "cost_micros"), 0);
     u->cost_micros = cost > 0 ? (uint64_t)cost : 0;
+    u->queue_ns = aios__json_int(aios__json_get(v, "queue_ns"), 0);
 }
 
 static int send(const aios__json *e, const aios_sink *k, aios_error *err)

@@ -87,6 +87,7 @@ typedef struct reading {
     int code;
     bool over;
     uint32_t drafted, accepted;
+    int64_t queue_ns;
 } reading;
 
 static bool read_one(aios_session *s, int32_t timeout_ms, reading *r)
@@ -100,6 +101,7 @@ static bool read_one(aios_session *s, int32_t timeout_ms, reading *r)
     if (rc == AIOS_OK && ev->type == AIOS_EVENT_USAGE) {
         r->drafted = ev->usage->drafted;
         r->accepted = ev->usage->accepted;
+        r->queue_ns = ev->usage->queue_ns;
     }
     r->over = rc == AIOS_DONE || rc < 0;
     return r->over;
@@ -243,33 +245,127 @@ static void leave_world(const world *w)
     model = w->model;
 }
 
-/* Steps one session and tells in which order the prompts of the others are done. */
+static void step_all(aios_session *const *s, int n, reading *r)
+{
+    for (int i = 0; i < n; i++)
+        if (!r[i].over)
+            read_one(s[i], 0, &r[i]);
+}
+
+/* Three prompts polled by one thread. */
 static void a_higher_priority_goes_first_and_a_short_prompt_is_not_kept_waiting(void **state)
 {
     (void)state;
     world w;
     enter_world(&w, 0);
-    aios_session *low = open_session(AIOS_DRIVER_CALLER), *high = open_session(AIOS_DRIVER_CALLER), *brief = open_session(AIOS_DRIVER_CALLER);
-    reading r = {0};
-    start(low, long_text, 2, 0);
-    start(high, long_text + 1, 2, 5);
-    start(brief, "a prompt of more than the sixteen rows that count as a reply", 1, 0);
-    uint32_t n_low = 0, n_high = 0;
-    bool brief_done = false;
-    for (int i = 0; i < 3; i++) { /* each has a step, so that its rows may go on */
-        const aios_event *ev;
-        aios_session_next(high, 0, &ev);
-        aios_session_next(low, 0, &ev);
-        brief_done = brief_done || read_one(brief, 0, &r);
+    aios_session *s[3];
+    reading r[3] = {{.code = 0}};
+    for (int i = 0; i < 3; i++)
+        s[i] = open_session(AIOS_DRIVER_CALLER);
+    start(s[0], long_text, 2, 0);
+    start(s[1], long_text + 1, 2, 5);
+    start(s[2], "a prompt of more than the sixteen rows that count as a reply", 1, 5);
+    const aios__gguf_session *low = inner(s[0]), *high = inner(s[1]), *brief = inner(s[2]);
+    step_all(s, 3, r);
+    assert_int_equal(low->turn.at, 0); /* what is of less weight waits */
+    assert_true(high->turn.at > 0 && high->turn.at < high->turn.prompt.n);
+    assert_true(r[2].over || brief->turn.n_out || brief->turn.at == brief->turn.prompt.n);
+    uint64_t before = count_passes();
+    while (!low->turn.at) /* but not for ever */
+        step_all(s, 3, r);
+    assert_in_range(count_passes() - before, 1, 3 * AIOS__ORDER_AGED);
+    for (int i = 0; i < 3; i++)
+        aios_session_free(s[i]);
+    leave_world(&w);
+}
+
+static void a_prompt_under_way_is_interrupted_by_one_of_higher_priority(void **state)
+{
+    (void)state;
+    aios_session *low = open_session(AIOS_DRIVER_CALLER), *high = open_session(AIOS_DRIVER_CALLER);
+    const aios_event *ev;
+    long_text[0] = 'I';
+    start(low, long_text, 1, 0);
+    while (inner(low)->turn.at < AIOS__CHUNK)
+        assert_int_equal(aios_session_next(low, 0, &ev), AIOS_AGAIN);
+    uint32_t at = inner(low)->turn.at;
+    char other[700] = "J";
+    memcpy(other + 1, long_text + 100, sizeof other - 2);
+    start(high, other, 1, 1);
+    uint64_t before = count_passes();
+    aios_session_next(high, 0, &ev); /* the very next pass */
+    assert_int_equal(count_passes() - before, 1);
+    if (!aios__order_is_aged(before)) {
+        assert_int_equal(inner(high)->turn.at, AIOS__CHUNK);
+        assert_int_equal(inner(low)->turn.at, at);
     }
-    n_low = inner(low)->turn.at;
-    n_high = inner(high)->turn.at;
-    assert_true(n_high > 2 * n_low);
-    assert_true(n_low > 0);
-    assert_true(brief_done || r.text[0] || inner(brief)->turn.n_out);
+    reading r = read_all(high);
+    assert_int_equal(r.code, 0);
+    assert_true(r.queue_ns >= 0 && inner(low)->turn.at < inner(low)->turn.prompt.n);
+    assert_int_equal(read_all(low).code, 0);
     aios_session_free(low);
     aios_session_free(high);
-    aios_session_free(brief);
+}
+
+static void of_one_priority_the_earliest_deadline_goes_first(void **state)
+{
+    (void)state;
+    aios_error err = AIOS_INIT(aios_error);
+    enum { N = 4 };
+    aios_session *s[N];
+    reading r[N] = {{.code = 0}};
+    int64_t seconds[N] = {0, 300, 100, 200};
+    int order[N], n = 0;
+    for (int i = 0; i < N; i++) {
+        static char text[N][1200];
+        memcpy(text[i], long_text, sizeof text[i] - 1);
+        text[i][0] = (char)('0' + i);
+        aios_request q = request(text[i], 1);
+        q.deadline_ns = seconds[i] * 1000000000;
+        s[i] = open_session(AIOS_DRIVER_CALLER);
+        must(aios_session_start(s[i], &q, &err), &err);
+    }
+    while (n < N) {
+        bool was[N];
+        for (int i = 0; i < N; i++)
+            was[i] = r[i].over;
+        step_all(s, N, r);
+        for (int i = 0; i < N; i++)
+            if (r[i].over && !was[i])
+                order[n++] = i;
+    }
+    assert_int_equal(order[0], 2);
+    assert_int_equal(order[1], 3);
+    assert_int_equal(order[2], 1);
+    for (int i = 0; i < N; i++)
+        aios_session_free(s[i]);
+    aios_request q = request("x", 1);
+    q.deadline_ns = -1;
+    aios_session *bad = open_session(AIOS_DRIVER_CALLER);
+    assert_int_equal(aios_session_start(bad, &q, &err), AIOS_EINVAL);
+    q.deadline_ns = INT64_MAX; /* further than the clock goes */
+    must(aios_session_start(bad, &q, &err), &err);
+    assert_int_equal(read_all(bad).code, 0);
+    aios_session_free(bad);
+}
+
+/* Each look at the clock takes a millisecond: what a turn waits for others, and what it is computed in, add up to no more than there was. */
+static void a_turn_tells_how_long_it_waited(void **state)
+{
+    (void)state;
+    world w;
+    enter_world(&w, 1000000);
+    aios_session *s[2] = {open_session(AIOS_DRIVER_CALLER), open_session(AIOS_DRIVER_CALLER)};
+    reading r[2] = {{.code = 0}};
+    start(s[0], long_text, 1, 1);
+    int64_t began = atomic_load(&w.now);
+    start(s[1], long_text + 1, 1, 0);
+    while (!r[0].over || !r[1].over)
+        step_all(s, 2, r);
+    assert_true(r[1].queue_ns > 2 * r[0].queue_ns);
+    assert_true(r[0].queue_ns > 0 && r[1].queue_ns < atomic_load(&w.now) - began);
+    aios_session_free(s[0]);
+    aios_session_free(s[1]);
     leave_world(&w);
 }
 
@@ -593,6 +689,9 @@ int main(void)
         cmocka_unit_test(the_driver_computes_its_sessions_together),
         cmocka_unit_test(threads_that_step_their_own_sessions_share_passes),
         cmocka_unit_test(a_higher_priority_goes_first_and_a_short_prompt_is_not_kept_waiting),
+        cmocka_unit_test(a_prompt_under_way_is_interrupted_by_one_of_higher_priority),
+        cmocka_unit_test(of_one_priority_the_earliest_deadline_goes_first),
+        cmocka_unit_test(a_turn_tells_how_long_it_waited),
         cmocka_unit_test(a_slow_machine_computes_fewer_rows_of_a_prompt_at_a_time),
         cmocka_unit_test(a_prompt_that_several_turns_begin_with_is_computed_once),
         cmocka_unit_test(guesses_follow_the_last_place_that_looked_the_same),
