@@ -33,7 +33,7 @@ int aios__run_emit(aios_run *r, aios_event *ev, aios_error *err)
     aios__event_node *node;
     stamp(r, ev);
     aios__trace_event(r->trace, ev);
-    int rc = aios__event_new(r->heap, ev, &node, err);
+    int rc = aios__event_new(r->heap, ev, aios__events_spare(&r->events), &node, err);
     if (!rc)
         aios__events_push(&r->events, node);
     return rc;

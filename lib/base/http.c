@@ -116,6 +116,7 @@ int64_t aios__transfer_due(const aios__transfer *t, const char **what)
         const char *what;
     } rows[] = {
         {add_time(t->started, a->total_ns), "the whole response took longer than allowed"},
+        {t->times_connect && !t->connected && !last ? add_time(t->hop_started, a->connect_ns) : INT64_MAX, "no connection was made in the time allowed"},
         {last ? INT64_MAX : add_time(t->hop_started, a->first_byte_ns), "no answer came in the time allowed"},
         {last && !t->paused ? add_time(last, a->idle_ns) : INT64_MAX, "the response stopped for longer than allowed"},
     };

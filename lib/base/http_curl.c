@@ -16,6 +16,7 @@
 #define CURL_PIECE 4096L      /* bytes that curl reads at once, its own buffer of a transfer */
 #define CURL_UPLOAD 16384L    /* the least that curl takes; made only while a large body is sent */
 #define MAX_CONNECT_MS 86400000
+#define CURL_CONNECT_NS (INT64_C(300000) * 1000000) /* what curl allows by itself, without a timer */
 #define FIRST_IDLE 16 /* kept connections that there is room for from the beginning */
 
 /*
@@ -131,6 +132,9 @@ static int on_connected(void *user, char *address, char *local, int port, int lo
     AIOS__UNUSED(local);
     AIOS__UNUSED(port);
     AIOS__UNUSED(local_port);
+    pthread_mutex_lock(&t->http->lock);
+    t->connected = true;
+    pthread_mutex_unlock(&t->http->lock);
     t->refused = aios__asked_refusal(&t->asked, address);
     return t->refused ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
 }
@@ -419,14 +423,11 @@ static CURLcode set_numbers(aios__transfer *t)
 {
     const aios__asked *a = &t->asked;
     const aios__curl *curl = t->http->curl;
-    int64_t connect_ms = a->connect_ns / 1000000;
-    connect_ms = connect_ms < 1 ? 1 : connect_ms > MAX_CONNECT_MS ? MAX_CONNECT_MS : connect_ms;
     bool http2 = !a->http1 && (curl->version->features & CURL_VERSION_HTTP2);
     const struct {
         CURLoption option;
         long value;
     } rows[] = {
-        {CURLOPT_CONNECTTIMEOUT_MS, (long)connect_ms},
         {CURLOPT_NOSIGNAL, 1},
         {CURLOPT_FOLLOWLOCATION, 0},
         {CURLOPT_NETRC, CURL_NETRC_IGNORED},
@@ -478,19 +479,30 @@ static CURLcode set_pointers(aios__transfer *t)
     return c;
 }
 
-/* Where the connection's address cannot be asked for, one that may be connected to has to be opened. */
+/*
+ * Where the connection's address cannot be asked for, one that may be connected to has to be opened. A timer of curl's stays until it is over
+ * and makes each piece that comes look for its place among all others: 3 us with 1,000 streams. So the one for connecting is set only where
+ * it is divided among several addresses, that is for names.
+ */
 static CURLcode set_connected(aios__transfer *t)
 {
     const aios__curl *curl = t->http->curl;
+    const aios__asked *a = &t->asked;
     CURLcode c = CURLE_UNKNOWN_OPTION;
-    if (!t->asked.allow || t->asked.proxy)
-        return CURLE_OK;
+    int64_t connect_ms = a->connect_ns / 1000000;
+    connect_ms = connect_ms < 1 ? 1 : connect_ms > MAX_CONNECT_MS ? MAX_CONNECT_MS : connect_ms;
 #if LIBCURL_VERSION_NUM >= 0x075000
-    c = curl->easy_setopt(t->easy, CURLOPT_PREREQFUNCTION, on_connected);
-    if (!c)
-        c = curl->easy_setopt(t->easy, CURLOPT_PREREQDATA, t);
+    if (!a->proxy) {
+        c = curl->easy_setopt(t->easy, CURLOPT_PREREQFUNCTION, on_connected);
+        c = c ? c : curl->easy_setopt(t->easy, CURLOPT_PREREQDATA, t);
+    }
 #endif
-    return c == CURLE_UNKNOWN_OPTION ? curl->easy_setopt(t->easy, CURLOPT_FRESH_CONNECT, 1L) : c;
+    pthread_mutex_lock(&t->http->lock);
+    t->times_connect = !c && a->connect_ns <= CURL_CONNECT_NS && aios__address_class(a->at.host);
+    pthread_mutex_unlock(&t->http->lock);
+    if (c == CURLE_UNKNOWN_OPTION)
+        c = a->allow && !a->proxy ? curl->easy_setopt(t->easy, CURLOPT_FRESH_CONNECT, 1L) : CURLE_OK;
+    return c ? c : curl->easy_setopt(t->easy, CURLOPT_CONNECTTIMEOUT_MS, t->times_connect ? 0L : (long)connect_ms);
 }
 
 static CURLcode set_callbacks(aios__transfer *t)

@@ -95,6 +95,7 @@ struct aios__transfer {
     void *watch_user;
     bool told;
     bool listed, in_step, paused, starved, ended, late;
+    bool times_connect, connected; /* connect_ns is kept to here, not by curl; it is over */
     /* whose turn it is */
     bool added;
     /* the owner's */

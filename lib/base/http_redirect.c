@@ -75,7 +75,7 @@ static void forget_response(aios__transfer *t)
     c->last_byte = 0;
     c->status = 0;
     c->head_done = c->hop = false;
-    t->ended = t->paused = false;
+    t->ended = t->paused = t->connected = false;
     t->refused = NULL;
     t->curl_text[0] = 0;
     t->hop_started = aios__now_ns(aios__ctx_env(t->ctx));

@@ -80,16 +80,15 @@ static int end_event(aios__sse *s, aios_error *err)
     return rc;
 }
 
-static int end_line(aios__sse *s, aios_error *err)
+static int end_line(aios__sse *s, const char *line, size_t n, aios_error *err)
 {
     static const struct {
         const char *name;
         int (*set)(aios__sse *s, const char *v, size_t n, aios_error *err);
     } fields[] = {{"data", on_data}, {"event", on_type}, {"id", on_id}, {"retry", on_retry}};
-    size_t n = s->line.n;
     if (!n)
         return end_event(s, err);
-    const char *line = s->line.p, *colon = memchr(line, ':', n);
+    const char *colon = memchr(line, ':', n);
     size_t n_name = colon ? (size_t)(colon - line) : n;
     const char *v = colon ? colon + 1 : line + n;
     if (v < line + n && *v == ' ')
@@ -98,7 +97,18 @@ static int end_line(aios__sse *s, aios_error *err)
     for (size_t i = 0; i < AIOS__ARRAY_LEN(fields); i++)
         if (strlen(fields[i].name) == n_name && !memcmp(fields[i].name, line, n_name))
             rc = fields[i].set(s, v, (size_t)(line + n - v), err);
-    aios__buf_clear(&s->line);
+    return rc;
+}
+
+/* The bytes of a line that are not its end; all of it, if they are not whole yet. */
+static int take_run(aios__sse *s, const char *p, size_t n, bool whole, aios_error *err)
+{
+    if (whole && !s->line.n) /* the most of them: none is copied but for its value */
+        return end_line(s, p, n, err);
+    int rc = aios__buf_add(&s->line, p, n, err);
+    rc = rc || !whole ? rc : end_line(s, s->line.p, s->line.n, err);
+    if (whole)
+        aios__buf_clear(&s->line);
     return rc;
 }
 
@@ -122,10 +132,10 @@ static int skip_bom(aios__sse *s, char c, bool *eaten, aios_error *err)
 /* Bytes up to the next line end, taken at once. */
 static size_t plain_run(const char *p, size_t n)
 {
-    size_t i = 0;
-    while (i < n && p[i] != '\r' && p[i] != '\n')
-        i++;
-    return i;
+    const char *lf = memchr(p, '\n', n);
+    n = lf ? (size_t)(lf - p) : n;
+    const char *cr = memchr(p, '\r', n);
+    return cr ? (size_t)(cr - p) : n;
 }
 
 static int feed(aios__sse *s, const char *p, size_t n, aios_error *err)
@@ -139,18 +149,16 @@ static int feed(aios__sse *s, const char *p, size_t n, aios_error *err)
             i++;
             continue;
         }
-        size_t run = plain_run(p + i, n - i);
-        if (run) {
-            rc = aios__buf_add(&s->line, p + i, run, err);
-            s->after_cr = false;
-            i += run;
-        } else if (p[i] == '\n' && s->after_cr) {
+        if (p[i] == '\n' && s->after_cr) {
             s->after_cr = false;
             i++;
-        } else {
-            s->after_cr = p[i++] == '\r';
-            rc = end_line(s, err);
+            continue;
         }
+        size_t run = plain_run(p + i, n - i);
+        bool whole = i + run < n;
+        rc = take_run(s, p + i, run, whole, err);
+        s->after_cr = whole && p[i + run] == '\r';
+        i += run + whole;
         if (rc)
             return rc;
     }

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "llm/llm.h"
 
+#define SPARE_MAX 512 /* bytes of a node that is kept */
+
 struct aios__event_node {
     aios__event_node *next;
-    size_t n_bytes;
+    size_t n_bytes, cap; /* cap: bytes that it has room for */
     aios_event pub;
     aios_usage usage;
     char bytes[];
@@ -26,12 +28,30 @@ static char *put_bytes(char **at, const char *s, size_t n)
     return p;
 }
 
-int aios__event_new(aios__heap *h, const aios_event *ev, aios__event_node **out, aios_error *err)
+/* A spare one is of the thread that reads: what that thread would free, this one need not ask for. */
+static aios__event_node *node_new(aios__heap *h, size_t total, aios__event_node *spare, aios_error *err)
+{
+    size_t cap = spare ? spare->cap : 0;
+    if (cap < total) {
+        aios__free(h, spare);
+        cap = total > SPARE_MAX ? total : SPARE_MAX;
+        spare = aios__realloc(h, AIOS_MEM_TEXT, NULL, cap, err);
+    }
+    if (spare) {
+        memset(spare, 0, sizeof *spare);
+        spare->cap = cap;
+    }
+    return spare;
+}
+
+int aios__event_new(aios__heap *h, const aios_event *ev, aios__event_node *spare, aios__event_node **out, aios_error *err)
 {
     size_t n_id = ev->call_id ? strlen(ev->call_id) : 0, n_name = ev->name ? strlen(ev->name) : 0, n_digest = ev->digest ? strlen(ev->digest) : 0, total;
-    if (!aios__add_size(sizeof(aios__event_node) + n_id + n_name + n_digest + 4, ev->n_text, &total))
+    if (!aios__add_size(sizeof(aios__event_node) + n_id + n_name + n_digest + 4, ev->n_text, &total)) {
+        aios__free(h, spare);
         return aios__fail(err, AIOS_ENOMEM, "an event of %zu bytes is impossible", ev->n_text);
-    aios__event_node *n = aios__alloc(h, AIOS_MEM_TEXT, total, err);
+    }
+    aios__event_node *n = node_new(h, total, spare, err);
     if (!n)
         return aios__nomem(err);
     char *at = n->bytes;
@@ -49,6 +69,22 @@ int aios__event_new(aios__heap *h, const aios_event *ev, aios__event_node **out,
     }
     *out = n;
     return AIOS_OK;
+}
+
+aios__event_node *aios__events_spare(aios__events *q)
+{
+    aios__event_node *n = q->spare;
+    q->spare = NULL;
+    return n;
+}
+
+/* Done with: kept if there is none yet. */
+static void let_go(aios__events *q, aios__event_node *n)
+{
+    if (n && !q->spare && n->cap <= SPARE_MAX)
+        q->spare = n;
+    else
+        aios__free(q->heap, n);
 }
 
 void aios__events_push(aios__events *q, aios__event_node *node)
@@ -131,7 +167,7 @@ const aios_event *aios__events_pop(aios__events *q)
         q->shot_due = false;
         return hand_out(q, &q->shot);
     }
-    aios__free(q->heap, q->current);
+    let_go(q, q->current);
     q->current = q->head;
     if (q->head) {
         q->head = q->head->next;
@@ -161,6 +197,7 @@ void aios__events_clear(aios__events *q)
         aios__free(q->heap, n);
     }
     aios__free(q->heap, q->current);
+    aios__free(q->heap, aios__events_spare(q));
     q->current = q->tail = NULL;
     q->n = 0;
     q->n_bytes = 0;

@@ -127,6 +127,7 @@ typedef struct aios__events {
     aios__heap *heap;
     aios__event_node *head, *tail;
     aios__event_node *current; /**< what the caller holds */
+    aios__event_node *spare;   /**< of one that was read; NULL: none */
     uint32_t n;                /**< waiting, the last one not counted */
     size_t n_bytes;
     uint64_t seq;
@@ -140,8 +141,10 @@ typedef struct aios__events {
 } aios__events;
 
 void aios__events_init(aios__events *q, aios__heap *h);
-/** A copy of *ev and all that it points to, outside any lock. */
-int aios__event_new(aios__heap *h, const aios_event *ev, aios__event_node **out, aios_error *err);
+/** A copy of *ev and all that it points to, outside any lock. spare (may be NULL) is used or freed. */
+int aios__event_new(aios__heap *h, const aios_event *ev, aios__event_node *spare, aios__event_node **out, aios_error *err);
+/** Takes the queue's spare node: NULL if it has none. */
+aios__event_node *aios__events_spare(aios__events *q);
 /** Puts a node at the end. */
 void aios__events_push(aios__events *q, aios__event_node *node);
 /** Sets the end: *ev is copied flat, its error deeply. */

@@ -9,7 +9,10 @@ static int push(aios_session *s, const aios_event *ev)
     aios__event_node *node;
     aios_event up = *ev;
     up.attempt = s->attempt;
-    int rc = aios__event_new(s->heap, &up, &node, &s->events.last_error);
+    pthread_mutex_lock(&s->lock);
+    aios__event_node *spare = aios__events_spare(&s->events);
+    pthread_mutex_unlock(&s->lock);
+    int rc = aios__event_new(s->heap, &up, spare, &node, &s->events.last_error);
     if (rc)
         return rc;
     pthread_mutex_lock(&s->lock);

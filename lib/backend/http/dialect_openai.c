@@ -426,6 +426,12 @@ static void read_usage(aios__reader *r, const aios__json *u)
                            aios__json_int(aios__json_get(aios__json_get(u, "completion_tokens_details"), "reasoning_tokens"), -1));
 }
 
+static int read_logprobs(aios__reader *r, const aios__json *v, aios_error *err)
+{
+    int rc = aios__json_count(v) ? aios__reader_logprobs(r, aios__json_get(v, "content"), err) : AIOS_OK;
+    return rc || !aios__json_count(v) ? rc : aios__reader_logprobs(r, aios__json_get(v, "refusal"), err);
+}
+
 static int decode(aios__reader *r, const char *type, const aios__json *v, aios_error *err)
 {
     AIOS__UNUSED(type);
@@ -437,8 +443,7 @@ static int decode(aios__reader *r, const char *type, const aios__json *v, aios_e
         if (aios__json_int(aios__json_get(c, "index"), 0) != 0)
             continue; /* one reply was asked for */
         rc = read_piece(r, delta ? delta : aios__json_get(c, "message"), err);
-        rc = rc ? rc : aios__reader_logprobs(r, aios__json_get(aios__json_get(c, "logprobs"), "content"), err);
-        rc = rc ? rc : aios__reader_logprobs(r, aios__json_get(aios__json_get(c, "logprobs"), "refusal"), err);
+        rc = rc ? rc : read_logprobs(r, aios__json_get(c, "logprobs"), err);
         rc = rc ? rc : read_finish(r, aios__str_of(c, "finish_reason"), err);
     }
     return rc;
@@ -476,8 +481,10 @@ static bool fault(const aios__json *v, aios__fault *out)
         out->message = aios__str_of(v, "detail");
         return true;
     }
+    if (strcmp(aios__str_of(v, "object"), "error"))
+        return false;
     read_fault(v, out);
-    return !strcmp(aios__str_of(v, "object"), "error");
+    return true;
 }
 
 /* ---- models and embeddings ---------------------------------------------------------------------------------------- */

@@ -160,7 +160,7 @@ static void a_piece_that_is_no_json_shows_nothing(void **state)
         ev.name = "f";
         ev.text = pieces[i];
         ev.n_text = strlen(pieces[i]);
-        assert_int_equal(aios__event_new(q.heap, &ev, &node, NULL), 0);
+        assert_int_equal(aios__event_new(q.heap, &ev, aios__events_spare(&q), &node, NULL), 0);
         aios__events_push(&q, node);
         for (const aios_event *got; (got = aios__events_pop(&q));)
             n += got->type == AIOS_EVENT_SNAPSHOT;
