@@ -11,10 +11,12 @@
 #define CACHE_KIB 8000
 #define SQLITE_MEMORY ((size_t)12 << 20) /* cache, the index that is written, statements */
 #define MAX_PURGE 1000
-/* In memory: most that adding may take beside what there is, for each byte of text, for each item, for each call. */
+/* In memory: what adding may take beside what there is, for each byte of text, for each item, for each call. Where it is not enough, since the index
+   is merged into a new one, as much again as there is, a few times. */
 #define GROWTH 8u
 #define ITEM_GROWTH 4096u
-#define CALL_GROWTH ((uint64_t)512 << 10)
+#define CALL_GROWTH ((uint64_t)256 << 10)
+#define MAX_GROWTHS 3
 
 /* ---- what the file holds, word for word --------------------------------------------------------------------------- */
 
@@ -269,8 +271,9 @@ static int add_one(aios__memdb *m, const aios_memory_add_args *a, uint32_t i, ai
     return rc ? rc : insert(m, &it, err);
 }
 
-static int add_all(aios__memdb *m, const aios_memory_add_args *a, aios_error *err)
+static int add_all(aios__memdb *m, const void *args, aios_error *err)
 {
+    const aios_memory_add_args *a = args;
     const aios__mem_numbers before = m->n;
     int rc = aios__sql_begin(m->sql, err);
     if (rc)
@@ -286,32 +289,49 @@ static int add_all(aios__memdb *m, const aios_memory_add_args *a, aios_error *er
     return rc;
 }
 
-/* In memory: `extra` bytes are charged already. */
-static int add_within(aios__memdb *m, const aios_memory_add_args *a, uint64_t extra, aios_error *err)
+/* ---- room for what is written ------------------------------------------------------------------------------------- */
+
+typedef int write_fn(aios__memdb *m, const void *args, aios_error *err);
+
+static int write_locked(aios__memdb *m, write_fn *fn, const void *args, aios_error *err)
 {
+    pthread_mutex_lock(&m->lock);
+    int rc = fn(m, args, err);
+    pthread_mutex_unlock(&m->lock);
+    return rc;
+}
+
+/* In memory: `extra` bytes are charged already. *there: those that it has. */
+static int write_within(aios__memdb *m, write_fn *fn, const void *args, uint64_t extra, uint64_t *there, aios_error *err)
+{
+    pthread_mutex_lock(&m->lock);
     uint64_t most = m->charged + extra, used = 0;
     int rc = aios__sql_bytes_max(m->sql, most, err);
-    rc = rc ? rc : add_all(m, a, err);
-    if (rc == AIOS_EIO)
-        rc = aios__fail_need(err, AIOS_EBUDGET, most, most + 1, "the memory has no room for it in %llu bytes", (unsigned long long)most);
+    rc = rc ? rc : fn(m, args, err);
     if (aios__sql_bytes_used(m->sql, &used, NULL) || used > most)
         used = most;
     aios__uncharge(m->heap, AIOS_MEM_OTHER, most - used);
-    m->charged = used;
+    m->charged = *there = used;
+    pthread_mutex_unlock(&m->lock);
+    return rc;
+}
+
+static int write_all(aios__memdb *m, write_fn *fn, const void *args, uint64_t extra, aios_error *err)
+{
+    uint64_t there = 0;
+    int rc = AIOS_EIO; /* the only one that memory gives: it is full */
+    if (!m->in_memory)
+        return write_locked(m, fn, args, err);
+    for (int i = 0; i <= MAX_GROWTHS && rc == AIOS_EIO; i++, extra += there + CALL_GROWTH) {
+        rc = aios__charge(m->heap, AIOS_MEM_OTHER, extra, err);
+        rc = rc ? rc : write_within(m, fn, args, extra, &there, err);
+    }
     return rc;
 }
 
 static int mem_add(void *self, const aios_memory_add_args *a, aios_error *err)
 {
-    aios__memdb *m = self;
-    uint64_t extra = m->in_memory ? a->n_bytes * GROWTH + a->n_items * ITEM_GROWTH + CALL_GROWTH : 0;
-    int rc = extra ? aios__charge(m->heap, AIOS_MEM_OTHER, extra, err) : AIOS_OK;
-    if (rc)
-        return rc;
-    pthread_mutex_lock(&m->lock);
-    rc = extra ? add_within(m, a, extra, err) : add_all(m, a, err);
-    pthread_mutex_unlock(&m->lock);
-    return rc;
+    return write_all(self, add_all, a, a->n_bytes * GROWTH + a->n_items * ITEM_GROWTH + CALL_GROWTH, err);
 }
 
 /* ---- one item ----------------------------------------------------------------------------------------------------- */
@@ -345,15 +365,16 @@ static int remove_row(aios__memdb *m, int64_t row, aios_error *err)
     return rc;
 }
 
+static int remove_one(aios__memdb *m, const void *args, aios_error *err)
+{
+    int64_t row = 0;
+    int rc = aios__mem_by_name(m, args, &row, err);
+    return rc ? rc : remove_row(m, row, err);
+}
+
 static int mem_remove(void *self, const aios_memory_find_args *a, aios_error *err)
 {
-    aios__memdb *m = self;
-    int64_t row;
-    pthread_mutex_lock(&m->lock);
-    int rc = aios__mem_by_name(m, a, &row, err);
-    rc = rc ? rc : remove_row(m, row, err);
-    pthread_mutex_unlock(&m->lock);
-    return rc;
+    return write_all(self, remove_one, a, CALL_GROWTH, err);
 }
 
 /* ---- the whole ---------------------------------------------------------------------------------------------------- */
