@@ -34,7 +34,7 @@ PUBLIC = {
     'llm': 'llm.h event.h transcript.h token.h plugin/backend.h',
     'store': 'store.h audit.h plugin/store.h',
     'memory': 'memory.h plugin/memory.h',
-    'agent': 'agent.h context.h tool.h policy.h',
+    'agent': 'agent.h compose.h context.h tool.h policy.h',
     'observe': 'telemetry.h',
 }
 # Library -> it is included by one file at most, a .c of lib/.

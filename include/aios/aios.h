@@ -9,6 +9,7 @@
 #include <aios/agent.h>
 #include <aios/audit.h>
 #include <aios/base.h>
+#include <aios/compose.h>
 #include <aios/context.h>
 #include <aios/ctx.h>
 #include <aios/device.h>

@@ -33,8 +33,8 @@ enum {
     AIOS_EVENT_ASK = 4,       /**< the call waits for aios_run_decide; text = the arguments as the tool gets them */
     AIOS_EVENT_RESULT = 5,    /**< a tool's result: name, call_id, text; code 0 or the tool's failure */
     AIOS_EVENT_USAGE = 6,     /**< tokens of one model turn */
-    AIOS_EVENT_STATE = 7,     /**< the run changed state; text names it */
-    AIOS_EVENT_DONE = 8,      /**< the end; text = the whole final reply, name = why it stopped */
+    AIOS_EVENT_STATE = 7,     /**< the run changed state; text names it. Of a called agent, the first is "agent", and name and call_id are of its call */
+    AIOS_EVENT_DONE = 8,      /**< the end; text = the whole final reply, name = why it stopped. Of a called agent the RESULT of its call tells, and how it failed */
     AIOS_EVENT_ERROR = 9,     /**< the end by failure; error is set */
     /**
      * The model chose among tools by calibrated scores: name = the best; text = {"margin": its lead, "kept": false if that is under
@@ -107,7 +107,7 @@ typedef struct aios_event {
     int32_t type;       /**< AIOS_EVENT_x */
     int32_t code;       /**< RESULT: how the tool ended; SNAPSHOT: AIOS_SNAPSHOT_x */
     uint64_t seq;       /**< 0, 1, 2 ... within a session or run */
-    uint64_t run;       /**< number of the run; 0 in a bare session */
+    uint64_t run;       /**< number of the run, another for each agent that it calls; 0 in a bare session */
     uint32_t step;      /**< model turn within the run, from 0 */
     uint32_t attempt;   /**< try of that turn, from 0 */
     const char *call_id;
@@ -119,6 +119,9 @@ typedef struct aios_event {
     aios_label label;
     const char *path;   /**< SNAPSHOT: JSON pointer of what is still growing; NULL: nothing */
     const char *digest; /**< ASK: SHA-256 of what an approval is for (aios_run_decide_digest); NULL where this build has none */
+    uint64_t parent;    /**< number of the run that called this one as a tool (compose.h); 0: none */
+    uint32_t depth;     /**< 0: the run that _next was called for, 1: an agent that it called, and so on */
+    uint32_t reserved0;
 } aios_event;
 
 /** Receives events on the thread that drives. Non-zero cancels the run. */

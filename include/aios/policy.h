@@ -29,7 +29,7 @@ typedef struct aios_action {
     aios_label context;    /**< join of everything the model has seen, and of the values behind handles in the arguments */
     uint64_t run;
     uint32_t step;
-    uint32_t reserved1;
+    uint32_t depth;        /**< 0: of the agent's own run; else of an agent that it called, that many levels below */
 } aios_action;
 
 typedef struct aios_verdict {

@@ -20,6 +20,10 @@ static int limits_in(const aios_limits *src, aios_limits *l, aios_error *err)
         l->max_turn_tokens = 1024;
     if (!l->max_result)
         l->max_result = 65536;
+    if (l->max_depth > AIOS__MAX_DEPTH)
+        return aios__fail_need(err, AIOS_EINVAL, AIOS__MAX_DEPTH, l->max_depth, "limits: max_depth is %u, at most %d are possible", l->max_depth, AIOS__MAX_DEPTH);
+    if (!l->max_depth)
+        l->max_depth = 4;
     if (!l->timeout_ns)
         l->timeout_ns = 600000000000;
     if (!l->tool_timeout_ns)
@@ -174,6 +178,7 @@ void aios_agent_free(aios_agent *a)
 {
     if (!a || atomic_fetch_sub_explicit(&a->refs, 1, memory_order_acq_rel) != 1)
         return;
+    aios__grip_loose(a);
     aios__workers_destroy(&a->workers);
     free_agent(a);
 }

@@ -9,6 +9,7 @@
 #include <aios/agent.h>
 
 #include "agent/compact.h"
+#include "agent/compose.h"
 #include "agent/gate.h"
 #include "agent/journal.h"
 #include "agent/ledger.h"
@@ -20,10 +21,10 @@ enum { AIOS__MAX_ARGS = 1 << 20, AIOS__MAX_RESULT = 1 << 20, AIOS__MAX_WORKERS =
 
 /* ---- tool.c ------------------------------------------------------------------------------------------------------- */
 
-typedef struct aios__tool {
+struct aios__tool {
     aios_tool pub;       /**< full size, strings owned */
     aios__schema *schema;
-} aios__tool;
+};
 
 struct aios_toolset {
     _Atomic uint32_t refs;
@@ -52,6 +53,7 @@ typedef struct aios__hub {
     _Atomic int fd; /**< eventfd: a call ended, or cancel; -1: nobody has waited yet */
 } aios__hub;
 int aios__hub_new(aios_ctx *ctx, aios__hub **out, aios_error *err);
+aios__hub *aios__hub_ref(aios__hub *h);
 void aios__hub_unref(aios__hub *h);
 void aios__hub_wake(const aios__hub *h); /**< async-signal-safe */
 /** The descriptor to wait on; after it has been made (*made) the run looks once more for what came before. -1: the system has none left. */
@@ -141,6 +143,7 @@ struct aios_agent {
     float min_margin;
     aios__workers workers;
     pthread_mutex_t lock;
+    aios__grip *grip;   /**< NULL: none was asked for */
     aios_session *idle; /**< session of the last run: its cache makes the next one quick */
 };
 aios_agent *aios__agent_ref(aios_agent *a);
@@ -174,6 +177,7 @@ struct aios__run_call {
     aios_label label; /**< of its result */
     char *text; /**< result as the model will read it */
     size_t n_text;
+    aios_run *sub; /**< RUNNING: of the agent that it is a call of; NULL: none */
 };
 
 /** A signed piece of reasoning: where it ends in what the turn has said, and its signature's place among `signatures`. */
@@ -213,6 +217,11 @@ struct aios_run {
     uint32_t n_turns, n_calls; /**< against the limits */
     uint64_t n_tokens;
     aios__ledger ledger;
+    aios__use below;           /**< of the open runs below */
+    aios_run *parent, *root;   /**< who called it, NULL: the host; the one that the host has */
+    uint32_t depth;            /**< below the root */
+    uint32_t n_subs, n_tree;   /**< open runs that it called; of the root, all below */
+    uint32_t sub_at;           /**< place of the call that is stepped next */
     aios_label label;          /**< join of the transcript */
     aios__gate gate;
     aios__context context;
@@ -243,10 +252,19 @@ struct aios_run {
 void aios__run_trace(aios_run *r, const char *parent);
 /** Tools as requests have them, one a tool of the agent's; the caller frees the array. */
 int aios__run_defs(const aios_agent *a, aios_tool_def **out, aios_error *err);
-/** A run without transcript, at PROMPT. */
-int aios__run_new(aios_agent *a, aios_run **out, aios_error *err);
-/** One that did not get so far as to be its caller's. */
+/** A run without transcript, at PROMPT. parent: NULL, or the run whose call it is. */
+int aios__run_new(aios_agent *a, aios_run *parent, aios_run **out, aios_error *err);
+/** As aios_run_start_with and aios_run_resume, of a run below a parent (or NULL). */
+int aios__run_start(aios_agent *a, aios_run *parent, const aios_run_options *options, aios_run **out, aios_error *err);
+int aios__run_resume(aios_agent *a, aios_run *parent, const char *id, const char *traceparent, aios_run **out, aios_error *err);
+/** One that did not get so far as to be its caller's, or that has been halted. */
 void aios__run_destroy(aios_run *r);
+/** Ends what is going on, as a cancel does; its store knows what has ended, and it may be resumed. */
+void aios__run_halt(aios_run *r);
+/** Works until there is an event; the caller sees to it that nobody else does. */
+int aios__run_pull(aios_run *r, int32_t timeout_ms, const aios_event **ev);
+/** The earliest deadline of it and what it waits for. */
+int64_t aios__run_deadline(const aios_run *r);
 /** Nothing was said or done yet: starts its clock. used_ns: before. */
 void aios__run_clock(aios_run *r, int64_t used_ns);
 /** The end: its last event. failure NULL: done. */

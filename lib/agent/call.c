@@ -17,6 +17,12 @@ int aios__hub_new(aios_ctx *ctx, aios__hub **out, aios_error *err)
     return AIOS_OK;
 }
 
+aios__hub *aios__hub_ref(aios__hub *h)
+{
+    atomic_fetch_add_explicit(&h->refs, 1, memory_order_relaxed);
+    return h;
+}
+
 void aios__hub_unref(aios__hub *h)
 {
     if (!h || atomic_fetch_sub_explicit(&h->refs, 1, memory_order_acq_rel) != 1)
@@ -80,8 +86,7 @@ int aios__call_new(aios__hub *hub, aios_toolset *ts, const aios_event *ev, aios_
     if (!c)
         return aios__nomem(err);
     atomic_init(&c->refs, 1);
-    atomic_fetch_add_explicit(&hub->refs, 1, memory_order_relaxed);
-    c->hub = hub;
+    c->hub = aios__hub_ref(hub);
     c->ts = aios__toolset_ref(ts);
     c->id = c->bytes;
     c->name = c->id + n_id;

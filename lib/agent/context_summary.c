@@ -89,7 +89,7 @@ uint32_t aios__summary_most(const aios_run *r)
 
 static uint32_t may_say(const aios_run *r)
 {
-    uint64_t max = r->agent->limits.max_tokens, left = max > r->n_tokens ? max - r->n_tokens : 0;
+    uint64_t left = aios__use_tokens_left(r);
     uint32_t most = aios__summary_most(r);
     return left < most ? (uint32_t)left : most;
 }
@@ -242,6 +242,15 @@ static int pass_on(aios_run *r, const aios_event *ev, aios_error *err)
     return aios__run_emit(r, &up, err);
 }
 
+static int take_usage(aios_run *r, const aios_event *ev, aios_error *err)
+{
+    aios_event priced = *ev;
+    aios_usage u = *ev->usage;
+    aios__ledger_take(r, &u);
+    priced.usage = &u;
+    return pass_on(r, &priced, err);
+}
+
 int aios__summary_step(aios_run *r, int32_t timeout_ms, aios_error *err)
 {
     aios__context *c = &r->context;
@@ -258,8 +267,7 @@ int aios__summary_step(aios_run *r, int32_t timeout_ms, aios_error *err)
     case AIOS_EVENT_TEXT:
         return c->said.n > (size_t)aios__summary_most(r) * TOKEN_BYTES ? AIOS_OK : aios__buf_add(&c->said, ev->text, ev->n_text, err);
     case AIOS_EVENT_USAGE:
-        r->n_tokens += ev->usage->output;
-        return pass_on(r, ev, err);
+        return take_usage(r, ev, err);
     case AIOS_EVENT_DONE:
     case AIOS_EVENT_ERROR:
         return end_turn(r, ev, err);

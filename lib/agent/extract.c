@@ -156,10 +156,10 @@ static int ask_model(aios_run *r, const aios_transcript *t, const char *schema, 
     aios_session *s;
     aios_request q = AIOS_INIT(aios_request);
     int64_t left = r->deadline - aios__now_ns(aios__ctx_env(r->agent->ctx));
-    uint64_t tokens = r->agent->limits.max_tokens > r->n_tokens ? r->agent->limits.max_tokens - r->n_tokens : 0;
+    uint64_t tokens = aios__use_tokens_left(r);
     if (!tokens)
         return aios__fail_need(err, AIOS_ELIMIT, r->n_tokens, r->n_tokens + 1, "extract: the run's tokens are used up (limits.max_tokens)");
-    if (aios__ledger_check(r, err))
+    if (aios__use_check_cost(r, err))
         return AIOS_ELIMIT;
     int rc = aios_session_new(r->agent->model, NULL, &s, err);
     if (rc)
@@ -195,28 +195,29 @@ static int check_answer(const aios_run *r, const char *schema, const aios__buf *
     return rc;
 }
 
-/* What the schema can say is taken from what may still be endorsed; true if there was enough. */
+/* What the schema can say is taken from what may still be endorsed, here and in the runs above; true if there was enough. */
 static bool endorse(aios_run *r, const char *schema, double *bits)
 {
     aios__json_doc *doc;
-    const aios_rules *rules = r->agent->policy.rules;
-    if (!rules || aios__json_parse(r->heap, schema, strlen(schema), &doc, NULL))
+    if (aios__json_parse(r->heap, schema, strlen(schema), &doc, NULL))
         return false;
     double n = aios__schema_bits(aios__json_root(doc));
     aios__json_free(doc);
-    if (!(r->gate.endorsed + n <= rules->endorse_bits) || rules->endorse_bits <= 0)
-        return false;
-    r->gate.endorsed += n;
+    for (const aios_run *p = r; p; p = p->parent) {
+        const aios_rules *rules = p->agent->policy.rules;
+        if (!rules || !(p->gate.endorsed + n <= rules->endorse_bits) || rules->endorse_bits <= 0)
+            return false;
+    }
+    aios__gate_endorsed(r, n);
     *bits = n;
     return true;
 }
 
 static int check_place(const aios_run *r, const aios__value *v, const char *schema, aios_error *err)
 {
-    const aios_rules *rules = r->agent->policy.rules;
     aios__schema *s;
     aios_error why = AIOS_INIT(aios_error);
-    if (rules && r->agent->privacy != AIOS_PRIVACY_LOCAL && v->label.confidentiality & rules->local)
+    if (r->agent->privacy != AIOS_PRIVACY_LOCAL && v->label.confidentiality & aios__gate_local(r))
         return aios__fail(err, AIOS_EDENIED, "extract: the value is of a class that the policy keeps on this machine, and the model is not on it");
     int rc = aios__schema_new(r->agent->ctx, schema, strlen(schema), &s, &why);
     if (rc)

@@ -16,12 +16,21 @@ typedef struct aios__value {
     aios_label label;
 } aios__value;
 
+/** What a run and those below it have taken of the policies above: their calls, times that they asked, bits that they endorsed. */
+typedef struct aios__owed {
+    aios__taken *list;         /**< one a policy and capability */
+    uint32_t n, cap;
+    uint32_t n_asks;
+    double bits;
+} aios__owed;
+
 typedef struct aios__gate {
     aios__ruleset_use use;
     aios__value *values;
     uint32_t n_values, n_asks;
     uint32_t n_told;           /**< values that the model had read of before this turn: those that its calls may name */
     double endorsed;           /**< bits */
+    aios__owed owed;
 } aios__gate;
 
 /** Of a call of the turn. */
@@ -30,8 +39,9 @@ typedef struct aios__gated {
     int64_t ask_until;         /**< 0: for ever */
     int64_t ask_until_us;      /**< the same, as others know it: since 1970 */
     char digest[AIOS__SHA256_TEXT];
-    aios__taken *charges;     /**< what it took of the policy, where a journal is to know */
+    aios__taken *charges;      /**< what it took of the policies, where a journal or a caller is to know */
     uint32_t n_charges;
+    aios__owed below;          /**< of a call of an agent that is over: what its run took of them, seen from here */
     bool charged;              /**< the journal knows */
     bool stale;                /**< another policy than the agent's let it begin */
     int32_t answered;          /**< AIOS_DENY: came while nobody had the run; the call has no result yet */
@@ -49,9 +59,20 @@ int aios__gate_stands(aios_run *r, aios__run_call *c, bool *stands, aios_error *
 int aios__gate_charge(aios_run *r, const aios__run_call *c, aios_error *err);
 /** It is to be decided about anew. */
 void aios__gate_forget(aios_run *r, aios__run_call *c);
+/** Classes that its rules, or those above, keep on this machine. */
+uint64_t aios__gate_local(const aios_run *r);
 /** EDENIED if the context holds what must not go to the agent's model. */
 int aios__gate_model(const aios_run *r, aios_error *err);
 void aios__gate_free(aios_run *r);
+/** Of a call. */
+void aios__gate_clear(const aios_run *r, aios__gated *g);
+/** Adds to what is owed. */
+int aios__owed_add(const aios_run *r, aios__owed *o, const aios__taken *t, aios_error *err);
+/** The run behind a call is over: what it took stands in the call, and what of that is above the caller in what the caller owes. */
+int aios__gate_leave(aios_run *r, aios__run_call *c, aios_error *err);
+/** Some asked, or endorsed bits: counts in the run and all above it. */
+void aios__gate_asked(aios_run *r, uint32_t n);
+void aios__gate_endorsed(aios_run *r, double bits);
 /** Label of a result as the context gets it. */
 aios_label aios__gate_label(const aios_run *r, const aios__run_call *c);
 /** What the result of a call would be labelled if its tool said nothing. */

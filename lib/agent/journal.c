@@ -320,6 +320,8 @@ int aios__journal_result(aios_run *r, aios__run_call *c, aios_error *err)
     aios__journal_add_policy(r->agent, b, err);
     aios__journal_add_gate(c, b, err);
     aios__journal_add_hidden(r, c, b, err);
+    if (aios__sub_is(c->tool) || (c->tool && c->tool->pub.fn == aios__extract_fn))
+        add_counters(r, b, err); /* models were asked for it */
     add_text(b, "text", c->text, c->n_text, err);
     return close_record(r, AIOS__JOURNAL_RESULT, err);
 }

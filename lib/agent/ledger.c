@@ -18,25 +18,31 @@ static uint64_t add(uint64_t a, uint64_t b)
     return b > INT64_MAX - a ? INT64_MAX : a + b;
 }
 
+void aios__ledger_add(aios__ledger *l, const aios__ledger *more)
+{
+    l->cost_micros = add(l->cost_micros, more->cost_micros);
+    l->n_input = add(l->n_input, more->n_input);
+    l->n_cached = add(l->n_cached, more->n_cached);
+}
+
+static uint64_t take(uint64_t a, uint64_t b)
+{
+    return a > b ? a - b : 0;
+}
+
+void aios__ledger_sub(aios__ledger *l, const aios__ledger *less)
+{
+    l->cost_micros = take(l->cost_micros, less->cost_micros);
+    l->n_input = take(l->n_input, less->n_input);
+    l->n_cached = take(l->n_cached, less->n_cached);
+}
+
 void aios__ledger_take(aios_run *r, aios_usage *u)
 {
-    aios__ledger *l = &r->ledger;
     if (r->agent->has_prices)
         u->cost_micros = aios__price(&r->agent->prices, u);
     u->cost_micros = u->cost_micros < INT64_MAX ? u->cost_micros : INT64_MAX;
-    l->cost_micros = add(l->cost_micros, u->cost_micros);
-    l->n_input = add(l->n_input, u->input);
-    l->n_cached = add(l->n_cached, u->cached);
-    r->n_tokens += u->output;
-}
-
-int aios__ledger_check(const aios_run *r, aios_error *err)
-{
-    uint64_t most = r->agent->limits.max_cost, spent = r->ledger.cost_micros;
-    if (!most || spent < most)
-        return AIOS_OK;
-    return aios__fail_need(err, AIOS_ELIMIT, most, spent + 1, "the run has cost %.6g, and may cost %.6g (limits.max_cost, in millionths; the command: --max-cost)",
-                           (double)spent / 1e6, (double)most / 1e6);
+    aios__use_add(r, (aios__use){.tokens = u->output, .ledger = {u->cost_micros, u->input, u->cached}});
 }
 
 void aios__ledger_put(const aios_run *r, aios__buf *b, aios_error *err)

@@ -19,8 +19,9 @@ typedef struct aios__ledger {
 int aios__prices_check(const aios_prices *p, aios_error *err);
 /** Prices *u by the agent's prices, if it has some, and adds it to the run. */
 void aios__ledger_take(aios_run *r, aios_usage *u);
-/** ELIMIT: the run has spent what it may. */
-int aios__ledger_check(const aios_run *r, aios_error *err);
+/** Sums stay within INT64_MAX. */
+void aios__ledger_add(aios__ledger *l, const aios__ledger *more);
+void aios__ledger_sub(aios__ledger *l, const aios__ledger *less);
 /** Members of a record. */
 void aios__ledger_put(const aios_run *r, aios__buf *b, aios_error *err);
 /** Reads them; records of older versions have none. EFORMAT. */

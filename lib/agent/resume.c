@@ -275,6 +275,8 @@ static int restore_result(restoring *w, const aios__journal_record *rec, aios_er
     int rc = aios__json_get(rec->root, "confidentiality") ? aios__journal_hex(rec, "confidentiality", &c->label.confidentiality, err) : AIOS_OK;
     rc = rc ? rc : aios__journal_take_gate(w->r, c, rec, rec->root, err);
     rc = rc ? rc : aios__journal_take_hidden(w->r, c, rec, err);
+    if (!rc && aios__json_get(rec->root, "turns"))
+        rc = restore_counters(w->r, rec, err);
     if (rc)
         return rc;
     c->text = aios__strndup(w->r->heap, AIOS_MEM_TEXT, text, n, err);
@@ -404,11 +406,11 @@ static int answer_again(aios_run *r, aios_error *err)
     return AIOS_OK;
 }
 
-static int go_on(aios_run *r, aios_error *err)
+static int go_on(aios_run *r, const char *traceparent, aios_error *err)
 {
     int rc = aios__journal_resume(r, err);
     if (!rc) {
-        aios__run_trace(r, NULL);
+        aios__run_trace(r, traceparent);
         rc = aios__run_emit_state(r, "resume", err);
     }
     if (!rc)
@@ -418,7 +420,7 @@ static int go_on(aios_run *r, aios_error *err)
     return rc;
 }
 
-static int restore_run(aios_run *r, const char *id, aios_error *err)
+static int restore_run(aios_run *r, const char *id, const char *traceparent, aios_error *err)
 {
     restoring w = {.r = r};
     uint64_t head;
@@ -429,10 +431,15 @@ static int restore_run(aios_run *r, const char *id, aios_error *err)
     if (rc)
         return rc;
     aios__run_clock(r, r->journal->used_ns);
-    return w.answered ? answer_again(r, err) : go_on(r, err);
+    return w.answered ? answer_again(r, err) : go_on(r, traceparent, err);
 }
 
 int aios_run_resume(aios_agent *a, const char *id, aios_run **out, aios_error *err)
+{
+    return aios__run_resume(a, NULL, id, NULL, out, err);
+}
+
+int aios__run_resume(aios_agent *a, aios_run *parent, const char *id, const char *traceparent, aios_run **out, aios_error *err)
 {
     aios_run *r;
     if (!a || !out)
@@ -442,10 +449,10 @@ int aios_run_resume(aios_agent *a, const char *id, aios_run **out, aios_error *e
         return aios__fail(err, AIOS_EINVAL, "run id \"%.80s\": it must match [A-Za-z0-9_.:-]{1,64}", id ? id : "");
     if (!a->store)
         return aios__fail(err, AIOS_ESTATE, "the agent has no store to resume a run from: set aios_agent_config.store");
-    int rc = aios__run_new(a, &r, err);
+    int rc = aios__run_new(a, parent, &r, err);
     if (rc)
         return rc;
-    rc = restore_run(r, id, err);
+    rc = restore_run(r, id, traceparent, err);
     if (rc) {
         aios__run_destroy(r);
         return rc;

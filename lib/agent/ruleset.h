@@ -81,9 +81,11 @@ struct aios_rules {
     struct stat file;
 };
 
-/* What a call has taken of one capability. */
+/* What a call has taken of one capability, or some calls. */
 typedef struct aios__taken {
     uint32_t cap;              /**< among those of all leaves */
+    uint32_t level;            /**< whose policy: 0 the run's, 1 its caller's, and so on up */
+    uint64_t n;                /**< calls */
     double cost;
 } aios__taken;
 

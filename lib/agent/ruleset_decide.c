@@ -260,7 +260,7 @@ static void charge(const aios_rules *leaf, uint32_t at, const aios__ruleset_call
         if (!fitting[at + i])
             continue;
         double cost = cost_of(&leaf->caps[i], call);
-        aios__taken c = {at + i, cost > 0 ? cost : 0};
+        aios__taken c = {.cap = at + i, .n = 1, .cost = cost > 0 ? cost : 0};
         aios__ruleset_charge(use, &c);
         if (use->last)
             use->last[use->n_last++] = c;
@@ -269,7 +269,7 @@ static void charge(const aios_rules *leaf, uint32_t at, const aios__ruleset_call
 
 void aios__ruleset_charge(aios__ruleset_use *use, const aios__taken *c)
 {
-    use->calls[c->cap]++;
+    use->calls[c->cap] += c->n;
     use->cost[c->cap] += c->cost;
 }
 

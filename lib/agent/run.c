@@ -12,7 +12,8 @@
 #include "config.h"
 
 #define MAX_TEXT ((size_t)64 << 20)
-#define BLIND_MS 5 /* between two looks where the system has no descriptor to wait on */
+#define BLIND_MS 5     /* between two looks where the system has no descriptor to wait on */
+enum { MAX_POLLS = 64, UNSEEN_MS = 5 }; /* those beyond are looked at so often */
 
 static int64_t now(const aios_run *r)
 {
@@ -26,6 +27,8 @@ static void stamp(const aios_run *r, aios_event *ev)
     ev->run = r->number;
     ev->step = r->step;
     ev->attempt = r->attempt;
+    ev->depth = r->depth;
+    ev->parent = r->parent ? r->parent->number : 0;
 }
 
 int aios__run_emit(aios_run *r, aios_event *ev, aios_error *err)
@@ -195,7 +198,20 @@ static int draw_id(aios_run *r, aios_error *err)
     return AIOS_OK;
 }
 
-int aios__run_new(aios_agent *a, aios_run **out, aios_error *err)
+/* Numbers are unique among all that one run tells of. */
+static int place(aios_run *r, aios_run *parent, aios_error *err)
+{
+    r->parent = parent;
+    r->root = parent ? parent->root : r;
+    r->depth = parent ? parent->depth + 1 : 0;
+    r->number = atomic_fetch_add(&r->root->agent->n_runs, 1) + 1;
+    if (!parent)
+        return aios__hub_new(r->agent->ctx, &r->hub, err);
+    r->hub = aios__hub_ref(parent->hub);
+    return aios__run_emit_state(r, "agent", err);
+}
+
+int aios__run_new(aios_agent *a, aios_run *parent, aios_run **out, aios_error *err)
 {
     aios__heap *h = aios__ctx_heap(a->ctx);
     aios_run *r = aios__alloc(h, AIOS_MEM_OTHER, sizeof *r, err);
@@ -212,10 +228,9 @@ int aios__run_new(aios_agent *a, aios_run **out, aios_error *err)
     aios__context_init(r);
     if (a->toolset)
         atomic_fetch_add(&a->toolset->n_runs, 1);
-    r->number = atomic_fetch_add(&a->n_runs, 1) + 1;
     int rc = draw_id(r, err);
     if (!rc)
-        rc = aios__hub_new(a->ctx, &r->hub, err);
+        rc = place(r, parent, err);
     if (!rc)
         rc = aios__run_defs(a, &r->defs, err);
     if (!rc)
@@ -232,7 +247,10 @@ void aios__run_trace(aios_run *r, const char *parent)
 {
     aios_model_info info = AIOS_INIT(aios_model_info);
     const aios_agent *a = r->agent;
-    if (!a->telemetry || aios_model_info_get(a->model, &info))
+    aios_telemetry *tm = a->telemetry;
+    for (const aios_run *p = r->parent; !tm && p; p = p->parent)
+        tm = p->agent->telemetry;
+    if (!tm || aios_model_info_get(a->model, &info))
         return;
     const aios__trace_info t = {.agent = a->name,
                                 .conversation = r->id,
@@ -240,7 +258,7 @@ void aios__run_trace(aios_run *r, const char *parent)
                                 .model = info.name,
                                 .remote = info.privacy != AIOS_PRIVACY_LOCAL,
                                 .parent = parent};
-    r->trace = aios__trace_begin(a->telemetry, &t);
+    r->trace = aios__trace_begin(tm, &t);
 }
 
 void aios__run_clock(aios_run *r, int64_t used_ns)
@@ -264,7 +282,7 @@ static int begin_journal(aios_run *r, aios_error *err)
     return aios__journal_begin(r, err);
 }
 
-int aios_run_start_with(aios_agent *a, const aios_run_options *options, aios_run **out, aios_error *err)
+int aios__run_start(aios_agent *a, aios_run *parent, const aios_run_options *options, aios_run **out, aios_error *err)
 {
     aios_run_options o;
     aios_run *r;
@@ -278,7 +296,7 @@ int aios_run_start_with(aios_agent *a, const aios_run_options *options, aios_run
         return rc;
     if (o.id && !aios__run_id_ok(o.id))
         return aios__fail(err, AIOS_EINVAL, "run id \"%.80s\": it must match [A-Za-z0-9_.:-]{1,64}", o.id);
-    rc = aios__run_new(a, &r, err);
+    rc = aios__run_new(a, parent, &r, err);
     if (rc)
         return rc;
     if (o.id)
@@ -298,6 +316,11 @@ int aios_run_start_with(aios_agent *a, const aios_run_options *options, aios_run
     }
     *out = r;
     return AIOS_OK;
+}
+
+int aios_run_start_with(aios_agent *a, const aios_run_options *options, aios_run **out, aios_error *err)
+{
+    return aios__run_start(a, NULL, options, out, err);
 }
 
 int aios_run_start(aios_agent *a, aios_transcript *t, const char *prompt, size_t n, aios_run **out, aios_error *err)
@@ -320,34 +343,41 @@ static int64_t real_now_ms(void)
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-static int64_t first_deadline(const aios_run *r)
+int64_t aios__run_deadline(const aios_run *r)
 {
     int64_t call = r->state == AIOS__RUN_TOOLS ? aios__tools_deadline(r) : 0;
     return call && call < r->deadline ? call : r->deadline;
 }
 
-/* Waits for a call to end or a deadline; AGAIN if the caller's time is over first. */
+/* Waits for a call to end, a model or a deadline; AGAIN if the caller's time is over first. */
 static int wait_calls(aios_run *r, int32_t timeout_ms)
 {
-    int64_t left = (first_deadline(r) - now(r) + 999999) / 1000000;
+    struct pollfd p[MAX_POLLS];
+    uint32_t n = 1;
+    uint64_t count;
+    if (!aios__sub_polls(r, p, MAX_POLLS, &n))
+        return timeout_ms ? AIOS_OK : AIOS_AGAIN;
+    int64_t left = (aios__run_deadline(r) - now(r) + 999999) / 1000000;
+    if (n > MAX_POLLS && left > UNSEEN_MS)
+        left = UNSEEN_MS;
     bool callers = timeout_ms >= 0 && timeout_ms < left;
     int ms = callers ? timeout_ms : left < 0 ? 0 : left > 60000 ? 60000 : (int)left;
     bool made;
-    struct pollfd p = {.fd = aios__hub_fd(r->hub, &made), .events = POLLIN};
-    uint64_t count;
-    if (p.fd < 0 && ms > BLIND_MS) {
+    p[0] = (struct pollfd){.fd = aios__hub_fd(r->hub, &made), .events = POLLIN};
+    if (p[0].fd < 0 && ms > BLIND_MS) {
         poll(NULL, 0, BLIND_MS);
         return AIOS_OK;
     }
-    if (made || (poll(&p, 1, ms) > 0 && read(p.fd, &count, sizeof count) > 0))
-        return AIOS_OK;
-    return callers ? AIOS_AGAIN : AIOS_OK;
+    bool ready = made || poll(p, n < MAX_POLLS ? n : MAX_POLLS, ms) > 0;
+    if (ready && p[0].revents && read(p[0].fd, &count, sizeof count) < 0)
+        ready = n > 1;
+    return ready || !callers ? AIOS_OK : AIOS_AGAIN;
 }
 
 static int step_tools(aios_run *r, int32_t timeout_ms, aios_error *err)
 {
     int rc = aios__tools_step(r, err);
-    if (rc != AIOS_AGAIN)
+    if (rc != AIOS_AGAIN || r->parent)
         return rc;
     if (timeout_ms < 0 && aios__tools_only_ask(r))
         return AIOS_AGAIN; /* nobody but the caller can end this wait */
@@ -378,7 +408,7 @@ static int advance(aios_run *r, int32_t timeout_ms)
     return rc == AIOS_AGAIN ? rc : AIOS_OK;
 }
 
-static int pull(aios_run *r, int32_t timeout_ms, const aios_event **ev)
+int aios__run_pull(aios_run *r, int32_t timeout_ms, const aios_event **ev)
 {
     int64_t until = timeout_ms > 0 ? real_now_ms() + timeout_ms : 0;
     int32_t left = timeout_ms;
@@ -405,12 +435,17 @@ static bool enter(aios_run *r)
     return atomic_compare_exchange_strong(&r->busy, &idle, 1);
 }
 
-static void free_now(aios_run *r)
+void aios__run_halt(aios_run *r)
 {
-    atomic_store(&r->hub->cancel, 1);
     stop_work(r, AIOS_ECANCELED);
     if (r->state != AIOS__RUN_END)
         aios__journal_commit(r, NULL); /* receipts of what has ended; the run may be resumed */
+}
+
+static void free_now(aios_run *r)
+{
+    atomic_store(&r->hub->cancel, 1);
+    aios__run_halt(r);
     aios__run_destroy(r);
 }
 
@@ -444,7 +479,7 @@ static void arm(aios_run *r)
         aios__hub_wake(r->hub);
     struct itimerspec ts = {{0, 0}, {0, 0}};
     if (r->state != AIOS__RUN_END) {
-        int64_t left = first_deadline(r) - now(r);
+        int64_t left = aios__run_deadline(r) - now(r);
         if (left < 1)
             left = 1;
         ts.it_value.tv_sec = (time_t)(left / 1000000000);
@@ -475,6 +510,7 @@ int aios_run_fd(aios_run *r)
         } else {
             r->fd = ep;
             r->timer = timer;
+            aios__sub_watch(r);
             arm(r);
         }
     }
@@ -494,7 +530,7 @@ int aios_run_next(aios_run *r, int32_t timeout_ms, const aios_event **ev)
         return AIOS_EBUSY;
     drain(atomic_load(&r->hub->fd));
     drain(r->timer);
-    int rc = pull(r, timeout_ms, ev);
+    int rc = aios__run_pull(r, timeout_ms, ev);
     if (r->doomed) {
         *ev = NULL;
         rc = AIOS_DONE;
@@ -532,12 +568,10 @@ static int decide(aios_run *r, const char *call_id, const char *digest, int32_t 
         return aios__fail(err, AIOS_EINVAL, "verdict %d is neither AIOS_ALLOW nor AIOS_DENY", verdict);
     if (!enter(r))
         return aios__fail(err, AIOS_EBUSY, "another call is inside this run: use it from one thread at a time");
-    aios__run_call *c = NULL;
-    const char *name = call_id ? call_id : digest;
-    for (uint32_t i = 0; i < r->n_turn_calls && !c; i++)
-        if (r->calls[i].state == AIOS__RC_ASK && !strcmp(call_id ? r->calls[i].call->id : r->calls[i].gate.digest, name))
-            c = &r->calls[i];
-    int rc = c ? decide_call(r, c, verdict, err) : aios__fail(err, AIOS_ENOENT, "no call \"%.64s\" waits for a decision", name);
+    aios_run *owner;
+    aios__run_call *c = aios__sub_find_ask(r, call_id, digest, &owner);
+    int rc = c ? decide_call(owner, c, verdict, err)
+               : aios__fail(err, AIOS_ENOENT, "no call \"%.64s\" waits for a decision", call_id ? call_id : digest);
     arm(r);
     leave(r);
     return rc;

@@ -176,16 +176,19 @@ static void start_clock(aios_run *r, aios__run_call *c)
     aios__call_ref(c->call); /* the tool's own, dropped by finish */
 }
 
-/* Those that start now: all that may run on workers, and one of the others. */
+/* Those that start now: all that may run on workers, calls of agents as far as there is room, and one of the others. */
 static aios__run_call *choose_due(aios_run *r, uint32_t *n)
 {
     aios__run_call *here = NULL;
+    uint32_t room = aios__sub_room(r);
     *n = 0;
     for (uint32_t i = 0; i < r->n_turn_calls; i++) {
         aios__run_call *c = &r->calls[i];
         bool ready = c->state == AIOS__RC_READY || c->state == AIOS__RC_RECONCILE;
-        c->due = ready && (on_worker(c) || !here);
-        if (c->due && !on_worker(c))
+        bool sub = aios__sub_is(c->tool);
+        c->due = ready && (sub ? room > 0 : on_worker(c) || !here);
+        room -= c->due && sub;
+        if (c->due && !sub && !on_worker(c))
             here = c;
         *n += c->due;
     }
@@ -200,19 +203,21 @@ static int start_ready(aios_run *r, aios_error *err)
     int rc = n ? aios__journal_intent(r, err) : AIOS_AGAIN;
     if (rc)
         return rc;
-    for (uint32_t i = 0; i < r->n_turn_calls; i++) {
+    for (uint32_t i = 0; i < r->n_turn_calls && !rc; i++) {
         aios__run_call *c = &r->calls[i];
         if (!c->due || c == here)
             continue;
         start_clock(r, c);
-        if (!aios__workers_submit(&r->agent->workers, c->call))
+        if (aios__sub_is(c->tool))
+            rc = aios__sub_begin(r, c, err);
+        else if (!aios__workers_submit(&r->agent->workers, c->call))
             aios__call_invoke(c->call);
     }
-    if (here) {
+    if (here && !rc) {
         start_clock(r, here);
         aios__call_invoke(here->call);
     }
-    return AIOS_OK;
+    return rc;
 }
 
 /* ---- calls that were begun before a crash ------------------------------------------------------------------------- */
@@ -334,6 +339,8 @@ int aios__tools_step(aios_run *r, aios_error *err)
     int rc = collect_one(r, err); /* first, so that a receipt is written with the next call's intent */
     if (rc == AIOS_AGAIN)
         rc = start_ready(r, err);
+    if (rc == AIOS_AGAIN && r->n_subs)
+        rc = aios__sub_step(r, err);
     if (rc != AIOS_AGAIN)
         return rc;
     if (count_state(r, AIOS__RC_DONE) == r->n_turn_calls)
@@ -349,12 +356,17 @@ bool aios__tools_busy(const aios_run *r)
     for (uint32_t i = 0; i < r->n_turn_calls; i++)
         if (r->calls[i].state == AIOS__RC_RUNNING && atomic_load(&r->calls[i].call->state) == AIOS__CALL_FINISHED)
             return true;
-    return false;
+    return r->n_subs && aios__sub_busy(r);
 }
 
 bool aios__tools_only_ask(const aios_run *r)
 {
-    return !aios__tools_busy(r) && !count_state(r, AIOS__RC_RUNNING);
+    if (aios__tools_busy(r))
+        return false;
+    for (uint32_t i = 0; i < r->n_turn_calls; i++)
+        if (r->calls[i].state == AIOS__RC_RUNNING && !aios__sub_only_asks(&r->calls[i]))
+            return false;
+    return true;
 }
 
 int64_t aios__tools_deadline(const aios_run *r)
@@ -363,6 +375,7 @@ int64_t aios__tools_deadline(const aios_run *r)
     for (uint32_t i = 0; i < r->n_turn_calls; i++) {
         const aios__run_call *c = &r->calls[i];
         int64_t d = c->state == AIOS__RC_RUNNING ? atomic_load(&c->call->deadline) : c->state == AIOS__RC_ASK ? c->gate.ask_until : 0;
+        d = c->sub ? aios__sub_deadline(c) : d;
         if (d && (!first || d < first))
             first = d;
     }
@@ -375,6 +388,7 @@ static void abort_call(aios_run *r, aios__run_call *c, int32_t code)
     static const char over[] = "cancelled: the time of the run is over";
     bool running = c->state == AIOS__RC_RUNNING;
     bool ended = running && atomic_load(&c->call->state) == AIOS__CALL_FINISHED && !(c->call->reconciling && c->call->status);
+    aios__sub_stop(r, c);
     if (running && !ended)
         aios__call_abandon(c->call, AIOS_ECANCELED); /* a result that is being written now comes too late */
     c->state = AIOS__RC_DONE;
@@ -406,7 +420,7 @@ void aios__tools_abort(aios_run *r, int32_t code)
 void aios__tools_clear(aios_run *r)
 {
     for (uint32_t i = 0; i < r->n_turn_calls; i++) {
-        aios__free(r->heap, r->calls[i].gate.charges);
+        aios__gate_clear(r, &r->calls[i].gate);
         aios__free(r->heap, r->calls[i].text);
         aios__json_free(r->calls[i].args);
     }

@@ -14,22 +14,10 @@ static int32_t choose(const aios_run *r)
     return r->step ? AIOS_TOOLS_AUTO : r->agent->tool_choice;
 }
 
-static int check_limits(const aios_run *r, aios_error *err)
-{
-    const aios_limits *l = &r->agent->limits;
-    if (r->n_turns >= l->max_turns)
-        return aios__fail_need(err, AIOS_ELIMIT, l->max_turns, (uint64_t)r->n_turns + 1, "the run has made its %u model turns (limits.max_turns; the command: --max-turns)",
-                               l->max_turns);
-    if (r->n_tokens >= l->max_tokens)
-        return aios__fail_need(err, AIOS_ELIMIT, l->max_tokens, r->n_tokens + 1, "the run has generated its %llu tokens (limits.max_tokens; the command: --max-tokens)",
-                               (unsigned long long)l->max_tokens);
-    return aios__ledger_check(r, err);
-}
-
 static void fill_request(aios_run *r, aios_request *q)
 {
     const aios_agent *a = r->agent;
-    uint64_t left = a->limits.max_tokens - r->n_tokens;
+    uint64_t left = aios__use_tokens_left(r);
     int64_t time = r->deadline - aios__now_ns(aios__ctx_env(a->ctx));
     q->transcript = r->t;
     q->tools = r->defs;
@@ -69,7 +57,7 @@ static void clear_reply(aios_run *r)
 int aios__turn_start(aios_run *r, aios_error *err)
 {
     aios_request q = AIOS_INIT(aios_request);
-    int rc = check_limits(r, err);
+    int rc = aios__use_check_turn(r, err);
     rc = rc ? rc : aios__gate_model(r, err);
     aios__turn_ask(r, &q);
     rc = rc ? rc : aios__context_fit(r, &q, err);
@@ -90,7 +78,7 @@ int aios__turn_start(aios_run *r, aios_error *err)
         return aios__context_overflow(r, err);
     if (rc)
         return rc;
-    r->n_turns++;
+    aios__use_add(r, (aios__use){.turns = 1});
     r->state = AIOS__RUN_MODEL;
     return AIOS_OK;
 }
@@ -166,18 +154,18 @@ int aios__turn_push_call(aios_run *r, const aios_event *ev, aios_error *err)
     r->all[r->n_all++] = (aios__run_made){c, aios__sum64(aios__sum64(0, c->name, strlen(c->name)), c->args, c->n_args)};
     r->n_effects += !is_read(r, c->name);
     r->calls[r->n_turn_calls++] = (aios__run_call){.call = c};
-    r->n_calls++;
     return AIOS_OK;
 }
 
 static int add_call(aios_run *r, const aios_event *ev, aios_error *err)
 {
-    const aios_limits *l = &r->agent->limits;
     if (is_read_again(r, ev))
         return AIOS_OK;
-    if (r->n_calls >= l->max_calls)
-        return aios__fail_need(err, AIOS_ELIMIT, l->max_calls, (uint64_t)r->n_calls + 1, "the run has made its %u tool calls (limits.max_calls)", l->max_calls);
-    return aios__turn_push_call(r, ev, err);
+    int rc = aios__use_check_call(r, err);
+    rc = rc ? rc : aios__turn_push_call(r, ev, err);
+    if (!rc)
+        aios__use_add(r, (aios__use){.calls = 1});
+    return rc;
 }
 
 static int pass_on(aios_run *r, const aios_event *ev, aios_error *err)
@@ -464,8 +452,8 @@ static int end_with_text(aios_run *r, aios_error *err)
         rc = append_reply(r, err);
     if (rc)
         return rc;
-    if (cut_short(r) && r->n_tokens >= r->agent->limits.max_tokens)
-        return check_limits(r, err);
+    if (cut_short(r) && !aios__use_tokens_left(r))
+        return aios__use_check_turn(r, err);
     rc = aios__journal_turn(r, err);
     return rc ? rc : AIOS_DONE;
 }

@@ -30,6 +30,8 @@ int aios__session_start_again(aios_session *s, const aios_request *req, aios_err
 uint64_t aios__transcript_last_call(const aios_transcript *t);
 /** Ids of calls that are made here follow from the next turn's transcript alone, not from what the session did before. */
 void aios__session_renumber(aios_session *s);
+/** Another thread drives it, so that it can be waited for by its descriptor. */
+bool aios__session_threaded(const aios_session *s);
 aios_model *aios__model_ref(aios_model *m); /**< dropped by aios_model_close */
 /** As aios_model_open and aios_model_probe, for a model that is a part of one being opened; ELIMIT where that goes too deep. */
 int aios__model_open_inner(const aios_backend_open_args *outer, const char *uri, const aios_model_config *cfg, aios_model **m, aios_error *err);

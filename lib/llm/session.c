@@ -442,6 +442,11 @@ static int start(aios_session *s, aios__request *r, aios_error *err)
     return rc;
 }
 
+bool aios__session_threaded(const aios_session *s)
+{
+    return s->threaded;
+}
+
 int aios_session_start(aios_session *s, const aios_request *req, aios_error *err)
 {
     aios__request r;

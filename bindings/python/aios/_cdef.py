@@ -365,6 +365,10 @@ class aios_error(C.Structure):
     pass
 
 
+class aios_agent_tool(C.Structure):
+    pass
+
+
 class aios_compact(C.Structure):
     pass
 
@@ -663,6 +667,8 @@ aios_limits._fields_ = [
     ('timeout_ns', C.c_int64),
     ('tool_timeout_ns', C.c_int64),
     ('max_cost', C.c_uint64),
+    ('max_depth', C.c_uint32),
+    ('reserved0', C.c_uint32),
 ]
 aios_commit_more._fields_ = [
     ('struct_size', C.c_size_t),
@@ -779,6 +785,13 @@ aios_error._fields_ = [
     ('need', C.c_uint64),
     ('msg', C.c_char * 512),
     ('reserve', C.c_uint64 * 4),
+]
+aios_agent_tool._fields_ = [
+    ('struct_size', C.c_size_t),
+    ('name', C.c_char_p),
+    ('description', C.c_char_p),
+    ('flags', C.c_uint32),
+    ('reserved0', C.c_uint32),
 ]
 aios_compact._fields_ = [
     ('struct_size', C.c_size_t),
@@ -963,6 +976,9 @@ aios_event._fields_ = [
     ('label', aios_label),
     ('path', C.c_char_p),
     ('digest', C.c_char_p),
+    ('parent', C.c_uint64),
+    ('depth', C.c_uint32),
+    ('reserved0', C.c_uint32),
 ]
 aios_violation._fields_ = [
     ('struct_size', C.c_size_t),
@@ -1126,7 +1142,7 @@ aios_action._fields_ = [
     ('context', aios_label),
     ('run', C.c_uint64),
     ('step', C.c_uint32),
-    ('reserved1', C.c_uint32),
+    ('depth', C.c_uint32),
 ]
 aios_verdict._fields_ = [
     ('struct_size', C.c_size_t),
@@ -1530,6 +1546,7 @@ STRUCTS = (
     aios_audit_config,
     aios_audit_report,
     aios_error,
+    aios_agent_tool,
     aios_compact,
     aios_context_use,
     aios_mem_usage,
@@ -1634,6 +1651,7 @@ FUNCTIONS = {
     'aios_audit_verify': (C.c_int, (C.c_void_p, C.c_char_p, C.POINTER(C.c_uint8), C.POINTER(aios_audit_head), C.POINTER(aios_audit_report), C.POINTER(aios_error))),
     'aios_strerror': (C.c_char_p, (C.c_int,)),
     'aios_code_name': (C.c_char_p, (C.c_int,)),
+    'aios_toolset_add_agent': (C.c_int, (C.c_void_p, C.c_void_p, C.POINTER(aios_agent_tool), C.POINTER(aios_error))),
     'aios_toolset_add_read_result': (C.c_int, (C.c_void_p, C.POINTER(aios_error))),
     'aios_ctx_new': (C.c_int, (C.POINTER(aios_ctx_config), C.POINTER(C.c_void_p), C.POINTER(aios_error))),
     'aios_ctx_free': (None, (C.c_void_p,)),

@@ -4,7 +4,7 @@
 #include <sys/mman.h>
 #include <sys/wait.h>
 
-#include "agent_test.h"
+#include "compose_test.h"
 #include "log_store.h"
 
 /* What the processes of a case share. */
@@ -121,6 +121,7 @@ typedef struct scenario {
 #define HIDES "{'version':1,'endorse_bits':2,'rule_of_two':false,'capabilities':[{'tool':'mail','results':'handle'},{'tool':'extract'}," \
               "{'tool':'keyed','confidentiality':'any'},{'tool':'local','integrity':'tool'},{'tool':'sure','confidentiality':'any'}]}"
 #define ASKS "{'version':1,'ask':{'budget':3},'capabilities':[{'tool':'ask_*','verdict':'ask'},{'tool':'keyed','max_calls':1},{'tool':'sure','verdict':'ask'}]}"
+#define ABOVE "{'version':1,'ask':{'budget':1},'capabilities':[{'tool':'helper'},{'tool':'keyed','max_calls':2},{'tool':'sure'},{'tool':'ask_local','verdict':'ask'}]}"
 #define SO(n) "call extract {\"handle\":\"$v1\",\"schema\":{\"enum\":[true," #n "]},\"question\":\"so?\"}"
 #define ASKED "echo:say true;turn;call ask_local {\"n\":1};call ask_keyed {\"n\":2};call keyed {\"n\":3};turn;call sure {\"n\":4};call keyed {\"n\":5};turn;" \
               "call ask_keyed {\"n\":6};turn;say all asked"
@@ -148,7 +149,11 @@ static const scenario scenarios[] = {
      .script = "echo:say true;turn;call mail {\"n\":1};turn;call sure {\"to\":\"$v1\"};call mail {\"n\":2};turn;call keyed {\"to\":\"$v2\"};turn;say done"},
     {.name = "asks with digests", .policy = ASKS, .script = ASKED},
     {.name = "answered while it is gone", .policy = ASKS, .script = ASKED, .away = true},
+    {.name = "agents that are called, two at once", .script = "echo:call keyed {\"n\":1};turn;call helper {\"prompt\":\"a\"};call helper {\"prompt\":\"b\"};turn;say helped"},
+    {.name = "agents that are called, under rules that count", .policy = ABOVE, .unknown = AIOS_DENY,
+     .script = "echo:say true;turn;call keyed {\"n\":1};turn;call helper {\"prompt\":\"a\"};turn;call helper {\"prompt\":\"b\"};turn;call keyed {\"n\":4};turn;say helped"},
 };
+static const char helper_script[] = "echo:call sure {\"n\":1};turn;call ask_local {\"n\":2};call keyed {\"n\":3};turn;say did it";
 
 static aios_store *open_sqlite(aios_ctx *ctx)
 {
@@ -193,24 +198,44 @@ static void answer_asked(aios_ctx *ctx, aios_store *st)
     sh->asked[0] = 0;
 }
 
+static void add_acting(world *w)
+{
+    add_tool(w, "keyed", tool_keyed, AIOS_EFFECT_KEYED, 0, NULL);
+    add_tool(w, "sure", tool_act, AIOS_EFFECT_UNSAFE, 0, find_out);
+    add_tool(w, "ask_local", tool_act, AIOS_EFFECT_LOCAL, AIOS_TOOL_ANY_THREAD, find_out);
+}
+
+/* The agent "helper", over the store of the one that calls it. */
+static void add_helper(world *w)
+{
+    other o;
+    other_open(w, &o, helper_script);
+    world of = {.ts = o.ts};
+    add_acting(&of);
+    o.policy.decide = allow_all;
+    o.cfg.store = w->cfg.store;
+    other_agent(w, &o);
+    add_agent(w->ts, o.agent, "helper");
+    other_close(&o);
+}
+
 static void open_world(world *w, const scenario *s)
 {
     aios_error err = AIOS_INIT(aios_error);
     world_open(w, NULL, s->script);
-    add_tool(w, "keyed", tool_keyed, AIOS_EFFECT_KEYED, 0, NULL);
+    add_acting(w);
     add_tool(w, "keyed_thread", tool_keyed, AIOS_EFFECT_KEYED, AIOS_TOOL_ANY_THREAD, NULL);
     add_tool(w, "ask_keyed", tool_keyed, AIOS_EFFECT_KEYED, 0, NULL);
-    add_tool(w, "sure", tool_act, AIOS_EFFECT_UNSAFE, 0, find_out);
     add_tool(w, "blind", tool_act, AIOS_EFFECT_UNSAFE, 0, NULL);
     add_tool(w, "mute", tool_act, AIOS_EFFECT_UNSAFE, 0, cannot_tell);
     add_tool(w, "local", tool_act, AIOS_EFFECT_LOCAL, AIOS_TOOL_TRUSTED, find_out);
-    add_tool(w, "ask_local", tool_act, AIOS_EFFECT_LOCAL, AIOS_TOOL_ANY_THREAD, find_out);
     add_tool(w, "mail", tool_mail, AIOS_EFFECT_READ, AIOS_TOOL_HANDLE, NULL);
     must(aios_toolset_add_extract(w->ts, &err), &err);
     w->policy.decide = s->policy ? NULL : allow_all;
     w->policy.rules = s->policy ? parse_rules(w->ctx, s->policy) : NULL;
     w->cfg.store = sh->sqlite ? open_sqlite(w->ctx) : log_store_open(w->ctx, store_path, &sh->log);
     w->cfg.instructions = "be brief";
+    add_helper(w);
     world_agent(w);
     answer_asked(w->ctx, w->cfg.store);
     aios_rules_free(w->policy.rules);
