@@ -250,8 +250,6 @@ struct aios_run {
 
 /** It has its id: what it does is told from here on. */
 void aios__run_trace(aios_run *r, const char *parent);
-/** Tools as requests have them, one a tool of the agent's; the caller frees the array. */
-int aios__run_defs(const aios_agent *a, aios_tool_def **out, aios_error *err);
 /** A run without transcript, at PROMPT. parent: NULL, or the run whose call it is. */
 int aios__run_new(aios_agent *a, aios_run *parent, aios_run **out, aios_error *err);
 /** As aios_run_start_with and aios_run_resume, of a run below a parent (or NULL). */
@@ -283,7 +281,7 @@ int aios__run_append(aios_run *r, const aios_entry *e, aios_error *err);
 #define AIOS__DENIED "the user denied this call"
 
 /** run_turn.c: what the next turn asks, and how. */
-void aios__turn_ask(aios_run *r, aios_request *q);
+int aios__turn_ask(aios_run *r, aios_request *q, aios_error *err);
 /** Starts a model turn. */
 int aios__turn_start(aios_run *r, aios_error *err);
 /** Moves the model turn on. AIOS_AGAIN: nothing within timeout_ms; AIOS_DONE: the reply is final. */

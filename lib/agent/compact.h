@@ -9,6 +9,7 @@
 
 typedef struct aios__context {
     uint32_t n_ctx;     /**< tokens to stay within; 0: not known yet */
+    uint32_t told;      /**< by a server that refused; 0: none has */
     uint64_t n_input;   /**< of the last request, as its model counted; 0: it was of another view, or of another process */
     uint64_t n_bytes;   /**< of the last request, by aios__context_bytes */
     uint32_t mark;      /**< entries of the transcript then */

@@ -29,16 +29,28 @@ int aios__compact_in(const aios_compact *src, aios_compact *p, aios_error *err)
     return AIOS_OK;
 }
 
-void aios__context_init(aios_run *r)
+/* The smaller of what is known; 0: nothing is. */
+static uint32_t least(uint32_t a, uint32_t b)
+{
+    return a && (!b || a < b) ? a : b;
+}
+
+static uint32_t context_of(const aios_agent *a)
 {
     aios_model_info info = AIOS_INIT(aios_model_info);
-    aios__context *c = &r->context;
-    uint32_t want = r->agent->compact.n_ctx;
-    if (!aios_model_info_get(r->agent->model, &info))
-        c->n_ctx = info.n_ctx;
-    c->n_ctx = want && (!c->n_ctx || want < c->n_ctx) ? want : c->n_ctx;
-    c->plan.heap = r->heap;
-    aios__buf_init(&c->said, r->heap, AIOS_MEM_TEXT, 0);
+    return least(a->compact.n_ctx, aios_model_info_get(a->model, &info) ? 0 : info.n_ctx);
+}
+
+/* As the agent's model is now. */
+static void size_context(aios_run *r)
+{
+    r->context.n_ctx = least(r->context.told, context_of(r->agent));
+}
+
+void aios__context_init(aios_run *r)
+{
+    r->context.plan.heap = r->heap;
+    aios__buf_init(&r->context.said, r->heap, AIOS_MEM_TEXT, 0);
 }
 
 void aios__context_free(aios_run *r)
@@ -240,13 +252,15 @@ static int remember(aios_run *r, const aios_request *q, aios_error *err)
 int aios__context_fit(aios_run *r, const aios_request *q, aios_error *err)
 {
     aios__context *c = &r->context;
-    uint32_t n = 0, high = share_of(r, r->agent->compact.high);
+    uint32_t n = 0, high;
     if (r->agent->compact.policy == AIOS_COMPACT_NONE)
         return AIOS_OK;
     if (c->step != r->step)
         c->n_tries = 0;
     c->step = r->step;
     c->forced = false;
+    size_context(r);
+    high = share_of(r, r->agent->compact.high);
     int rc = AIOS_OK;
     if (c->n_ctx && !c->n_tries && !surely_below(r, high))
         rc = weigh_now(r, q, &n, err);
@@ -261,8 +275,7 @@ int aios__context_fit(aios_run *r, const aios_request *q, aios_error *err)
 static void learn(aios_run *r, const aios_error *why)
 {
     aios__context *c = &r->context;
-    if (why->have && why->have < UINT32_MAX && (!c->n_ctx || why->have < c->n_ctx))
-        c->n_ctx = (uint32_t)why->have;
+    c->told = least(c->told, why->have < UINT32_MAX ? (uint32_t)why->have : 0);
     if (why->need && c->n_bytes && (double)why->need > c->rate * (double)c->n_bytes)
         c->rate = (double)why->need / (double)c->n_bytes;
 }
@@ -278,8 +291,10 @@ int aios__context_overflow(aios_run *r, aios_error *err)
         return AIOS_ECONTEXT;
     learn(r, &why);
     c->forced = true;
-    aios__turn_ask(r, &q);
-    int rc = c->n_ctx ? weigh_now(r, &q, &n, &own) : AIOS_DONE;
+    size_context(r);
+    int rc = aios__turn_ask(r, &q, &own);
+    if (!rc)
+        rc = c->n_ctx ? weigh_now(r, &q, &n, &own) : AIOS_DONE;
     rc = rc ? rc : compact(r, &q, n, &own);
     if (rc == AIOS_DONE) {
         aios__error_copy(err, &why);
@@ -404,11 +419,12 @@ int aios_run_context(aios_run *r, aios_context_use *out, aios_error *err)
         return aios__fail(err, AIOS_EINVAL, "aios_run_context: %s is NULL", r ? "out" : "run");
     int32_t choice = r->choice;
     bool constrained = r->constrained, held = r->held;
-    aios__turn_ask(r, &q);
+    size_context(r);
+    int rc = aios__turn_ask(r, &q, err);
     r->choice = choice; /* of the turn that goes on */
     r->constrained = constrained;
     r->held = held;
-    return tell_all(r->agent, &q, r->context.rate, r->context.n_ctx, out, err);
+    return rc ? rc : tell_all(r->agent, &q, r->context.rate, r->context.n_ctx, out, err);
 }
 
 /* What a run that begins without a transcript would have. */
@@ -420,23 +436,36 @@ static int empty_transcript(const aios_agent *a, aios_transcript **t, aios_error
     return rc ? rc : aios_transcript_add_text(*t, AIOS_ROLE_USER, "", 0, err);
 }
 
+static int make_defs(const aios_agent *a, aios_tool_def **out, aios_error *err)
+{
+    uint32_t n = aios_toolset_count(a->toolset);
+    aios_tool_def *defs = *out = aios__alloc_array(aios__ctx_heap(a->ctx), AIOS_MEM_TEXT, n, sizeof *defs, err);
+    for (uint32_t i = 0; defs && i < n; i++) {
+        aios_tool t = AIOS_INIT(aios_tool);
+        aios_toolset_at(a->toolset, i, &t);
+        defs[i] = (aios_tool_def)AIOS_INIT(aios_tool_def);
+        defs[i].name = t.name;
+        defs[i].description = t.description;
+        defs[i].schema_json = t.schema_json;
+    }
+    return defs ? AIOS_OK : aios__nomem(err);
+}
+
 int aios_agent_context(aios_agent *a, const aios_transcript *t, aios_context_use *out, aios_error *err)
 {
     aios_request q = AIOS_INIT(aios_request);
-    aios_model_info info = AIOS_INIT(aios_model_info);
     aios_transcript *own = NULL;
     aios_tool_def *defs = NULL;
     if (!a || !out)
         return aios__fail(err, AIOS_EINVAL, "aios_agent_context: %s is NULL", a ? "out" : "a");
-    int rc = aios__run_defs(a, &defs, err);
+    int rc = make_defs(a, &defs, err);
     if (!rc && !aios_transcript_count(t))
         rc = empty_transcript(a, &own, err);
     q.transcript = own ? own : t;
     q.tools = defs;
     q.tool_stride = sizeof *defs;
     q.n_tools = aios_toolset_count(a->toolset);
-    uint32_t n_ctx = aios_model_info_get(a->model, &info) ? 0 : info.n_ctx, want = a->compact.n_ctx;
-    rc = rc ? rc : tell_all(a, &q, 0, want && (!n_ctx || want < n_ctx) ? want : n_ctx, out, err);
+    rc = rc ? rc : tell_all(a, &q, 0, context_of(a), out, err);
     aios_transcript_free(own);
     aios__free(aios__ctx_heap(a->ctx), defs);
     return rc;

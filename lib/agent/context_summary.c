@@ -126,11 +126,11 @@ static int go_without(aios_run *r, const char *why, aios_error *err)
     aios__context *c = &r->context;
     aios_request q = AIOS_INIT(aios_request);
     aios__compacted how = {.policy = AIOS_COMPACT_DROP, .before = c->n_before, .why = why};
-    aios__view v;
+    aios__view v = {.heap = r->heap};
     r->state = AIOS__RUN_PROMPT;
     aios__view_free(&c->plan);
-    aios__turn_ask(r, &q);
-    int rc = aios__context_plan(r, &q, AIOS_COMPACT_DROP, (uint32_t)((double)c->n_ctx * (double)r->agent->compact.low), &v, &how.after, err);
+    int rc = aios__turn_ask(r, &q, err);
+    rc = rc ? rc : aios__context_plan(r, &q, AIOS_COMPACT_DROP, (uint32_t)((double)c->n_ctx * (double)r->agent->compact.low), &v, &how.after, err);
     rc = rc ? rc : aios__context_commit(r, &v, &how, err);
     aios__view_free(&v);
     return rc == AIOS_DONE ? AIOS_OK : rc;
@@ -175,7 +175,7 @@ static int take_summary(aios_run *r, aios_error *err)
     if (!n)
         return go_without(r, "the summary was empty", err);
     int rc = set_note(r, s, n, err);
-    aios__turn_ask(r, &q);
+    rc = rc ? rc : aios__turn_ask(r, &q, err);
     rc = rc ? rc : aios__context_weigh(r, &q, &c->plan, &how.after, err);
     if (!rc && how.after >= how.before)
         return go_without(r, "the summary was as long as what it was of", err);

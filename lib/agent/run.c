@@ -110,18 +110,18 @@ static void finish_run(aios_run *r)
 
 /* ---- start -------------------------------------------------------------------------------------------------------- */
 
-int aios__run_defs(const aios_agent *a, aios_tool_def **out, aios_error *err)
+static int make_defs(aios_run *r, aios_error *err)
 {
-    const aios_toolset *ts = a->toolset;
+    const aios_toolset *ts = r->agent->toolset;
     uint32_t n = aios_toolset_count(ts);
-    aios_tool_def *defs = *out = aios__alloc_array(aios__ctx_heap(a->ctx), AIOS_MEM_TEXT, n, sizeof *defs, err);
-    if (!defs)
+    r->defs = aios__alloc_array(r->heap, AIOS_MEM_TEXT, n, sizeof *r->defs, err);
+    if (!r->defs)
         return aios__nomem(err);
     for (uint32_t i = 0; i < n; i++) {
-        defs[i] = (aios_tool_def)AIOS_INIT(aios_tool_def);
-        defs[i].name = ts->tools[i]->pub.name;
-        defs[i].description = ts->tools[i]->pub.description;
-        defs[i].schema_json = ts->tools[i]->pub.schema_json;
+        r->defs[i] = (aios_tool_def)AIOS_INIT(aios_tool_def);
+        r->defs[i].name = ts->tools[i]->pub.name;
+        r->defs[i].description = ts->tools[i]->pub.description;
+        r->defs[i].schema_json = ts->tools[i]->pub.schema_json;
     }
     return AIOS_OK;
 }
@@ -232,7 +232,7 @@ int aios__run_new(aios_agent *a, aios_run *parent, aios_run **out, aios_error *e
     if (!rc)
         rc = place(r, parent, err);
     if (!rc)
-        rc = aios__run_defs(a, &r->defs, err);
+        rc = make_defs(r, err);
     if (!rc)
         rc = aios__agent_take_session(a, &r->session, err);
     if (rc) {

@@ -37,13 +37,15 @@ static void fill_request(aios_run *r, aios_request *q)
     aios__run_rank_request(r, q);
 }
 
-void aios__turn_ask(aios_run *r, aios_request *q)
+int aios__turn_ask(aios_run *r, aios_request *q, aios_error *err)
 {
     bool tools = aios_toolset_count(r->agent->toolset) > 0;
     r->choice = tools ? choose(r) : AIOS_TOOLS_NONE;
     r->constrained = r->agent->schema_json && r->choice == AIOS_TOOLS_NONE;
     r->held = r->agent->schema_json && !r->constrained;
+    AIOS__UNUSED(err);
     fill_request(r, q);
+    return AIOS_OK;
 }
 
 static void clear_reply(aios_run *r)
@@ -59,7 +61,7 @@ int aios__turn_start(aios_run *r, aios_error *err)
     aios_request q = AIOS_INIT(aios_request);
     int rc = aios__use_check_turn(r, err);
     rc = rc ? rc : aios__gate_model(r, err);
-    aios__turn_ask(r, &q);
+    rc = rc ? rc : aios__turn_ask(r, &q, err);
     rc = rc ? rc : aios__context_fit(r, &q, err);
     if (rc || r->state == AIOS__RUN_CONTEXT)
         return rc;
