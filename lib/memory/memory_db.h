@@ -37,7 +37,6 @@
            "FROM item i LEFT JOIN scope s ON s.id = i.scope LEFT JOIN fts f ON f.rowid = i.id WHERE i.id = ?1")        \
     X(NEWEST, "SELECT " MEM_ROW " FROM item i WHERE i.id < ?1 ORDER BY i.id DESC")                                     \
     X(MATCH, "SELECT " MEM_ROW ", aios_hits(fts) FROM fts CROSS JOIN item i ON i.id = fts.rowid WHERE fts MATCH ?1")   \
-    X(SNIPPET, "SELECT snippet(fts, 0, '', '', '\xe2\x80\xa6', ?3) FROM fts WHERE fts MATCH ?1 AND rowid = ?2")        \
     X(CHECK_STAT, "SELECT count(*) FROM (SELECT scope, integrity, classes, count(*), sum(tokens), sum(bytes) FROM item " \
                   "GROUP BY 1, 2, 3 EXCEPT SELECT * FROM stat)")                                                       \
     X(CHECK_ITEM, "SELECT (SELECT count(*) FROM item) <> (SELECT total(items) FROM stat) OR (SELECT count(*) FROM item) <> (SELECT count(*) FROM fts_content)") \
@@ -87,8 +86,8 @@ typedef struct aios__mem_view {
     int64_t now;
 } aios__mem_view;
 
-/** Row of a statement that begins with MEM_ROW. */
-void aios__mem_read_row(const aios__memdb *m, uint32_t which, aios__mem_row *out);
+/** Row of a statement that begins with MEM_ROW; its texts only if they are asked for. */
+void aios__mem_read_row(const aios__memdb *m, uint32_t which, bool texts, aios__mem_row *out);
 /** Looks its scopes up; under the lock. */
 int aios__mem_view_make(aios__memdb *m, const aios_memory_find_args *a, aios__mem_view *out, aios_error *err);
 /** True if the row may be seen. */
@@ -104,6 +103,15 @@ uint64_t aios__mem_sum(const aios_item *it, const aios__mem_row *r);
 
 /** Lets every item pass, which was held against its sum before. */
 int aios__mem_pass(void *user, const aios_hit *hit);
+
+/** The words that a snippet is to show, as sums of how the index has them. */
+typedef struct aios__mem_wanted {
+    uint64_t sums[256];
+    uint32_t n;
+} aios__mem_wanted;
+int aios__mem_want(aios__memdb *m, const char *text, size_t n, aios__mem_wanted *out, aios_error *err);
+/** The part of a text with most of them, from .. to: the whole of a short one. */
+int aios__mem_snippet(aios__memdb *m, const aios__mem_wanted *w, const char *text, size_t n, size_t *from, size_t *to, aios_error *err);
 
 /* The slots that find. */
 int aios__mem_search(void *self, const aios_memory_find_args *a, aios_error *err);

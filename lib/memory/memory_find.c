@@ -13,17 +13,17 @@
 #define BM25_K1 1.2
 #define BM25_B 0.75
 #define PAGE 128u
-#define WORDS_OF_SNIPPET 24
-#define TRIGRAMS_OF_SNIPPET 64
 #define MAX_EXPRESSION (2 * AIOS_MEMORY_MAX_QUERY + AIOS_MEMORY_MAX_SCOPES * 32 + 64)
 
 /* ---- who sees what ------------------------------------------------------------------------------------------------ */
 
-void aios__mem_read_row(const aios__memdb *m, uint32_t which, aios__mem_row *out)
+void aios__mem_read_row(const aios__memdb *m, uint32_t which, bool texts, aios__mem_row *out)
 {
     *out = (aios__mem_row){.id = aios__sql_int(m->sql, which, 0), .scope = aios__sql_int(m->sql, which, 1), .integrity = aios__sql_int(m->sql, which, 2),
                            .classes = aios__sql_int(m->sql, which, 3), .updated = aios__sql_int(m->sql, which, 4),
                            .expires = aios__sql_int(m->sql, which, 5), .tokens = aios__sql_int(m->sql, which, 6)};
+    if (!texts)
+        return;
     out->kind = aios__sql_bytes(m->sql, which, 7, &out->n_kind);
     out->tags = aios__sql_bytes(m->sql, which, 8, &out->n_tags);
 }
@@ -51,6 +51,11 @@ bool aios__mem_sees(const aios__mem_view *v, const aios__mem_row *r)
     return (r->expires <= 0 || r->expires > v->now) && sees_label(v, r->scope, r->integrity, r->classes);
 }
 
+static bool asks_texts(const aios__mem_view *v)
+{
+    return v->q && (v->q->kind || v->q->tags_json);
+}
+
 /* What is asked for, beyond what may be seen. */
 static bool fits(const aios__mem_view *v, const aios__mem_row *r)
 {
@@ -73,7 +78,7 @@ int aios__mem_by_name(aios__memdb *m, const aios_memory_find_args *a, int64_t *r
     aios__sql_bind(m->sql, MEM_BY_NAME, 1, (int64_t)a->id);
     rc = rc ? rc : aios__sql_next(m->sql, MEM_BY_NAME, err);
     if (rc == AIOS_AGAIN) {
-        aios__mem_read_row(m, MEM_BY_NAME, &r);
+        aios__mem_read_row(m, MEM_BY_NAME, false, &r);
         *row = r.id;
         found = aios__mem_sees(&v, &r);
         aios__sql_end(m->sql, MEM_BY_NAME);
@@ -146,44 +151,46 @@ static int fetch(aios__memdb *m, const aios__mem_view *v, int64_t row, page *g, 
         return fail_item(m, row, err);
     if (rc != AIOS_AGAIN)
         return rc ? rc : AIOS_DONE;
-    aios__mem_read_row(m, MEM_GET, &r);
+    aios__mem_read_row(m, MEM_GET, true, &r);
     bool seen = aios__mem_sees(v, &r) && fits(v, &r);
     rc = !seen ? AIOS_DONE : read_item(m, &r, g, it) ? AIOS_OK : fail_item(m, row, err);
     aios__sql_end(m->sql, MEM_GET);
     return rc;
 }
 
-/* The part of the text with most of the words. */
-static int fetch_snippet(aios__memdb *m, const char *expression, int64_t row, page *g, aios_hit *hit, aios_error *err)
+/* What of the text shows the words, with a mark where something is left out. */
+static int fetch_snippet(aios__memdb *m, const aios__mem_wanted *w, page *g, aios_hit *hit, aios_error *err)
 {
-    aios__sql_bind_text(m->sql, MEM_SNIPPET, 1, expression, strlen(expression));
-    aios__sql_bind(m->sql, MEM_SNIPPET, 2, row);
-    aios__sql_bind(m->sql, MEM_SNIPPET, 3, m->tokenizer == AIOS_MEMORY_WORDS ? WORDS_OF_SNIPPET : TRIGRAMS_OF_SNIPPET);
-    int rc = aios__sql_next(m->sql, MEM_SNIPPET, err);
-    if (rc != AIOS_AGAIN)
+    static const char cut[] = "\xe2\x80\xa6";
+    const aios_item *it = hit->item;
+    size_t from, to;
+    char *at = g->p + g->n, *p = at;
+    int rc = aios__mem_snippet(m, w, it->text, it->n_text, &from, &to, err);
+    if (rc)
         return rc;
-    const void *s = aios__sql_bytes(m->sql, MEM_SNIPPET, 0, &hit->n_snippet);
-    hit->snippet = keep(g, s, hit->n_snippet);
-    aios__sql_end(m->sql, MEM_SNIPPET);
+    if (from)
+        p = (char *)memcpy(p, cut, sizeof cut - 1) + sizeof cut - 1;
+    p = (char *)memcpy(p, it->text + from, to - from) + (to - from);
+    if (to < it->n_text)
+        p = (char *)memcpy(p, cut, sizeof cut - 1) + sizeof cut - 1;
+    *p = 0;
+    hit->snippet = at;
+    hit->n_snippet = (size_t)(p - at);
     return AIOS_OK;
 }
 
 /* One item to the caller's function, without the lock. What went meanwhile is not told. */
-static int tell(aios__memdb *m, const aios_memory_find_args *a, const aios__mem_view *v, int64_t row, double score, const char *expression, page *g, aios_error *err)
+static int tell(aios__memdb *m, const aios_memory_find_args *a, const aios__mem_view *v, int64_t row, double score, const aios__mem_wanted *w, page *g, aios_error *err)
 {
     aios_item it;
-    aios_hit hit = {.struct_size = sizeof hit, .item = &it, .score = score, .snippet = NULL};
+    aios_hit hit = {.struct_size = sizeof hit, .item = &it, .score = score, .snippet = ""};
     pthread_mutex_lock(&m->lock);
     int rc = fetch(m, v, row, g, &it, err);
-    if (!rc && expression)
-        rc = fetch_snippet(m, expression, row, g, &hit, err);
+    if (!rc && w)
+        rc = fetch_snippet(m, w, g, &hit, err);
     pthread_mutex_unlock(&m->lock);
     if (rc)
         return rc > 0 ? AIOS_OK : rc;
-    if (!hit.snippet) {
-        hit.snippet = "";
-        hit.n_snippet = 0;
-    }
     rc = a->fn(a->user, &hit);
     return rc == AIOS_AGAIN ? AIOS_DONE : rc; /* any state of the caller's ends it */
 }
@@ -211,7 +218,7 @@ static int list_page(aios__memdb *m, const aios__mem_view *v, int64_t from, uint
     *n = 0;
     aios__sql_bind(m->sql, MEM_NEWEST, 1, from);
     while (*n < most && (rc = aios__sql_next(m->sql, MEM_NEWEST, err)) == AIOS_AGAIN) {
-        aios__mem_read_row(m, MEM_NEWEST, &r);
+        aios__mem_read_row(m, MEM_NEWEST, asks_texts(v), &r);
         if (aios__mem_sees(v, &r) && fits(v, &r))
             rows[(*n)++] = r.id;
     }
@@ -309,6 +316,7 @@ typedef struct search {
     size_t refused;          /* with ENOMEM: what is to be asked for without the lock */
     uint64_t n_items, n_tokens; /* of all that are seen */
     uint64_t with[AIOS_MEMORY_MAX_TERMS]; /* of these, those with each word */
+    aios__mem_wanted wanted;
     char expression[MAX_EXPRESSION];
 } search;
 
@@ -402,7 +410,7 @@ static int match(search *s, aios_error *err)
     int rc, code = AIOS_OK;
     aios__sql_bind_text(s->m->sql, MEM_MATCH, 1, s->expression, strlen(s->expression));
     while (!code && (rc = aios__sql_next(s->m->sql, MEM_MATCH, err)) == AIOS_AGAIN) {
-        aios__mem_read_row(s->m, MEM_MATCH, &r);
+        aios__mem_read_row(s->m, MEM_MATCH, asks_texts(&s->view), &r);
         if (aios__mem_sees(&s->view, &r))
             code = take_match(s, &r, err);
     }
@@ -479,6 +487,7 @@ static int find_once(search *s, const aios_memory_find_args *a, const aios__word
     int rc = aios__mem_view_make(s->m, a, &s->view, err);
     if (!rc)
         write_expression(s, w);
+    rc = rc ? rc : aios__mem_want(s->m, a->query->text, a->query->n_text, &s->wanted, err);
     rc = rc ? rc : count_seen(s, err);
     rc = rc ? rc : match(s, err);
     pthread_mutex_unlock(&s->m->lock);
@@ -506,7 +515,7 @@ static int tell_best(search *s, const aios_memory_find_args *a, aios_error *err)
     s->found = NULL;
     int rc = make_page(s->m, &g, err);
     for (uint32_t i = 0; i < n && !rc; i++)
-        rc = tell(s->m, a, &s->view, top[i].row, top[i].score, s->expression, &g, err);
+        rc = tell(s->m, a, &s->view, top[i].row, top[i].score, &s->wanted, &g, err);
     aios__free(s->m->heap, g.p);
     return rc;
 }

@@ -212,6 +212,17 @@ static int find_key(aios__memdb *m, const char *key, int64_t now, int64_t *row, 
     return AIOS_OK;
 }
 
+static int count_token(void *user, const char *token, size_t n, size_t from, size_t to)
+{
+    int64_t *n_tokens = user;
+    AIOS__UNUSED(token);
+    AIOS__UNUSED(n);
+    AIOS__UNUSED(from);
+    AIOS__UNUSED(to);
+    ++*n_tokens;
+    return 0;
+}
+
 static int add_text(aios__memdb *m, const aios_item *it, int64_t scope, aios__mem_row *r, aios_error *err)
 {
     char word[AIOS__MEM_SCOPE + 1];
@@ -220,7 +231,7 @@ static int add_text(aios__memdb *m, const aios_item *it, int64_t scope, aios__me
     aios__sql_bind_text(m->sql, MEM_ADD_TEXT, 2, it->text, it->n_text);
     aios__sql_bind_text(m->sql, MEM_ADD_TEXT, 3, word, AIOS__MEM_SCOPE);
     int rc = aios__sql_run(m->sql, MEM_ADD_TEXT, err);
-    return rc ? rc : aios__sql_tokens(m->sql, it->text, it->n_text, &r->tokens, err);
+    return rc ? rc : aios__sql_tokens(m->sql, it->text, it->n_text, count_token, &r->tokens, err);
 }
 
 static int add_row(aios__memdb *m, const aios_item *it, const aios__mem_row *r, aios_error *err)

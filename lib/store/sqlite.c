@@ -465,22 +465,23 @@ static void count_hits(const Fts5ExtensionApi *x, Fts5Context *c, sqlite3_contex
         f->result_blob(out, hits, n_phrases, SQLITE_TRANSIENT);
 }
 
-static int count_token(void *user, int flags, const char *token, int n, int from, int to)
+typedef struct listener {
+    aios__sql_token_fn *fn;
+    void *user;
+} listener;
+
+static int hear_token(void *user, int flags, const char *token, int n, int from, int to)
 {
-    int64_t *n_tokens = user;
-    AIOS__UNUSED(token);
-    AIOS__UNUSED(n);
-    AIOS__UNUSED(from);
-    AIOS__UNUSED(to);
-    *n_tokens += !(flags & FTS5_TOKEN_COLOCATED);
-    return SQLITE_OK;
+    const listener *l = user;
+    bool more = flags & FTS5_TOKEN_COLOCATED || !l->fn(l->user, token, (size_t)n, (size_t)from, (size_t)to);
+    return more ? SQLITE_OK : SQLITE_DONE;
 }
 
-int aios__sql_tokens(aios__sql *db, const char *s, size_t n, int64_t *n_tokens, aios_error *err)
+int aios__sql_tokens(aios__sql *db, const char *s, size_t n, aios__sql_token_fn *fn, void *user, aios_error *err)
 {
-    *n_tokens = 0;
-    int rc = db->tokenizer.xTokenize(db->tokens, n_tokens, FTS5_TOKENIZE_DOCUMENT, s, (int)n, count_token);
-    return rc ? fail(db, rc, "its text cannot be cut into words", err) : AIOS_OK;
+    listener l = {fn, user};
+    int rc = db->tokenizer.xTokenize(db->tokens, &l, FTS5_TOKENIZE_DOCUMENT, s, (int)n, hear_token);
+    return rc && rc != SQLITE_DONE ? fail(db, rc, "a text cannot be cut into words", err) : AIOS_OK;
 }
 
 /* The one that its schema names. */

@@ -77,8 +77,10 @@ int64_t aios__sql_int(const aios__sql *db, uint32_t which, int i);
 /** Bytes of a text or blob of the row, until its next; NULL if it has none. */
 const void *aios__sql_bytes(const aios__sql *db, uint32_t which, int i, size_t *n);
 
-/** How many words the tokenizer of its schema finds in a text. */
-int aios__sql_tokens(aios__sql *db, const char *s, size_t n, int64_t *n_tokens, aios_error *err);
+/** A word as the index has it, and its place in the text. Not 0: it was the last. */
+typedef int aios__sql_token_fn(void *user, const char *token, size_t n, size_t from, size_t to);
+/** Calls fn for each word that the tokenizer of its schema finds in a text. */
+int aios__sql_tokens(aios__sql *db, const char *s, size_t n, aios__sql_token_fn *fn, void *user, aios_error *err);
 
 /** EFORMAT: it is damaged, and how. */
 int aios__sql_damaged(const aios__sql *db, const char *what, aios_error *err);
