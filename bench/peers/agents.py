@@ -3,11 +3,14 @@
 """Agents that call tools: each of 16 has 12 turns, a turn is a reply of 24 tokens and a result of 20 log lines. The same texts go through
 aios (all agents at once, a session and a host thread each) and through a peer.
 
-usage: agents.py MODEL [ENGINE ...] [--agents 16] [--from 0] [--turns 12] [--reply 24] [--lines 20] [--threads 2]
+usage: agents.py MODEL [ENGINE ...] [--agents 16] [--from 0] [--turns 12] [--reply 24] [--lines 20] [--threads 2] [--think 0] [--ranks no|told|untold]
 Engines: aios; aios-serial, one agent after the other; llama.cpp, libllama of PyPI llama-cpp-python with one context that keeps the common
 prefix, one agent after the other; llama-server, the server of PyPI xllamacpp with one slot; llama-server@16 with 16 slots, all agents at once.
-One JSON line an engine: seconds, tokens prefilled and decoded. Peers take minutes: --from and --agents split the work, and the seconds of the
-parts add up where agents run one after the other."""
+One JSON line an engine: seconds, tokens prefilled and decoded; how alike the agents were served up to the end of the first of them (jain: 1 is
+alike, spread: most by least) and when they were done; by class of agents the seconds that turns waited (told by aios) and took. Peers take minutes:
+--from and --agents split the work, and the seconds of the parts add up where agents run one after the other.
+--think: seconds that each tool takes. --ranks: of each four agents the first is urgent (priority 1), the second wants to be done within 45% of --whole
+seconds, the others have all the time there is; untold: aios is not told so, but the classes are counted alike."""
 import argparse
 import concurrent.futures
 import ctypes
@@ -33,10 +36,10 @@ class Aios:
     def start(self):
         return self.model.session(threaded=True)
 
-    def turn(self, session, text):
-        reply = session.complete(raw=text, max_tokens=self.reply, ignore_eos=True)
+    def turn(self, session, text, rank):
+        reply = session.complete(raw=text, max_tokens=self.reply, ignore_eos=True, **rank)
         usage = reply.usage[-1]
-        return reply.text, usage.input - usage.cached, usage.output
+        return reply.text, usage.input - usage.cached, usage.output, usage.queue_ns / 1e9
 
 
 class LlamaCpp:
@@ -64,7 +67,7 @@ class LlamaCpp:
         self.peer.step(self.ctx, self.api.llama_batch_get_one(row, len(ids)))
         self.held += ids
 
-    def turn(self, _, text):
+    def turn(self, _, text, rank):
         ids, same = self.tokens(text), 0
         while same < min(len(self.held), len(ids) - 1) and self.held[same] == ids[same]:
             same += 1
@@ -78,7 +81,7 @@ class LlamaCpp:
         piece, text = ctypes.create_string_buffer(256), b""
         for one in out:
             text += piece.raw[:max(0, self.api.llama_token_to_piece(self.vocab, one, piece, 256, 0, True))]
-        return text.decode("utf-8", "replace"), len(ids) - same, self.reply
+        return text.decode("utf-8", "replace"), len(ids) - same, self.reply, None
 
     @property
     def sampler(self):
@@ -102,43 +105,91 @@ class LlamaServer:
     def start(self):
         return None
 
-    def turn(self, _, text):
+    def turn(self, _, text, rank):
         done = {}
         self.server.handle_completions({"prompt": text, "n_predict": self.reply, "temperature": 0, "ignore_eos": True, "cache_prompt": True},
                                        done.update)
         if "error" in done:
             raise RuntimeError(done["error"])
-        return done["choices"][0]["text"], done["timings"]["prompt_n"], done["timings"]["predicted_n"]
+        return done["choices"][0]["text"], done["timings"]["prompt_n"], done["timings"]["predicted_n"], None
 
 
 ENGINES = {"aios": (Aios, 16), "aios-serial": (Aios, 1), "llama.cpp": (LlamaCpp, 1), "llama-server": (LlamaServer, 1),
            "llama-server@16": (LlamaServer, 16)}
 
 
-def run_agent(engine, number, args):
-    agent, seat, prefilled, decoded = Agent(number, args.lines), engine.start(), 0, 0
-    for _ in range(args.turns):
-        reply, n_in, n_out = engine.turn(seat, agent.text)
+def class_of(number, args):
+    return "all" if args.ranks == "no" else ("urgent", "deadline", "rest", "rest")[number % 4]
+
+
+def rank_of(number, began, args):
+    """What the engine is told of a turn."""
+    name = class_of(number, args) if args.ranks == "told" else "all"
+    left = max(0.45 * args.whole - (time.perf_counter() - began), 1e-9)
+    return {"urgent": {"priority": 1}, "deadline": {"deadline": left}}.get(name, {})
+
+
+def run_agent(engine, number, args, began=None):
+    """Turns as (began, ended, tokens prefilled, decoded, seconds waited)."""
+    agent, seat, rows = Agent(number, args.lines), engine.start(), []
+    began = began or time.perf_counter()
+    for i in range(args.turns):
+        t = time.perf_counter()
+        reply, n_in, n_out, waited = engine.turn(seat, agent.text, rank_of(number, began, args))
+        rows.append((t - began, time.perf_counter() - began, n_in, n_out, waited))
         agent.add(reply)
-        prefilled, decoded = prefilled + n_in, decoded + n_out
-    return prefilled, decoded
+        if i + 1 < args.turns:
+            time.sleep(args.think)
+    return rows
+
+
+def served(rows, at):
+    """Tokens until then; a turn under way by its time."""
+    return sum((r[2] + r[3]) * min(1, max(0, (at - r[0]) / (r[1] - r[0]))) for r in rows)
+
+
+def quantile(xs, q):
+    xs = sorted(xs)
+    return round(xs[min(len(xs) - 1, int(q * len(xs)))], 3) if xs else None
+
+
+def fairness(agents):
+    ends = [rows[-1][1] for rows in agents]
+    had = [served(rows, min(ends)) for rows in agents]
+    return {"jain": round(sum(had) ** 2 / len(had) / sum(x * x for x in had), 4), "spread": round(max(had) / min(had), 3),
+            "first_done": round(min(ends), 2), "last_done": round(max(ends), 2)}
+
+
+def by_class(agents, numbers, args):
+    out = {}
+    for name in sorted({class_of(i, args) for i in numbers}):
+        mine = [rows for i, rows in zip(numbers, agents) if class_of(i, args) == name]
+        took, waits = [r[1] - r[0] for rows in mine for r in rows], [r[4] for rows in mine for r in rows if r[4] is not None]
+        out[name] = {"turn_p50": quantile(took, .5), "turn_p99": quantile(took, .99), "wait_p50": quantile(waits, .5), "wait_p99": quantile(waits, .99),
+                     "done": round(max(rows[-1][1] for rows in mine), 2)}
+        if name == "deadline":
+            out[name]["in_time"] = f"{sum(rows[-1][1] <= 0.45 * args.whole for rows in mine)}/{len(mine)}"
+    return out
 
 
 def run(name, args):
     made, slots = ENGINES[name]
     engine = made(args, slots)
     numbers = range(args.first, args.first + args.agents)
-    run_agent(engine, 999, argparse.Namespace(**{**vars(args), "turns": 1}))  # warm
+    run_agent(engine, 999, argparse.Namespace(**{**vars(args), "turns": 1, "ranks": "no"}))  # warm
     t = time.perf_counter()
     if slots == 1:
-        rows = [run_agent(engine, i, args) for i in numbers]
+        agents = [run_agent(engine, i, args, t) for i in numbers]
     else:
-        with concurrent.futures.ThreadPoolExecutor(slots) as pool:
-            rows = list(pool.map(lambda i: run_agent(engine, i, args), numbers))
+        with concurrent.futures.ThreadPoolExecutor(max(slots, args.agents)) as pool:
+            agents = list(pool.map(lambda i: run_agent(engine, i, args, t), numbers))
     seconds = time.perf_counter() - t
-    print(json.dumps({"test": f"agents{args.agents}x{args.turns}", "engine": name, "model": os.path.basename(args.model), "from": args.first,
-                      "agents": args.agents, "turns": args.turns, "threads": args.threads, "seconds": round(seconds, 3),
-                      "prefilled": sum(r[0] for r in rows), "decoded": sum(r[1] for r in rows)}), flush=True)
+    out = {"test": f"agents{args.agents}x{args.turns}", "engine": name, "model": os.path.basename(args.model), "from": args.first,
+           "agents": args.agents, "turns": args.turns, "threads": args.threads, "think": args.think, "ranks": args.ranks, "seconds": round(seconds, 3),
+           "prefilled": sum(r[2] for rows in agents for r in rows), "decoded": sum(r[3] for rows in agents for r in rows)}
+    if slots > 1:
+        out.update(fairness(agents))
+    print(json.dumps({**out, "classes": by_class(agents, numbers, args)}), flush=True)
 
 
 def main():
@@ -151,6 +202,9 @@ def main():
     ap.add_argument("--reply", type=int, default=24)
     ap.add_argument("--lines", type=int, default=20)
     ap.add_argument("--threads", type=int, default=2)
+    ap.add_argument("--think", type=float, default=0)
+    ap.add_argument("--ranks", choices=("no", "told", "untold"), default="no")
+    ap.add_argument("--whole", type=float, default=45)
     args = ap.parse_args()
     for name in args.engines:
         if name not in ENGINES:

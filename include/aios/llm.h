@@ -232,6 +232,12 @@ AIOS_API int aios_session_save(aios_session *s, const char *path, aios_error *er
  * sessions do not get to see what was loaded: whoever can write the file decides what this session has read.
  */
 AIOS_API int aios_session_load(aios_session *s, const char *path, aios_error *err);
+/**
+ * Says whether the session will soon be back with more of the same (1, as an agent does that waits for its tools), or is idle (0, as at first).
+ * When memory must be freed, what idle sessions have computed goes first, then what the others have that have waited the longest; it costs time
+ * and nothing else. A hint: backends that keep nothing here ignore it. EBUSY while a turn runs.
+ */
+AIOS_API int aios_session_retain(aios_session *s, int32_t retain, aios_error *err);
 /** Computes the prefix now, so that a later start with the same beginning is quick. tools as in the request to come. */
 AIOS_API int aios_session_prewarm(aios_session *s, const aios_request *prefix, aios_error *err);
 /**

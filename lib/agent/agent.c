@@ -190,14 +190,17 @@ int aios__agent_take_session(aios_agent *a, aios_session **s, aios_error *err)
     a->idle = NULL;
     pthread_mutex_unlock(&a->lock);
     if (*s)
-        return AIOS_OK;
+        return aios_session_retain(*s, 1, err);
     aios_session_config cfg = AIOS_INIT(aios_session_config);
     cfg.driver = a->driver;
-    return aios_session_new(a->model, &cfg, s, err);
+    int rc = aios_session_new(a->model, &cfg, s, err);
+    return rc ? rc : aios_session_retain(*s, 1, err);
 }
 
 void aios__agent_give_session(aios_agent *a, aios_session *s)
 {
+    if (s)
+        aios_session_retain(s, 0, NULL);
     pthread_mutex_lock(&a->lock);
     aios_session *old = a->idle;
     a->idle = s;

@@ -347,6 +347,16 @@ int aios_session_load(aios_session *s, const char *path, aios_error *err)
     return with_file(s, s->ops->load, "load a session", path, err);
 }
 
+int aios_session_retain(aios_session *s, int32_t retain, aios_error *err)
+{
+    if (!s || retain < 0 || retain > 1)
+        return aios__fail(err, AIOS_EINVAL, "aios_session_retain: %s", s ? "retain is neither 0 nor 1" : "s is NULL");
+    int rc = enter_idle(s, err);
+    if (!rc && s->ops->retain)
+        s->ops->retain(s->self, retain);
+    return rc ? rc : leave(s, rc);
+}
+
 /* ---- before a turn ------------------------------------------------------------------------------------------------ */
 
 int aios_session_prewarm(aios_session *s, const aios_request *prefix, aios_error *err)

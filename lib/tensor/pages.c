@@ -157,10 +157,13 @@ static int new_slab(aios__pages *p, uint32_t n_pages, slab **out, aios_error *er
     return AIOS_OK;
 }
 
-/* Slabs grow with what there is, so that a small cache stays small. */
+/* Slabs grow with what there is, so that a small cache stays small, and what others keep is not asked for more than a page. */
 static uint32_t choose_pages(const aios__pages *p)
 {
+    aios_mem_usage u = AIOS_INIT(aios_mem_usage);
     size_t want = p->total_bytes < SLAB_MIN ? SLAB_MIN : p->total_bytes > SLAB_MAX ? SLAB_MAX : p->total_bytes;
+    aios_ctx_usage(aios__device_ctx(p->dev), &u);
+    want = u.budget - u.used < 2 * want ? 0 : want;
     return want > p->stride ? (uint32_t)(want / p->stride) : 1;
 }
 

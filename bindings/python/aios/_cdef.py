@@ -1374,6 +1374,7 @@ aios_backend_ops._fields_ = [
     ('list', C.CFUNCTYPE(C.c_int, C.c_void_p, aios_write_fn, C.c_void_p, C.POINTER(aios_error))),
     ('wait', C.CFUNCTYPE(C.c_int, C.c_void_p, C.c_int32)),
     ('wake', C.CFUNCTYPE(None, C.c_void_p)),
+    ('retain', C.CFUNCTYPE(None, C.c_void_p, C.c_int32)),
 ]
 aios_device_alloc_args._fields_ = [
     ('struct_size', C.c_size_t),
@@ -1691,6 +1692,7 @@ FUNCTIONS = {
     'aios_session_fork': (C.c_int, (C.c_void_p, C.POINTER(C.c_void_p), C.POINTER(aios_error))),
     'aios_session_save': (C.c_int, (C.c_void_p, C.c_char_p, C.POINTER(aios_error))),
     'aios_session_load': (C.c_int, (C.c_void_p, C.c_char_p, C.POINTER(aios_error))),
+    'aios_session_retain': (C.c_int, (C.c_void_p, C.c_int32, C.POINTER(aios_error))),
     'aios_session_prewarm': (C.c_int, (C.c_void_p, C.POINTER(aios_request), C.POINTER(aios_error))),
     'aios_session_count': (C.c_int, (C.c_void_p, C.POINTER(aios_request), C.POINTER(C.c_uint32), C.POINTER(aios_error))),
     'aios_session_start': (C.c_int, (C.c_void_p, C.POINTER(aios_request), C.POINTER(aios_error))),

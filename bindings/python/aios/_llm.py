@@ -328,6 +328,11 @@ class Session(Handle):
         with Request(self.model.context, prompt, **options) as req, self._pin() as s:
             call(lib.aios_session_prewarm, s, req)
 
+    def retain(self, returns: bool = True) -> None:
+        """Says whether the session will soon be back: when memory must be freed, what it has computed goes after what idle ones have."""
+        with self._pin() as s:
+            call(lib.aios_session_retain, s, int(returns))
+
     def fork(self) -> Session:
         """A second session that shares the computed prefix."""
         out = C.c_void_p()

@@ -103,6 +103,8 @@ typedef struct aios_backend_ops {
     int (*wait)(void *model, int32_t timeout_ms);
     /** Ends a wait early, also one that has not begun yet. Any thread, also from within `ready`: takes no lock under which that is called. Set if wait is. */
     void (*wake)(void *model);
+    /** As aios_session_retain: between turns, never within one. default: nothing */
+    void (*retain)(void *session, int32_t retain);
 } aios_backend_ops;
 
 /** Adds a backend to ctx; ops is copied. EEXIST if the scheme is taken. */

@@ -219,6 +219,7 @@ static int retry(aios__gguf_session *s, aios_error *err)
     if (t->text_at > s->kv->n)
         return aios__fail(err, AIOS_EINTERNAL, "a reply that begins anew at token %u of %u", t->text_at, s->kv->n);
     int rc = AIOS_OK;
+    t->prompt.n = t->prompt.n < t->text_at ? t->prompt.n : t->text_at;
     for (uint32_t i = t->prompt.n; !rc && i < t->text_at; i++) /* reasoning: from here on a part of the prompt */
         rc = aios__ids_add(&t->prompt, *aios__kv_id(s->kv, i), err);
     if (rc)

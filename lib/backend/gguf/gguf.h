@@ -4,6 +4,7 @@
 #define AIOS_LIB_GGUF_GGUF_H
 
 #include "backend/gguf/ahead.h"
+#include "backend/gguf/caches.h"
 #include "backend/gguf/calibrate.h"
 #include "backend/gguf/net.h"
 #include "backend/gguf/sampler.h"
@@ -21,6 +22,7 @@ typedef struct aios__gguf_model {
     aios__gguf *file;
     aios__vocab *vocab;
     aios__net *net;
+    aios__caches caches;       /**< what sessions hold that have no turn */
     aios__sched *sched;        /**< computes the turns of all sessions together */
     aios__template *tmpl;      /**< NULL: the built-in plain format */
     bool tmpl_tools;           /**< it reads `tools` */
@@ -190,6 +192,7 @@ typedef struct aios__turn {
     bool ignore_end;
     aios__bans bans;              /**< whatever is chosen, not these */
     bool replies;                 /**< the prompt was computed before this pass */
+    bool again;                   /**< it let go of its cache: what it had said is a part of the prompt */
     bool rewound;                 /**< the cache was cut */
     bool largest;                 /**< this pass tells only the token of the largest logit of each wanted row, in best */
     int32_t best[AIOS__DRAFT_MAX + 1];
@@ -220,6 +223,7 @@ typedef struct aios__gguf_session {
     _Atomic int cancel;
     uint32_t *bits;               /**< masks, under a grammar */
     aios__habits habits;
+    aios__cached cached;
     aios__job job;
     uint64_t served;              /**< rows of its turns, as the scheduler counts them */
     aios__turn turn;
@@ -236,8 +240,13 @@ uint32_t aios__session_reuse(aios__gguf_session *s, const int32_t *ids, uint32_t
 /* What the scheduler asks of a turn, on any thread, one at a time: turn.rc says how it went. */
 /** Before all: what a grammar forces. */
 void aios__turn_prepare(aios__gguf_session *s);
-/** Before a pass that may have its rows: takes what others have computed of the prompt, makes room; sets job.n_waiting. */
-void aios__turn_plan(aios__gguf_session *s);
+/**
+ * Before a pass that may have its rows: takes what others have computed of the prompt, makes room; sets job.n_waiting. False: the budget has
+ * no room (turn.rc says so too).
+ */
+bool aios__turn_plan(aios__gguf_session *s);
+/** The cache goes; what was computed is computed again, where it is not found. False: it cannot, as it stands. */
+bool aios__turn_let_go(aios__gguf_session *s);
 /** Behind it, in a pass of few rows: asks the draft model, if there is one, for up to max tokens. */
 void aios__turn_guess(aios__gguf_session *s, uint32_t max);
 /** Tokens from the beginning on that two prompts have in common. */

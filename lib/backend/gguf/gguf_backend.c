@@ -74,12 +74,25 @@ static aios__gguf_session *session_make(aios__gguf_model *m, uint32_t n_ctx, aio
     return s;
 }
 
+static void use_cache(aios__gguf_session *s)
+{
+    aios__caches_take(&s->model->caches, &s->cached);
+}
+
+/* fixed: the caller counts on it. */
+static void leave_cache(aios__gguf_session *s, bool fixed)
+{
+    s->cached.fixed = fixed;
+    aios__caches_put(&s->model->caches, &s->cached);
+}
+
 static void session_free(void *session)
 {
     aios__gguf_session *s = session;
     if (!s)
         return;
     aios__gguf_turn_end(s);
+    aios__caches_remove(&s->model->caches, &s->cached);
     aios__draft_model_free(s->guesser);
     aios__kv_free(s->kv);
     aios__free(s->model->heap, s);
@@ -103,6 +116,7 @@ static int session_new(void *model, const aios_session_config *cfg, void **sessi
         session_free(s);
         return rc;
     }
+    s->cached.kv = s->kv;
     *session = s;
     return AIOS_OK;
 }
@@ -115,13 +129,18 @@ static int session_fork(void *session, void **out, aios_error *err)
     if (!f)
         return aios__no_memory(err);
     f->drafts = s->drafts;
+    use_cache(s);
     int rc = aios__kv_fork(s->kv, &f->kv, err);
+    leave_cache(s, s->cached.fixed);
     if (!rc && s->guesser)
         rc = aios__draft_model_fork(s->guesser, &f->guesser, err);
     if (rc) {
         session_free(f);
         return rc;
     }
+    f->cached = (aios__cached){.kv = f->kv, .priority = s->cached.priority};
+    use_cache(f);
+    leave_cache(f, s->cached.fixed);
     *out = f;
     return AIOS_OK;
 }
@@ -131,7 +150,12 @@ static int session_save(void *session, const char *path, aios_error *err)
     aios__gguf_session *s = session;
     uint64_t sum;
     int rc = aios__gguf_model_sum(s->model, &sum, err);
-    return rc ? rc : aios__kv_save(s->kv, sum, path, err);
+    if (rc)
+        return rc;
+    use_cache(s);
+    rc = aios__kv_save(s->kv, sum, path, err);
+    leave_cache(s, s->cached.fixed);
+    return rc;
 }
 
 static int session_load(void *session, const char *path, aios_error *err)
@@ -139,7 +163,18 @@ static int session_load(void *session, const char *path, aios_error *err)
     aios__gguf_session *s = session;
     uint64_t sum;
     int rc = aios__gguf_model_sum(s->model, &sum, err);
-    return rc ? rc : aios__kv_load(s->kv, sum, path, err);
+    if (rc)
+        return rc;
+    use_cache(s);
+    rc = aios__kv_load(s->kv, sum, path, err);
+    leave_cache(s, !rc || s->cached.fixed);
+    return rc;
+}
+
+static void session_retain(void *session, int32_t retain)
+{
+    aios__gguf_session *s = session;
+    aios__caches_retain(&s->model->caches, &s->cached, retain != 0);
 }
 
 static int session_start(void *session, const aios_request *req, aios_error *err)
@@ -232,12 +267,17 @@ static int session_eval(void *session, const int32_t *ids, uint32_t n_ids, float
     if (s->turn.active)
         return aios__fail(err, AIOS_EBUSY, "a turn is running");
     if (!n_ids && !n_rows) {
+        use_cache(s);
         aios__kv_truncate(s->kv, 0);
+        leave_cache(s, false);
         return AIOS_OK;
     }
     if (n_rows > n_ids || !ids || (n_rows && !logits))
         return aios__fail(err, AIOS_EINVAL, "%u rows of logits of %u tokens%s", n_rows, n_ids, n_rows && !logits ? ", and no room for them" : "");
-    return aios__kv_eval(s->kv, ids, n_ids, logits, n_rows, err);
+    use_cache(s);
+    int rc = aios__kv_eval(s->kv, ids, n_ids, logits, n_rows, err);
+    leave_cache(s, true);
+    return rc;
 }
 
 /* At most AIOS__CHUNK sessions, a token each. */
@@ -273,11 +313,15 @@ static int session_eval_batch(void *const *sessions, const int32_t *ids, uint32_
     aios_error own = AIOS_INIT(aios_error);
     err = err ? err : &own;
     int rc = AIOS_OK;
+    for (uint32_t i = 0; i < n; i++)
+        use_cache(sessions[i]);
     for (uint32_t i = 0; !rc && i < n; i += AIOS__CHUNK) {
         const aios__gguf_session *first = sessions[i];
         uint32_t m = n - i < AIOS__CHUNK ? n - i : AIOS__CHUNK;
         rc = eval_group((aios__gguf_session *const *)sessions + i, ids + i, m, logits ? logits + (size_t)i * first->model->net->hp.n_vocab : NULL, err);
     }
+    for (uint32_t i = 0; i < n; i++)
+        leave_cache(sessions[i], true);
     return rc;
 }
 
@@ -368,6 +412,7 @@ int aios__backend_gguf_init(aios_ctx *ctx, aios_error *err)
         .inspect = backend_inspect,
         .save = session_save,
         .load = session_load,
+        .retain = session_retain,
     };
     return aios_backend_register(ctx, &ops, NULL, err);
 }

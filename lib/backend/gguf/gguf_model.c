@@ -123,7 +123,8 @@ int aios__gguf_model_new(const aios_backend_open_args *args, aios__gguf_model **
                                   .kv_type = cfg->kv_bits == 4 ? AIOS__KV_I4 : cfg->kv_bits == 8 ? AIOS__KV_I8 : AIOS__KV_I16};
     rc = rc ? rc : aios__net_open(args->ctx, m->file, &load, &m->net, err);
     rc = rc ? rc : check_sizes(m, cfg->n_ctx, err);
-    rc = rc ? rc : aios__sched_new(m->net, &m->sched, err);
+    rc = rc ? rc : aios__caches_init(&m->caches, &m->net->kv, err);
+    rc = rc ? rc : aios__sched_new(m->net, &m->caches, &m->sched, err);
     if (rc) {
         aios__gguf_model_free(m);
         return rc;
@@ -142,6 +143,7 @@ void aios__gguf_model_free(aios__gguf_model *m)
     aios__prefixes_free(m->prefixes);
     aios__sched_free(m->sched);
     aios__net_free(m->net);
+    aios__caches_destroy(&m->caches);
     aios__template_free(m->tmpl);
     aios__vocab_free(m->vocab);
     aios__gguf_close(m->file);

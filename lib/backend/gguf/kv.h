@@ -45,6 +45,8 @@ typedef struct aios__kv_store {
     size_t part_bytes[AIOS__KV_CLASSES];
     uint32_t window;                      /**< 0: no layer has one */
     aios__reclaimer reclaimer;
+    bool (*ask)(void *user);              /**< as of aios__kv_store_ask */
+    void *ask_user;
     pthread_mutex_t lock;                 /**< guards what follows and the blocks; memory is never asked for under it */
     bool has_lock;
     _Atomic uint64_t last_serial;
@@ -55,6 +57,8 @@ typedef struct aios__kv_store {
 
 int aios__kv_store_init(aios__kv_store *st, aios_ctx *ctx, const aios__hparams *hp, int32_t type, aios_error *err);
 void aios__kv_store_destroy(aios__kv_store *st);
+/** fn lets go of blocks that somebody holds, once none is idle and memory is wanted; false: nothing more. It may not ask for memory. */
+void aios__kv_store_ask(aios__kv_store *st, bool (*fn)(void *user), void *user);
 
 /** A new block that its maker holds; its memory is zero. NULL + err. Takes no lock of the store, as it asks for memory. */
 aios__kv_block *aios__kv_block_new(aios__kv_store *st, aios_error *err);

@@ -204,6 +204,27 @@ aios__kv_block *aios__kv_block_new(aios__kv_store *st, aios_error *err)
 
 /* ---- the store ---------------------------------------------------------------------------------------------------- */
 
+void aios__kv_store_ask(aios__kv_store *st, bool (*fn)(void *user), void *user)
+{
+    pthread_mutex_lock(&st->lock);
+    st->ask = fn;
+    st->ask_user = user;
+    pthread_mutex_unlock(&st->lock);
+}
+
+/* With the lock, which is given back meanwhile. */
+static bool ask(aios__kv_store *st)
+{
+    bool (*fn)(void *user) = st->ask;
+    void *user = st->ask_user;
+    if (!fn)
+        return false;
+    pthread_mutex_unlock(&st->lock);
+    bool more = fn(user);
+    pthread_mutex_lock(&st->lock);
+    return more;
+}
+
 /* Runs when memory is wanted elsewhere. */
 static size_t reclaim(void *user, size_t need)
 {
@@ -213,7 +234,7 @@ static size_t reclaim(void *user, size_t need)
     do {
         for (uint32_t c = 0; c < AIOS__KV_CLASSES; c++)
             got += st->pages[c] ? aios__pages_trim(st->pages[c]) : 0;
-    } while (got < need && evict(st));
+    } while (got < need && (evict(st) || ask(st)));
     pthread_mutex_unlock(&st->lock);
     return got;
 }

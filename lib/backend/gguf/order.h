@@ -21,7 +21,7 @@ enum aios__job_state {
     AIOS__JOB_NONE,
     AIOS__JOB_NEW,     /**< not prepared */
     AIOS__JOB_READY,   /**< its rows may go into the next pass */
-    AIOS__JOB_HELD,    /**< it waits for memory, and holds none */
+    AIOS__JOB_HELD,    /**< job.held */
     AIOS__JOB_RUNNING, /**< in a pass: only that one touches the turn */
     AIOS__JOB_DONE     /**< its own thread looks next */
 };
@@ -47,7 +47,9 @@ typedef struct aios__job {
     int64_t done_at;
     int64_t ready_at;         /**< since then its rows wait */
     int64_t queue_ns;         /**< time that they did before */
-    uint64_t held_at;         /**< HELD: number of the pass when that began */
+    bool held;                /**< it waits for memory, and holds none */
+    int64_t held_at;          /**< since then; 0: it does not */
+    bool lent;                /**< RUNNING, but DONE: whoever leads may let go of its cache while its thread is away */
 } aios__job;
 
 /** True of passes that go by the waiting alone. */

@@ -3,17 +3,22 @@
 #include <time.h>
 
 #include "backend/gguf/gguf.h"
+#include "backend/gguf/room.h"
 
 /* Logits of one pass; what of them is kept while no turn runs; time of a layer, after which a cancel is seen; longest wait. */
 #define LOGIT_BYTES ((size_t)64 << 20)
 #define KEEP_BYTES ((size_t)2 << 20)
 #define LAYER_NS 20000000
 #define GATHER_NS 1000000
+/* What waits for memory looks again after so long; without a pass for so long it leads one. */
+#define HELD_NS 2000000
+#define STILL_NS 20000000
 
 typedef void task_fn(aios__sched *d, aios__gguf_session *s, uint32_t tid);
 
 struct aios__sched {
     aios__net *net;
+    aios__caches *caches;
     pthread_mutex_t lock;
     pthread_cond_t done;     /**< a pass ended */
     pthread_cond_t gathered; /**< a turn has come back */
@@ -21,6 +26,8 @@ struct aios__sched {
     aios__gguf_session **jobs; /**< all turns */
     uint32_t n, cap;
     uint64_t n_passes, n_turns;
+    int64_t moved;   /**< when something was computed last */
+    int64_t still;   /**< real time of the end of the last pass */
     uint64_t floor;  /**< rows that the least served of those at work has had, at least */
     int64_t pass_ns, row_ns; /**< of the last pass; of a row in wide ones; as all times here by the clock of the ctx */
     uint32_t max_wants, most_wants; /**< of a pass; of what is being chosen */
@@ -49,15 +56,12 @@ static int init_sync(aios__sched *d, aios_error *err)
     int e = pthread_mutex_init(&d->lock, NULL);
     if (e)
         return aios__fail_sys(err, AIOS_ENOMEM, e, "no lock could be made for the model");
-    e = pthread_cond_init(&d->done, NULL);
-    if (!e) {
-        pthread_condattr_init(&attr);
-        pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-        e = pthread_cond_init(&d->gathered, &attr);
-        pthread_condattr_destroy(&attr);
-        if (e)
-            pthread_cond_destroy(&d->done);
-    }
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    e = pthread_cond_init(&d->done, &attr);
+    if (!e && (e = pthread_cond_init(&d->gathered, &attr)) != 0)
+        pthread_cond_destroy(&d->done);
+    pthread_condattr_destroy(&attr);
     if (!e)
         return AIOS_OK;
     pthread_mutex_destroy(&d->lock);
@@ -78,12 +82,13 @@ static int grow(aios__sched *d, aios__gguf_session ***list, uint32_t *cap, uint3
     return AIOS_OK;
 }
 
-int aios__sched_new(aios__net *net, aios__sched **out, aios_error *err)
+int aios__sched_new(aios__net *net, aios__caches *caches, aios__sched **out, aios_error *err)
 {
     aios__sched *d = aios__alloc(net->heap, AIOS_MEM_OTHER, sizeof *d, err);
     if (!d)
         return aios__no_memory(err);
     d->net = net;
+    d->caches = caches;
     d->rooms = aios__alloc_array(net->heap, AIOS_MEM_OTHER, net->n_threads, sizeof *d->rooms, err);
     int rc = d->rooms ? grow(d, &d->order, &d->order_cap, 1, err) : aios__no_memory(err);
     rc = rc ? rc : init_sync(d, err);
@@ -291,7 +296,7 @@ static uint32_t draft_budget(const aios__sched *d, uint32_t n)
 {
     uint32_t n_rows = 0;
     for (uint32_t i = 0; i < n; i++)
-        n_rows += d->order[i]->job.prompt ? AIOS__NARROW : d->order[i]->job.n_waiting;
+        n_rows += d->order[i]->job.held || d->order[i]->job.lent ? 0 : d->order[i]->job.prompt ? AIOS__NARROW : d->order[i]->job.n_waiting;
     return n && n_rows < AIOS__NARROW ? (AIOS__NARROW - n_rows) / n : 0;
 }
 
@@ -413,13 +418,14 @@ static void compute(aios__sched *d)
         run_tasks(d, d->picks, d->n_picks, complete);
 }
 
-/* Takes the turns that are in `state` and gives the lock back until they are done with; false if there are none. */
-static bool take_all(aios__sched *d, enum aios__job_state state)
+/* Takes the turns that are in a state and gives the lock back until they are done with; false if there are none. */
+static bool take_all(aios__sched *d, bool (*fits)(const aios__gguf_session *s))
 {
     d->n_order = 0;
     for (uint32_t i = 0; i < d->n && d->n_order < d->order_cap; i++) {
-        if (d->jobs[i]->job.state != state || atomic_load(&d->jobs[i]->cancel))
+        if (!fits(d->jobs[i]) || atomic_load(&d->jobs[i]->cancel))
             continue;
+        d->jobs[i]->job.lent = d->jobs[i]->job.state == AIOS__JOB_DONE;
         d->jobs[i]->job.state = AIOS__JOB_RUNNING;
         d->order[d->n_order++] = d->jobs[i];
     }
@@ -428,28 +434,56 @@ static bool take_all(aios__sched *d, enum aios__job_state state)
     return d->n_order > 0;
 }
 
+static bool is_new(const aios__gguf_session *s)
+{
+    return s->job.state == AIOS__JOB_NEW;
+}
+
+/* What wants rows, and what goes on once its thread comes back: that may have memory for the others. */
+static bool goes_on(const aios__gguf_session *s)
+{
+    const aios__job *j = &s->job;
+    return j->state == AIOS__JOB_READY || j->state == AIOS__JOB_HELD || (j->state == AIOS__JOB_DONE && !j->waiting && s->turn.rc == AIOS_AGAIN);
+}
+
 static void give_back(aios__sched *d)
 {
     pthread_mutex_lock(&d->lock);
-    for (uint32_t i = 0; i < d->n_order; i++)
-        d->order[i]->job.state = d->order[i]->turn.rc == AIOS_AGAIN ? AIOS__JOB_READY : AIOS__JOB_DONE;
+    for (uint32_t i = 0; i < d->n_order; i++) {
+        aios__job *j = &d->order[i]->job;
+        j->state = j->lent || d->order[i]->turn.rc != AIOS_AGAIN ? AIOS__JOB_DONE : j->held ? AIOS__JOB_HELD : AIOS__JOB_READY;
+        j->lent = false;
+    }
+}
+
+static void sort_by_rank(aios__sched *d)
+{
+    for (uint32_t i = 1; i < d->n_order; i++) {
+        aios__gguf_session *s = d->order[i];
+        uint32_t at = i;
+        for (; at && aios__order_outranks(&s->job, &d->order[at - 1]->job); at--)
+            d->order[at] = d->order[at - 1];
+        d->order[at] = s;
+    }
 }
 
 /* Turns that have not begun, then all: planning looks at what the others have, so it is one thread's work. */
 static void plan(aios__sched *d)
 {
-    if (take_all(d, AIOS__JOB_NEW)) {
+    if (take_all(d, is_new)) {
         run_tasks(d, d->order, d->n_order, prepare);
         give_back(d);
     }
-    if (take_all(d, AIOS__JOB_READY)) {
-        for (uint32_t i = 0; i < d->n_order; i++)
-            aios__turn_plan(d->order[i]);
-        uint32_t n_drafts = draft_budget(d, d->n_order);
-        for (uint32_t i = 0; n_drafts && i < d->n_order; i++)
+    if (!take_all(d, goes_on))
+        return;
+    sort_by_rank(d);
+    aios__room room = {.caches = d->caches, .turns = d->order, .n = d->n_order, .n_others = d->n - d->n_order, .now = now_ns(d), .moved = d->moved};
+    aios__room_plan(&room);
+    uint32_t n_drafts = draft_budget(d, d->n_order);
+    for (uint32_t i = 0; n_drafts && i < d->n_order; i++)
+        if (!d->order[i]->job.held && !d->order[i]->job.lent)
             aios__turn_guess(d->order[i], n_drafts);
-        give_back(d);
-    }
+    give_back(d);
 }
 
 /* A turn that goes on, whose thread will come at once. */
@@ -467,11 +501,16 @@ static bool expects(const aios__sched *d)
 }
 
 /* The clock that a condition variable waits by, whatever that of the ctx says. */
-static struct timespec real_in(int64_t ns)
+static int64_t real_now(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
-    ns += (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static struct timespec real_in(int64_t ns)
+{
+    ns += real_now();
     return (struct timespec){.tv_sec = (time_t)(ns / 1000000000), .tv_nsec = (long)(ns % 1000000000)};
 }
 
@@ -501,6 +540,8 @@ static void lead(aios__sched *d)
         pthread_mutex_lock(&d->lock);
     }
     int64_t now = now_ns(d);
+    d->moved = d->n_picks ? now : d->moved;
+    d->still = real_now();
     for (uint32_t i = 0; i < d->n_picks; i++) {
         d->picks[i]->job.state = d->picks[i]->job.rc == AIOS_ECANCELED ? AIOS__JOB_READY : AIOS__JOB_DONE;
         d->picks[i]->job.done_at = d->picks[i]->job.ready_at = now;
@@ -511,13 +552,26 @@ static void lead(aios__sched *d)
     pthread_cond_broadcast(&d->done);
 }
 
-bool aios__sched_wait(aios__sched *d, aios__gguf_session *s)
+/* One that waits for memory leads only where nobody else would. With the lock held. */
+static bool rests(aios__sched *d, const aios__job *j, bool parks)
+{
+    bool others = false;
+    for (uint32_t i = 0; i < d->n && !others; i++)
+        others = d->jobs[i]->job.state != AIOS__JOB_HELD;
+    struct timespec ts = real_in(HELD_NS);
+    if (others && !parks)
+        pthread_cond_timedwait(&d->done, &d->lock, &ts);
+    return others && j->state == AIOS__JOB_HELD && real_now() - d->still < STILL_NS;
+}
+
+bool aios__sched_wait(aios__sched *d, aios__gguf_session *s, bool parks, bool *held)
 {
     aios__job *j = &s->job;
     pthread_mutex_lock(&d->lock);
     uint64_t begin = d->n_passes;
-    j->waiting = true;
-    while (j->state != AIOS__JOB_DONE && d->n_passes == begin) {
+    *held = j->state == AIOS__JOB_HELD && rests(d, j, parks);
+    j->waiting = !*held;
+    while (!*held && j->state != AIOS__JOB_DONE && d->n_passes == begin) {
         if (d->leading)
             pthread_cond_wait(&d->done, &d->lock);
         else
@@ -532,7 +586,7 @@ bool aios__sched_wait(aios__sched *d, aios__gguf_session *s)
 void aios__sched_go_on(aios__sched *d, aios__gguf_session *s)
 {
     pthread_mutex_lock(&d->lock);
-    s->job.state = AIOS__JOB_READY;
+    s->job.state = s->job.held ? AIOS__JOB_HELD : AIOS__JOB_READY;
     s->job.waiting = false;
     s->job.ready_at = now_ns(d);
     s->job.late = s->job.ready_at - s->job.done_at > GATHER_NS;

@@ -13,14 +13,18 @@
 struct aios__gguf_session;
 typedef struct aios__sched aios__sched;
 
-int aios__sched_new(aios__net *net, aios__sched **out, aios_error *err);
+/** caches: of the sessions of the model; it must outlive the scheduler. */
+int aios__sched_new(aios__net *net, struct aios__caches *caches, aios__sched **out, aios_error *err);
 void aios__sched_free(aios__sched *d);
 /** Takes the turn of a request in; its prompt may be computed from here on. */
 int aios__sched_add(aios__sched *d, struct aios__gguf_session *s, const aios_request *req, aios_error *err);
 /** Returns once no pass touches the turn any more, and none will. */
 void aios__sched_remove(aios__sched *d, struct aios__gguf_session *s);
-/** Waits for one pass, or leads it. True: the turn is DONE and belongs to the caller until _go_on. */
-bool aios__sched_wait(aios__sched *d, struct aios__gguf_session *s);
+/**
+ * Waits for one pass, or leads it. True: the turn is DONE and belongs to the caller until _go_on. A turn that waits for memory returns soon
+ * without either, at once if it `parks`, as long as others are at work: *held.
+ */
+bool aios__sched_wait(aios__sched *d, struct aios__gguf_session *s, bool parks, bool *held);
 /** The turn's next rows may be computed. */
 void aios__sched_go_on(aios__sched *d, struct aios__gguf_session *s);
 /** Passes so far. */

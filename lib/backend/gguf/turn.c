@@ -2,7 +2,7 @@
 /* One turn: which rows it has for the next pass, and what becomes of the tokens that are chosen behind them. */
 #include "backend/gguf/gguf.h"
 
-enum { MAX_CALLS = 16 };
+enum { MAX_CALLS = 16, HELD_NS = 10000000 };
 
 /* ---- start -------------------------------------------------------------------------------------------------------- */
 
@@ -92,6 +92,9 @@ static int start_prompt(aios__gguf_session *s, const aios_request *req, bool rep
     aios__gguf_turn_end(s);
     atomic_store(&s->cancel, 0);
     t->active = true;
+    s->cached.priority = req->priority;
+    s->cached.fixed = false;
+    aios__caches_take(&s->model->caches, &s->cached);
     t->prompt.heap = s->model->heap;
     aios__outbox_init(&t->out, s->model->heap);
     aios__reply_init(&t->reply, s->model, &t->out.sink);
@@ -170,6 +173,7 @@ void aios__gguf_turn_end(aios__gguf_session *s)
     aios__free(s->model->heap, t->ahead.masks);
     s->bits = NULL;
     memset(t, 0, sizeof *t);
+    aios__caches_put(&s->model->caches, &s->cached);
 }
 
 /* ---- end ---------------------------------------------------------------------------------------------------------- */
@@ -237,24 +241,53 @@ static bool score_choice(aios__gguf_session *s)
     return t->rc == AIOS_AGAIN;
 }
 
-void aios__turn_plan(aios__gguf_session *s)
+/* Of a prompt that is under way: what others have computed meanwhile. */
+static void take_over(aios__gguf_session *s)
+{
+    aios__turn *t = &s->turn;
+    uint32_t had = t->at;
+    /* of a reply that is computed again the last token is one of those to come */
+    t->at = t->again && t->n_todo ? aios__kv_resume(s->kv, t->prompt.p, t->prompt.n) : aios__session_reuse(s, t->prompt.p, t->prompt.n);
+    t->n_cached += t->at > had && !t->again ? t->at - had : 0;
+}
+
+bool aios__turn_plan(aios__gguf_session *s)
 {
     aios__turn *t = &s->turn;
     if (aios__calibrate_is_due(s) && !score_choice(s))
-        return;
-    if (t->at < t->prompt.n) {
-        uint32_t had = t->at;
-        t->at = aios__session_reuse(s, t->prompt.p, t->prompt.n);
-        t->n_cached += t->at > had ? t->at - had : 0;
-    }
+        return true;
+    if (t->at < t->prompt.n)
+        take_over(s);
     uint32_t n = count_rows(t), room = s->n_ctx - s->kv->n, wish = n + AIOS__DRAFT_MAX < AIOS__CHUNK ? n + AIOS__DRAFT_MAX : AIOS__CHUNK;
     t->since = aios__now_ns(aios__ctx_env(s->model->ctx));
     s->job.n_waiting = n;
     s->job.prompt = t->prompt.n - t->at > AIOS__NARROW;
-    if (n > room) /* an opener cut into more tokens than it was chosen as */
+    if (n > room) { /* an opener cut into more tokens than it was chosen as */
         t->rc = aios__turn_finish(s, aios__turn_limit(t), &t->err);
-    else if ((t->rc = aios__kv_reserve(s->kv, wish < room ? wish : room, &t->err)) == AIOS_OK)
-        t->rc = AIOS_AGAIN;
+        return true;
+    }
+    wish = wish < room ? wish : room;
+    t->rc = aios__kv_reserve(s->kv, wish, &t->err);
+    if (!t->rc)
+        t->rc = aios__ids_reserve(&t->prompt, s->kv->n + wish, &t->err); /* to let go of the cache takes no memory */
+    t->rc = t->rc ? t->rc : AIOS_AGAIN;
+    return t->rc != AIOS_EBUDGET;
+}
+
+bool aios__turn_let_go(aios__gguf_session *s)
+{
+    aios__turn *t = &s->turn;
+    if (aios__calibrate_is_due(s) || s->kv->n > t->prompt.cap)
+        return false;
+    for (uint32_t i = t->at == t->prompt.n ? 0 : s->kv->n; i < s->kv->n; i++)
+        t->prompt.p[i] = *aios__kv_id(s->kv, i);
+    if (t->at == t->prompt.n)
+        t->prompt.n = s->kv->n;
+    t->again = true;
+    t->at = 0;
+    aios__kv_settle(s->kv);
+    aios__kv_truncate(s->kv, 0);
+    return true;
 }
 
 uint32_t aios__turn_common(const aios__gguf_session *a, const aios__gguf_session *b)
@@ -482,7 +515,8 @@ int aios__gguf_turn_step(aios__gguf_session *s, const aios_sink *sink, aios_erro
     aios__turn *t = &s->turn;
     if (!t->active)
         return aios__fail(err, AIOS_ESTATE, "no turn was started");
-    bool ready = !atomic_load(&s->cancel) && aios__sched_wait(s->model->sched, s);
+    bool parks = sink && aios__sink_parks(sink), held = false;
+    bool ready = !atomic_load(&s->cancel) && aios__sched_wait(s->model->sched, s, parks, &held);
     int rc = AIOS_AGAIN;
     if (atomic_load(&s->cancel)) {
         rc = aios__fail(err, AIOS_ECANCELED, "the turn was cancelled");
@@ -495,5 +529,7 @@ int aios__gguf_turn_step(aios__gguf_session *s, const aios_sink *sink, aios_erro
         aios__gguf_turn_end(s);
     else if (ready)
         aios__sched_go_on(s->model->sched, s);
+    else if (held && parks)
+        rc = aios__sink_park(sink, aios__now_ns(aios__ctx_env(s->model->ctx)) + HELD_NS);
     return rc;
 }

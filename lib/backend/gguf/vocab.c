@@ -4,22 +4,32 @@
 
 #include "backend/gguf/vocab_priv.h"
 
+int aios__ids_reserve(aios__ids *ids, uint32_t n, aios_error *err)
+{
+    if (n <= ids->cap)
+        return AIOS_OK;
+    uint32_t cap = ids->cap ? ids->cap + ids->cap / 2 : 64;
+    cap = cap < n ? n : cap;
+    size_t bytes = 0;
+    if (cap < ids->cap || !aios__mul_size(cap, sizeof *ids->p, &bytes))
+        return aios__fail(err, AIOS_ELIMIT, "the text has more than %u tokens", ids->cap);
+    aios_error mine = AIOS_INIT(aios_error);
+    int32_t *p = aios__realloc(ids->heap, AIOS_MEM_SCRATCH, ids->p, bytes, &mine);
+    if (!p)
+        return aios__error_copy(err, &mine);
+    ids->p = p;
+    ids->cap = cap;
+    return AIOS_OK;
+}
+
 int aios__ids_add(aios__ids *ids, int32_t id, aios_error *err)
 {
-    if (ids->n == ids->cap) {
-        uint32_t cap = ids->cap ? ids->cap + ids->cap / 2 : 64;
-        size_t bytes = 0;
-        if (cap < ids->cap || !aios__mul_size(cap, sizeof *ids->p, &bytes))
-            return aios__fail(err, AIOS_ELIMIT, "the text has more than %u tokens", ids->cap);
-        aios_error mine = AIOS_INIT(aios_error);
-        int32_t *p = aios__realloc(ids->heap, AIOS_MEM_SCRATCH, ids->p, bytes, &mine);
-        if (!p)
-            return aios__error_copy(err, &mine);
-        ids->p = p;
-        ids->cap = cap;
-    }
-    ids->p[ids->n++] = id;
-    return AIOS_OK;
+    if (ids->n == UINT32_MAX)
+        return aios__fail(err, AIOS_ELIMIT, "the text has more than %u tokens", ids->n);
+    int rc = aios__ids_reserve(ids, ids->n + 1, err);
+    if (!rc)
+        ids->p[ids->n++] = id;
+    return rc;
 }
 
 void aios__ids_free(aios__ids *ids)

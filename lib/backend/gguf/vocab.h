@@ -16,6 +16,8 @@ typedef struct aios__ids {
     uint32_t n, cap;
 } aios__ids;
 int aios__ids_add(aios__ids *ids, int32_t id, aios_error *err);
+/** Room for n ids in all. */
+int aios__ids_reserve(aios__ids *ids, uint32_t n, aios_error *err);
 void aios__ids_free(aios__ids *ids);
 
 /** g must outlive it: texts stay in its metadata. EFORMAT, ENOTSUP (tokenizer or pre-tokenizer not known: named), ENOMEM, EBUDGET. */
