@@ -260,6 +260,37 @@ static void every_server_gives_its_code_in_time(void **state)
     tls_rows(rows);
 }
 
+static _Atomic double flooded_from, flooded_to;
+
+/* Frames that say nothing, for 1.5 s, or until the client has had enough. */
+static void long_flood(tls_conn *c, uint32_t id)
+{
+    begin(c, id);
+    flooded_from = flooded_to = now_ms();
+    while (flooded_to - flooded_from < 1500 && !c->broken && !c->server->stop) {
+        for (int i = 0; i < 1000 && !c->broken; i++)
+            tls_frame(c, DATA, 0, id, NULL, 0);
+        flooded_to = now_ms();
+    }
+    c->silent = true;
+}
+
+/* libcurl 7.88 looks at nothing else while there is something to read: the turn ends with the flood, at the latest. */
+static void a_flood_of_empty_frames_ends_with_it_or_its_deadline(void **state)
+{
+    (void)state;
+    static const tls_row row = {H2("endless-empty-data", long_flood), .rc = AIOS_ETIMEDOUT};
+    static turn t;
+    aios_remote_config rc = {.ca_file = tls.ca_file, .idle_ns = 300 * MS};
+    tls_turn(&row, "127.0.0.1", &rc, &t);
+    double flood = flooded_to - flooded_from;
+    if (t.rc != AIOS_ETIMEDOUT && t.rc != PROTO)
+        fail_msg("gives %s: %s", aios_code_name(t.rc), t.err.msg);
+    assert_string_equal(t.text, FIRST);
+    if (t.ms < 280 || t.ms > (flood > 300 ? flood : 300) + 2 * LATE_MS)
+        fail_msg("ended after %d ms, the flood after %d", (int)t.ms, (int)flood);
+}
+
 /* ---- many at once --------------------------------------------------------------------------------------------------- */
 
 static bool multiplexes(void)
@@ -382,6 +413,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_server_gives_its_code_in_time),
+        cmocka_unit_test(a_flood_of_empty_frames_ends_with_it_or_its_deadline),
         cmocka_unit_test(a_hundred_turns_at_once_are_each_their_own),
         cmocka_unit_test(one_that_is_not_read_stops_no_other),
         cmocka_unit_test(resets_at_random_bytes_mix_nothing),
