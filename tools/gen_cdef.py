@@ -213,7 +213,8 @@ def layout(root, cc, source):
     """Compiles an assertion for each struct and field."""
     names = {}
     exec(compile(source, TARGET, 'exec'), names)  # pylint: disable=exec-used
-    lines = ['#include <aios/aios.h>', '#include <aios/plugin/backend.h>', '#include <aios/plugin/device.h>', '#include <aios/plugin/plugin.h>', '#include <aios/plugin/store.h>']
+    plugin = sorted(h.name for h in (pathlib.Path(root) / 'include/aios/plugin').glob('*.h'))
+    lines = ['#include <aios/aios.h>', *(f'#include <aios/plugin/{h}>' for h in plugin)]
     for s in names['STRUCTS']:
         lines.append(f'_Static_assert(sizeof({s.__name__}) == {ctypes.sizeof(s)}, "size of {s.__name__}");')
         for f, *_ in s._fields_:
