@@ -107,6 +107,8 @@ struct aios__dialect {
     uint32_t can;               /**< AIOS_MODEL_CAN_x */
     /** Writes the request of a turn, streaming. ENOTSUP names what the dialect cannot say. */
     int (*encode)(const aios__server *s, const aios_request *req, aios__message *out, aios_error *err);
+    /** Names of the plain members at the top of an event that `decode` and `fault` read, NULL-terminated; NULL: all may be. */
+    const char *const *reads;
     /** Reads one event of the stream, or a reply that came in one piece; type: SSE's, "" for NDJSON and one piece. */
     int (*decode)(aios__reader *r, const char *type, const aios__json *v, aios_error *err);
     /** Finds the words of an error body; false if it is none. Borrowed from v. */

@@ -529,6 +529,8 @@ static const aios__json *decode_embed(const aios__json *v)
     return aios__json_get(aios__json_at(aios__json_get(v, "data"), 0), "embedding");
 }
 
+static const char *const reads[] = {"choices", "usage", "object", "detail", "error", "message", "type", "code", "param", "n_ctx", "n_prompt_tokens", NULL};
+
 const aios__dialect aios__dialect_openai = {
     .name = "openai",
     .title = "OpenAI's chat completions",
@@ -538,6 +540,7 @@ const aios__dialect aios__dialect_openai = {
     .auth = "Authorization: Bearer ",
     .can = AIOS_MODEL_CAN_TOOLS | AIOS_MODEL_CAN_EMBED | AIOS_MODEL_CAN_LOGPROBS,
     .encode = encode,
+    .reads = reads,
     .decode = decode,
     .fault = fault,
     .list_path = "/models",

@@ -11,6 +11,7 @@
 #define MAX_SIGNATURE ((size_t)4 << 20)
 #define MAX_ARGS ((size_t)16 << 20)
 #define MAX_EVENT ((size_t)1 << 20)  /* of a stream: one token, or one call */
+#define SMALL_EVENT 2048             /* worth to be looked through before it is parsed */
 #define MAX_WHOLE ((size_t)16 << 20) /* of a reply in one piece */
 
 typedef struct growing_call {
@@ -324,7 +325,9 @@ static int decode_text(aios__reader *r, const char *type, const char *s, size_t 
 {
     aios__json_doc *doc;
     aios_error why = AIOS_INIT(aios_error);
-    int rc = aios__json_parse(r->remote->heap, s, n, &doc, &why);
+    char small[SMALL_EVENT];
+    size_t n_small = r->dialect->reads && n <= sizeof small ? aios__prune(s, n, r->dialect->reads, small) : 0;
+    int rc = aios__json_parse(r->remote->heap, n_small ? small : s, n_small ? n_small : n, &doc, &why);
     if (rc == AIOS_EFORMAT)
         return aios__fail(err, AIOS_EPROTO, "%s: an event of the stream is no JSON: %s", r->remote->host, why.msg);
     if (rc)

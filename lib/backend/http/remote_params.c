@@ -115,8 +115,8 @@ static const char *skip(const char *s, const char *end)
     int depth = 0;
     for (bool quoted = false; s < end; s++) {
         if (quoted) {
+            quoted = *s != '"';
             s += *s == '\\';
-            quoted = s < end && *s != '"';
         } else if (*s == '"') {
             quoted = true;
         } else if (*s == '{' || *s == '[') {

@@ -133,6 +133,14 @@ int aios__gate_wait(aios__remote *m, uint32_t n_tokens, int64_t end, aios_error 
 /** What the request took, prompt and reply, in the place of what was estimated. */
 void aios__gate_settle(aios__remote *m, uint32_t estimated, uint64_t counted);
 
+/* ---- prune.c ------------------------------------------------------------------------------------------------------- */
+
+/**
+ * Writes a JSON object of n bytes to out, which has room for as many, without the members that are plain and none of `reads` (NULL-terminated);
+ * returns how many that are, 0: it is to be parsed as it is.
+ */
+size_t aios__prune(const char *s, size_t n, const char *const *reads, char *out);
+
 /* ---- reader.c ------------------------------------------------------------------------------------------------------ */
 
 /** Makes the reader of an attempt. */

@@ -263,6 +263,10 @@ static void test_edited_requests(void **state)
     aios__buf_adds(&b, quoted("{'temperature':1}"), &k->err);
     must(aios__params_omit(&k->m, &b, &k->err), &k->err);
     assert_string_equal(b.p, "{}");
+    aios__buf_clear(&b);
+    aios__buf_adds(&b, quoted("{'a':'one \\' and \\\\','temperature':1,'b':['\\'',{'c':2}]}"), &k->err); /* quotes in a text end nothing */
+    must(aios__params_omit(&k->m, &b, &k->err), &k->err);
+    assert_string_equal(b.p, quoted("{'a':'one \\' and \\\\','b':['\\'',{'c':2}]}"));
     aios__buf_free(&b);
     desk_close(k);
 }
