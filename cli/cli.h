@@ -25,7 +25,7 @@ typedef struct cli_list {
 
 /** Every option of every command; each command names the ones it takes. */
 typedef struct cli {
-    const char *model, *cache, *cache_size, *cpu, *budget, *schema, *regex, *gbnf, *lark, *grammar, *tools, *system, *root, *policy, *compact, *store, *run_id, *resume, *audit_key, *anchor, *state, *file, *load_session, *save_session, *api_key_env;
+    const char *model, *cache, *cache_size, *cpu, *budget, *schema, *regex, *gbnf, *lark, *grammar, *tools, *system, *root, *policy, *compact, *store, *memory, *run_id, *resume, *audit_key, *anchor, *state, *file, *load_session, *save_session, *api_key_env;
     cli_list allow, labels;
     const char *prompts; /**< bench -p */
     const char *prices;
@@ -83,11 +83,12 @@ void cli_bar_erase(void);                              /**< the loading bar, bef
 int cli_model_fail(const cli *c, const aios_error *err); /**< of a model that cannot be used: prints, returns an exit code */
 void cli_sampling(const cli *c, aios_sampling *s);
 /* store.c */
-enum { CLI_RETRY_MS = 25, CLI_RETRIES = 40 }; /** A kind of store that is not built in comes from store_SCHEME.so in the folder of plugins, where it is there. */
+enum { CLI_RETRY_MS = 25, CLI_RETRIES = 40 }; /**< for a store in use: commands that only look have it for milliseconds */
+/** A kind of store that is not built in comes from store_SCHEME.so in the folder of plugins, where it is there. */
 int cli_load_kind(aios_ctx *ctx, const char *uri, aios_error *err);
-/**< for a store in use: commands that only look have it for milliseconds */
 int cli_store(const cli *c, aios_ctx *ctx, aios_store **st, uint32_t flags); /**< of --store; NULL without; prints what is wrong */
 void cli_pause(int ms);
+int cli_memory(const cli *c, aios_ctx *ctx, aios_toolset *ts); /**< tools over that of --memory, if there is one; prints what is wrong */
 /* label.c */
 int cli_label(const cli *c, uint64_t *classes);         /**< of --label, by the file of a router; prints what is wrong */
 int cli_label_check(const aios_model *m, const char *uri, uint64_t classes); /**< EXIT_DENIED: m would send it, and knows no labels */

@@ -186,7 +186,8 @@ static int make_tools(const cli *c, aios_ctx *ctx, aios_toolset **ts)
         return cli_fail(NULL, &err);
     if (compact_policy(c) == AIOS_COMPACT_OFFLOAD && aios_toolset_add_read_result(*ts, &err))
         return cli_fail(NULL, &err);
-    int rc = c->tools ? cli_tools_command(*ts, c->tools) : 0;
+    int rc = cli_memory(c, ctx, *ts);
+    rc = rc || !c->tools ? rc : cli_tools_command(*ts, c->tools);
     return rc ? rc : check_allowed(c, *ts);
 }
 

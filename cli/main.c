@@ -6,7 +6,7 @@
 #define MODEL_OPTS "model api-key-env plain-http threads ctx kv-bits cpu budget mmap cache cache-size quiet json verbose "
 #define SAMPLE_OPTS "predict temp seed top-k top-p min-p repeat-penalty "
 
-#define AGENT_OPTS MODEL_OPTS SAMPLE_OPTS "system label tools require allow policy root store wait whole audit audit-key anchor max-turns max-tokens max-cost prices compact no-builtin schema "
+#define AGENT_OPTS MODEL_OPTS SAMPLE_OPTS "system label tools require allow policy root store memory wait whole audit audit-key anchor max-turns max-tokens max-cost prices compact no-builtin schema "
 
 static const command commands[] = {
     {"devices", "", "what this machine computes with", "json probe cpu threads budget verbose", cmd_devices,

@@ -58,6 +58,7 @@ static const struct option_row {
     {"label", 0, LIST, offsetof(cli, labels), 0, 0, "CLASS", "what the prompt holds: private, a class of the route: file, or 0 to 63 (repeatable)"},
     {"policy", 0, TEXT, offsetof(cli, policy), 0, 0, "FILE", "what tools may do (docs/policy.md): the rest is denied"},
     {"store", 0, TEXT, offsetof(cli, store), 0, 0, "URI", "where runs are kept, sqlite:FILE: they go on after a crash (docs/durable-runs.md)"},
+    {"memory", 0, TEXT, offsetof(cli, memory), 0, 0, "URI", "tools recall, remember, forget over this memory, sqlite:FILE (docs/memory.md)"},
     {"run-id", 0, TEXT, offsetof(cli, run_id), 0, 0, "ID", "name of the run in its store (default: a random one)"},
     {"resume", 0, TEXT, offsetof(cli, resume), 0, 0, "ID", "go on with this run of the store, in place of a prompt"},
     {"wait", 0, FLAG, offsetof(cli, wait), 0, 0, NULL, "calls that are asked about wait for `aios runs approve`, terminal or not"},

@@ -44,3 +44,17 @@ int cli_store(const cli *c, aios_ctx *ctx, aios_store **st, uint32_t flags)
     }
     return rc ? cli_fail(NULL, &err) : 0;
 }
+
+int cli_memory(const cli *c, aios_ctx *ctx, aios_toolset *ts)
+{
+    aios_memory_tools tools = AIOS_INIT(aios_memory_tools);
+    aios_memory *m = NULL;
+    aios_error err = AIOS_INIT(aios_error);
+    if (!c->memory)
+        return 0;
+    tools.flags = AIOS_MEMORY_TOOLS_FORGET;
+    int rc = aios_memory_open(ctx, c->memory, NULL, &m, &err);
+    rc = rc ? rc : aios_toolset_add_memory(ts, m, &tools, &err);
+    aios_memory_close(m); /* the tools hold it */
+    return rc ? cli_fail(NULL, &err) : 0;
+}

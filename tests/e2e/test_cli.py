@@ -263,6 +263,16 @@ class Scripted(unittest.TestCase):
             self.assertEqual(aios("agent", "-m", "echo:say x", "--prices", wrong, "go")[0], 2, wrong)
         self.assertEqual(aios("agent", "-m", "echo:say x", "--prices", "-1,2", "go")[0], 1)
 
+    def test_an_agent_remembers_for_the_next(self):
+        with tempfile.TemporaryDirectory() as d:
+            args = ["agent", "--memory", f"sqlite:{d}/memory.db", "--allow", "remember", "go", "-m"]
+            code, out, err = aios(*args, 'echo:call remember {"text":"the key is under the mat"}; turn; say noted')
+            self.assertEqual((code, out), (0, "noted\n"), err)
+            code, out, err = aios(*args, 'echo:call recall {"query":"where is the KEY?"}; turn; say found')
+            self.assertEqual((code, out), (0, "found\n"), err)
+            self.assertIn("under the mat", err)
+            self.assertEqual(aios("agent", "--memory", "nosuch:x", "-m", "echo:say x", "go")[0], 1)
+
     def test_a_killed_agent_repeats_no_effect(self):
         with tempfile.TemporaryDirectory() as d:
             tools = written(d, "tools.json", [{"name": "pay", "command": ["/bin/sh", "-c", f"echo paid >> {d}/ledger; sleep 5"]}])

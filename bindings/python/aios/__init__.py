@@ -15,6 +15,7 @@ from ._events import Event, Label, Reply, Usage
 from ._grammar import Grammar, Walk
 from ._lib import Error, ToolError, has, library_path, strerror, version
 from ._llm import Model, Session, Turn
+from ._memory import Hit, Memory
 from ._schema import Violation, schema_check, schema_violations
 from ._signature import schema_of
 from ._snapshot import Snapshot
@@ -29,7 +30,8 @@ globals().update({name[5:]: value for name, value in vars(_cdef).items() if name
 if TYPE_CHECKING:
     def __getattr__(name: str) -> int: ...
 
-__all__ = ["Action", "Agent", "Backend", "Call", "CallDelta", "Context", "Entry", "Error", "Event", "Grammar", "Label", "Logprobs",
-           "Model", "Part", "Reasoning", "Record", "Reply", "Restart", "Run", "RunInfo", "Session", "Snapshot", "Store", "Stream",
-           "Telemetry", "ToolCall", "ToolError", "Toolset", "Transcript", "Turn", "TurnRequest", "Usage", "Violation", "Walk",
-           "Write", "has", "library_path", "schema_check", "schema_of", "schema_violations", "strerror", "version"]
+__all__ = ["Action", "Agent", "Backend", "Call", "CallDelta", "Context", "Entry", "Error", "Event", "Grammar", "Hit", "Label",
+           "Logprobs", "Memory", "Model", "Part", "Reasoning", "Record", "Reply", "Restart", "Run", "RunInfo", "Session",
+           "Snapshot", "Store", "Stream", "Telemetry", "ToolCall", "ToolError", "Toolset", "Transcript", "Turn", "TurnRequest",
+           "Usage", "Violation", "Walk", "Write", "has", "library_path", "schema_check", "schema_of", "schema_violations",
+           "strerror", "version"]

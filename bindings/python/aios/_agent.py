@@ -15,6 +15,7 @@ from ._context import Context
 from ._events import Event, Label, Reply
 from ._lib import SLICE_MS, Box, Error, Handle, ToolError, _boxes, call, lib, log, passed, slices, string
 from ._llm import Model, fields_of, sampling_struct, tool_choice_of
+from ._memory import Memory
 from ._schema import Schema, schema_text
 from ._signature import arguments_of, plain, summary
 from ._store import Store
@@ -205,6 +206,19 @@ class Toolset(Handle):
         """Adds "read_result", by which the model reads results that compact="offload" shows by their beginning."""
         with self._pin() as ts:
             call(lib.aios_toolset_add_read_result, ts)
+
+    def add_memory(self, memory: Memory, scope: str = "", scopes: list[str] | None = None, readers: int = 0, min_integrity: int = 0, max_hits: int = 0,
+                   ttl: float = 0, read_only: bool = False, forget: bool = False) -> None:
+        """Adds "recall", "remember" (but for read_only) and, with forget, "forget" over a Memory. scope: of what is remembered; scopes: others that are
+        recalled from; readers: classes that may be recalled though the context has none of them; ttl: seconds that is remembered, 0: for ever.
+        """
+        also = [cstr(s) for s in scopes or []]
+        options = new(c.aios_memory_tools, scope=cstr(scope), n_scopes=len(also), readers=readers, min_integrity=min_integrity, max_hits=max_hits,
+                      ttl_us=int(ttl * 1e6), flags=(c.AIOS_MEMORY_TOOLS_READ_ONLY if read_only else 0) | (c.AIOS_MEMORY_TOOLS_FORGET if forget else 0))
+        if also:
+            options.scopes = (C.c_char_p * len(also))(*also)
+        with self._pin() as ts, instance(memory, Memory, "memory")._pin() as m:
+            call(lib.aios_toolset_add_memory, ts, m, C.byref(options))
 
     def __len__(self):
         with self._pin() as ts:
