@@ -271,7 +271,7 @@ class Scripted(unittest.TestCase):
             code, out, err = aios(*args, 'echo:call recall {"query":"where is the KEY?"}; turn; say found')
             self.assertEqual((code, out), (0, "found\n"), err)
             self.assertIn("under the mat", err)
-            self.assertEqual(aios("agent", "--memory", "nosuch:x", "-m", "echo:say x", "go")[0], 1)
+            self.assertEqual(aios("agent", "--memory", "nosuch:x", "-m", "echo:say x", "go")[0], 3)
 
     def test_a_killed_agent_repeats_no_effect(self):
         with tempfile.TemporaryDirectory() as d:
