@@ -42,6 +42,7 @@ struct aios__sched {
     aios__candidate **rooms; /**< of each thread */
     aios__gguf_session **order; /**< turns in work */
     uint32_t n_order, order_cap;
+    uint32_t n_others;       /**< and how many are not */
     task_fn *task;
     aios__gguf_session **tasks;
     uint32_t n_tasks;
@@ -429,6 +430,7 @@ static bool take_all(aios__sched *d, bool (*fits)(const aios__gguf_session *s))
         d->jobs[i]->job.state = AIOS__JOB_RUNNING;
         d->order[d->n_order++] = d->jobs[i];
     }
+    d->n_others = d->n - d->n_order;
     if (d->n_order)
         pthread_mutex_unlock(&d->lock);
     return d->n_order > 0;
@@ -477,7 +479,7 @@ static void plan(aios__sched *d)
     if (!take_all(d, goes_on))
         return;
     sort_by_rank(d);
-    aios__room room = {.caches = d->caches, .turns = d->order, .n = d->n_order, .n_others = d->n - d->n_order, .now = now_ns(d), .moved = d->moved};
+    aios__room room = {.caches = d->caches, .turns = d->order, .n = d->n_order, .n_others = d->n_others, .now = now_ns(d), .moved = d->moved};
     aios__room_plan(&room);
     uint32_t n_drafts = draft_budget(d, d->n_order);
     for (uint32_t i = 0; n_drafts && i < d->n_order; i++)

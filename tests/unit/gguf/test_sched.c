@@ -282,6 +282,8 @@ static void a_higher_priority_goes_first_and_a_short_prompt_is_not_kept_waiting(
 static void a_prompt_under_way_is_interrupted_by_one_of_higher_priority(void **state)
 {
     (void)state;
+    world w;
+    enter_world(&w, 0); /* passes of full width, however slow the machine is */
     aios_session *low = open_session(AIOS_DRIVER_CALLER), *high = open_session(AIOS_DRIVER_CALLER);
     const aios_event *ev;
     long_text[0] = 'I';
@@ -305,6 +307,7 @@ static void a_prompt_under_way_is_interrupted_by_one_of_higher_priority(void **s
     assert_int_equal(read_all(low).code, 0);
     aios_session_free(low);
     aios_session_free(high);
+    leave_world(&w);
 }
 
 static void of_one_priority_the_earliest_deadline_goes_first(void **state)
