@@ -23,6 +23,7 @@ struct aios__sched {
     pthread_cond_t done;     /**< a pass ended */
     pthread_cond_t gathered; /**< a turn has come back */
     bool leading, gathering;
+    uint32_t n_yields; /**< steps since the last pass that left it to others */
     aios__gguf_session **jobs; /**< all turns */
     uint32_t n, cap;
     uint64_t n_passes, n_turns;
@@ -533,6 +534,7 @@ static void gather(aios__sched *d)
 static void lead(aios__sched *d)
 {
     d->leading = true;
+    d->n_yields = 0;
     gather(d);
     grow(d, &d->order, &d->order_cap, d->n, NULL); /* without memory, fewer at a time */
     plan(d);
@@ -566,14 +568,27 @@ static bool rests(aios__sched *d, const aios__job *j, bool parks)
     return others && j->state == AIOS__JOB_HELD && real_now() - d->still < STILL_NS;
 }
 
+/*
+ * A thread that drives many sessions first brings back what the last pass computed, instead of leading one for each that was not in it: those
+ * passes would lack the others. With the lock held.
+ */
+static bool yields(aios__sched *d)
+{
+    bool others = false;
+    for (uint32_t i = 0; i < d->n && !others; i++)
+        others = d->jobs[i]->job.state == AIOS__JOB_DONE;
+    return others && d->n_yields++ < d->n;
+}
+
 bool aios__sched_wait(aios__sched *d, aios__gguf_session *s, bool parks, bool *held)
 {
     aios__job *j = &s->job;
     pthread_mutex_lock(&d->lock);
     uint64_t begin = d->n_passes;
     *held = j->state == AIOS__JOB_HELD && rests(d, j, parks);
-    j->waiting = !*held;
-    while (!*held && j->state != AIOS__JOB_DONE && d->n_passes == begin) {
+    bool leave = *held || (parks && j->state != AIOS__JOB_DONE && yields(d));
+    j->waiting = !leave;
+    while (!leave && j->state != AIOS__JOB_DONE && d->n_passes == begin) {
         if (d->leading)
             pthread_cond_wait(&d->done, &d->lock);
         else
