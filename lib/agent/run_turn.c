@@ -111,7 +111,7 @@ static bool is_read_again(const aios_run *r, const aios_event *ev)
 static int grow_calls(aios_run *r, aios_error *err)
 {
     if (r->n_turn_calls == r->cap_calls) {
-        uint32_t cap = r->cap_calls ? r->cap_calls * 2 : 4;
+        uint32_t cap = r->cap_calls ? r->cap_calls * 2 : 1; /* most turns make one, and a run that waits keeps it */
         aios__run_call *p = aios__realloc(r->heap, AIOS_MEM_OTHER, r->calls, cap * sizeof *p, err);
         if (!p)
             return aios__nomem(err);
@@ -119,7 +119,7 @@ static int grow_calls(aios_run *r, aios_error *err)
         r->cap_calls = cap;
     }
     if (r->n_all == r->cap_all) {
-        uint32_t cap = r->cap_all ? r->cap_all * 2 : 8;
+        uint32_t cap = r->cap_all ? r->cap_all * 2 : 4;
         aios__run_made *p = aios__realloc(r->heap, AIOS_MEM_OTHER, r->all, cap * sizeof *p, err);
         if (!p)
             return aios__nomem(err);
