@@ -531,6 +531,8 @@ int aios_run_next(aios_run *r, int32_t timeout_ms, const aios_event **ev)
     drain(atomic_load(&r->hub->fd));
     drain(r->timer);
     int rc = aios__run_pull(r, timeout_ms, ev);
+    if (rc == AIOS_AGAIN)
+        aios__events_rest(&r->events);
     if (r->doomed) {
         *ev = NULL;
         rc = AIOS_DONE;

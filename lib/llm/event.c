@@ -181,7 +181,13 @@ const aios_event *aios__events_pop(aios__events *q)
     if (!q->has_last)
         return NULL;
     q->has_last = false;
+    aios__events_rest(q);
     return hand_out(q, &q->last);
+}
+
+void aios__events_rest(aios__events *q)
+{
+    aios__free(q->heap, aios__events_spare(q));
 }
 
 bool aios__events_ready(const aios__events *q)

@@ -147,6 +147,8 @@ void aios__events_init(aios__events *q, aios__heap *h);
 int aios__event_new(aios__heap *h, const aios_event *ev, aios__event_node *spare, aios__event_node **out, aios_error *err);
 /** Takes the queue's spare node: NULL if it has none. */
 aios__event_node *aios__events_spare(aios__events *q);
+/** Nothing comes for a while: lets the spare node go. */
+void aios__events_rest(aios__events *q);
 /** Puts a node at the end. */
 void aios__events_push(aios__events *q, aios__event_node *node);
 /** Sets the end: *ev is copied flat, its error deeply. */
