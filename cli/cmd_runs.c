@@ -44,7 +44,9 @@ static void print_row(const cli *c, json_t *r)
     printf("%-32s %-8s %3lld turns %3lld calls %6lld tokens  %s  %s", text_of(r, "id"), text_of(r, "state"), number_of(r, "turns"),
            number_of(r, "calls"), number_of(r, "tokens"), text_of(r, "changed"), text_of(json_object_get(r, "error"), "code"));
     if (number_of(r, "asks"))
-        printf("%lld wait", number_of(r, "asks"));
+        printf("%lld wait  ", number_of(r, "asks"));
+    if (number_of(r, "pid"))
+        printf("process %lld", number_of(r, "pid"));
     putchar('\n');
     json_decref(r);
 }
@@ -303,7 +305,7 @@ static int open_there(aios_ctx *ctx, const char *uri, const aios_store_config *c
     return aios_store_open(ctx, uri, cfg, st, err);
 }
 
-/* Opens the store, or asks who has it; one that neither answers nor lets go within a second is told. */
+/* Opens the store, or asks who has it. One that lets not go and does not answer, or not now, within a second, is told. */
 static int reach(scene *s, const struct verb *v)
 {
     aios_store_config cfg = AIOS_INIT(aios_store_config);
@@ -321,7 +323,7 @@ static int reach(scene *s, const struct verb *v)
         rc = op ? ask_process(s, op, v->done, &why) : AIOS_EUNAVAIL;
         if (!rc)
             return 0;
-        if (rc != AIOS_EUNAVAIL || i == CLI_RETRIES)
+        if ((rc != AIOS_EUNAVAIL && rc != AIOS_ERATE) || i == CLI_RETRIES)
             return op ? fail_live(&err, &why) : cli_fail(NULL, &err);
         cli_pause(CLI_RETRY_MS);
     }

@@ -31,8 +31,9 @@ struct cli_control {
     struct sockaddr_un at;
     control_scene scene;
     client clients[CONTROL_CLIENTS];
-    int64_t second;  /* that `served` are of */
-    int served;
+    int64_t second;  /* that these are of */
+    int served;      /* requests */
+    int64_t spent;   /* milliseconds of the run's time */
 };
 
 static cli_control *control_now; /* for tools, which run inside the run */
@@ -177,35 +178,49 @@ static void refuse(client *x, int code, const char *why)
     answer(x, json_pack("{s:b,s:o}", "ok", 0, "error", cli_error_json(&err)));
 }
 
+/* Whoever asks much or for much waits for the next second, not the run. */
 static bool too_fast(cli_control *k)
 {
     int64_t second = now_ms() / 1000;
-    k->served = second == k->second ? k->served + 1 : 1;
-    k->second = second;
-    return k->served > CONTROL_RATE;
+    if (second != k->second) {
+        k->second = second;
+        k->served = 0;
+        k->spent = 0;
+    }
+    return k->served >= CONTROL_RATE || k->spent >= CONTROL_SHARE_MS;
+}
+
+/* NULL: it waits until the run is not inside. */
+static json_t *work_on(cli_control *k, const client *x, size_t n)
+{
+    int64_t began = now_ms();
+    json_t *v = control_answer(&k->scene, x->in, n);
+    k->spent += now_ms() - began;
+    k->served += v != NULL;
+    return v;
 }
 
 /* One request, if there is a whole one. */
 static void take_line(cli_control *k, client *x)
 {
     const char *end = memchr(x->in, '\n', x->n_in);
+    size_t n = end ? (size_t)(end - x->in) : 0;
     if (!end) {
         if (x->n_in == sizeof x->in)
             refuse(x, AIOS_ELIMIT, "a request is one line of at most 4096 bytes");
         return;
     }
-    size_t n = (size_t)(end - x->in);
-    json_t *v = control_answer(&k->scene, x->in, n);
-    x->held = !v;
-    if (!v)
-        return;
-    x->n_in -= n + 1;
-    memmove(x->in, end + 1, x->n_in);
-    if (++x->n_requests > CONTROL_REQUESTS || too_fast(k)) {
-        json_decref(v);
+    if (x->n_requests == CONTROL_REQUESTS || too_fast(k)) {
         refuse(x, AIOS_ERATE, "too many requests: wait a second");
         return;
     }
+    json_t *v = work_on(k, x, n);
+    x->held = !v;
+    if (!v)
+        return;
+    x->n_requests++;
+    x->n_in -= n + 1;
+    memmove(x->in, end + 1, x->n_in);
     answer(x, v);
 }
 

@@ -15,6 +15,7 @@ enum {
     CONTROL_RATE = 200,                /**< requests a second, of all */
     CONTROL_IDLE_MS = 2000,            /**< without a whole request, or without reading the answer */
     CONTROL_WORK_MS = 200,             /**< that one answer may take of the run's time, about */
+    CONTROL_SHARE_MS = 250,            /**< of a second, that all answers may take */
     CONTROL_WAIT_S = 90                /**< that a client waits: a decision waits until a tool of the run is over */
 };
 

@@ -39,6 +39,16 @@ static int64_t deadline(void)
 /* ---- telling ------------------------------------------------------------------------------------------------------ */
 
 /* How a run stands, and of the live one what waits, and where it lives. */
+static json_t *with_process(const control_scene *s, const aios_run_info *info)
+{
+    json_t *o = cli_run_json(info);
+    if (o && is_live(s, info->id)) {
+        json_object_set_new(o, "pid", json_integer(getpid()));
+        json_object_set_new(o, "waits", cli_asks_json(s->asks));
+    }
+    return o;
+}
+
 static json_t *run_of(const control_scene *s, const char *id, aios_error *err)
 {
     aios_run_info info = AIOS_INIT(aios_run_info);
@@ -46,12 +56,7 @@ static json_t *run_of(const control_scene *s, const char *id, aios_error *err)
         cli_run_meant(s->store, id, err);
         return NULL;
     }
-    json_t *o = cli_run_json(&info);
-    if (o && is_live(s, id)) {
-        json_object_set_new(o, "pid", json_integer(getpid()));
-        json_object_set_new(o, "waits", cli_asks_json(s->asks));
-    }
-    return o;
+    return with_process(s, &info);
 }
 
 static json_t *op_show(const control_scene *s, const json_t *q)
@@ -66,7 +71,9 @@ static json_t *op_steps(const control_scene *s, const json_t *q)
     aios_error err = AIOS_INIT(aios_error);
     json_t *run = run_of(s, text_of(q, "run"), &err), *steps = json_array();
     cli_steps gather = {.list = steps, .until_ms = deadline()};
-    if (!run || aios_run_replay(s->ctx, s->store, text_of(q, "run"), cli_steps_add, &gather, &err) < 0) {
+    int rc = run ? aios_run_replay(s->ctx, s->store, text_of(q, "run"), cli_steps_add, &gather, &err) : -1;
+    json_decref(gather.starts);
+    if (rc < 0) {
         json_decref(run);
         json_decref(steps);
         return failed(&err);
@@ -75,6 +82,7 @@ static json_t *op_steps(const control_scene *s, const json_t *q)
 }
 
 typedef struct listing {
+    const control_scene *scene;
     json_t *runs;
     int64_t until_ms;
     bool cut;
@@ -85,7 +93,7 @@ static int list_one(void *user, const aios_run_info *info)
     listing *l = user;
     l->cut = deadline() - CONTROL_WORK_MS > l->until_ms;
     if (!l->cut)
-        json_array_append_new(l->runs, cli_run_json(info));
+        json_array_append_new(l->runs, with_process(l->scene, info));
     return l->cut;
 }
 
@@ -93,7 +101,7 @@ static json_t *op_list(const control_scene *s, const json_t *q)
 {
     (void)q;
     aios_error err = AIOS_INIT(aios_error);
-    listing l = {.runs = json_array(), .until_ms = deadline()};
+    listing l = {.scene = s, .runs = json_array(), .until_ms = deadline()};
     if (aios_run_list(s->ctx, s->store, list_one, &l, &err) < 0) {
         json_decref(l.runs);
         return failed(&err);

@@ -201,7 +201,7 @@ static int put_option(cli_text *out, const struct option_row *r, const cli *c)
 
 int cli_options_text(const cli *c, cli_text *out)
 {
-    int rc = 0;
+    int rc = c->model ? 0 : put_quoted(out, "model", cli_model_path(c));
     for (size_t i = 0; i < sizeof rows / sizeof *rows && !rc; i++)
         rc = is_kept(&rows[i]) ? put_option(out, &rows[i], c) : 0;
     return rc;

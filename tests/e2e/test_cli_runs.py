@@ -9,6 +9,7 @@ import signal
 import socket
 import sqlite3
 import stat
+import struct
 import subprocess
 import tempfile
 import time
@@ -17,6 +18,24 @@ import unittest
 from test_cli import AIOS, aios, events, main, written
 
 PAY = 'echo:call pay {"sum":1}; turn; say over'
+
+
+def fold(a, b):
+    return (a * b ^ a * b >> 64) & MASK
+
+
+def sum64(seed, data):
+    """The sum by which a store finds accidents (lib/base/cachefile.c): a forger makes it anew."""
+    key = (0xa0761d6478bd642f, 0xe7037ed1a0b428db, 0x8ebc6af09c88c6e3, 0x589965cc75374cc3)
+    h = [seed ^ k for k in key]
+    blocks = [data[i:i + 64] for i in range(0, len(data) // 64 * 64, 64)] + [data[len(data) // 64 * 64:].ljust(64, b"\0")]
+    for block in blocks:
+        words = struct.unpack("<8Q", block)
+        h = [fold(h[i] ^ words[2 * i], words[2 * i + 1] ^ key[i]) for i in range(4)]
+    return fold(fold(h[0] ^ key[1], h[1] ^ key[2]) ^ len(data), fold(h[2] ^ key[3], h[3] ^ key[0]) ^ key[2])
+
+
+MASK = 2**64 - 1
 
 
 class WithStore(unittest.TestCase):
@@ -96,7 +115,7 @@ class Live(WithStore):
         text = self.runs("show", "r1")[1]
         self.assertIn(f"process  {p.pid}\n", text)
         self.assertRegex(text, r'waits    pay \{"sum":1\}')
-        self.assertEqual([r["id"] for r in events(self.runs("list", "--json")[1])], ["r1"])
+        self.assertEqual([(r["id"], r["pid"]) for r in events(self.runs("list", "--json")[1])], [("r1", p.pid)])
         self.assertEqual(self.runs("approve", "r1")[:2], (0, "run r1: approved\n"))
         code, out, err = self.ended(p)
         self.assertEqual((code, self.paid(), events(out)[-1]["text"]), (0, 1, "over"), err)
@@ -572,6 +591,32 @@ class Audit(WithStore):
         code, out, err = self.audit("--json")
         self.assertEqual(code, 1)
         self.assertRegex(events(out)[-1]["error"]["message"], "record 3 of stream audit")
+
+    def forge(self, stream, seq, change):
+        """Changes a record as somebody would who knows the format of the file."""
+        db = sqlite3.connect(self.path("runs.db"))
+        number, = db.execute("select id from stream where name = ?", (stream,)).fetchone()
+        wall, kind, data, was = db.execute("select wall, kind, data, sum from record where stream = ? and seq = ?", (number, seq)).fetchone()
+        make = lambda d: sum64(sum64(1, struct.pack("<QQqQQ", number, seq, wall, kind, len(d))), d)
+        self.assertEqual(make(data), was & MASK)
+        new = change(bytes(data))
+        self.assertNotEqual(new, data)
+        total = make(new)
+        db.execute("update record set data = ?, sum = ? where stream = ? and seq = ?", (new, total - (total >> 63 << 64), number, seq))
+        db.commit()
+        db.close()
+
+    def test_a_forged_record_is_named(self):
+        self.run_audited()
+        self.run_audited("r2")
+        self.assertEqual(self.audit()[0], 0)
+        self.forge("run/r2", 4, lambda d: d.replace(b'"status":0', b'"status":-9'))
+        self.assertEqual(self.aios("replay", "r2", "--store", self.store)[0], 0)  # a journal like any other
+        code, out, err = self.audit("--json")
+        self.assertEqual(code, 1)
+        self.assertIn("audit, at row 10: record 4 of run r2 is another in its journal", next(e for e in events(out) if "error" in e)["error"]["message"])
+        self.forge("audit", 3, lambda d: d.replace(b'"due":', b'"DUE":'))
+        self.assertIn("row 3 has another hash", self.audit()[2])
 
     def test_records_without_a_row_are_named(self):
         self.run_audited("r1", "--max-turns", "1")
