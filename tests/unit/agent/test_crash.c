@@ -561,9 +561,23 @@ static int run_killed_life(const scenario *s, uint32_t us)
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
+/* How long a life takes that nobody kills, in microseconds. */
+static uint32_t time_life(const scenario *s)
+{
+    struct timespec from, to;
+    begin_case();
+    sh->sqlite = true;
+    clock_gettime(CLOCK_MONOTONIC, &from);
+    assert_int_equal(run_life(s), 0);
+    clock_gettime(CLOCK_MONOTONIC, &to);
+    int64_t us = (to.tv_sec - from.tv_sec) * INT64_C(1000000) + (to.tv_nsec - from.tv_nsec) / 1000;
+    return us > 200000 ? 200000 : (uint32_t)us + 1;
+}
+
 static void run_is_killed_at_random(void **state)
 {
     static truth truths[sizeof scenarios / sizeof *scenarios];
+    static uint32_t spans[sizeof scenarios / sizeof *scenarios];
     (void)state;
     size_t n_scenarios = sizeof scenarios / sizeof *scenarios;
     uint32_t killed = 0, runs = 0, unknown = 0;
@@ -576,8 +590,10 @@ static void run_is_killed_at_random(void **state)
     aios_ctx_free(ctx);
     if (rc == AIOS_ENOTSUP)
         skip();
-    for (size_t i = 0; i < n_scenarios; i++)
+    for (size_t i = 0; i < n_scenarios; i++) {
         find_truth(&scenarios[i], &truths[i]);
+        spans[i] = time_life(&scenarios[i]);
+    }
     while (killed < n_kills) {
         const scenario *s = &scenarios[runs % n_scenarios];
         char where[96];
@@ -587,7 +603,7 @@ static void run_is_killed_at_random(void **state)
             seed ^= seed << 13;
             seed ^= seed >> 17;
             seed ^= seed << 5;
-            rc = sh->n_lives < 40 ? run_killed_life(s, seed % 15000) : run_life(s);
+            rc = sh->n_lives < 40 ? run_killed_life(s, seed % spans[runs % n_scenarios]) : run_life(s);
             killed += rc == -1;
         } while (rc == -1 || rc == AWAY);
         snprintf(where, sizeof where, "%s, run %u of SQLite, life %u", s->name, runs, sh->n_lives);

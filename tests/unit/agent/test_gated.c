@@ -426,6 +426,45 @@ static void another_policy_asks_again(void **state)
     gated_close(&g);
 }
 
+/* Commit number *user of a run fails. */
+static int fail_one(void *user, const char *run_id, const aios_store_write *records, uint32_t n, aios_commit_more *more)
+{
+    (void)run_id, (void)records, (void)n, (void)more;
+    return --*(int *)user ? AIOS_OK : AIOS_EIO;
+}
+
+/* What began under a policy that is no more is told as unknown, and made again only if the policy of today lets it. */
+static void what_another_policy_began_is_not_made_again(void **state)
+{
+    (void)state;
+    static const char *const says[] = {"acted", "no: error: the policy denied this call: no capability is for act"};
+    for (int i = 0; i < 2; i++) {
+        gated g;
+        log_text l;
+        int left = 3; /* begin, intent, receipt */
+        aios_error err = AIOS_INIT(aios_error);
+        aios_commit_hook hook = AIOS_INIT(aios_commit_hook);
+        hook.user = &left;
+        hook.prepare = fail_one;
+        gated_open(&g, "echo:say true;turn;call act {\"n\":1};turn;say ok", NULL);
+        g.w.cfg.hook = &hook;
+        g.w.cfg.flags = AIOS_AGENT_CHANGED;
+        use_policy(&g, "{'version':1,'capabilities':[{'tool':'act'}]}");
+        aios_run *r = start_as(&g, "began");
+        assert_int_equal(pull_to(r, AIOS_EVENT_ERROR)->error->code, AIOS_EIO);
+        aios_run_free(r);
+        assert_int_equal(n_seen, 1);
+        use_policy(&g, i ? "{'version':1,'capabilities':[]}" : "{'version':1,'capabilities':[{'tool':'act','max_calls':1}]}");
+        r = resume_as(&g, "began");
+        must(aios_run_decide(r, pull_to(r, AIOS_EVENT_UNKNOWN)->call_id, AIOS_ALLOW, &err), &err);
+        results_of(r, &l);
+        assert_string_equal(l.s, says[i]);
+        assert_int_equal(n_seen, 2 - i);
+        aios_run_free(r);
+        gated_close(&g);
+    }
+}
+
 /* The capability has expired, or its label would be denied now: what was approved does not happen. */
 static void an_approval_does_not_outlive_its_capability(void **state)
 {
@@ -750,6 +789,7 @@ int main(void)
         cmocka_unit_test(an_ask_without_a_digest_goes_by_its_call),
         cmocka_unit_test(an_ask_keeps_its_time),
         cmocka_unit_test(another_policy_asks_again),
+        cmocka_unit_test(what_another_policy_began_is_not_made_again),
         cmocka_unit_test(an_approval_does_not_outlive_its_capability),
         cmocka_unit_test(a_run_that_nobody_has_is_ended),
         cmocka_unit_test(each_decision_and_effect_names_its_policy),
