@@ -662,6 +662,36 @@ static void what_a_journal_says_is_checked(void **state)
     close_model(&g, &c);
 }
 
+/* An approval is for just what was asked: where a journal gives its call other arguments, it is asked again. */
+static void an_approval_is_not_for_other_arguments(void **state)
+{
+    (void)state;
+    gated g;
+    copied c = {.count = 0};
+    char digest[65], id[64];
+    aios_error err = AIOS_INIT(aios_error);
+    gated_open(&g, "echo:say true;turn;call act {\"n\":1};turn;say ok", "{'version':1,'capabilities':[{'tool':'act','verdict':'ask'}]}");
+    leave_at_ask(start_as(&g, "asked"), digest, id);
+    must(aios_run_approve(g.w.ctx, g.store, "asked", digest, AIOS_ALLOW, &err), &err);
+    must(aios_store_read(g.store, "run/asked", 0, copy_record, &c, &err), &err);
+    for (int i = 0; i < c.count; i++) {
+        char *at = c.kind[i] == 3 ? strstr(c.data[i], "\\\"n\\\":1") : NULL;
+        if (at)
+            at[6] = '9';
+        put_record(&g, "other", c.kind[i], c.data[i], c.n[i]);
+        free(c.data[i]);
+    }
+    aios_run *r = resume_as(&g, "other");
+    if (strlen(digest) == 64) {
+        const aios_event *ev = pull_to(r, AIOS_EVENT_ASK);
+        assert_string_equal(ev->text, "{\"n\":9}");
+        assert_string_not_equal(ev->digest, digest);
+        assert_int_equal(n_seen, 0);
+    }
+    aios_run_free(r);
+    gated_close(&g);
+}
+
 static uint64_t next_random(uint64_t *x)
 {
     *x ^= *x << 13;
@@ -793,6 +823,7 @@ int main(void)
         cmocka_unit_test(an_approval_does_not_outlive_its_capability),
         cmocka_unit_test(a_run_that_nobody_has_is_ended),
         cmocka_unit_test(each_decision_and_effect_names_its_policy),
+        cmocka_unit_test(an_approval_is_not_for_other_arguments),
         cmocka_unit_test(what_a_journal_says_is_checked),
         cmocka_unit_test(journal_of_an_enemy_is_refused_or_read),
         cmocka_unit_test(lives_at_every_lack_of_memory),
