@@ -751,62 +751,6 @@ static void journal_of_an_enemy_is_refused_or_read(void **state)
     close_model(&g, &c);
 }
 
-/* ---- lack of memory ------------------------------------------------------------------------------------------------- */
-
-static int whole_life(aios_ctx *ctx, aios_error *err)
-{
-    static const char policy[] = "{\"version\":1,\"endorse_bits\":2,\"rule_of_two\":false,\"capabilities\":[{\"tool\":\"far\"},{\"tool\":\"act\",\"verdict\":\"ask\","
-                                 "\"confidentiality\":\"any\",\"max_calls\":2}]}";
-    aios_agent_config cfg = AIOS_INIT(aios_agent_config);
-    aios_policy p = AIOS_INIT(aios_policy);
-    aios_agent *a = NULL;
-    aios_run *r = NULL;
-    const aios_event *ev;
-    char digest[65] = "";
-    cfg.policy = &p;
-    aios_tool mail = make_tool("far", tool_mail, NULL), act = make_tool("act", tool_act, NULL);
-    mail.flags = AIOS_TOOL_HANDLE;
-    act.effect = AIOS_EFFECT_KEYED;
-    int rc = aios_model_open(ctx, "echo:call far {\"n\":1};turn;call act {\"to\":\"$v1\"};turn;say ok", NULL, &cfg.model, err);
-    rc = rc ? rc : aios_toolset_new(ctx, &cfg.toolset, err);
-    rc = rc ? rc : aios_toolset_add(cfg.toolset, &mail, err);
-    rc = rc ? rc : aios_toolset_add(cfg.toolset, &act, err);
-    rc = rc ? rc : aios_rules_parse(ctx, policy, AIOS_CSTR, &p.rules, err);
-    rc = rc ? rc : aios_store_open(ctx, "memory:", NULL, &cfg.store, err);
-    rc = rc ? rc : aios_agent_new(ctx, &cfg, &a, err);
-    aios_run_options o = AIOS_INIT(aios_run_options);
-    o.prompt = "go";
-    o.n_prompt = 2;
-    o.id = "poor";
-    rc = rc ? rc : aios_run_start_with(a, &o, &r, err);
-    for (int life = 0; life < 2 && !rc; life++) {
-        bool left = false;
-        while (!left && !aios_run_next(r, -1, &ev)) {
-            if (ev->type == AIOS_EVENT_ERROR)
-                rc = err->code = ev->error->code, snprintf(err->msg, sizeof err->msg, "%s", ev->error->msg);
-            if (ev->type == AIOS_EVENT_ASK)
-                snprintf(digest, sizeof digest, "%s", ev->digest ? ev->digest : ev->call_id);
-        }
-        aios_run_free(r);
-        r = NULL;
-        rc = rc || life ? rc : aios_run_approve(ctx, cfg.store, "poor", digest, AIOS_ALLOW, err);
-        rc = rc || life ? rc : aios_run_resume(a, "poor", &r, err);
-    }
-    aios_run_free(r);
-    aios_agent_free(a);
-    aios_store_close(cfg.store);
-    aios_rules_free(p.rules);
-    aios_toolset_free(cfg.toolset);
-    aios_model_close(cfg.model);
-    return rc;
-}
-
-static void lives_at_every_lack_of_memory(void **state)
-{
-    (void)state;
-    refuse_every_allocation(whole_life, 1);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -826,7 +770,6 @@ int main(void)
         cmocka_unit_test(an_approval_is_not_for_other_arguments),
         cmocka_unit_test(what_a_journal_says_is_checked),
         cmocka_unit_test(journal_of_an_enemy_is_refused_or_read),
-        cmocka_unit_test(lives_at_every_lack_of_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
