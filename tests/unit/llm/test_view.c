@@ -146,7 +146,7 @@ static void results_are_cut_at_whole_characters(void **state)
     aios_error err = AIOS_INIT(aios_error);
     char large[1001];
     for (int i = 0; i < 500; i++)
-        memcpy(large + 1 + 2 * i, "\xc3\xa9", 3);
+        memcpy(large + 1 + 2 * i, "\xc3\xa9", 2);
     large[0] = 'x';
     large[1000] = 0;
     large[999] = 0; /* not in the middle of one */
