@@ -5,7 +5,7 @@
 arm_packages=(gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user)
 arm_libraries=(libjansson-dev libjansson4 libcmocka-dev libcmocka0)
 arm_root=$PWD/build-aarch64-root
-arm_options=(--cross-file "$arm_root/root.ini" --cross-file scripts/aarch64.ini -Dhwloc=disabled -Dcurl=disabled -Dopenblas=disabled -Dsqlite=disabled -Dcrypto=disabled)
+arm_options=(--cross-file "$arm_root/root.ini" --cross-file scripts/aarch64.ini -Dhwloc=disabled -Dcurl=disabled -Dopenblas=disabled -Dsqlite=disabled -Dcrypto=disabled -Dpostgres=disabled)
 
 fetch_arm_libraries() {
     local state=$logs_dir/apt file
