@@ -233,7 +233,8 @@ static int take_decision(standing *w, const aios__journal_record *rec, aios_erro
 
 static int take_result(standing *w, const aios__journal_record *rec, aios_error *err)
 {
-    return set_call(w, rec, rec->call, CALL_OVER, err);
+    int rc = aios__json_get(rec->root, "turns") ? read_counters(w, rec, err) : AIOS_OK;
+    return rc ? rc : set_call(w, rec, rec->call, CALL_OVER, err);
 }
 
 static int take_context(standing *w, const aios__journal_record *rec, aios_error *err)

@@ -358,7 +358,7 @@ static int settle_begun(aios_run *r, aios__run_call *c, aios_error *err)
     return aios__gate_charge(r, c, err);
 }
 
-/* One that waits or was allowed: it must be what it was asked as, and its tool may have changed since. */
+/* One that waits or was allowed. A no holds whatever has changed; else it must be what it was asked as, and its tool may have changed since. */
 static int settle_waiting(aios_run *r, aios__run_call *c, aios_error *err)
 {
     size_t n;
@@ -367,9 +367,11 @@ static int settle_waiting(aios_run *r, aios__run_call *c, aios_error *err)
     int rc = stands ? aios__gate_stands(r, c, &stands, err) : AIOS_OK;
     if (rc)
         return rc;
+    if (c->gate.answered)
+        return aios__tools_refuse(r, c, AIOS_EDENIED, AIOS__DENIED, err);
     if (!stands)
         aios__gate_forget(r, c);
-    return c->gate.answered ? aios__tools_refuse(r, c, AIOS_EDENIED, AIOS__DENIED, err) : AIOS_OK;
+    return AIOS_OK;
 }
 
 static int settle_call(aios_run *r, aios__run_call *c, aios_error *err)

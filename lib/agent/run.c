@@ -353,7 +353,9 @@ int64_t aios__run_deadline(const aios_run *r)
 static int wait_calls(aios_run *r, int32_t timeout_ms)
 {
     struct pollfd p[MAX_POLLS];
-    uint32_t n = 1;
+    uint32_t n = 1; /* over MAX_POLLS: there are more than stand in p, or some cannot be waited on */
+    for (uint32_t i = 0; i < MAX_POLLS; i++)
+        p[i].fd = -1;
     uint64_t count;
     if (!aios__sub_polls(r, p, MAX_POLLS, &n))
         return timeout_ms ? AIOS_OK : AIOS_AGAIN;

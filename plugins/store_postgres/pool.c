@@ -82,7 +82,7 @@ static int prepare(pg_store *s, PGconn *c, aios_error *err)
     const char *sync = s->flags & AIOS_STORE_RELAXED ? "off" : "on";
     char sql[512];
     snprintf(sql, sizeof sql,
-             "set lock_timeout = '30s'; set default_transaction_isolation = 'read committed'; set default_transaction_read_only = %s;"
+             "set lock_timeout = '30s'; set statement_timeout = '120s'; set default_transaction_isolation = 'read committed'; set default_transaction_read_only = %s;"
              " select set_config('synchronous_commit', '%s', false) where current_setting('synchronous_commit') in ('on', 'off', 'local')",
              s->flags & AIOS_STORE_READ_ONLY ? "on" : "off", sync);
     PGresult *r = PQexec(c, sql);
@@ -94,8 +94,9 @@ static int prepare(pg_store *s, PGconn *c, aios_error *err)
 static int connect_one(pg_store *s, PGconn **out, aios_error *err)
 {
     /* Those before dbname are defaults, which the URI may change; those behind it hold. */
-    static const char *const keys[] = {"connect_timeout", "tcp_user_timeout", "fallback_application_name", "dbname", "client_encoding", NULL};
-    const char *values[] = {"10", "60000", "libaios", s->conninfo, "UTF8", NULL};
+    static const char *const keys[] = {"connect_timeout", "tcp_user_timeout", "keepalives_idle", "keepalives_interval", "keepalives_count", "fallback_application_name",
+                                       "dbname", "client_encoding", NULL};
+    const char *values[] = {"10", "60000", "10", "5", "3", "libaios", s->conninfo, "UTF8", NULL};
     PGconn *c = PQconnectdbParams(keys, values, 1);
     int rc = AIOS_OK;
     if (!c)

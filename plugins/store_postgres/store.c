@@ -313,7 +313,8 @@ static int pg_remove(void *self, const char *stream, aios_error *err)
     PGresult *r;
     bool sent;
     const pg_param p[] = {TEXT(stream)};
-    int rc = pg_query(self, "remove", "delete from aios_stream where name = $1 returning 1", p, 1, 1, &r, &sent, err);
+    int rc = pg_query(self, "remove", "with claims as (delete from aios_claim where name = $1 and until <= clock_timestamp())"
+                      " delete from aios_stream where name = $1 returning 1", p, 1, 1, &r, &sent, err);
     if (!rc && !PQntuples(r))
         rc = pg_fail(err, AIOS_ENOENT, 0, "the store has no stream %s", stream);
     PQclear(r);
@@ -398,7 +399,9 @@ static void pg_claim_release(void *self, void *handle)
     PGresult *r;
     bool sent;
     const pg_param p[] = {TEXT(h->name), TEXT(h->epoch)};
-    pg_query(self, "release", "update aios_claim set until = '-infinity' where name = $1 and epoch = $2 returning 1", p, 2, 1, &r, &sent, NULL);
+    pg_query(self, "release", "with gone as (delete from aios_claim where name = $1 and epoch = $2 and not exists (select from aios_stream where name = $1) returning 1),"
+             " free as (update aios_claim set until = '-infinity' where name = $1 and epoch = $2 and exists (select from aios_stream where name = $1) returning 1)"
+             " select * from gone union all select * from free", p, 2, 1, &r, &sent, NULL);
     PQclear(r);
     free(h);
 }
