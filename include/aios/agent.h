@@ -19,6 +19,8 @@ extern "C" {
 
 typedef struct aios_agent aios_agent;
 typedef struct aios_run aios_run;
+typedef struct aios_handoff aios_handoff; /* compose.h */
+typedef struct aios_hooks aios_hooks;     /* compose.h */
 
 /** Bounds of one run; zero = the default in brackets. Reaching one ends the run with ELIMIT (ETIMEDOUT for time). */
 typedef struct aios_limits {
@@ -86,6 +88,11 @@ typedef struct aios_agent_config {
     aios_telemetry *telemetry;     /**< is told of every run; a reference is held; NULL: nobody is */
     const aios_prices *prices;     /**< copied; NULL: a turn costs what the model says, as a router does whose candidates have prices (docs/routing.md) */
     const aios_compact *compact;   /**< what is done when the context is full; copied; NULL: nothing */
+    const aios_handoff *handoffs;  /**< to other agents (compose.h); copied */
+    size_t handoff_stride;         /**< sizeof(aios_handoff) of the caller */
+    uint32_t n_handoffs;
+    uint32_t reserved0;
+    const aios_hooks *hooks;       /**< copied; NULL: none */
 } aios_agent_config;
 enum {
     AIOS_AGENT_ONE_CALL = 1,     /**< one tool call a turn */

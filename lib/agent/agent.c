@@ -102,6 +102,10 @@ static int copy_config(aios_agent *a, const aios_agent_config *c, aios_error *er
     if (!rc)
         rc = dup_str(h, a->compact.instructions, &a->compact_text, err);
     a->compact.instructions = a->compact_text;
+    if (!rc)
+        rc = aios__struct_in(&a->hooks, sizeof a->hooks, c->hooks, err);
+    if (!rc)
+        rc = aios__handoff_add(a, c, err);
     a->has_sampling = c->sampling != NULL;
     a->tool_choice = c->tool_choice;
     a->flags = c->flags;
@@ -117,6 +121,7 @@ static void free_agent(aios_agent *a)
     aios_session_free(a->idle);
     aios_model_close(a->model);
     aios_toolset_free(a->toolset);
+    aios__handoff_drop(a);
     aios_rules_free(a->policy.rules);
     aios__free(h, a->instructions);
     aios__free(h, a->schema_json);

@@ -28,7 +28,12 @@ void aios__policy_decide(const aios_policy *p, const aios_action *action, aios_v
 struct aios_agent {
     _Atomic uint32_t refs;
     _Atomic uint64_t n_runs;
-    aios_ctx *ctx;
+    pthread_mutex_t lock;
+    aios_session *idle; /**< session of the last run: its cache makes the next one quick */
+    aios__grip *grip;   /**< NULL: none was asked for */
+    aios__workers workers;
+
+    aios_ctx *ctx;      /**< from here on nothing changes, and a handoff copies it */
     aios_model *model;
     aios_toolset *toolset;
     aios_policy policy;
@@ -46,10 +51,9 @@ struct aios_agent {
     int32_t tool_choice;
     uint32_t flags, driver;
     float min_margin;
-    aios__workers workers;
-    pthread_mutex_t lock;
-    aios__grip *grip;   /**< NULL: none was asked for */
-    aios_session *idle; /**< session of the last run: its cache makes the next one quick */
+    aios__handoff *handoffs;
+    uint32_t n_handoffs;
+    aios_hooks hooks;
 };
 aios_agent *aios__agent_ref(aios_agent *a);
 int aios__agent_take_session(aios_agent *a, aios_session **s, aios_error *err);
@@ -76,6 +80,7 @@ struct aios__run_call {
     int32_t status;
     uint32_t tries;     /**< intents that the journal has of it */
     bool due;           /**< starts now */
+    bool hooked;        /**< before_call has been asked */
     bool unknown;       /**< ASK: it was begun, and nobody knows whether it happened */
     int32_t effect;     /**< of its last intent */
     uint32_t value;   /**< handle of what its result hides, 0: nothing */
@@ -98,10 +103,16 @@ typedef struct aios__run_made {
 } aios__run_made;
 
 struct aios_run {
-    aios_agent *agent;
+    aios_agent *agent;         /**< that acts: home, or the blend of a handoff */
+    aios_agent *home;          /**< that it began with */
     aios__heap *heap;
     aios__hub *hub;
-    aios_session *session;
+    _Atomic(aios_session *) session; /**< of the turn; a cancel reads it at any time, so none goes before the run does */
+    aios_session *base_session, *home_session; /**< of the agent that acts; of home */
+    aios__station **stations;  /**< agents that it has been handed to */
+    uint32_t n_stations;
+    const char *handed;        /**< name of the last handoff; NULL: none yet */
+    aios__profile profile;     /**< of the turn */
     aios_transcript *t;
     bool own_t, doomed;
     _Atomic uint32_t busy;
@@ -114,10 +125,12 @@ struct aios_run {
     uint32_t step, attempt;
     uint32_t session_attempt; /* of the session's turn: what came in earlier ones is void */
     aios__events events;
-    aios_tool_def *defs;
+    aios_tool_def *defs;       /**< of the agent that acts */
+    uint32_t n_defs;
     int64_t deadline;
     int fd, timer;             /**< epoll and timerfd, or -1 */
 
+    uint32_t turn_tokens;      /**< of the last turn */
     uint64_t n_context;        /**< tokens of the last turn, prompt and reply */
     uint32_t n_turns, n_calls; /**< against the limits */
     uint64_t n_tokens;
@@ -153,21 +166,14 @@ struct aios_run {
     uint32_t n_effects;        /**< of these, calls of what does more than read */
 };
 
+/** The tools as the model sees them, of the agent that acts. */
+int aios__run_defs(aios_run *r, aios_error *err);
 /** It has its id: what it does is told from here on. */
 void aios__run_trace(aios_run *r, const char *parent);
 /** A run without transcript, at PROMPT. parent: NULL, or the run whose call it is. */
 int aios__run_new(aios_agent *a, aios_run *parent, aios_run **out, aios_error *err);
-/** As aios_run_start_with and aios_run_resume, of a run below a parent (or NULL). */
-int aios__run_start(aios_agent *a, aios_run *parent, const aios_run_options *options, aios_run **out, aios_error *err);
-int aios__run_resume(aios_agent *a, aios_run *parent, const char *id, const char *traceparent, aios_run **out, aios_error *err);
 /** One that did not get so far as to be its caller's, or that has been halted. */
 void aios__run_destroy(aios_run *r);
-/** Ends what is going on, as a cancel does; its store knows what has ended, and it may be resumed. */
-void aios__run_halt(aios_run *r);
-/** Works until there is an event; the caller sees to it that nobody else does. */
-int aios__run_pull(aios_run *r, int32_t timeout_ms, const aios_event **ev);
-/** The earliest deadline of it and what it waits for. */
-int64_t aios__run_deadline(const aios_run *r);
 /** Nothing was said or done yet: starts its clock. used_ns: before. */
 void aios__run_clock(aios_run *r, int64_t used_ns);
 /** The end: its last event. failure NULL: done. */

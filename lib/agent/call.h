@@ -26,7 +26,12 @@ struct aios_toolset {
     aios_ctx *ctx;
     aios__tool **tools;
     uint32_t n, cap;
+    aios_toolset *base;      /**< those of the host's set come first; NULL: it is one itself */
 };
+/** Tool i of aios_toolset_count. */
+const aios__tool *aios__toolset_get(const aios_toolset *ts, uint32_t i);
+/** A run more, or less, has it in use. */
+void aios__toolset_hold(aios_toolset *ts, int n);
 
 aios_toolset *aios__toolset_ref(aios_toolset *ts);
 const aios__tool *aios__toolset_find(const aios_toolset *ts, const char *name);

@@ -8,7 +8,7 @@
 #include <aios/compose.h>
 
 #include "agent/ledger.h"
-#include "base/base.h"
+#include "base/json.h"
 
 typedef struct aios__run_call aios__run_call;
 typedef struct aios__tool aios__tool;
@@ -48,6 +48,18 @@ void aios__grip_free(aios__grip *g);
 /** The agent goes. */
 void aios__grip_loose(aios_agent *a);
 
+/* ---- run.c, resume.c: a run as the one above it has it -------------------------------------------------------------------- */
+
+/** As aios_run_start_with and aios_run_resume, of a run below a parent (or NULL). */
+int aios__run_start(aios_agent *a, aios_run *parent, const aios_run_options *options, aios_run **out, aios_error *err);
+int aios__run_resume(aios_agent *a, aios_run *parent, const char *id, const char *traceparent, aios_run **out, aios_error *err);
+/** Ends what is going on, as a cancel does; its store knows what has ended, and it may be resumed. */
+void aios__run_halt(aios_run *r);
+/** Works until there is an event; the caller sees to it that nobody else does. */
+int aios__run_pull(aios_run *r, int32_t timeout_ms, const aios_event **ev);
+/** The earliest deadline of it and what it waits for. */
+int64_t aios__run_deadline(const aios_run *r);
+
 /* ---- subagent.c ------------------------------------------------------------------------------------------------------ */
 
 bool aios__sub_is(const aios__tool *t);
@@ -67,9 +79,73 @@ int64_t aios__sub_deadline(const aios__run_call *c);
 bool aios__sub_only_asks(const aios__run_call *c);
 /** Adds what is to be waited for; false: some is computed by who steps it, and cannot be. *n over cap: there is more than what p has got. */
 bool aios__sub_polls(const aios_run *r, struct pollfd *p, uint32_t cap, uint32_t *n);
+/** The session of what comes next; the one before stays open. */
+void aios__run_use_session(aios_run *r, aios_session *s);
 /** The root's descriptor was made: it gets those of all that was called. */
 void aios__sub_watch(const aios_run *r);
 /** The call that waits for a decision, by its id as events have it or by its digest; *owner is whose it is. */
 aios__run_call *aios__sub_find_ask(aios_run *r, const char *call_id, const char *digest, aios_run **owner);
+
+/* ---- handoff.c ------------------------------------------------------------------------------------------------------- */
+
+typedef struct aios__handoff aios__handoff;
+typedef struct aios__station aios__station;
+
+bool aios__handoff_is(const aios__tool *t);
+/** The agent gets its handoffs, and a toolset of its own with them on that of the host. */
+int aios__handoff_add(aios_agent *a, const aios_agent_config *c, aios_error *err);
+void aios__handoff_drop(aios_agent *a);
+/** Agent of handoff i; NULL: the first one. */
+const aios_agent *aios__handoff_to(const aios_agent *a, uint32_t i);
+/** All calls of the turn are over: the next turn is that of the agent to which it has handed the run. */
+int aios__handoff_next(aios_run *r, aios_error *err);
+/** Likewise, as the journal has it. ESTATE: the agent has no handoff of that name. */
+int aios__handoff_restore(aios_run *r, const char *name, aios_error *err);
+/** The end: the run is its first agent's again. */
+void aios__handoff_clear(aios_run *r);
+
+/* ---- hooks.c --------------------------------------------------------------------------------------------------------- */
+
+/** The hook, if there is one; a refusal is a failure of the run. */
+int aios__hook_before_turn(const aios_run *r, aios_turn_profile *profile, aios_error *err);
+int aios__hook_after_turn(const aios_run *r, aios_error *err);
+/** Before those calls that are to begin; one that is refused has its result. AIOS_AGAIN: none was. */
+int aios__hook_before_calls(aios_run *r, aios_error *err);
+/** 0, or the code that takes the place of the result, and its reason (256 bytes). */
+int aios__hook_after_call(const aios_run *r, const aios__run_call *c, int32_t status, const char *text, size_t n, char *reason);
+int aios__hook_handoff(const aios_run *r, const char *from, const char *to, char *reason);
+void aios__hook_stop(const aios_run *r, const aios_event *last);
+
+/* ---- profile.c ------------------------------------------------------------------------------------------------------- */
+
+/** A model that some turns of a run had in place of its agent's. */
+typedef struct aios__bench {
+    aios_model *model;
+    aios_session *session;
+} aios__bench;
+
+typedef struct aios__profile {
+    aios_turn_profile pub;     /**< of the turn that begins */
+    aios_sampling sampling;
+    int32_t privacy;           /**< of the turn's model */
+    bool limited;              /**< of the tools, only those in shown */
+    aios__buf shown;           /**< their names, each behind a NUL and before one */
+    aios_tool_def *defs;
+    uint32_t n_defs;
+    aios_transcript *view;     /**< the transcript as the model sees it, where that differs; NULL: it does not */
+    aios__bench *bench;
+    uint32_t n_bench;
+} aios__profile;
+
+/** A turn begins: how it is made. Sets the run's choice and session. */
+int aios__profile_begin(aios_run *r, aios_error *err);
+/** Puts it into the request. */
+int aios__profile_fill(aios_run *r, aios_request *q, aios_error *err);
+/** False: the model was not shown this tool in this turn. */
+bool aios__profile_shows(const aios_run *r, const char *name);
+/** The tools that were shown, in the record of a turn; and out of it. */
+void aios__profile_write(const aios_run *r, aios__buf *b, aios_error *err);
+int aios__profile_read(aios_run *r, const aios__json *turn, aios_error *err);
+void aios__profile_free(aios_run *r);
 
 #endif

@@ -419,12 +419,17 @@ int aios_run_context(aios_run *r, aios_context_use *out, aios_error *err)
         return aios__fail(err, AIOS_EINVAL, "aios_run_context: %s is NULL", r ? "out" : "run");
     int32_t choice = r->choice;
     bool constrained = r->constrained, held = r->held;
+    aios_transcript *view = r->profile.view; /* of the turn that goes on, as these */
+    r->profile.view = NULL;
     size_context(r);
     int rc = aios__turn_ask(r, &q, err);
-    r->choice = choice; /* of the turn that goes on */
+    r->choice = choice;
     r->constrained = constrained;
     r->held = held;
-    return rc ? rc : tell_all(r->agent, &q, r->context.rate, r->context.n_ctx, out, err);
+    rc = rc ? rc : tell_all(r->agent, &q, r->context.rate, r->context.n_ctx, out, err);
+    aios_transcript_free(r->profile.view);
+    r->profile.view = view;
+    return rc;
 }
 
 /* What a run that begins without a transcript would have. */

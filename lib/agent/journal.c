@@ -156,7 +156,7 @@ int aios__journal_add_agent(const aios_agent *a, aios__buf *b, aios_error *err)
     aios__journal_add_policy(a, b, err);
     aios__buf_adds(b, ",\"tools\":{", err);
     for (uint32_t i = 0; i < aios_toolset_count(a->toolset); i++) {
-        const aios_tool *t = &a->toolset->tools[i]->pub;
+        const aios_tool *t = &aios__toolset_get(a->toolset, i)->pub;
         aios__buf_addf(b, err, "%s\"%s\":\"%llx\"", i ? "," : "", t->name, (unsigned long long)sum_tool(t));
     }
     return aios__buf_addc(b, '}', err);
@@ -238,6 +238,7 @@ int aios__journal_turn(aios_run *r, aios_error *err)
     aios__buf_addf(b, err, ",\"step\":%u,\"choice\":%d", r->step, r->choice);
     add_counters(r, b, err);
     add_raw_args(r, b, err);
+    aios__profile_write(r, b, err);
     aios__buf_adds(b, ",\"said\":", err);
     aios__transcript_write_from(r->t, aios_transcript_count(r->t) - 1, b, err);
     return close_record(r, AIOS__JOURNAL_TURN, err);
@@ -347,6 +348,16 @@ int aios__journal_context(aios_run *r, aios_error *err)
     aios__buf_adds(b, ",\"context\":", err);
     aios__transcript_write_from(r->t, aios_transcript_count(r->t) - 1, b, err);
     return close_record(r, AIOS__JOURNAL_CONTEXT, err);
+}
+
+int aios__journal_handoff(aios_run *r, const char *name, const aios_agent *to, aios_error *err)
+{
+    aios__buf *b = open_record(r, err);
+    if (!b)
+        return AIOS_OK;
+    add_text(b, "to", name, strlen(name), err);
+    aios__journal_add_agent(to, b, err);
+    return close_record(r, AIOS__JOURNAL_HANDOFF, err);
 }
 
 int aios__journal_end(aios_run *r, const aios_error *failure, aios_error *err)
@@ -470,12 +481,13 @@ static uint64_t turn_seed(const aios_run *r)
     return x ? x : 1;
 }
 
-const aios_sampling *aios__journal_sampling(aios_run *r)
+const aios_sampling *aios__journal_sampling(aios_run *r, const aios_sampling *own)
 {
     const aios_agent *a = r->agent;
-    if (!r->journal || !(a->sampling.temperature > 0))
-        return a->has_sampling ? &a->sampling : NULL;
-    r->journal->sampling = a->sampling;
-    r->journal->sampling.seed = turn_seed(r);
+    const aios_sampling *s = own ? own : a->has_sampling ? &a->sampling : NULL;
+    if (!r->journal || !s || !(s->temperature > 0))
+        return s;
+    r->journal->sampling = *s;
+    r->journal->sampling.seed = own && own->seed ? own->seed : turn_seed(r);
     return &r->journal->sampling;
 }

@@ -19,8 +19,9 @@
     X(DECISION, 6, "decision") /* which came */                                                                                \
     X(RESULT, 7, "result")     /* a call's receipt, as the model reads it */                                                   \
     X(END, 8, "end")           /* done, or stopped by a failure */                                                             \
-    X(EXTRACT, 9, "extract")   /* bits of a value became trusted, asked for by the host */                                      \
-    X(CONTEXT, 12, "context")  /* what the model does not get any more, and what stands in its place */
+    X(EXTRACT, 9, "extract")   /* bits of a value became trusted, asked for by the host */                                     \
+    X(CONTEXT, 12, "context")  /* what the model does not get any more, and what stands in its place */                        \
+    X(HANDOFF, 10, "handoff")   /* the calls of the turn are over, and another agent goes on */
 enum aios__journal_kind {
 #define X(name, number, text) AIOS__JOURNAL_##name = (number),
     AIOS__JOURNAL_KINDS(X)
@@ -68,14 +69,16 @@ int aios__journal_decision(aios_run *r, const aios__run_call *c, int32_t verdict
 int aios__journal_result(aios_run *r, aios__run_call *c, aios_error *err);
 /** The context part that the transcript's last entry is. */
 int aios__journal_context(aios_run *r, aios_error *err);
+/** What the next agent is, as its agent's handoff names it. */
+int aios__journal_handoff(aios_run *r, const char *name, const aios_agent *to, aios_error *err);
 /** failure NULL: done. */
 int aios__journal_end(aios_run *r, const aios_error *failure, aios_error *err);
 /** Writes what waits. */
 int aios__journal_commit(aios_run *r, aios_error *err);
 /** Writes it if it must not wait for the end of the step. */
 int aios__journal_urgent(aios_run *r, aios_error *err);
-/** Seed of the turn that begins; the same for the same turn of a resumed run. */
-const aios_sampling *aios__journal_sampling(aios_run *r);
+/** Sampling of the turn that begins, its own or the agent's; the seed is the same for the same turn of a resumed run. */
+const aios_sampling *aios__journal_sampling(aios_run *r, const aios_sampling *own);
 /** Adds members that say what the agent is: what a run must find again. */
 int aios__journal_add_agent(const aios_agent *a, aios__buf *b, aios_error *err);
 

@@ -243,6 +243,14 @@ static int take_context(standing *w, const aios__journal_record *rec, aios_error
     return read_counters(w, rec, err);
 }
 
+static int take_handoff(standing *w, const aios__journal_record *rec, aios_error *err)
+{
+    AIOS__UNUSED(w);
+    AIOS__UNUSED(rec);
+    AIOS__UNUSED(err);
+    return AIOS_OK;
+}
+
 static int take_end(standing *w, const aios__journal_record *rec, aios_error *err)
 {
     int64_t code = aios__json_int(aios__json_get(rec->root, "code"), 1);
@@ -266,6 +274,7 @@ static int take_record(void *user, const aios__journal_record *rec, aios_error *
         [AIOS__JOURNAL_INTENT] = take_intent, [AIOS__JOURNAL_ASK] = take_ask,         [AIOS__JOURNAL_DECISION] = take_decision,
         [AIOS__JOURNAL_RESULT] = take_result, [AIOS__JOURNAL_END] = take_end,         [AIOS__JOURNAL_EXTRACT] = take_extract,
         [AIOS__JOURNAL_CONTEXT] = take_context,
+        [AIOS__JOURNAL_HANDOFF] = take_handoff,
     };
     standing *w = user;
     w->info.changed_us = rec->wall_us;

@@ -202,6 +202,7 @@ static int restore_turn(restoring *w, const aios__journal_record *rec, aios_erro
     r->choice = (int32_t)choice;
     r->state = r->n_turn_calls ? AIOS__RUN_TOOLS : AIOS__RUN_PROMPT;
     w->answered = !r->n_turn_calls;
+    rc = rc ? rc : aios__profile_read(r, rec->root, err);
     return rc ? rc : restore_counters(r, rec, err);
 }
 
@@ -296,7 +297,8 @@ static int restore_context(restoring *w, const aios__journal_record *rec, aios_e
     aios_entry e = AIOS_INIT(aios_entry);
     if (w->answered || (r->n_turn_calls && !all_over(r)))
         return aios__journal_bad(rec, "the turn before is not over", err);
-    int rc = r->n_turn_calls ? aios__tools_next(r, err) : AIOS_OK;
+    int rc = charge_turn(r, err);
+    rc = rc || !r->n_turn_calls ? rc : aios__tools_next(r, err);
     uint32_t n = aios_transcript_count(r->t);
     if (!rc && rec->step != r->step)
         return aios__journal_bad(rec, "its step does not follow", err);
@@ -309,6 +311,15 @@ static int restore_context(restoring *w, const aios__journal_record *rec, aios_e
     aios__context_changed(r);
     r->state = AIOS__RUN_PROMPT;
     return restore_counters(r, rec, err);
+}
+
+static int restore_handoff(restoring *w, const aios__journal_record *rec, aios_error *err)
+{
+    if (!w->r->n_turn_calls || !all_over(w->r))
+        return aios__journal_bad(rec, "the turn before is not over", err);
+    int rc = charge_turn(w->r, err);
+    rc = rc ? rc : aios__handoff_restore(w->r, aios__json_str(aios__json_get(rec->root, "to"), NULL), err);
+    return rc ? rc : check_agent(w->r, rec->root, err);
 }
 
 static int restore_end(restoring *w, const aios__journal_record *rec, aios_error *err)
@@ -336,6 +347,7 @@ static int restore_record(void *user, const aios__journal_record *rec, aios_erro
         [AIOS__JOURNAL_INTENT] = restore_intent, [AIOS__JOURNAL_ASK] = restore_ask,     [AIOS__JOURNAL_DECISION] = restore_decision,
         [AIOS__JOURNAL_RESULT] = restore_result, [AIOS__JOURNAL_END] = restore_end,     [AIOS__JOURNAL_EXTRACT] = restore_extract,
         [AIOS__JOURNAL_CONTEXT] = restore_context,
+        [AIOS__JOURNAL_HANDOFF] = restore_handoff,
     };
     restoring *w = user;
     if (w->done && rec->kind != AIOS__JOURNAL_EXTRACT)
@@ -417,7 +429,7 @@ static int go_on(aios_run *r, const char *traceparent, aios_error *err)
     }
     if (!rc)
         rc = settle_calls(r, err);
-    if (!rc)
+    if (!rc && r->session == r->home_session)
         aios__keep_load(r);
     return rc;
 }

@@ -73,6 +73,7 @@ void aios__run_end(aios_run *r, const aios_error *failure)
     ev.label = r->label;
     stamp(r, &ev);
     aios__trace_event(r->trace, &ev);
+    aios__hook_stop(r, &ev);
     aios__events_finish(&r->events, &ev);
     r->state = AIOS__RUN_END;
 }
@@ -110,19 +111,23 @@ static void finish_run(aios_run *r)
 
 /* ---- start -------------------------------------------------------------------------------------------------------- */
 
-static int make_defs(aios_run *r, aios_error *err)
+int aios__run_defs(aios_run *r, aios_error *err)
 {
     const aios_toolset *ts = r->agent->toolset;
     uint32_t n = aios_toolset_count(ts);
-    r->defs = aios__alloc_array(r->heap, AIOS_MEM_TEXT, n, sizeof *r->defs, err);
-    if (!r->defs)
+    aios_tool_def *defs = aios__alloc_array(r->heap, AIOS_MEM_TEXT, n, sizeof *defs, err);
+    if (!defs)
         return aios__nomem(err);
     for (uint32_t i = 0; i < n; i++) {
-        r->defs[i] = (aios_tool_def)AIOS_INIT(aios_tool_def);
-        r->defs[i].name = ts->tools[i]->pub.name;
-        r->defs[i].description = ts->tools[i]->pub.description;
-        r->defs[i].schema_json = ts->tools[i]->pub.schema_json;
+        const aios_tool *t = &aios__toolset_get(ts, i)->pub;
+        defs[i] = (aios_tool_def)AIOS_INIT(aios_tool_def);
+        defs[i].name = t->name;
+        defs[i].description = t->description;
+        defs[i].schema_json = t->schema_json;
     }
+    aios__free(r->heap, r->defs);
+    r->defs = defs;
+    r->n_defs = n;
     return AIOS_OK;
 }
 
@@ -148,9 +153,11 @@ static int make_transcript(aios_run *r, aios_transcript *t, const char *prompt, 
 
 void aios__run_destroy(aios_run *r)
 {
-    aios_agent *a = r->agent;
-    if (r->session)
-        aios__agent_give_session(a, r->session);
+    aios_agent *a = r->home;
+    aios__handoff_clear(r);
+    if (r->home_session)
+        aios__agent_give_session(a, r->home_session);
+    aios__profile_free(r);
     aios__trace_free(r->trace);
     aios__journal_close(r);
     aios__tools_clear(r);
@@ -174,8 +181,7 @@ void aios__run_destroy(aios_run *r)
     if (r->timer >= 0)
         close(r->timer);
     aios__hub_unref(r->hub);
-    if (a->toolset)
-        atomic_fetch_sub(&a->toolset->n_runs, 1);
+    aios__toolset_hold(a->toolset, -1);
     aios__free(r->heap, r);
     aios_agent_free(a);
 }
@@ -204,7 +210,7 @@ static int place(aios_run *r, aios_run *parent, aios_error *err)
     r->parent = parent;
     r->root = parent ? parent->root : r;
     r->depth = parent ? parent->depth + 1 : 0;
-    r->number = atomic_fetch_add(&r->root->agent->n_runs, 1) + 1;
+    r->number = atomic_fetch_add(&r->root->home->n_runs, 1) + 1;
     if (!parent)
         return aios__hub_new(r->agent->ctx, &r->hub, err);
     r->hub = aios__hub_ref(parent->hub);
@@ -217,7 +223,7 @@ int aios__run_new(aios_agent *a, aios_run *parent, aios_run **out, aios_error *e
     aios_run *r = aios__alloc(h, AIOS_MEM_OTHER, sizeof *r, err);
     if (!r)
         return aios__nomem(err);
-    r->agent = aios__agent_ref(a);
+    r->agent = r->home = aios__agent_ref(a);
     r->heap = h;
     r->fd = r->timer = -1;
     aios__events_init(&r->events, h);
@@ -226,15 +232,16 @@ int aios__run_new(aios_agent *a, aios_run *parent, aios_run **out, aios_error *e
     aios__buf_init(&r->signatures, h, AIOS_MEM_TEXT, MAX_TEXT);
     aios__buf_init(&r->last_call, h, AIOS_MEM_TEXT, MAX_TEXT);
     aios__context_init(r);
-    if (a->toolset)
-        atomic_fetch_add(&a->toolset->n_runs, 1);
+    aios__buf_init(&r->profile.shown, h, AIOS_MEM_TEXT, MAX_TEXT);
+    aios__toolset_hold(a->toolset, 1);
     int rc = draw_id(r, err);
     if (!rc)
         rc = place(r, parent, err);
     if (!rc)
-        rc = make_defs(r, err);
+        rc = aios__run_defs(r, err);
     if (!rc)
-        rc = aios__agent_take_session(a, &r->session, err);
+        rc = aios__agent_take_session(a, &r->home_session, err);
+    r->session = r->base_session = r->home_session;
     if (rc) {
         aios__run_destroy(r);
         return rc;

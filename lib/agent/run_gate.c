@@ -39,7 +39,7 @@ uint64_t aios__gate_local(const aios_run *r)
 int aios__gate_model(const aios_run *r, aios_error *err)
 {
     uint64_t local = aios__gate_local(r);
-    if (r->agent->privacy != AIOS_PRIVACY_LOCAL && r->label.confidentiality & local)
+    if (r->profile.privacy != AIOS_PRIVACY_LOCAL && r->label.confidentiality & local)
         return aios__fail(err, AIOS_EDENIED,
                           "the conversation holds classes that the policy keeps on this machine (0x%llx), and the model is not on it",
                           (unsigned long long)(r->label.confidentiality & local));

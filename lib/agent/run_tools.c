@@ -151,6 +151,8 @@ static int admit(aios_run *r, aios__run_call *c, aios_error *err)
         return aios__tools_refuse(r, c, rc, why.msg, err);
     if (rc)
         return aios__error_copy(err, &why), rc;
+    if (!aios__profile_shows(r, c->call->name))
+        return aios__tools_refuse(r, c, AIOS_EDENIED, "this tool is not among those of this turn", err);
     return gate(r, c, err);
 }
 
@@ -210,7 +212,7 @@ static int start_ready(aios_run *r, aios_error *err)
         start_clock(r, c);
         if (aios__sub_is(c->tool))
             rc = aios__sub_begin(r, c, err);
-        else if (!aios__workers_submit(&r->agent->workers, c->call))
+        else if (!aios__workers_submit(&r->home->workers, c->call))
             aios__call_invoke(c->call);
     }
     if (here && !rc) {
@@ -275,7 +277,11 @@ static int collect(aios_run *r, aios__run_call *c, aios_error *err)
     aios_call *call = c->call;
     if (call->reconciling && call->status)
         return collect_reconciled(r, c, call->status, err);
-    int rc = aios__tools_result(r, c, call->status, call->result ? call->result : "", call->n_result, err);
+    char reason[256];
+    const char *text = call->result ? call->result : "";
+    int no = aios__hook_after_call(r, c, call->status, text, call->n_result, reason);
+    c->gate.ours = c->gate.ours || no;
+    int rc = aios__tools_result(r, c, no ? no : call->status, no ? reason : text, no ? strlen(reason) : call->n_result, err);
     aios__free(r->heap, call->result);
     call->result = NULL;
     return rc;
@@ -338,13 +344,15 @@ int aios__tools_step(aios_run *r, aios_error *err)
             return admit(r, &r->calls[i], err);
     int rc = collect_one(r, err); /* first, so that a receipt is written with the next call's intent */
     if (rc == AIOS_AGAIN)
+        rc = aios__hook_before_calls(r, err);
+    if (rc == AIOS_AGAIN)
         rc = start_ready(r, err);
     if (rc == AIOS_AGAIN && r->n_subs)
         rc = aios__sub_step(r, err);
     if (rc != AIOS_AGAIN)
         return rc;
     if (count_state(r, AIOS__RC_DONE) == r->n_turn_calls)
-        return aios__tools_next(r, err);
+        return aios__handoff_next(r, err);
     rc = aios__journal_urgent(r, err);
     return rc ? rc : AIOS_AGAIN;
 }

@@ -14,20 +14,11 @@ static int32_t choose(const aios_run *r)
     return r->step ? AIOS_TOOLS_AUTO : r->agent->tool_choice;
 }
 
-static void fill_request(aios_run *r, aios_request *q)
+static int fill_request(aios_run *r, aios_request *q, aios_error *err)
 {
     const aios_agent *a = r->agent;
-    uint64_t left = aios__use_tokens_left(r);
     int64_t time = r->deadline - aios__now_ns(aios__ctx_env(a->ctx));
-    q->transcript = r->t;
-    q->tools = r->defs;
-    q->tool_stride = sizeof *r->defs;
-    q->n_tools = aios_toolset_count(a->toolset);
-    q->tool_choice = q->n_tools ? r->choice : AIOS_TOOLS_AUTO;
-    q->tool_name = r->choice == AIOS_TOOLS_NAMED ? a->tool_name : NULL;
     q->schema_json = r->constrained ? a->schema_json : NULL;
-    q->sampling = aios__journal_sampling(r);
-    q->max_tokens = left < a->limits.max_turn_tokens ? (uint32_t)left : a->limits.max_turn_tokens;
     /* a turn that must call makes one call: small models do not stop by themselves */
     bool must = r->choice == AIOS_TOOLS_REQUIRED || r->choice == AIOS_TOOLS_NAMED;
     q->flags = must || a->flags & AIOS_AGENT_ONE_CALL ? AIOS_REQUEST_ONE_CALL : 0;
@@ -35,17 +26,14 @@ static void fill_request(aios_run *r, aios_request *q)
     q->min_margin = a->min_margin;
     q->timeout_ns = time > 0 ? time : 1;
     aios__run_rank_request(r, q);
+    return aios__profile_fill(r, q, err);
 }
 
 int aios__turn_ask(aios_run *r, aios_request *q, aios_error *err)
 {
-    bool tools = aios_toolset_count(r->agent->toolset) > 0;
-    r->choice = tools ? choose(r) : AIOS_TOOLS_NONE;
     r->constrained = r->agent->schema_json && r->choice == AIOS_TOOLS_NONE;
     r->held = r->agent->schema_json && !r->constrained;
-    AIOS__UNUSED(err);
-    fill_request(r, q);
-    return AIOS_OK;
+    return fill_request(r, q, err);
 }
 
 static void clear_reply(aios_run *r)
@@ -59,7 +47,9 @@ static void clear_reply(aios_run *r)
 int aios__turn_start(aios_run *r, aios_error *err)
 {
     aios_request q = AIOS_INIT(aios_request);
+    r->choice = r->n_defs ? choose(r) : AIOS_TOOLS_NONE;
     int rc = aios__use_check_turn(r, err);
+    rc = rc ? rc : aios__profile_begin(r, err);
     rc = rc ? rc : aios__gate_model(r, err);
     rc = rc ? rc : aios__turn_ask(r, &q, err);
     rc = rc ? rc : aios__context_fit(r, &q, err);
@@ -95,7 +85,7 @@ static bool is_same(const aios_call *c, const char *name, const char *args, size
 static bool is_read(const aios_run *r, const char *name)
 {
     const aios__tool *tool = aios__toolset_find(r->agent->toolset, name);
-    return tool && tool->pub.effect == AIOS_EFFECT_READ;
+    return tool && tool->pub.effect == AIOS_EFFECT_READ && !aios__handoff_is(tool);
 }
 
 /* Small models write the same call over and over in one turn; a tool that only reads need not run twice. */
@@ -390,14 +380,16 @@ static int end_with_calls(aios_run *r, aios_error *err)
         return rc;
     if ((repeat || all_known(r)) && r->step && !r->answer_now)
         return try_again(r);
-    rc = append_reply(r, err);
+    rc = aios__hook_after_turn(r, err);
+    rc = rc ? rc : append_reply(r, err);
     if (rc)
         return rc;
     r->state = AIOS__RUN_TOOLS; /* from here on a failure must write results */
     rc = aios__journal_turn(r, err);
     if (rc)
         return rc;
-    aios__keep_save(r);
+    if (r->session == r->home_session)
+        aios__keep_save(r);
     rc = r->held && r->text.n ? emit_text(r, err) : AIOS_OK;
     if (!rc)
         rc = aios__run_emit_state(r, "tools", err);
@@ -450,8 +442,8 @@ static int end_with_text(aios_run *r, aios_error *err)
     int rc = r->agent->schema_json ? check_reply(r, err) : AIOS_OK;
     if (rc == AIOS_AGAIN)
         return try_again(r);
-    if (!rc)
-        rc = append_reply(r, err);
+    rc = rc ? rc : aios__hook_after_turn(r, err);
+    rc = rc ? rc : append_reply(r, err);
     if (rc)
         return rc;
     if (cut_short(r) && !aios__use_tokens_left(r))
@@ -503,6 +495,7 @@ int aios__turn_step(aios_run *r, int32_t timeout_ms, aios_error *err)
     case AIOS_EVENT_ROUTE:
         return pass_on(r, ev, err);
     case AIOS_EVENT_USAGE:
+        r->turn_tokens = ev->usage->output;
         return take_usage(r, ev, err);
     case AIOS_EVENT_ERROR:
         aios__error_copy(err, ev->error);

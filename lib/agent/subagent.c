@@ -48,32 +48,48 @@ static void release_tool(void *user)
     aios__free(h, s);
 }
 
+static bool only_reads(const aios_agent *a)
+{
+    bool reads = true;
+    for (uint32_t i = 0; i < aios_toolset_count(a->toolset) && reads; i++)
+        reads = aios__toolset_get(a->toolset, i)->pub.effect == AIOS_EFFECT_READ;
+    for (uint32_t i = 0; i < a->n_handoffs && reads; i++)
+        reads = !aios__handoff_to(a, i) || only_reads(aios__handoff_to(a, i));
+    return reads;
+}
+
 /* What its calls do to the world. */
 static int32_t effect_of(const aios_agent *a)
 {
     if (a->store)
         return AIOS_EFFECT_KEYED;
-    for (uint32_t i = 0; i < aios_toolset_count(a->toolset); i++)
-        if (a->toolset->tools[i]->pub.effect != AIOS_EFFECT_READ)
-            return AIOS_EFFECT_UNSAFE;
-    return AIOS_EFFECT_READ;
+    return only_reads(a) ? AIOS_EFFECT_READ : AIOS_EFFECT_UNSAFE;
+}
+
+static bool reaches(const aios_agent *a, const aios_toolset *ts, uint32_t depth, uint32_t *n);
+
+static bool reaches_by(const aios_agent *a, const aios_toolset *ts, uint32_t depth, uint32_t *n)
+{
+    if (!a)
+        return false;
+    if (depth < AIOS__MAX_DEPTH && ++*n <= MAX_REACH)
+        return reaches(a, ts, depth + 1, n);
+    *n = UINT32_MAX / 2;
+    return false;
 }
 
 /* True if the agent holds the toolset, by whatever ways; *n counts the steps. */
 static bool reaches(const aios_agent *a, const aios_toolset *ts, uint32_t depth, uint32_t *n)
 {
     const aios_toolset *own = a->toolset;
-    bool found = own == ts;
+    bool found = own && (own == ts || own->base == ts);
     for (uint32_t i = 0; i < aios_toolset_count(own) && !found; i++) {
-        const aios__tool *t = own->tools[i];
+        const aios__tool *t = aios__toolset_get(own, i);
         const sub_tool *s = aios__sub_is(t) ? t->pub.user : NULL;
-        if (!s || !s->agent)
-            continue;
-        if (depth >= AIOS__MAX_DEPTH || ++*n > MAX_REACH)
-            *n = UINT32_MAX / 2;
-        else
-            found = reaches(s->agent, ts, depth + 1, n);
+        found = s && reaches_by(s->agent, ts, depth, n);
     }
+    for (uint32_t i = 0; i < a->n_handoffs && !found; i++)
+        found = reaches_by(aios__handoff_to(a, i), ts, depth, n);
     return found;
 }
 
@@ -136,6 +152,15 @@ static void watch(const aios_run *sub, int op)
     int fd = sub->root->fd >= 0 ? aios_session_fd(sub->session) : -1;
     if (fd >= 0)
         epoll_ctl(sub->root->fd, op, fd, &e);
+}
+
+void aios__run_use_session(aios_run *r, aios_session *s)
+{
+    if (r->session == s)
+        return;
+    watch(r, EPOLL_CTL_DEL);
+    r->session = s;
+    watch(r, EPOLL_CTL_ADD);
 }
 
 void aios__sub_watch(const aios_run *r)

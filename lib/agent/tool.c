@@ -50,6 +50,7 @@ void aios_toolset_free(aios_toolset *ts)
             ts->tools[i]->pub.release(ts->tools[i]->pub.user);
         free_tool(h, ts->tools[i]);
     }
+    aios_toolset_free(ts->base);
     aios__free(h, ts->tools);
     aios__free(h, ts);
     aios_ctx_free(ctx);
@@ -141,21 +142,34 @@ int aios_toolset_add(aios_toolset *ts, const aios_tool *tool, aios_error *err)
 
 uint32_t aios_toolset_count(const aios_toolset *ts)
 {
-    return ts ? ts->n : 0;
+    return ts ? aios_toolset_count(ts->base) + ts->n : 0;
+}
+
+const aios__tool *aios__toolset_get(const aios_toolset *ts, uint32_t i)
+{
+    uint32_t n = aios_toolset_count(ts->base);
+    return i < n ? aios__toolset_get(ts->base, i) : ts->tools[i - n];
+}
+
+void aios__toolset_hold(aios_toolset *ts, int n)
+{
+    for (; ts; ts = ts->base)
+        atomic_fetch_add(&ts->n_runs, (uint32_t)n);
 }
 
 int aios_toolset_at(const aios_toolset *ts, uint32_t i, aios_tool *out)
 {
-    if (!ts || !out || i >= ts->n)
+    if (!ts || !out || i >= aios_toolset_count(ts))
         return AIOS_EINVAL;
-    return aios__struct_out(out, &ts->tools[i]->pub, sizeof *out);
+    return aios__struct_out(out, &aios__toolset_get(ts, i)->pub, sizeof *out);
 }
 
 const aios__tool *aios__toolset_find(const aios_toolset *ts, const char *name)
 {
-    for (uint32_t i = 0; ts && i < ts->n; i++)
-        if (!strcmp(ts->tools[i]->pub.name, name))
-            return ts->tools[i];
+    for (; ts; ts = ts->base)
+        for (uint32_t i = 0; i < ts->n; i++)
+            if (!strcmp(ts->tools[i]->pub.name, name))
+                return ts->tools[i];
     return NULL;
 }
 
@@ -163,8 +177,8 @@ static int unknown_tool(const aios_toolset *ts, const char *name, aios_error *er
 {
     char names[300] = "";
     size_t n = 0;
-    for (uint32_t i = 0; ts && i < ts->n; i++) {
-        int k = snprintf(names + n, sizeof names - n, "%s%s", i ? ", " : "", ts->tools[i]->pub.name);
+    for (uint32_t i = 0; i < aios_toolset_count(ts); i++) {
+        int k = snprintf(names + n, sizeof names - n, "%s%s", i ? ", " : "", aios__toolset_get(ts, i)->pub.name);
         if (k < 0 || (size_t)k >= sizeof names - n)
             break;
         n += (size_t)k;

@@ -313,6 +313,15 @@ int aios_transcript_truncate(aios_transcript *t, uint32_t i, aios_error *err)
     return AIOS_OK;
 }
 
+int aios__transcript_share_from(aios_transcript *to, const aios_transcript *t, uint32_t from, aios_error *err)
+{
+    int rc = AIOS_OK;
+    for (uint32_t i = from; i < t->n && !rc; i++)
+        rc = aios__transcript_share(to, t, i, err);
+    to->last_call = t->last_call > to->last_call ? t->last_call : to->last_call; /* of those left out, too: ids are unique in the whole */
+    return rc;
+}
+
 int aios_transcript_copy(const aios_transcript *t, aios_transcript **out, aios_error *err)
 {
     if (!t || !out)

@@ -369,6 +369,30 @@ class aios_agent_tool(C.Structure):
     pass
 
 
+class aios_handoff(C.Structure):
+    pass
+
+
+class aios_moment(C.Structure):
+    pass
+
+
+class aios_refusal(C.Structure):
+    pass
+
+
+class aios_turn_profile(C.Structure):
+    pass
+
+
+class aios_turn_said(C.Structure):
+    pass
+
+
+class aios_hooks(C.Structure):
+    pass
+
+
 class aios_compact(C.Structure):
     pass
 
@@ -704,6 +728,11 @@ aios_agent_config._fields_ = [
     ('telemetry', C.c_void_p),
     ('prices', C.POINTER(aios_prices)),
     ('compact', C.POINTER(aios_compact)),
+    ('handoffs', C.POINTER(aios_handoff)),
+    ('handoff_stride', C.c_size_t),
+    ('n_handoffs', C.c_uint32),
+    ('reserved0', C.c_uint32),
+    ('hooks', C.POINTER(aios_hooks)),
 ]
 aios_run_options._fields_ = [
     ('struct_size', C.c_size_t),
@@ -792,6 +821,61 @@ aios_agent_tool._fields_ = [
     ('description', C.c_char_p),
     ('flags', C.c_uint32),
     ('reserved0', C.c_uint32),
+]
+aios_handoff._fields_ = [
+    ('struct_size', C.c_size_t),
+    ('name', C.c_char_p),
+    ('description', C.c_char_p),
+    ('agent', C.c_void_p),
+]
+aios_label._fields_ = [
+    ('integrity', C.c_int32),
+    ('reserved0', C.c_int32),
+    ('confidentiality', C.c_uint64),
+]
+aios_moment._fields_ = [
+    ('struct_size', C.c_size_t),
+    ('run_id', C.c_char_p),
+    ('agent', C.c_char_p),
+    ('run', C.c_uint64),
+    ('step', C.c_uint32),
+    ('attempt', C.c_uint32),
+    ('depth', C.c_uint32),
+    ('n_turns', C.c_uint32),
+    ('n_tokens', C.c_uint64),
+    ('context', aios_label),
+]
+aios_refusal._fields_ = [
+    ('struct_size', C.c_size_t),
+    ('reason', C.c_char * 256),
+]
+aios_turn_profile._fields_ = [
+    ('struct_size', C.c_size_t),
+    ('instructions', C.c_char_p),
+    ('tools', C.POINTER(C.c_char_p)),
+    ('model', C.c_void_p),
+    ('sampling', C.POINTER(aios_sampling)),
+    ('tool_name', C.c_char_p),
+    ('tool_choice', C.c_int32),
+    ('max_tokens', C.c_uint32),
+]
+aios_turn_said._fields_ = [
+    ('struct_size', C.c_size_t),
+    ('text', C.c_char_p),
+    ('n_text', C.c_size_t),
+    ('n_calls', C.c_uint32),
+    ('n_tokens', C.c_uint32),
+    ('reason', C.c_char_p),
+]
+aios_hooks._fields_ = [
+    ('struct_size', C.c_size_t),
+    ('user', C.c_void_p),
+    ('before_turn', C.CFUNCTYPE(C.c_int, C.c_void_p, C.POINTER(aios_moment), C.POINTER(aios_turn_profile), C.POINTER(aios_refusal))),
+    ('after_turn', C.CFUNCTYPE(C.c_int, C.c_void_p, C.POINTER(aios_moment), C.POINTER(aios_turn_said), C.POINTER(aios_refusal))),
+    ('before_call', C.CFUNCTYPE(C.c_int, C.c_void_p, C.POINTER(aios_moment), C.POINTER(aios_action), C.POINTER(aios_refusal))),
+    ('after_call', C.CFUNCTYPE(C.c_int, C.c_void_p, C.POINTER(aios_moment), C.POINTER(aios_event), C.POINTER(aios_refusal))),
+    ('on_handoff', C.CFUNCTYPE(C.c_int, C.c_void_p, C.POINTER(aios_moment), C.c_char_p, C.c_char_p, C.POINTER(aios_refusal))),
+    ('on_stop', C.CFUNCTYPE(None, C.c_void_p, C.POINTER(aios_moment), C.POINTER(aios_event))),
 ]
 aios_compact._fields_ = [
     ('struct_size', C.c_size_t),
@@ -931,11 +1015,6 @@ aios_env._fields_ = [
     ('child_close', C.CFUNCTYPE(None, C.c_void_p, C.c_void_p)),
     ('file_rename', C.CFUNCTYPE(C.c_int, C.c_void_p, C.c_char_p, C.c_char_p, C.POINTER(C.c_int32))),
     ('file_remove', C.CFUNCTYPE(C.c_int, C.c_void_p, C.c_char_p, C.POINTER(C.c_int32))),
-]
-aios_label._fields_ = [
-    ('integrity', C.c_int32),
-    ('reserved0', C.c_int32),
-    ('confidentiality', C.c_uint64),
 ]
 aios_usage._fields_ = [
     ('struct_size', C.c_size_t),
@@ -1548,6 +1627,12 @@ STRUCTS = (
     aios_audit_report,
     aios_error,
     aios_agent_tool,
+    aios_handoff,
+    aios_moment,
+    aios_refusal,
+    aios_turn_profile,
+    aios_turn_said,
+    aios_hooks,
     aios_compact,
     aios_context_use,
     aios_mem_usage,

@@ -3,6 +3,8 @@
 #ifndef AIOS_COMPOSE_TEST_H
 #define AIOS_COMPOSE_TEST_H
 
+#include <aios/plugin/backend.h>
+
 #include "agent_test.h"
 
 /** An agent beside the world's, with a model and a toolset of its own. */
@@ -133,6 +135,103 @@ static inline void pair_run(pair *p, const char *uri, const char *helper_uri)
     pull_deep(r, &p->log, AIOS_DENY);
     aios_run_free(r);
     pair_close(p);
+}
+
+/* ---- a model that keeps what it is asked ---------------------------------------------------------------------------- */
+
+/** Says its lines, a turn each; "!NAME ARGS" is a call. The last one again and again. */
+typedef struct scribe {
+    const char *const *lines;
+    uint32_t at;
+    int32_t privacy;
+    char system[256], tools[256]; /* of the last request */
+    int32_t choice;
+    uint32_t max_tokens, n_entries;
+    float temperature;
+    uint64_t seed;
+} scribe;
+
+static inline int scribe_open(void *user, const aios_backend_open_args *args, void **model, aios_error *err)
+{
+    (void)args, (void)err;
+    *model = user;
+    return 0;
+}
+
+static inline void scribe_close(void *p)
+{
+    (void)p;
+}
+
+static inline int scribe_info(void *model, aios_model_info *out)
+{
+    const scribe *s = model;
+    out->name = "scribe";
+    out->privacy = s->privacy;
+    out->flags = AIOS_MODEL_CAN_TOOLS;
+    return 0;
+}
+
+static inline int scribe_session(void *model, const aios_session_config *cfg, void **session, aios_error *err)
+{
+    (void)cfg, (void)err;
+    *session = model;
+    return 0;
+}
+
+static inline int scribe_start(void *session, const aios_request *q, aios_error *err)
+{
+    scribe *s = session;
+    aios_entry e = AIOS_INIT(aios_entry);
+    (void)err;
+    aios_transcript_at(q->transcript, 0, &e);
+    snprintf(s->system, sizeof s->system, "%.*s", e.role == AIOS_ROLE_SYSTEM ? (int)e.parts[0].n_text : 0, e.parts[0].text);
+    s->tools[0] = 0;
+    for (uint32_t i = 0; i < q->n_tools; i++)
+        snprintf(s->tools + strlen(s->tools), sizeof s->tools - strlen(s->tools), "%s ", q->tools[i].name);
+    s->choice = q->tool_choice;
+    s->max_tokens = q->max_tokens;
+    s->n_entries = aios_transcript_count(q->transcript);
+    s->temperature = q->sampling ? q->sampling->temperature : -1;
+    s->seed = q->sampling ? q->sampling->seed : 0;
+    return 0;
+}
+
+static inline int scribe_step(void *session, const aios_sink *k, aios_error *err)
+{
+    scribe *s = session;
+    char name[64];
+    int n = 0, rc;
+    const char *line = s->lines[s->at];
+    (void)err;
+    s->at += s->lines[s->at + 1] != NULL;
+    if (*line == '!' && sscanf(line, "!%63s %n", name, &n) == 1)
+        rc = k->call(k->user, name, line + n, strlen(line + n), NULL);
+    else
+        rc = k->text(k->user, line, strlen(line));
+    return rc ? rc : AIOS_DONE;
+}
+
+/** Opens it in ctx as the model "NAME:". */
+static inline aios_model *scribe_model(aios_ctx *ctx, const char *name, scribe *s)
+{
+    char uri[32];
+    aios_error err = AIOS_INIT(aios_error);
+    aios_model *m = NULL;
+    aios_backend_ops ops = AIOS_INIT(aios_backend_ops);
+    ops.name = name;
+    ops.open = scribe_open;
+    ops.close = scribe_close;
+    ops.info = scribe_info;
+    ops.session_new = scribe_session;
+    ops.session_free = scribe_close;
+    ops.start = scribe_start;
+    ops.step = scribe_step;
+    ops.cancel = scribe_close;
+    must(aios_backend_register(ctx, &ops, s, &err), &err);
+    snprintf(uri, sizeof uri, "%s:", name);
+    must(aios_model_open(ctx, uri, NULL, &m, &err), &err);
+    return m;
 }
 
 static inline int count_text(const char *s, const char *word)

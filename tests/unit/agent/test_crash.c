@@ -152,8 +152,10 @@ static const scenario scenarios[] = {
     {.name = "agents that are called, two at once", .script = "echo:call keyed {\"n\":1};turn;call helper {\"prompt\":\"a\"};call helper {\"prompt\":\"b\"};turn;say helped"},
     {.name = "agents that are called, under rules that count", .policy = ABOVE, .unknown = AIOS_DENY,
      .script = "echo:say true;turn;call keyed {\"n\":1};turn;call helper {\"prompt\":\"a\"};turn;call helper {\"prompt\":\"b\"};turn;call keyed {\"n\":4};turn;say helped"},
+    {.name = "handed over and back", .script = "echo:call keyed {\"n\":1};turn;call transfer_to_desk {};turn;turn;turn;call sure {\"n\":4};turn;say home again"},
 };
 static const char helper_script[] = "echo:call sure {\"n\":1};turn;call ask_local {\"n\":2};call keyed {\"n\":3};turn;say did it";
+static const char desk_script[] = "echo:turn;turn;call sure {\"n\":2};call ask_local {\"n\":3};turn;call transfer_to_first {}";
 
 static aios_store *open_sqlite(aios_ctx *ctx)
 {
@@ -219,6 +221,26 @@ static void add_helper(world *w)
     other_close(&o);
 }
 
+/* The agent "desk", to which the first one may hand over, and back. */
+static aios_agent *new_desk(world *w)
+{
+    other o;
+    aios_handoff back = AIOS_INIT(aios_handoff);
+    back.name = "first";
+    other_open(w, &o, desk_script);
+    world of = {.ts = o.ts};
+    add_acting(&of);
+    o.policy.decide = allow_all;
+    o.cfg.handoffs = &back;
+    o.cfg.handoff_stride = sizeof back;
+    o.cfg.n_handoffs = 1;
+    other_agent(w, &o);
+    aios_agent *a = o.agent;
+    o.agent = NULL;
+    other_close(&o);
+    return a;
+}
+
 static void open_world(world *w, const scenario *s)
 {
     aios_error err = AIOS_INIT(aios_error);
@@ -236,9 +258,16 @@ static void open_world(world *w, const scenario *s)
     w->cfg.store = sh->sqlite ? open_sqlite(w->ctx) : log_store_open(w->ctx, store_path, &sh->log);
     w->cfg.instructions = "be brief";
     add_helper(w);
+    aios_handoff desk = AIOS_INIT(aios_handoff);
+    desk.name = "desk";
+    desk.agent = new_desk(w);
+    w->cfg.handoffs = &desk;
+    w->cfg.handoff_stride = sizeof desk;
+    w->cfg.n_handoffs = 1;
     world_agent(w);
     answer_asked(w->ctx, w->cfg.store);
     aios_rules_free(w->policy.rules);
+    aios_agent_free(desk.agent);
     aios_store_close(w->cfg.store);
 }
 
