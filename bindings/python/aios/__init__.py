@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from . import _cdef
 from ._agent import Action, Agent, Call, Run, Toolset
 from ._backend import Backend, CallDelta, Logprobs, Reasoning, Restart, ToolCall, TurnRequest
+from ._agent import Action, Agent, AgentTool, Call, Run, Toolset
+from ._backend import Backend, CallDelta, Reasoning, Restart, ToolCall, TurnRequest
 from ._context import Context
 from ._events import Event, Label, Reply, Usage
 from ._grammar import Grammar, Walk
@@ -30,8 +32,8 @@ globals().update({name[5:]: value for name, value in vars(_cdef).items() if name
 if TYPE_CHECKING:
     def __getattr__(name: str) -> int: ...
 
-__all__ = ["Action", "Agent", "Backend", "Call", "CallDelta", "Context", "Entry", "Error", "Event", "Grammar", "Hit", "Label",
-           "Logprobs", "Memory", "Model", "Part", "Reasoning", "Record", "Reply", "Restart", "Run", "RunInfo", "Session",
-           "Snapshot", "Store", "Stream", "Telemetry", "ToolCall", "ToolError", "Toolset", "Transcript", "Turn", "TurnRequest",
-           "Usage", "Violation", "Walk", "Write", "has", "library_path", "schema_check", "schema_of", "schema_violations",
-           "strerror", "version"]
+__all__ = ["Action", "Agent", "AgentTool", "Backend", "Call", "CallDelta", "Context", "Entry", "Error", "Event", "Grammar",
+           "Hit", "Label", "Logprobs", "Memory", "Model", "Part", "Reasoning", "Record", "Reply", "Restart", "Run",
+           "RunInfo", "Session", "Snapshot", "Store", "Stream", "Telemetry", "ToolCall", "ToolError", "Toolset",
+           "Transcript", "Turn", "TurnRequest", "Usage", "Violation", "Walk", "Write", "has", "library_path", "schema_check",
+           "schema_of", "schema_violations", "strerror", "version"]

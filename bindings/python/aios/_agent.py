@@ -7,7 +7,8 @@ import ctypes as C
 import itertools
 import json
 import threading
-from typing import Any, Callable
+from contextlib import ExitStack
+from typing import Any, Callable, NamedTuple
 
 from . import _cdef as c
 from ._args import choice, cstr, data, function, instance, known, new, seconds_ns
@@ -124,13 +125,14 @@ def _release_fn(user):
 
 
 class Action:
-    """A call about to happen, for a policy: tool, call_id, arguments, effect, label (of all that the model has seen), run, step."""
+    """A call about to happen, for a policy: tool, call_id, arguments, effect, label (of all that the model has seen), run, step,
+    depth (0: the agent's own, else of one that it called, so many levels below)."""
 
     def __init__(self, a):
         self.tool, self.call_id, self.arguments = string(a.tool), string(a.call_id), json.loads(a.args_json or b"{}")
         self.effect = next((k for k, v in EFFECTS.items() if v == a.effect), "unsafe")
         self.label = Label(a.context.integrity, a.context.confidentiality)
-        self.run, self.step = a.run, a.step
+        self.run, self.step, self.depth = a.run, a.step, a.depth
 
 
 @dict(c.aios_policy._fields_)["decide"]
@@ -151,8 +153,16 @@ def _decide_fn(user, action, out):
         return c.AIOS_EDENIED
 
 
+class AgentTool(NamedTuple):
+    """An agent by the name that others call it by (Toolset.add) or hand over to (Agent's handoffs). Made by Agent.as_tool."""
+    agent: "Agent"
+    name: str
+    description: str | None = None
+    handle: bool = False
+
+
 class Toolset(Handle):
-    """Python functions that a model may call."""
+    """Python functions, and other agents, that a model may call."""
 
     _destroy, _serial = "aios_toolset_free", True
 
@@ -160,13 +170,21 @@ class Toolset(Handle):
         out = C.c_void_p()
         with instance(context, Context, "context")._pin() as ctx:
             call(lib.aios_toolset_new, ctx, C.byref(out))
-        self._context = context
+        self._context, self._agents = context, []
         self._own(out.value)
+
+    def _add_agent(self, tool):
+        spec = new(c.aios_agent_tool, name=cstr(tool.name), description=cstr(tool.description), flags=c.AIOS_TOOL_HANDLE if tool.handle else 0)
+        with self._pin() as ts, instance(tool.agent, Agent, "agent")._pin() as a:
+            call(lib.aios_toolset_add_agent, ts, a, C.byref(spec))
+        self._agents.append(tool.agent)  # its policy lives in it
+        return tool
 
     def add(self, fn: Callable, schema: Schema | None = None, name: str | None = None, description: str | None = None, effect: str = "unsafe",
             any_thread: bool = False, trusted: bool = False, timeout: float = 0, pass_call: bool = False,
             reconcile: Callable | None = None) -> Callable:
-        """Adds fn, and gives it back. Its result goes to the model, as it is if it is text, else as JSON.
+        """Adds fn, and gives it back. Its result goes to the model, as it is if it is text, else as JSON. An agent is
+        added as agent.as_tool(name).
 
         schema: of the arguments, with which fn is called as they are in JSON. Without it the schema is made of fn's annotations and
         defaults (schema_of), and arguments come as what is annotated: members of an Enum, dataclasses, sets. name and description: else
@@ -175,6 +193,8 @@ class Toolset(Handle):
         reconcile(call, ...): asked about a call that was begun before a crash. It returns the result if that had happened, None if it had
         not (it runs now), and raises if it cannot tell; without it the host is asked ("unknown").
         """
+        if isinstance(fn, AgentTool):
+            return self._add_agent(fn)
         name = name or getattr(function(fn, "a tool"), "__name__", None)
         if not name:
             raise TypeError(f"{fn!r} has no name of its own: give name=")
@@ -270,13 +290,15 @@ class Agent(Handle):
     """prompt -> model -> tools -> model ... -> reply.
 
     policy(action) returns "allow", "ask" or "deny", or a pair of it and the reason; or policy is a dict, the rules of docs/policy.md.
-    limits: a dict of max_turns, max_calls, max_tokens, max_turn_tokens, max_result, max_cost (millionths), timeout, tool_timeout (seconds).
-    schema: the reply is JSON under it. prices: a dict of input, output and cached (input's, if it is not there): of a million tokens, in
+    limits: a dict of max_turns, max_calls, max_tokens, max_turn_tokens, max_result, max_cost (millionths), max_depth, timeout,
+    tool_timeout (seconds). schema: the reply is JSON under it. prices: a dict of input, output and cached (input's, if it is not there): of a million tokens, in
     one currency; without it a turn costs what the model says. store: a Store that keeps every run, so that resume goes on with it after
     a crash; cache_dir: folder where it keeps what its session has computed; changed: runs of an agent that was another are resumed all
     the same. telemetry: a Telemetry that is told of every run, name: what it calls the agent. compact: what is done when the context is
     full (docs/context.md): "drop", "summarise", "offload" (with toolset.add_read_result), or a dict of policy, n_ctx, high, low,
     max_summary, min_offload, instructions; without it the run ends with ECONTEXT.
+    handoffs: agents, each as agent.as_tool(name), to which a run may be handed: the model sees the tool transfer_to_NAME
+    (docs/composition.md).
     """
 
     _destroy = "aios_agent_free"
@@ -286,8 +308,9 @@ class Agent(Handle):
                  tool_choice: str = "auto", tool_name: str | None = None, one_call: bool = False, threaded: bool = False,
                  calibrate: bool = True, min_margin: float = 0, store: Store | None = None, cache_dir: Any = None,
                  telemetry: Telemetry | None = None, name: str | None = None, changed: bool = False, prices: dict | None = None,
-                 compact: str | dict | None = None):
+                 compact: str | dict | None = None, handoffs: list[AgentTool] | None = None):
         instance(model, Model, "model")
+        handoffs = [instance(h, AgentTool, "a handoff") for h in handoffs or []]
         cfg = new(c.aios_agent_config, instructions=cstr(instructions), schema_json=schema_text(schema), tool_name=cstr(tool_name),
                   tool_choice=tool_choice_of(tool_choice, tool_name), min_margin=min_margin, cache_dir=cstr(cache_dir), name=cstr(name),
                   flags=(c.AIOS_AGENT_ONE_CALL if one_call else 0) | (0 if calibrate else c.AIOS_AGENT_PLAIN_CHOICE) |
@@ -307,10 +330,13 @@ class Agent(Handle):
         if self._policy:
             cfg.policy = C.pointer(new(c.aios_policy, user=self._policy.key, decide=_decide_fn))
         out, rules = C.c_void_p(), C.c_void_p()
-        with contextlib.ExitStack() as held:
+        with ExitStack() as held:
             ctx, cfg.model = held.enter_context(model.context._pin()), held.enter_context(model._pin())
             cfg.store, cfg.toolset = _pinned(held, store, Store, "store"), _pinned(held, toolset, Toolset, "toolset")
             cfg.telemetry = _pinned(held, telemetry, Telemetry, "telemetry")
+            rows = [new(c.aios_handoff, name=cstr(h.name), description=cstr(h.description), agent=held.enter_context(h.agent._pin()))
+                    for h in handoffs]
+            cfg.handoffs, cfg.n_handoffs, cfg.handoff_stride = (c.aios_handoff * len(rows))(*rows), len(rows), C.sizeof(c.aios_handoff)
             if isinstance(policy, dict):
                 text = json.dumps(policy).encode()
                 call(lib.aios_rules_parse, ctx, text, len(text), C.byref(rules))
@@ -320,7 +346,14 @@ class Agent(Handle):
             finally:
                 lib.aios_rules_free(rules)
         self.model, self.toolset, self.store, self.telemetry = model, toolset, store, telemetry
+        self._handoffs = handoffs
         self._own(out.value)
+
+    def as_tool(self, name: str, description: str | None = None, handle: bool = False) -> AgentTool:
+        """For Toolset.add: a tool that takes a prompt; each call is a run of this agent, whose events come up with depth 1. handle: an untrusted reply
+        stays outside of the context of who calls. For handoffs: to whom a run may be handed.
+        """
+        return AgentTool(self, name, description, handle)
 
     def start(self, prompt: str, transcript: Transcript | None = None, run_id: str | None = None, traceparent: str | None = None) -> Run:
         """A Run, to iterate over. transcript is continued if given, and busy until the run is closed. run_id: its name in the store, else

@@ -39,10 +39,11 @@ class Usage(NamedTuple):
 class Event:
     """kind is "text", "reasoning", "call", "ask", "unknown" (a call that a crash cut off), "result", "usage", "state", "done", "error",
     "choice", "call_delta" (with call_deltas=True), "snapshot" (with snapshots=True: text is JSON, path what still grows, code SNAPSHOT flags)
-    "route" (of a router: text is JSON) or "logprobs" (with logprobs=N: value is a list of tokens)."""
+    "route" (of a router: text is JSON) or "logprobs" (with logprobs=N: value is a list of tokens).
+    depth is 1 for an agent that was called as a tool, 2 for one that it called; parent is the number of the run that called it."""
 
     __slots__ = ("kind", "code", "seq", "run", "step", "attempt", "call_id", "name", "text", "usage", "error", "label", "path",
-                 "digest")
+                 "digest", "parent", "depth")
 
     def __init__(self, ev):
         self.kind = EVENTS.get(ev.type, f"event {ev.type}")
@@ -52,6 +53,7 @@ class Event:
         self.usage = Usage(*(getattr(ev.usage.contents, f) for f in Usage._fields)) if ev.usage else None
         self.error = Error.of(ev.error.contents, text=self.text) if ev.error else None
         self.path, self.digest = string(ev.path), string(ev.digest)
+        self.parent, self.depth = ev.parent, ev.depth
         self.label = Label(ev.label.integrity, ev.label.confidentiality)
 
     @property
@@ -78,7 +80,10 @@ class Reply:
         self.logprobs = []
 
     def add(self, ev):
-        """Takes an event: the text is that of the last attempt, as far as it came, until the end says it as a whole."""
+        """Takes an event: the text is that of the last attempt, as far as it came, until the end says it as a whole. Of agents that were called
+        only the results count."""
+        if ev.depth:
+            return
         if ev.kind == "text":
             if self._turn != (ev.step, ev.attempt):
                 self.text, self.logprobs = "", []
