@@ -33,7 +33,7 @@ typedef struct aios_limits {
     int64_t timeout_ns;      /**< wall time of the run [10 minutes] */
     int64_t tool_timeout_ns; /**< wall time of one call [60 s]; runs of agents (compose.h) have their own timeout_ns instead */
     uint64_t max_cost;       /**< what its model turns may cost, in millionths of the prices' currency; the turn that passes it is its last [no bound] */
-    uint32_t max_depth;      /**< levels of agents below this one that are called as tools, at most 32 [4]; what they use counts against all of the above */
+    uint32_t max_depth;      /**< levels of agents called as tools below this one, at most 32 [4]; what they use counts in all of these limits */
     uint32_t reserved0;
 } aios_limits;
 

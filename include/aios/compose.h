@@ -21,20 +21,20 @@ typedef struct aios_agent_tool {
     uint32_t reserved0;
 } aios_agent_tool;
 /**
- * Adds a tool {"prompt": text}. A call is a run of that agent with a transcript of its own, and its reply is the result. Its events come up through the run
- * that called (aios_event.depth, parent), its call ids behind the caller's: "call_1/call_2"; that is also how aios_run_decide finds what it asks.
- * What it does is decided by its own policy and by those of all runs above it, and counts against the limits of all of them. Its context begins
- * with the label of the call, and the result has the label of its own.
- * Its effect is KEYED if the agent has a store (the call's key names the run there, "call-KEY", and it goes on where it was), else READ if all its tools
- * are, else UNSAFE. The toolset holds a reference, but for an agent that uses this very set (a cycle): that one lives as long as its other users.
- * EEXIST, EINVAL, EBUSY as aios_toolset_add; ELIMIT: agents of agents too deep to follow.
+ * Adds a tool {"prompt": text}. A call is a run of that agent with a transcript of its own, and its reply is the result. Its events come up
+ * through the run that called (aios_event.depth, parent), its call ids behind the caller's: "call_1/call_2"; that is also how aios_run_decide
+ * finds what it asks. What it does is decided by its own policy and by those of all runs above it, and counts against the limits of all of
+ * them. Its context begins with the label of the call, and the result has the label of its own. Its effect is KEYED if the agent has a store
+ * (the call's key names the run there, "call-KEY", and it goes on where it was), else READ if all its tools are, else UNSAFE. The toolset holds
+ * a reference, but for an agent that uses this very set (a cycle): that one lives as long as its other users. EEXIST, EINVAL, EBUSY as
+ * aios_toolset_add; ELIMIT: agents of agents too deep to follow.
  */
 AIOS_API int aios_toolset_add_agent(aios_toolset *ts, aios_agent *agent, const aios_agent_tool *spec, aios_error *err);
 
 /**
- * To whom an agent may hand a run (aios_agent_config.handoffs): its model sees the tool transfer_to_NAME, and after the turn that calls it the run goes on
- * with that agent's instructions, tools, model and choices, and with its policy and that of the first agent, the stricter of both. Transcript, limits, store,
- * telemetry and hooks stay those of the first.
+ * To whom an agent may hand a run (aios_agent_config.handoffs): its model sees the tool transfer_to_NAME, and after the turn that calls it the
+ * run goes on with that agent's instructions, tools, model and choices, and with its policy and that of the first agent, the stricter of both.
+ * Transcript, limits, store, telemetry and hooks stay those of the first.
  */
 typedef struct aios_handoff {
     size_t struct_size;
@@ -63,8 +63,8 @@ typedef struct aios_refusal {
 } aios_refusal;
 
 /**
- * How one model turn is made. before_turn finds in it what the turn has without it, and may change all of it; what it points to is read before the hook is
- * called again.
+ * How one model turn is made. before_turn finds in it what the turn has without it, and may change all of it; what it points to is read before
+ * the hook is called again.
  */
 typedef struct aios_turn_profile {
     size_t struct_size;
@@ -87,16 +87,16 @@ typedef struct aios_turn_said {
 } aios_turn_said;
 
 /**
- * Hooks of a run, at every transition, each may be NULL. They are called on the thread that drives the run (of a called agent: its caller's), no locks held;
- * they may cancel the run, and nothing else of it. A non-zero return refuses, with that code if it is a failure, else EDENIED, and with the reason.
- * A run has those of the agent that it began with, also after a handoff; an agent that is called as a tool has its own.
+ * Hooks of a run, at every transition, each may be NULL. They are called on the thread that drives the run (of a called agent: its caller's),
+ * no locks held; they may cancel the run, and nothing else of it. A non-zero return refuses, with that code if it is a failure, else EDENIED,
+ * and with the reason. A run has those of the agent that it began with, also after a handoff; an agent that is called as a tool has its own.
  */
 typedef struct aios_hooks {
     size_t struct_size;
     void *user;
     /**
-     * Before the model is asked, each attempt. May choose the profile. Refused: the run ends with that failure, before the turn. A run that is resumed asks
-     * for each turn that it makes; one that its journal has is not made again, and keeps the tools that it was shown.
+     * Before the model is asked, each attempt. May choose the profile. Refused: the run ends with that failure, before the turn. A run that is
+     * resumed asks for each turn that it makes; one that its journal has is not made again, and keeps the tools that it was shown.
      */
     int (*before_turn)(void *user, const aios_moment *m, aios_turn_profile *profile, aios_refusal *no);
     /** After a turn that stands, before any of its calls. Refused: the run ends with that failure, and the transcript is as before the turn. */
@@ -105,7 +105,7 @@ typedef struct aios_hooks {
     int (*before_call)(void *user, const aios_moment *m, const aios_action *action, aios_refusal *no);
     /** A call has ended; result is its RESULT to be. It has happened: refused, the model reads that in place of its text. */
     int (*after_call)(void *user, const aios_moment *m, const aios_event *result, aios_refusal *no);
-    /** The model hands the run from one agent to another, by their names as handoffs ("": the first). Refused: that is the result of the call, and it stays. */
+    /** The model hands the run over, by the names of handoffs ("": the first agent). Refused: that is the result of the call, and the run stays. */
     int (*on_handoff)(void *user, const aios_moment *m, const char *from, const char *to, aios_refusal *no);
     /** The last event, DONE or ERROR, each time that it is told, also when a resumed run tells it again. Observes only. */
     void (*on_stop)(void *user, const aios_moment *m, const aios_event *last);

@@ -33,8 +33,13 @@ enum {
     AIOS_EVENT_ASK = 4,       /**< the call waits for aios_run_decide; text = the arguments as the tool gets them */
     AIOS_EVENT_RESULT = 5,    /**< a tool's result: name, call_id, text; code 0 or the tool's failure */
     AIOS_EVENT_USAGE = 6,     /**< tokens of one model turn */
-    AIOS_EVENT_STATE = 7,     /**< the run changed state; text names it. "handoff": name = to which. Of a called agent, the first is "agent", and name and call_id are of its call */
-    AIOS_EVENT_DONE = 8,      /**< the end; text = the whole final reply, name = why it stopped. Of a called agent the RESULT of its call tells, and how it failed */
+    /**
+     * The run changed state; text names it. "handoff": name = to which. Of a called agent the first is "agent", and all have name and call_id of its
+     * call.
+     */
+    AIOS_EVENT_STATE = 7,
+    /** The end; text = the whole final reply, name = why it stopped. Of a called agent the RESULT of its call tells, also if it failed. */
+    AIOS_EVENT_DONE = 8,
     AIOS_EVENT_ERROR = 9,     /**< the end by failure; error is set */
     /**
      * The model chose among tools by calibrated scores: name = the best; text = {"margin": its lead, "kept": false if that is under

@@ -21,7 +21,8 @@ static int limits_in(const aios_limits *src, aios_limits *l, aios_error *err)
     if (!l->max_result)
         l->max_result = 65536;
     if (l->max_depth > AIOS__MAX_DEPTH)
-        return aios__fail_need(err, AIOS_EINVAL, AIOS__MAX_DEPTH, l->max_depth, "limits: max_depth is %u, at most %d are possible", l->max_depth, AIOS__MAX_DEPTH);
+        return aios__fail_need(err, AIOS_EINVAL, AIOS__MAX_DEPTH, l->max_depth, "limits: max_depth is %u, at most %d are possible", l->max_depth,
+                               AIOS__MAX_DEPTH);
     if (!l->max_depth)
         l->max_depth = 4;
     if (!l->timeout_ns)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Handoffs: tools transfer_to_NAME after whose turn a run goes on as another agent, with the same transcript and limits. What it goes on as is a blend: the
- * instructions, tools, model and choices of the other, all that belongs to the run of the one that it began with, and the policies of both.
+ * Handoffs: tools transfer_to_NAME after whose turn a run goes on as another agent, with the same transcript and limits. What it goes on as is
+ * a blend: the instructions, tools, model and choices of the other, all that belongs to the run of the one that it began with, and the policies
+ * of both.
  */
 #include <stdio.h>
 
@@ -84,7 +85,7 @@ int aios__handoff_add(aios_agent *a, const aios_agent_config *c, aios_error *err
     if (!c->n_handoffs)
         return AIOS_OK;
     if (!c->handoffs || c->handoff_stride < sizeof(size_t) || c->n_handoffs > MAX_HANDOFFS)
-        return aios__fail(err, AIOS_EINVAL, "handoffs: %s", c->n_handoffs > MAX_HANDOFFS ? "more than 64" : "the array is NULL, or its handoff_stride no size of an aios_handoff");
+        return aios__fail(err, AIOS_EINVAL, "handoffs: there are more than %d, the array is NULL, or handoff_stride is no size of an aios_handoff", MAX_HANDOFFS);
     a->handoffs = aios__alloc_array(aios__ctx_heap(a->ctx), AIOS_MEM_OTHER, c->n_handoffs, sizeof *a->handoffs, err);
     aios_toolset *own = NULL;
     int rc = a->handoffs ? aios_toolset_new(a->ctx, &own, err) : aios__nomem(err);
@@ -241,10 +242,11 @@ static void replace_use(aios__heap *h, aios__ruleset_use *use, const aios__rules
     *use = *by;
 }
 
-/* The run's counts are those of the first agent's capabilities, then those of the one that it is with: nobody's begin anew by going to and fro. */
+/* The run's counts are of the first agent's capabilities, then of those of the one that it is with: none begin anew by going to and fro. */
 static int switch_use(aios_run *r, aios__station *from, const aios__station *to, aios_error *err)
 {
-    uint32_t first = count_caps(r->home->policy.rules), before = from ? count_caps(from->of->policy.rules) : 0, after = to ? count_caps(to->of->policy.rules) : 0;
+    uint32_t first = count_caps(r->home->policy.rules);
+    uint32_t before = from ? count_caps(from->of->policy.rules) : 0, after = to ? count_caps(to->of->policy.rules) : 0;
     aios__ruleset_use kept = {0}, next = {0};
     int rc = new_use(r->heap, before, &kept, err);
     if (rc)
@@ -306,7 +308,7 @@ static const aios__handoff *of_call(const aios_run *r, const aios__run_call *c)
 static const aios__handoff *made(const aios_run *r)
 {
     const aios__handoff *h = NULL;
-    for (uint32_t i = 0; i < r->n_turn_calls && !h; i++)
+    for (uint32_t i = 0; r->agent->n_handoffs && i < r->n_turn_calls && !h; i++)
         h = of_call(r, &r->calls[i]);
     return h;
 }
@@ -360,7 +362,8 @@ int aios__handoff_restore(aios_run *r, const char *name, aios_error *err)
     for (uint32_t i = 0; i < r->agent->n_handoffs && name && !h; i++)
         h = strcmp(r->agent->handoffs[i].name, name) ? NULL : &r->agent->handoffs[i];
     if (!h)
-        return aios__fail(err, AIOS_ESTATE, "run %s was handed to \"%.64s\", and its agent has no such handoff any more", r->id, name ? name : "");
+        return aios__fail(err, AIOS_ESTATE, "run %s was handed to \"%.64s\", and its agent has no such handoff any more", r->id,
+                          name ? name : "");
     int rc = aios__tools_next(r, err);
     return rc ? rc : take(r, h, err);
 }

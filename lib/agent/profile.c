@@ -46,8 +46,8 @@ static int pick_tools(aios_run *r, aios_error *err)
         const aios_tool_def *d = find_def(r, names[i]);
         aios_tool_def *more = d && i < r->n_defs ? aios__realloc(r->heap, AIOS_MEM_TEXT, p->defs, (i + 1) * sizeof *more, err) : NULL;
         if (!d || i >= r->n_defs)
-            return aios__fail(err, AIOS_EINVAL, "before_turn: the profile names %s \"%.64s\"", d ? "more tools than there are, behind" : "a tool that the agent does not have:",
-                              names[i]);
+            return aios__fail(err, AIOS_EINVAL, "before_turn: the profile names %s \"%.64s\"",
+                              d ? "more tools than there are, behind" : "a tool that the agent does not have:", names[i]);
         if (!more)
             return aios__nomem(err);
         p->defs = more;
@@ -93,7 +93,8 @@ static int add_bench(aios_run *r, aios_model *m, aios__bench **out, aios_error *
     aios__profile *p = &r->profile;
     aios_session_config cfg = AIOS_INIT(aios_session_config);
     if (p->n_bench == MAX_BENCH)
-        return aios__fail_need(err, AIOS_ELIMIT, MAX_BENCH, MAX_BENCH + 1, "before_turn: a run has at most %d models beside its agent's", MAX_BENCH);
+        return aios__fail_need(err, AIOS_ELIMIT, MAX_BENCH, MAX_BENCH + 1, "before_turn: a run has at most %d models beside its agent's",
+                               MAX_BENCH);
     aios__bench *more = aios__realloc(r->heap, AIOS_MEM_OTHER, p->bench, (p->n_bench + 1) * sizeof *more, err);
     if (!more)
         return aios__nomem(err);

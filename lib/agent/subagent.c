@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Agents as tools: a call is a run of its own, stepped by the run that made it, on its thread. It has the hub of that run, so a cancel reaches it and what
- * it waits for wakes both; its calls are asked of every gate above it, and what it uses counts in every run above it.
+ * Agents as tools: a call is a run of its own, stepped by the run that made it, on its thread. It has the hub of that run, so a cancel reaches
+ * it and what it waits for wakes both; its calls are asked of every gate above it, and what it uses counts in every run above it.
  */
 #include <sys/epoll.h>
 #include <stdio.h>
@@ -9,8 +9,9 @@
 #include "agent/agent_priv.h"
 
 #define MAX_REACH 4096u
-static const char prompt_schema[] = "{\"type\":\"object\",\"properties\":{\"prompt\":{\"type\":\"string\",\"minLength\":1,\"description\":\"the whole task: nothing else "
-                                    "of this conversation is known there\"}},\"required\":[\"prompt\"],\"additionalProperties\":false}";
+static const char prompt_schema[] =
+    "{\"type\":\"object\",\"properties\":{\"prompt\":{\"type\":\"string\",\"minLength\":1,\"description\":\"the whole task: nothing else of this "
+    "conversation is known there\"}},\"required\":[\"prompt\"],\"additionalProperties\":false}";
 
 /* Behind the tool: one of both. */
 typedef struct sub_tool {
@@ -98,7 +99,8 @@ static int hold(sub_tool *s, aios_toolset *ts, aios_agent *a, aios_error *err)
     uint32_t n = 0;
     bool cycle = reaches(a, ts, 0, &n);
     if (!cycle && n > MAX_REACH)
-        return aios__fail_need(err, AIOS_ELIMIT, AIOS__MAX_DEPTH, AIOS__MAX_DEPTH + 1, "agents that use agents go deeper than %d, or are too many to follow", AIOS__MAX_DEPTH);
+        return aios__fail_need(err, AIOS_ELIMIT, AIOS__MAX_DEPTH, AIOS__MAX_DEPTH + 1,
+                               "agents that use agents go deeper than %d, or are too many to follow", AIOS__MAX_DEPTH);
     s->grip = cycle ? aios__grip_new(a, err) : NULL;
     s->agent = cycle ? NULL : aios__agent_ref(a);
     return cycle && !s->grip ? aios__nomem(err) : AIOS_OK;
@@ -181,7 +183,8 @@ static int check_depth(const aios_run *r, aios_error *err)
     for (const aios_run *p = r; p; p = p->parent, depth++)
         if (depth > p->agent->limits.max_depth)
             return aios__fail_need(err, AIOS_ELIMIT, p->agent->limits.max_depth, depth,
-                                   "agents may call agents no more than %u levels deep (limits.max_depth): do this without calling one", p->agent->limits.max_depth);
+                                   "agents may call agents no more than %u levels deep (limits.max_depth): do this without calling one",
+                                   p->agent->limits.max_depth);
     return AIOS_OK;
 }
 

@@ -93,8 +93,8 @@ int aios__use_check_call(const aios_run *r, aios_error *err)
         const aios_limits *l = &p->agent->limits;
         aios__use u = sum(p);
         if (u.calls >= l->max_calls)
-            return aios__fail_need(err, AIOS_ELIMIT, l->max_calls, (uint64_t)u.calls + 1, "%s made %s %u tool calls (limits.max_calls)", whose(r, p),
-                                   r == p ? "its" : "their", l->max_calls);
+            return aios__fail_need(err, AIOS_ELIMIT, l->max_calls, (uint64_t)u.calls + 1, "%s made %s %u tool calls (limits.max_calls)",
+                                   whose(r, p), r == p ? "its" : "their", l->max_calls);
     }
     return AIOS_OK;
 }
