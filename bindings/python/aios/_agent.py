@@ -2,7 +2,6 @@
 """Tools in Python, the agent loop, its runs."""
 from __future__ import annotations
 
-import contextlib
 import ctypes as C
 import itertools
 import json
