@@ -282,8 +282,11 @@ static int collect(aios_run *r, aios__run_call *c, aios_error *err)
     int no = aios__hook_after_call(r, c, call->status, text, call->n_result, reason);
     c->gate.ours = c->gate.ours || no;
     int rc = aios__tools_result(r, c, no ? no : call->status, no ? reason : text, no ? strlen(reason) : call->n_result, err);
+    if (rc && c->state != AIOS__RC_DONE) /* its receipt is made when the run ends */
+        return rc;
     aios__free(r->heap, call->result);
     call->result = NULL;
+    call->n_result = 0;
     return rc;
 }
 

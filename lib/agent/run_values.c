@@ -23,6 +23,11 @@ int aios__value_add(aios_run *r, const char *s, size_t n, aios_label label, aios
     return AIOS_OK;
 }
 
+static void drop_last(aios_run *r)
+{
+    aios__free(r->heap, r->gate.values[--r->gate.n_values].text);
+}
+
 int aios__value_keep(aios_run *r, const aios__run_call *c, int32_t status, const char *s, size_t n, aios__buf *out, aios_error *err)
 {
     aios_label label = {.integrity = AIOS_LABEL_UNTRUSTED, .confidentiality = c->call->label.confidentiality};
@@ -31,7 +36,10 @@ int aios__value_keep(aios_run *r, const aios__run_call *c, int32_t status, const
         return rc;
     if (status)
         aios__buf_addf(out, err, "error: %s: ", aios_strerror(status));
-    return aios__buf_addf(out, err, "$v%u (text, %zu bytes, from %s)", r->gate.n_values, n, c->call->name);
+    rc = aios__buf_addf(out, err, "$v%u (text, %zu bytes, from %s)", r->gate.n_values, n, c->call->name);
+    if (rc) /* handles have no gap: a journal tells the next by its number */
+        drop_last(r);
+    return rc;
 }
 
 const aios__value *aios__value_find(const aios_run *r, const char *handle, size_t n)

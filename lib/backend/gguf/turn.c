@@ -92,9 +92,9 @@ static int start_prompt(aios__gguf_session *s, const aios_request *req, bool rep
     aios__gguf_turn_end(s);
     atomic_store(&s->cancel, 0);
     t->active = true;
-    s->cached.priority = req->priority;
-    s->cached.fixed = false;
     aios__caches_take(&s->model->caches, &s->cached);
+    s->cached.priority = req->priority; /* while it is taken nobody else reads it */
+    s->cached.fixed = false;
     t->prompt.heap = s->model->heap;
     aios__outbox_init(&t->out, s->model->heap);
     aios__reply_init(&t->reply, s->model, &t->out.sink);
