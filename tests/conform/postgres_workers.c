@@ -161,16 +161,16 @@ static void who_lost_a_claim_is_fenced_off(void **state)
     aios_error err = AIOS_INIT(aios_error);
     aios_claim_args brief = AIOS_INIT(aios_claim_args);
     aios_claim *a = NULL, *b = NULL;
-    brief.ttl_ns = 30000000;
+    brief.ttl_ns = 500000000;
     must(put("run/1", 1, &err), &err);
-    must(aios_store_claim(st, "run/1", &brief, &a, &err), &err);
     aios_ctx *other = test_ctx(NULL, 0);
     aios_store *s = open_in(other);
+    must(aios_store_claim(st, "run/1", &brief, &a, &err), &err);
     assert_int_equal(aios_store_claim(s, "run/1", NULL, &b, &err), AIOS_EBUSY);
-    nap(50);
+    nap(600);
     must(aios_claim_renew(a, &err), &err); /* nobody took it meanwhile */
     assert_int_equal(aios_store_claim(s, "run/1", NULL, &b, &err), AIOS_EBUSY);
-    nap(50);
+    nap(600);
     must(aios_store_claim(s, "run/1", NULL, &b, &err), &err);
     assert_true(aios_claim_epoch(b) > aios_claim_epoch(a));
     assert_int_equal(aios_claim_renew(a, &err), AIOS_ECONFLICT);
