@@ -1,18 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The server of bench_http and bench_streams: chunks as OpenAI's API has them, a token each, stamped with its clock. */
+/* The server of bench_http and bench_streams: chunks as OpenAI's API has them, a token each, stamped with its clock; over TLS with BENCH_TLS. */
 #ifndef AIOS_BENCH_STREAM_SERVER_H
 #define AIOS_BENCH_STREAM_SERVER_H
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "bench.h"
+#ifdef BENCH_TLS
+#include "net/tls_server.h"
+static tls_server tls = {.row = &(const tls_row){.name = "bench"}};
+#endif
 
 enum { MAX_STREAMS = 10000 };
 
@@ -32,6 +36,9 @@ static void need(int ok, const char *what)
 
 typedef struct peer {
     int fd;
+#ifdef BENCH_TLS
+    SSL *ssl; /* NULL: none */
+#endif
     unsigned sent;     /* tokens */
     unsigned at, n;    /* of the chunk that is being sent */
     char text[512];
@@ -53,12 +60,31 @@ static void make_chunk(peer *p, unsigned n_tokens)
     p->sent++;
 }
 
+/* Over TLS they wait for the socket. */
+static ssize_t say(peer *p, const char *s, size_t n)
+{
+#ifdef BENCH_TLS
+    if (p->ssl)
+        return SSL_write(p->ssl, s, (int)n);
+#endif
+    return send(p->fd, s, n, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+static ssize_t hear(peer *p, char *s, size_t n)
+{
+#ifdef BENCH_TLS
+    if (p->ssl)
+        return SSL_read(p->ssl, s, (int)n);
+#endif
+    return recv(p->fd, s, n, 0);
+}
+
 /* Sends one chunk, or what is left of one; 0: the socket is full. */
 static int send_chunk(peer *p, unsigned n_tokens)
 {
     if (p->at == p->n)
         make_chunk(p, n_tokens);
-    ssize_t r = send(p->fd, p->text + p->at, p->n - p->at, MSG_NOSIGNAL | MSG_DONTWAIT);
+    ssize_t r = say(p, p->text + p->at, p->n - p->at);
     if (r > 0)
         p->at += (unsigned)r;
     else if (r < 0 && errno != EAGAIN)
@@ -76,16 +102,29 @@ static int listen_somewhere(uint16_t *port)
     return fd;
 }
 
+static void shake_hands(peer *p)
+{
+#ifdef BENCH_TLS
+    p->ssl = SSL_new(tls.ctx[CERT_GOOD]);
+    SSL_set_fd(p->ssl, p->fd);
+    need(SSL_accept(p->ssl) == 1, "TLS");
+#else
+    need(!p, "TLS");
+#endif
+}
+
 /* Takes a connection and its request, and answers with the head. */
-static void greet(int lfd, peer *p)
+static void greet(int lfd, peer *p, int over_tls)
 {
     static const char head[] = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
     char text[8192];
     size_t n = 0;
     p->fd = accept(lfd, NULL, NULL);
     need(p->fd >= 0, "accept");
+    if (over_tls)
+        shake_hands(p);
     for (;;) {
-        ssize_t r = recv(p->fd, text + n, sizeof text - 1 - n, 0);
+        ssize_t r = hear(p, text + n, sizeof text - 1 - n);
         if (r <= 0)
             break;
         n += (size_t)r;
@@ -94,7 +133,7 @@ static void greet(int lfd, peer *p)
         if (end && n >= (size_t)(end + 4 - text) + (len ? strtoul(len + 15, NULL, 10) : 0))
             break;
     }
-    need(send(p->fd, head, sizeof head - 1, MSG_NOSIGNAL) > 0, "send");
+    need(say(p, head, sizeof head - 1) > 0, "send");
 }
 
 static void wait_until(double us)
@@ -135,60 +174,30 @@ static void drip(unsigned n_streams, unsigned n_tokens, double rate)
         }
 }
 
-static void serve(int lfd, unsigned n_streams, unsigned n_tokens, double rate)
+static void part(peer *p)
 {
     char c;
+#ifdef BENCH_TLS
+    if (p->ssl)
+        SSL_shutdown(p->ssl);
+#endif
+    shutdown(p->fd, SHUT_WR);
+    while (recv(p->fd, &c, 1, 0) > 0)
+        ;
+}
+
+static void serve(int lfd, unsigned n_streams, unsigned n_tokens, double rate, int over_tls)
+{
+    signal(SIGPIPE, SIG_IGN);
     for (unsigned i = 0; i < n_streams; i++)
-        greet(lfd, &peers[i]);
+        greet(lfd, &peers[i], over_tls);
     usleep(start_us(n_streams));
     if (rate > 0)
         drip(n_streams, n_tokens, rate);
     else
         pour(n_streams, n_tokens);
-    for (unsigned i = 0; i < n_streams; i++) {
-        shutdown(peers[i].fd, SHUT_WR);
-        while (recv(peers[i].fd, &c, 1, 0) > 0)
-            ;
-    }
-}
-
-/* Starts it in a child process. */
-static pid_t start_server(unsigned n_streams, unsigned n_tokens, double rate, uint16_t *port)
-{
-    int lfd = listen_somewhere(port);
-    pid_t pid = fork();
-    need(pid >= 0, "fork");
-    if (!pid) {
-        serve(lfd, n_streams, n_tokens, rate);
-        _exit(0);
-    }
-    close(lfd);
-    return pid;
-}
-
-/* ---- what clients look at ------------------------------------------------------------------------------------------ */
-
-static double resident_kib(void)
-{
-    long pages = 0, all;
-    FILE *f = fopen("/proc/self/statm", "r");
-    need(f && fscanf(f, "%ld %ld", &all, &pages) == 2, "statm");
-    fclose(f);
-    return (double)pages * (double)sysconf(_SC_PAGESIZE) / 1024;
-}
-
-static double cpu_us(void)
-{
-    struct rusage r;
-    getrusage(RUSAGE_SELF, &r);
-    return (double)(r.ru_utime.tv_sec + r.ru_stime.tv_sec) * 1e6 + (double)(r.ru_utime.tv_usec + r.ru_stime.tv_usec);
-}
-
-static double ctx_kib(const aios_ctx *ctx)
-{
-    aios_mem_usage u = AIOS_INIT(aios_mem_usage);
-    aios_ctx_usage(ctx, &u);
-    return (double)u.used / 1024;
+    for (unsigned i = 0; i < n_streams; i++)
+        part(&peers[i]);
 }
 
 #endif

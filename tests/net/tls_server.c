@@ -69,7 +69,7 @@ static int choose_alpn(SSL *ssl, const unsigned char **out, unsigned char *n_out
     return SSL_TLSEXT_ERR_NOACK;
 }
 
-static void make_certs(tls_server *s)
+void tls_make_certs(tls_server *s)
 {
     static const struct {
         const char *name;
@@ -102,6 +102,14 @@ static void make_certs(tls_server *s)
     }
     X509_free(ca);
     EVP_PKEY_free(ca_key);
+}
+
+void tls_drop_certs(tls_server *s)
+{
+    for (int i = 0; i < N_CERTS; i++)
+        SSL_CTX_free(s->ctx[i]);
+    unlink(s->ca_file);
+    rmdir(s->dir);
 }
 
 /* ---- a connection -------------------------------------------------------------------------------------------------- */
@@ -309,7 +317,7 @@ static int listen_at(uint16_t *port)
 void tls_start(tls_server *s)
 {
     signal(SIGPIPE, SIG_IGN);
-    make_certs(s);
+    tls_make_certs(s);
     s->listener = listen_at(&s->port);
     s->proxy = listen_at(&s->proxy_port);
     if (pthread_create(&s->threads[0], NULL, run_server, s) || pthread_create(&s->threads[1], NULL, run_proxy, s))
@@ -325,8 +333,5 @@ void tls_stop(tls_server *s)
         usleep(10000);
     close(s->listener);
     close(s->proxy);
-    for (int i = 0; i < N_CERTS; i++)
-        SSL_CTX_free(s->ctx[i]);
-    unlink(s->ca_file);
-    rmdir(s->dir);
+    tls_drop_certs(s);
 }

@@ -52,6 +52,9 @@ typedef struct tls_server {
     _Atomic size_t n_seen;
 } tls_server;
 
+/** Makes an authority, whose certificate is in s->ca_file, and what s->ctx is shown from; tls_start does so too. */
+void tls_make_certs(tls_server *s);
+void tls_drop_certs(tls_server *s);
 void tls_start(tls_server *s);
 void tls_stop(tls_server *s);
 void tls_say(tls_conn *c, const void *p, size_t n);
