@@ -1,80 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The model's thread: who is stepped, who is left alone, and that nobody is forgotten. */
-#include "mailbox.h"
-
-typedef struct rig {
-    post_office office;
-    aios_ctx *ctx;
-    aios_model *m;
-    aios_transcript *t;
-    aios_session *s[MAX_BOXES];
-    int n;
-} rig;
+#include "mailbox_rig.h"
 
 static const char *const schemes[] = {"post", "loop"};
 typedef void send_fn(post_office *o, int box, int n);
 static send_fn *const senders[] = {post_send, loop_send};
-
-static void start(rig *r, int i, int64_t timeout_ns)
-{
-    aios_error err = AIOS_INIT(aios_error);
-    aios_request req = AIOS_INIT(aios_request);
-    req.transcript = r->t;
-    req.timeout_ns = timeout_ns;
-    must(aios_session_start(r->s[i], &req, &err), &err);
-}
-
-static void open_rig(rig *r, const char *uri, int n, uint32_t driver)
-{
-    aios_error err = AIOS_INIT(aios_error);
-    aios_session_config cfg = AIOS_INIT(aios_session_config);
-    cfg.driver = driver;
-    r->ctx = test_ctx(NULL, 0);
-    post_register(r->ctx, &r->office);
-    must(aios_model_open(r->ctx, uri, NULL, &r->m, &err), &err);
-    must(aios_transcript_new(r->ctx, &r->t, &err), &err);
-    must(aios_transcript_add_text(r->t, AIOS_ROLE_USER, "hi", AIOS_CSTR, &err), &err);
-    for (r->n = 0; r->n < n; r->n++)
-        must(aios_session_new(r->m, &cfg, &r->s[r->n], &err), &err);
-}
-
-static void close_rig(rig *r)
-{
-    for (int i = 0; i < r->n; i++)
-        aios_session_free(r->s[i]);
-    aios_transcript_free(r->t);
-    aios_model_close(r->m);
-    aios_ctx_free(r->ctx);
-    post_free(&r->office);
-    memset(r, 0, sizeof *r);
-}
-
-/* Pieces until the turn is over, or 10 s have passed; *code of its end, AIOS_AGAIN: it did not end. */
-static int read_turn(aios_session *s, int *code)
-{
-    const aios_event *ev;
-    int n = 0;
-    for (*code = AIOS_AGAIN; !aios_session_next(s, 10000, &ev);) {
-        n += ev->type == AIOS_EVENT_TEXT;
-        if (ev->type == AIOS_EVENT_DONE || ev->type == AIOS_EVENT_ERROR)
-            *code = ev->error ? ev->error->code : AIOS_OK;
-    }
-    return n;
-}
-
-static int steps(rig *r, int i)
-{
-    return r->office.boxes[i]->n_steps;
-}
-
-/* The first n sessions have been stepped, and have parked. */
-static void settle(rig *r, int n)
-{
-    for (int i = 0; i < n; i++)
-        while (!steps(r, i))
-            nap_ms(1);
-    nap_ms(5);
-}
 
 static rig r;
 
@@ -82,10 +12,10 @@ static void who_has_nothing_to_do_is_left_alone(void **state)
 {
     (void)state;
     for (int k = 0; k < 2; k++) {
-        open_rig(&r, k ? "loop:300" : "post:300", 100, AIOS_DRIVER_THREAD);
+        rig_open(&r, k ? "loop:300" : "post:300", 100, AIOS_DRIVER_THREAD);
         for (int i = 0; i < r.n; i++)
-            start(&r, i, 0);
-        settle(&r, r.n);
+            rig_start(&r, i, 0);
+        rig_settle(&r, r.n);
         for (int i = 0; i < 300; i++) {
             senders[k](&r.office, 7, 1);
             nap_ms(i % 20 == 0);
@@ -95,24 +25,21 @@ static void who_has_nothing_to_do_is_left_alone(void **state)
         assert_int_equal(n, 300);
         for (int i = 0; i < r.n; i++)
             if (i != 7)
-                assert_in_range(steps(&r, i), 1, 3);
-        close_rig(&r);
+                assert_in_range(rig_steps(&r, i), 1, 3);
+        rig_close(&r);
     }
 }
 
 static void what_is_ready_before_it_parks_is_stepped_again(void **state)
 {
     (void)state;
-    open_rig(&r, "post:1", 3, AIOS_DRIVER_THREAD);
+    rig_open(&r, "post:1", 3, AIOS_DRIVER_THREAD);
     r.office.cries = true;
     for (int i = 0; i < r.n; i++)
-        start(&r, i, 0);
+        rig_start(&r, i, 0);
     for (int i = 0; i < r.n; i++)
-        for (int tries = 0; steps(&r, i) < 1000; tries++) {
-            assert_in_range(tries, 0, 5000);
-            nap_ms(1);
-        }
-    close_rig(&r);
+        AWAIT(rig_steps(&r, i) >= 1000)
+    rig_close(&r);
 }
 
 typedef struct sender {
@@ -143,9 +70,9 @@ static void news_from_many_threads_are_never_lost(void **state)
         pthread_t threads[SENDERS];
         sender w[SENDERS];
         snprintf(uri, sizeof uri, "%s:%d", schemes[k], SENDERS * EACH);
-        open_rig(&r, uri, N, AIOS_DRIVER_THREAD);
+        rig_open(&r, uri, N, AIOS_DRIVER_THREAD);
         for (int i = 0; i < N; i++)
-            start(&r, i, 0);
+            rig_start(&r, i, 0);
         for (int i = 0; i < SENDERS; i++) {
             w[i] = (sender){senders[k], i + 1, EACH};
             assert_int_equal(pthread_create(&threads[i], NULL, send_all, &w[i]), 0);
@@ -157,7 +84,7 @@ static void news_from_many_threads_are_never_lost(void **state)
         }
         for (int i = 0; i < SENDERS; i++)
             pthread_join(threads[i], NULL);
-        close_rig(&r);
+        rig_close(&r);
     }
 }
 
@@ -166,10 +93,10 @@ static void parked_sessions_are_cancelled_and_run_out_of_time(void **state)
     (void)state;
     for (int k = 0; k < 2; k++) {
         int code;
-        open_rig(&r, k ? "loop:1" : "post:1", 20, AIOS_DRIVER_THREAD);
+        rig_open(&r, k ? "loop:1" : "post:1", 20, AIOS_DRIVER_THREAD);
         for (int i = 0; i < r.n; i++)
-            start(&r, i, i < 10 ? 0 : 50 * 1000000);
-        settle(&r, r.n);
+            rig_start(&r, i, i < 10 ? 0 : 50 * 1000000);
+        rig_settle(&r, r.n);
         int64_t from = mono_ns();
         for (int i = 0; i < 10; i++)
             aios_session_cancel(r.s[i]);
@@ -178,11 +105,11 @@ static void parked_sessions_are_cancelled_and_run_out_of_time(void **state)
             assert_int_equal(code, i < 10 ? AIOS_ECANCELED : AIOS_ETIMEDOUT);
         }
         assert_in_range(mono_ns() - from, 0, INT64_C(3000000000));
-        start(&r, 0, 0); /* and they go on as ever */
+        rig_start(&r, 0, 0); /* and they go on as ever */
         senders[k](&r.office, 0, 1);
         assert_int_equal(read_turn(r.s[0], &code), 1);
         assert_int_equal(code, AIOS_OK);
-        close_rig(&r);
+        rig_close(&r);
     }
 }
 
@@ -194,17 +121,17 @@ static void a_parked_session_is_stepped_at_its_time(void **state)
         char uri[32];
         int code;
         snprintf(uri, sizeof uri, "%s:%d", schemes[k], PIECES);
-        open_rig(&r, uri, N, AIOS_DRIVER_THREAD);
+        rig_open(&r, uri, N, AIOS_DRIVER_THREAD);
         r.office.every_ns = 10 * 1000000;
         int64_t from = mono_ns();
         for (int i = 0; i < N; i++)
-            start(&r, i, 0);
+            rig_start(&r, i, 0);
         for (int i = 0; i < N; i++)
             assert_int_equal(read_turn(r.s[i], &code), PIECES);
         assert_in_range(mono_ns() - from, INT64_C(100000000), INT64_C(5000000000));
         for (int i = 0; i < N; i++)
-            assert_in_range(steps(&r, i), 1, 3 * PIECES);
-        close_rig(&r);
+            assert_in_range(rig_steps(&r, i), 1, 3 * PIECES);
+        rig_close(&r);
     }
 }
 
@@ -222,10 +149,10 @@ static void parked_sessions_may_be_freed_while_others_tell_them(void **state)
     for (int k = 0; k < 2; k++) {
         _Atomic int stop = 0;
         pthread_t t;
-        open_rig(&r, k ? "loop:1" : "post:1", 100, AIOS_DRIVER_THREAD);
+        rig_open(&r, k ? "loop:1" : "post:1", 100, AIOS_DRIVER_THREAD);
         for (int i = 0; i < r.n; i++)
-            start(&r, i, 0);
-        settle(&r, r.n);
+            rig_start(&r, i, 0);
+        rig_settle(&r, r.n);
         assert_int_equal(pthread_create(&t, NULL, pester, &stop), 0);
         for (int i = 0; i < r.n; i++) {
             aios_session_free(r.s[i]);
@@ -233,7 +160,7 @@ static void parked_sessions_may_be_freed_while_others_tell_them(void **state)
         }
         stop = 1;
         pthread_join(t, NULL);
-        close_rig(&r);
+        rig_close(&r);
     }
 }
 
@@ -242,10 +169,10 @@ static void a_reader_that_sleeps_stalls_its_session_alone(void **state)
     (void)state;
     for (int k = 0; k < 2; k++) {
         int code;
-        open_rig(&r, k ? "loop:3000" : "post:3000", 2, AIOS_DRIVER_THREAD);
-        start(&r, 0, 0);
-        start(&r, 1, 0);
-        settle(&r, r.n);
+        rig_open(&r, k ? "loop:3000" : "post:3000", 2, AIOS_DRIVER_THREAD);
+        rig_start(&r, 0, 0);
+        rig_start(&r, 1, 0);
+        rig_settle(&r, r.n);
         for (int i = 0; i < 3; i++) {
             senders[k](&r.office, 0, 1000); /* the first thousand stalls it, the others come meanwhile */
             senders[k](&r.office, 1, 1000);
@@ -255,43 +182,42 @@ static void a_reader_that_sleeps_stalls_its_session_alone(void **state)
         assert_int_equal(read_turn(r.s[1], &code), 3000);
         assert_int_equal(read_turn(r.s[0], &code), 3000);
         assert_int_equal(code, AIOS_OK);
-        close_rig(&r);
+        rig_close(&r);
     }
 }
 
 static void a_new_session_ends_the_wait_for_the_parked(void **state)
 {
     (void)state;
-    open_rig(&r, "loop:1", 2, AIOS_DRIVER_THREAD);
-    start(&r, 0, 0);
-    settle(&r, 1);
+    rig_open(&r, "loop:1", 2, AIOS_DRIVER_THREAD);
+    rig_start(&r, 0, 0);
+    rig_settle(&r, 1);
     int woken = r.office.n_wakes;
     for (int tries = 0; r.office.n_wakes == woken && tries < 100; tries++) { /* the thread may look at something else just then */
         int code;
-        start(&r, 1, 0);
+        rig_start(&r, 1, 0);
         loop_send(&r.office, 1, 1);
         assert_int_equal(read_turn(r.s[1], &code), 1);
     }
     assert_true(r.office.n_wakes > woken);
-    close_rig(&r);
+    rig_close(&r);
 }
 
 static void a_wait_that_fails_is_told_by_steps(void **state)
 {
     (void)state;
     int code;
-    open_rig(&r, "loop:1", 2, AIOS_DRIVER_THREAD);
+    rig_open(&r, "loop:1", 2, AIOS_DRIVER_THREAD);
     r.office.wait_fails = 1;
-    start(&r, 0, 0);
-    start(&r, 1, 0);
-    settle(&r, r.n);
-    while (steps(&r, 0) < 20 || steps(&r, 1) < 20)
-        nap_ms(1);
+    rig_start(&r, 0, 0);
+    rig_start(&r, 1, 0);
+    rig_settle(&r, r.n);
+    AWAIT(rig_steps(&r, 0) >= 20 && rig_steps(&r, 1) >= 20)
     r.office.wait_fails = 0;
     loop_send(&r.office, 0, 1);
     assert_int_equal(read_turn(r.s[0], &code), 1);
     assert_int_equal(code, AIOS_OK);
-    close_rig(&r);
+    rig_close(&r);
 }
 
 static void who_asks_for_a_descriptor_in_a_turn_parks_from_then_on(void **state)
@@ -299,8 +225,8 @@ static void who_asks_for_a_descriptor_in_a_turn_parks_from_then_on(void **state)
     (void)state;
     const aios_event *ev;
     int code;
-    open_rig(&r, "post:2", 1, AIOS_DRIVER_CALLER);
-    start(&r, 0, 0);
+    rig_open(&r, "post:2", 1, AIOS_DRIVER_CALLER);
+    rig_start(&r, 0, 0);
     post_send(&r.office, 0, 1);
     while (aios_session_next(r.s[0], 0, &ev) == AIOS_AGAIN)
         ;
@@ -308,13 +234,13 @@ static void who_asks_for_a_descriptor_in_a_turn_parks_from_then_on(void **state)
     assert_int_equal(aios_session_next(r.s[0], 0, &ev), AIOS_AGAIN);
     assert_true(aios_session_fd(r.s[0]) >= 0);
     nap_ms(20);
-    int before = steps(&r, 0);
+    int before = rig_steps(&r, 0);
     nap_ms(50);
-    assert_int_equal(steps(&r, 0), before);
+    assert_int_equal(rig_steps(&r, 0), before);
     post_send(&r.office, 0, 1);
     assert_int_equal(read_turn(r.s[0], &code), 1);
     assert_int_equal(code, AIOS_OK);
-    close_rig(&r);
+    rig_close(&r);
 }
 
 int main(void)

@@ -1,73 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Routers and recorders on the thread of their model, over sessions that park. */
-#include "mailbox.h"
+#include "mailbox_rig.h"
 
 #include <unistd.h>
 
-typedef struct rig {
-    post_office office;
-    aios_ctx *ctx;
-    aios_model *m;
-    aios_transcript *t;
-    aios_session *s[MAX_BOXES];
-    int n;
-} rig;
-
 static rig r;
 
-static void open_rig(const char *uri, int n)
+/* Sessions that have started a turn. */
+static void open_started(const char *uri, int n)
 {
-    aios_error err = AIOS_INIT(aios_error);
-    aios_session_config cfg = AIOS_INIT(aios_session_config);
-    aios_request req = AIOS_INIT(aios_request);
-    memset(&r, 0, sizeof r);
-    cfg.driver = AIOS_DRIVER_THREAD;
-    r.ctx = test_ctx(NULL, 0);
-    post_register(r.ctx, &r.office);
-    must(aios_model_open(r.ctx, uri, NULL, &r.m, &err), &err);
-    must(aios_transcript_new(r.ctx, &r.t, &err), &err);
-    must(aios_transcript_add_text(r.t, AIOS_ROLE_USER, "hi", AIOS_CSTR, &err), &err);
-    req.transcript = r.t;
-    for (r.n = 0; r.n < n; r.n++) {
-        must(aios_session_new(r.m, &cfg, &r.s[r.n], &err), &err);
-        must(aios_session_start(r.s[r.n], &req, &err), &err);
-    }
-}
-
-static void close_rig(void)
-{
-    for (int i = 0; i < r.n; i++)
-        aios_session_free(r.s[i]);
-    aios_transcript_free(r.t);
-    aios_model_close(r.m);
-    aios_ctx_free(r.ctx);
-    post_free(&r.office);
-}
-
-/* Pieces until the turn is over, or 10 s have passed; *code of its end, AIOS_AGAIN: it did not end. */
-static int read_turn(aios_session *s, int *code)
-{
-    const aios_event *ev;
-    int n = 0;
-    for (*code = AIOS_AGAIN; !aios_session_next(s, 10000, &ev);) {
-        n += ev->type == AIOS_EVENT_TEXT;
-        if (ev->type == AIOS_EVENT_DONE || ev->type == AIOS_EVENT_ERROR)
-            *code = ev->error ? ev->error->code : AIOS_OK;
-    }
-    return n;
-}
-
-/* All sessions have a box each, and what they did they have done. */
-static void settle(void)
-{
-    for (int i = 0, n = 0; n < r.n; i++) {
-        assert_in_range(i, 0, 5000);
-        pthread_mutex_lock(&r.office.lock);
-        n = r.office.n_boxes;
-        pthread_mutex_unlock(&r.office.lock);
-        nap_ms(1);
-    }
-    nap_ms(30);
+    rig_open(&r, uri, n, AIOS_DRIVER_THREAD);
+    for (int i = 0; i < n; i++)
+        rig_start(&r, i, 0);
 }
 
 static void *send_all(void *arg)
@@ -101,9 +45,9 @@ static void many_sessions_park_and_are_told(void **state)
         snprintf(tape, sizeof tape, "/tmp/aios-parked-%d.jsonl", (int)getpid());
         snprintf(uri, sizeof uri, rows[k].uri, tape);
         remove(tape);
-        open_rig(uri, 61);
-        settle();
-        int idle = r.office.boxes[0]->n_steps;
+        open_started(uri, 61);
+        rig_settle(&r, r.n);
+        int idle = rig_steps(&r, 0);
         for (int i = 0; i < 2; i++)
             assert_int_equal(pthread_create(&th[i], NULL, send_all, (void *)&rows[k].send), 0);
         for (int i = 1; i < r.n; i++) {
@@ -113,12 +57,12 @@ static void many_sessions_park_and_are_told(void **state)
         }
         for (int i = 0; i < 2; i++)
             pthread_join(th[i], NULL);
-        assert_in_range(r.office.boxes[0]->n_steps, idle, idle + 2); /* nobody wrote to it */
+        assert_in_range(rig_steps(&r, 0), idle, idle + 2); /* nobody wrote to it */
         int code;
         aios_session_cancel(r.s[0]);
         assert_int_equal(read_turn(r.s[0], &code), 0);
         assert_int_equal(code, AIOS_ECANCELED);
-        close_rig();
+        rig_close(&r);
         remove(tape);
     }
 }
@@ -150,12 +94,12 @@ static void one_loop_is_waited_for_once(void **state)
         snprintf(inner, sizeof inner, "%s.json", tape);
         snprintf(uri, sizeof uri, rows[k].uri, tape);
         write_router(inner, tape);
-        open_rig(uri, 1);
-        settle();
+        open_started(uri, 1);
+        rig_settle(&r, r.n);
         int before = r.office.n_waits;
         nap_ms(400);
         assert_in_range(r.office.n_waits - before, rows[k].least, rows[k].most);
-        close_rig();
+        rig_close(&r);
         remove(tape);
         remove(inner);
     }
@@ -170,21 +114,15 @@ static void times_of_a_router_come_while_its_attempts_are_parked(void **state)
         "route:{\"candidates\":[{\"name\":\"a\",\"uri\":\"loop:1\",\"limits\":{\"turn_ms\":40}},{\"name\":\"b\",\"uri\":\"post:1\"}]}",
     };
     for (size_t k = 0; k < sizeof uris / sizeof *uris; k++) {
-        int code, n = 0;
+        int code;
         int64_t from = mono_ns();
-        open_rig(uris[k], 1);
-        for (int i = 0; n < 2; i++) {
-            assert_in_range(i, 0, 5000);
-            pthread_mutex_lock(&r.office.lock);
-            n = r.office.n_boxes;
-            pthread_mutex_unlock(&r.office.lock);
-            nap_ms(1);
-        }
+        open_started(uris[k], 1);
+        AWAIT(rig_boxes(&r) == 2)
         assert_in_range(mono_ns() - from, INT64_C(40000000), INT64_C(3000000000));
         post_send(&r.office, 1, 1);
         assert_int_equal(read_turn(r.s[0], &code), 1);
         assert_int_equal(code, AIOS_OK);
-        close_rig();
+        rig_close(&r);
     }
 }
 
@@ -192,22 +130,16 @@ static void a_router_parks_until_somebody_is_free(void **state)
 {
     (void)state;
     int code;
-    open_rig("route:{\"candidates\":[{\"name\":\"a\",\"uri\":\"post:1\",\"limits\":{\"concurrent\":1}}]}", 2);
+    open_started("route:{\"candidates\":[{\"name\":\"a\",\"uri\":\"post:1\",\"limits\":{\"concurrent\":1}}]}", 2);
     nap_ms(100);
-    assert_int_equal(r.office.n_boxes, 1);
+    assert_int_equal(rig_boxes(&r), 1);
     post_send(&r.office, 0, 1);
     assert_int_equal(read_turn(r.s[0], &code), 1);
-    for (int i = 0, n = 1; n < 2; i++) {
-        assert_in_range(i, 0, 5000);
-        pthread_mutex_lock(&r.office.lock);
-        n = r.office.n_boxes;
-        pthread_mutex_unlock(&r.office.lock);
-        nap_ms(1);
-    }
+    AWAIT(rig_boxes(&r) == 2)
     post_send(&r.office, 1, 1);
     assert_int_equal(read_turn(r.s[1], &code), 1);
     assert_int_equal(code, AIOS_OK);
-    close_rig();
+    rig_close(&r);
 }
 
 int main(void)
