@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * serve MODEL-URI: a server of OpenAI's chat completions over any model of the library, for tests: loopback only, it prints its port and
+ * serve MODEL-URI [PORT]: a server of OpenAI's chat completions over any model of the library, for tests: loopback only, it prints its port and
  * ends when its standard input does. What it serves is exactly what the model says, so that both sides of the wire can be compared.
  */
 #include <arpa/inet.h>
@@ -291,11 +291,12 @@ int main(int argc, char **argv)
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t n_a = sizeof a;
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (argc != 2 || aios_ctx_new(NULL, &ctx, &err) || aios_model_open(ctx, argv[1], NULL, &model, &err)) {
-        fprintf(stderr, "serve MODEL-URI: %s\n", err.msg);
+    if (argc < 2 || argc > 3 || aios_ctx_new(NULL, &ctx, &err) || aios_model_open(ctx, argv[1], NULL, &model, &err)) {
+        fprintf(stderr, "serve MODEL-URI [PORT]: %s\n", err.msg);
         return 1;
     }
-    if (fd < 0 || bind(fd, (struct sockaddr *)&a, sizeof a) || listen(fd, 64) || getsockname(fd, (struct sockaddr *)&a, &n_a))
+    a.sin_port = htons(argc > 2 ? (uint16_t)atoi(argv[2]) : 0);
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int)) || bind(fd, (struct sockaddr *)&a, sizeof a) || listen(fd, 64) || getsockname(fd, (struct sockaddr *)&a, &n_a))
         return 1;
     printf("%d\n", ntohs(a.sin_port));
     fflush(stdout);
