@@ -85,6 +85,32 @@ static inline long memory_grown(long mark)
     return mark < 0 ? 0 : status_kib("VmHWM:") - mark;
 }
 
+/** What behaviours took at most: time beyond their deadline, and memory. */
+typedef struct worst {
+    int n, late_ms;
+    long kib;
+    const char *late, *large; /* names of rows */
+} worst;
+
+static inline void note_worst(worst *w, const hostile_row *row, int late_ms, long kib)
+{
+    w->n++;
+    if (!w->late || late_ms > w->late_ms) {
+        w->late = row->name;
+        w->late_ms = late_ms;
+    }
+    if (!w->large || kib > w->kib) {
+        w->large = row->name;
+        w->kib = kib;
+    }
+}
+
+static inline void tell_worst(const worst *w)
+{
+    print_message("%d behaviours: at most %d ms late (%s), %ld KiB of memory (%s)\n", w->n, w->late_ms, w->late ? w->late : "", w->kib,
+        w->large ? w->large : "");
+}
+
 /* ---- what is told ----------------------------------------------------------------------------------------------------- */
 
 /** NULL if a text is fit to be shown: UTF-8, without control characters; else what is wrong with it. */

@@ -54,6 +54,8 @@ static void judge(const hostile_row *row, const turn *t, char *why, size_t n)
         snprintf(why, n, "tells %u tokens, %u of them cached", t->usage.input, t->usage.cached);
 }
 
+static worst most;
+
 static bool holds(const hostile_row *row, char *why, size_t n)
 {
     test_heap heap = {0};
@@ -79,6 +81,8 @@ static bool holds(const hostile_row *row, char *why, size_t n)
     aios_ctx_free(ctx);
     if (!why[0] && heap.live)
         snprintf(why, n, "leaks %ld blocks", heap.live);
+    if (!why[0])
+        note_worst(&most, row, t.rc == AIOS_ETIMEDOUT && row->by ? (int)t.ms - deadline_ms(row->by) : 0, row->flags & HOSTILE_BIG ? 0 : grown);
     return !why[0];
 }
 
@@ -100,6 +104,7 @@ static void every_behaviour_gives_its_code_in_time_and_leaves_nothing(void **sta
             n_wrong++;
         }
     }
+    tell_worst(&most);
     assert_int_equal(n_wrong, 0);
 }
 

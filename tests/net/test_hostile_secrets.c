@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * 32 canaries, in every place of a configuration that may hold a secret, before servers that fail in every way: none is seen in what the host
- * is told, in the command's output, in memory that was given back, or in what a context still holds when its model is closed.
+ * is told, in the command's output, in memory that was given back, in what a context still holds when its model is closed, or in what is kept of
+ * turns and runs.
  */
 #include "hostile_turn.h"
 
@@ -12,9 +13,10 @@
 #define N_HEADERS 24
 
 /* Where a canary was seen, and the place's own test of that: each must have been looked at. */
-enum { SINK_ERROR, SINK_LOG, SINK_EVENT, SINK_TRANSCRIPT, SINK_INFO, SINK_FREED, SINK_HEAP, SINK_STDOUT, SINK_STDERR, SINK_JSON, N_SINKS };
+enum { SINK_ERROR, SINK_LOG, SINK_EVENT, SINK_TRANSCRIPT, SINK_INFO, SINK_FREED, SINK_HEAP, SINK_STDOUT, SINK_STDERR, SINK_JSON,
+    SINK_CASSETTE, SINK_JOURNAL, SINK_TRACE, N_SINKS };
 static const char *const sink_names[] = {"an error", "the log", "an event", "the transcript", "the model's facts", "freed memory", "the heap",
-    "stdout", "stderr", "--json"};
+    "stdout", "stderr", "--json", "a cassette", "a journal", "a trace"};
 
 static char canary[N_CANARIES][40], why[1024];
 static _Atomic uint64_t looked[N_SINKS];
@@ -311,21 +313,100 @@ static void a_bad_configuration_is_not_quoted(void **state)
     }
 }
 
-/* ---- the command --------------------------------------------------------------------------------------------------------- */
-
-static const char *command;
+/* ---- what is kept ------------------------------------------------------------------------------------------------------- */
 
 static void read_all(int sink, const char *path)
 {
-    static char text[1 << 16];
+    static char text[1 << 18];
     FILE *f = fopen(path, "r");
     assert_non_null(f);
     size_t n = fread(text, 1, sizeof text, f);
+    assert_true(n < sizeof text);
     look(sink, text, n);
-    looked[sink]++; /* nothing said is nothing told */
     fclose(f);
     unlink(path);
 }
+
+static int to_trace(void *user, const char *signal, const char *json, size_t n)
+{
+    (void)user, (void)signal;
+    look(SINK_TRACE, json, n);
+    return 0;
+}
+
+static int to_record(void *user, const aios_record *r)
+{
+    (void)user;
+    look(SINK_JOURNAL, r->data, r->n_data);
+    return 0;
+}
+
+static int to_stream(void *user, const aios_stream *s)
+{
+    return aios_store_read(user, s->name, 0, to_record, NULL, NULL);
+}
+
+/* A run with a journal, watched, contents too. */
+static void look_at_run(aios_ctx *ctx, aios_model *m)
+{
+    aios_agent_config cfg = AIOS_INIT(aios_agent_config);
+    aios_telemetry_config watch = {.struct_size = sizeof watch, .write = to_trace, .flags = AIOS_TELEMETRY_CONTENT};
+    aios_error err = AIOS_INIT(aios_error);
+    aios_agent *a = NULL;
+    aios_run *r = NULL;
+    const aios_event *ev;
+    cfg.model = m;
+    must(aios_store_open(ctx, "memory:", NULL, &cfg.store, &err), &err);
+    must(aios_telemetry_new(ctx, &watch, &cfg.telemetry, &err), &err);
+    must(aios_agent_new(ctx, &cfg, &a, &err), &err);
+    must(aios_run_start(a, NULL, "Say hello.", AIOS_CSTR, &r, &err), &err);
+    while (!aios_run_next(r, 10000, &ev))
+        if (ev->error)
+            look_at_error(ev->error);
+    aios_run_free(r);
+    aios_agent_free(a);
+    must(aios_store_list(cfg.store, NULL, to_stream, cfg.store, &err), &err);
+    aios_telemetry_free(cfg.telemetry);
+    aios_store_close(cfg.store);
+}
+
+static void what_is_kept_of_a_run_holds_no_secret(void **state)
+{
+    (void)state;
+    const char *const names[] = {"plain", "error-401", "error-500", "error-echo", "reset-in-stream", "html-200", "redirect-307", "stream-error"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        for (size_t k = 0; k < 2; k++) {
+            const hostile_row *row = hostile_find(names[i]);
+            char lines[N_HEADERS][80], proxy[128], tape[64], url[64], uri[192];
+            const char *headers[N_HEADERS + 1];
+            aios_remote_config rc;
+            aios_model_config cfg = AIOS_INIT(aios_model_config);
+            aios_model *m = NULL;
+            aios_error err = AIOS_INIT(aios_error);
+            fill(&places[k], &rc, lines, headers, proxy, sizeof proxy);
+            cfg.remote = &rc;
+            hostile_choose(&server, row);
+            hostile_url(&server, row, url);
+            snprintf(tape, sizeof tape, "/tmp/aios-secrets-%d.jsonl", (int)getpid());
+            snprintf(uri, sizeof uri, "record:%s|%s/v1#m", tape, url);
+            quoting = !strcmp(row->name, "error-echo");
+            aios_ctx *ctx = watched_ctx();
+            must(aios_model_open(ctx, uri, &cfg, &m, &err), &err);
+            look_at_run(ctx, m);
+            aios_model_close(m);
+            aios_ctx_free(ctx);
+            quoting = 0;
+            read_all(SINK_CASSETTE, tape);
+            if (why[0])
+                fail_msg("%s, %s: %s", places[k].name, row->name, why);
+            if (!strstr(server.shared->request, canary[N_HEADERS + k]))
+                fail_msg("%s, %s: the key was not sent, so that nothing is shown here", places[k].name, row->name);
+        }
+}
+
+/* ---- the command --------------------------------------------------------------------------------------------------------- */
+
+static const char *command;
 
 static void the_command_shows_no_secret(void **state)
 {
@@ -347,6 +428,7 @@ static void the_command_shows_no_secret(void **state)
             assert_true(status != -1);
             read_all(k == 1 ? SINK_JSON : SINK_STDOUT, out);
             read_all(SINK_STDERR, err);
+            looked[SINK_STDERR]++; /* nothing said is nothing told */
             if (why[0])
                 fail_msg("aios %s before %s: %s", args[k], row->name, why);
             if (k < 2 && i < 2 && !strstr(server.shared->request, canary[N_HEADERS]))
@@ -355,7 +437,6 @@ static void the_command_shows_no_secret(void **state)
         }
 }
 
-/* A cassette (record:) becomes a row of sink_names once there is one. */
 static void every_place_was_looked_at(void **state)
 {
     (void)state;
@@ -372,6 +453,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(no_failure_shows_a_secret),
         cmocka_unit_test(a_server_that_quotes_its_request_is_not_quoted),
         cmocka_unit_test(a_bad_configuration_is_not_quoted),
+        cmocka_unit_test(what_is_kept_of_a_run_holds_no_secret),
         cmocka_unit_test(the_command_shows_no_secret),
         cmocka_unit_test(every_place_was_looked_at),
     };
