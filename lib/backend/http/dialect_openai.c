@@ -253,9 +253,9 @@ static int put_format(const aios__server *s, aios__buf *b, const aios_request *r
         aios__put_raw(b, "guided_json", schema, err);
         return aios__buf_addc(b, '}', err);
     }
-    if (has(s, AIOS__QUIRK_FORMAT_VALUE)) {
+    if (has(s, AIOS__QUIRK_FORMAT_VALUE | AIOS__QUIRK_FORMAT_SCHEMA)) {
         aios__put_raw(b, "response_format", "{\"type\":\"json_object\"", err);
-        aios__put_raw(b, "value", schema, err);
+        aios__put_raw(b, has(s, AIOS__QUIRK_FORMAT_VALUE) ? "value" : "schema", schema, err);
         return aios__buf_addc(b, '}', err);
     }
     aios__put_raw(b, "response_format", "{\"type\":\"json_schema\",\"json_schema\":", err);

@@ -26,7 +26,8 @@ enum {
     AIOS__QUIRK_NVEXT = 8192,           /**< where it refuses response_format it may take {"nvext":{"guided_json":SCHEMA}} */
     AIOS__QUIRK_GUIDED = 16384,         /**< and did refuse it */
     AIOS__QUIRK_NO_PRESENCE = 32768,    /**< presence_penalty means something else there: none is sent */
-    AIOS__QUIRK_TOOLS_ALONE = 65536     /**< refuses tools beside response_format: the schema of a reply is checked here alone then */
+    AIOS__QUIRK_TOOLS_ALONE = 65536,    /**< refuses tools beside response_format: the schema of a reply is checked here alone then */
+    AIOS__QUIRK_FORMAT_SCHEMA = 131072  /**< response_format is {"type":"json_object","schema":SCHEMA}; learnt from a refusal */
 };
 
 /** By host and port of the base URL. */

@@ -16,7 +16,8 @@ static const struct {
     const char *instead; /* says the same to others, and must; NULL: the turn does without */
     bool keep;           /* the turn does not do without: only the promise that a schema is strict goes */
     const char *element; /* of the array that the member is: it alone is left out */
-    const char *word;    /* a refusal without it does not mean the element; NULL: each does */
+    const char *word;    /* a refusal without it does not mean this row; NULL: each does */
+    bool object;         /* the schema is said again as that of a "json_object" */
 } rows[] = {
     {.name = "max_tokens", .instead = "max_completion_tokens"}, /* "Use 'max_completion_tokens' instead.": o1 and later */
     {.name = "max_completion_tokens", .instead = "max_tokens"},
@@ -36,6 +37,7 @@ static const struct {
     {.name = "include", .element = "reasoning.encrypted_content"}, /* before "reasoning"; refused by a server that does not know the member */
     {.name = "reasoning_effort"},
     {.name = "reasoning"},
+    {.name = "response_format", .word = "'text' or 'json_object'", .object = true}, /* llama-cpp-python: llama_types.py */
     {.name = "response_format"}, /* the reply is checked here too, and asked for again */
     {.name = "text"},            /* likewise, of the Responses API */
     {.name = "nvext"},
@@ -95,7 +97,7 @@ uint32_t aios__param_refused(const aios__fault *f)
     for (uint32_t i = 0; i < AIOS__ARRAY_LEN(rows); i++) {
         size_t n = strlen(rows[i].name);
         bool said = param ? !strncmp(param, rows[i].name, n) && !is_word(param[n]) : strcmp(rows[i].name, "text") && names(message, rows[i].name);
-        said = said || (rows[i].word && !param && names(message, rows[i].element));
+        said = said || (rows[i].element && rows[i].word && !param && names(message, rows[i].element));
         if (said && (!rows[i].word || first_of(i, message)))
             return i + 1;
     }
@@ -231,29 +233,39 @@ static int leave_out(const aios__remote *m, uint32_t i, aios__buf *b, aios_error
     return rc ? rc : AIOS_AGAIN;
 }
 
-/* NIM: where response_format is refused, the schema goes as NVIDIA's own extension. */
-static int guide(aios__remote *m, aios__buf *b, const member *old, aios_error *err)
+/* The schema in response_format goes by another name, `head` in front of it, from now on. AIOS_OK: there is none. */
+static int restate(aios__remote *m, aios__buf *b, const member *old, const char *name, const char *head, uint32_t quirk, aios_error *err)
 {
     aios__buf value = {.p = old->value, .n = (size_t)(old->end - old->value)}, text;
     member form, schema;
-    if (!(atomic_load(&m->server.quirks) & AIOS__QUIRK_NVEXT) || !find_member(&value, "json_schema", &form))
+    if (!find_member(&value, "json_schema", &form))
         return AIOS_OK;
     value = (aios__buf){.p = form.value, .n = (size_t)(form.end - form.value)};
     if (!find_member(&value, "schema", &schema))
         return AIOS_OK;
     aios__buf_init(&text, b->heap, AIOS_MEM_TEXT, 0);
-    aios__buf_adds(&text, "{\"guided_json\":", err);
+    aios__buf_adds(&text, head, err);
     aios__buf_add(&text, schema.value, (size_t)(schema.end - schema.value), err);
     int rc = aios__buf_addc(&text, '}', err);
     if (!rc) {
         cut_member(b, old);
         cut(b, b->p + b->n - 1, b->p + b->n); /* the brace at the end */
-        aios__put_raw(b, "nvext", text.p, err);
+        aios__put_raw(b, name, text.p, err);
         rc = aios__buf_addc(b, '}', err);
-        atomic_fetch_or(&m->server.quirks, AIOS__QUIRK_GUIDED);
+        atomic_fetch_or(&m->server.quirks, quirk);
     }
     aios__buf_free(&text);
     return rc ? rc : AIOS_AGAIN;
+}
+
+/* Where response_format is refused, but the server has another name for it: that of a NIM is NVIDIA's own extension. */
+static int rename_schema(aios__remote *m, uint32_t row, aios__buf *b, const member *old, aios_error *err)
+{
+    if (rows[row].object)
+        return restate(m, b, old, "response_format", "{\"type\":\"json_object\",\"schema\":", AIOS__QUIRK_FORMAT_SCHEMA, err);
+    if (strcmp(rows[row].name, "response_format") != 0 || !(atomic_load(&m->server.quirks) & AIOS__QUIRK_NVEXT))
+        return AIOS_OK;
+    return restate(m, b, old, "nvext", "{\"guided_json\":", AIOS__QUIRK_GUIDED, err);
 }
 
 int aios__params_omit(const aios__remote *m, aios__buf *body, aios_error *err)
@@ -271,13 +283,13 @@ int aios__param_refuse(aios__remote *m, uint32_t param, aios__buf *body, aios_er
     member old;
     if (!param || !find_member(body, rows[param - 1].name, &old))
         return AIOS_OK;
-    if (loosen(body, &old)) {
+    if (!rows[param - 1].object && loosen(body, &old)) {
         atomic_fetch_or(&m->server.quirks, AIOS__QUIRK_LOOSE);
         return AIOS_AGAIN;
     }
-    int guided = strcmp(rows[param - 1].name, "response_format") ? AIOS_OK : guide(m, body, &old, err);
-    if (guided)
-        return guided;
+    int renamed = rename_schema(m, param - 1, body, &old, err);
+    if (renamed)
+        return renamed;
     int rc = leave_out(m, param - 1, body, err);
     if (rc == AIOS_AGAIN)
         atomic_fetch_or(&m->refused, UINT32_C(1) << (param - 1));

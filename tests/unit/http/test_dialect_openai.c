@@ -344,6 +344,8 @@ static void test_forms_of_tgi_and_nim(void **state)
     k->req.sampling = NULL;
     use_tools(k, NULL, 0);
     check_request(k, "/chat/completions", HI ",'nvext':{'guided_json':" LOOSE "}" TAIL);
+    k->m.server.quirks = AIOS__QUIRK_FORMAT_SCHEMA;
+    check_request(k, "/chat/completions", HI ",'response_format':{'type':'json_object','schema':" LOOSE "}" TAIL);
     free(loose);
     desk_close(k);
 }

@@ -325,6 +325,29 @@ static void test_another_name_for_a_schema(void **state)
     desk_close(k);
 }
 
+/* llama-cpp-python takes a schema as that of a "json_object"; where that is refused too, none is sent. */
+static void test_a_schema_of_an_object(void **state)
+{
+    (void)state;
+    desk *k = open_desk();
+    aios__buf b;
+    const aios__fault f = {.status = 500, .param = "response_format', 'type'), 'msg': ..",
+                           .message = "[{'type': 'literal_error', 'loc': ('body', 'response_format', 'type'), 'msg': \"Input should be 'text' or 'json_object'\", 'input': 'json_schema'}]"};
+    uint32_t param = aios__param_refused(&f);
+    aios__buf_init(&b, k->m.heap, AIOS_MEM_TEXT, 0);
+    aios__buf_adds(&b, quoted(BODY), &k->err);
+    assert_string_equal(aios__param_name(param), "response_format");
+    assert_int_not_equal(param, param_of("response_format")); /* a refusal in other words is another row */
+    assert_int_equal(aios__param_refuse(&k->m, param, &b, &k->err), AIOS_AGAIN);
+    assert_string_equal(b.p, quoted(MESSAGES REST ",'response_format':{'type':'json_object','schema':{'a':[1,{}]}}}"));
+    assert_int_equal(k->m.server.quirks, AIOS__QUIRK_FORMAT_SCHEMA);
+    assert_int_equal(k->m.refused, 0);
+    assert_int_equal(aios__param_refuse(&k->m, param, &b, &k->err), AIOS_AGAIN);
+    assert_string_equal(b.p, quoted(MESSAGES REST "}"));
+    aios__buf_free(&b);
+    desk_close(k);
+}
+
 /* ---- secrets ------------------------------------------------------------------------------------------------------ */
 
 static void test_secrets(void **state)
@@ -476,7 +499,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_overflows), cmocka_unit_test(test_other_failures), cmocka_unit_test(test_refused_parameters), cmocka_unit_test(test_refusals_told_as_failures),
-        cmocka_unit_test(test_edited_requests), cmocka_unit_test(test_refused_elements), cmocka_unit_test(test_another_name_for_a_schema), cmocka_unit_test(test_secrets), cmocka_unit_test(test_cut_prompts),
+        cmocka_unit_test(test_edited_requests), cmocka_unit_test(test_refused_elements), cmocka_unit_test(test_another_name_for_a_schema), cmocka_unit_test(test_a_schema_of_an_object), cmocka_unit_test(test_secrets), cmocka_unit_test(test_cut_prompts),
         cmocka_unit_test(test_runs_are_no_text), cmocka_unit_test(test_a_conversation_that_shrinks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
