@@ -25,7 +25,7 @@ typedef struct cli_list {
 
 /** Every option of every command; each command names the ones it takes. */
 typedef struct cli {
-    const char *model, *cache, *cache_size, *cpu, *budget, *schema, *regex, *gbnf, *lark, *grammar, *tools, *system, *root, *policy, *compact, *store, *memory, *run_id, *resume, *audit_key, *anchor, *state, *file, *load_session, *save_session, *api_key_env;
+    const char *model, *cache, *cache_size, *cpu, *budget, *schema, *regex, *gbnf, *lark, *grammar, *tools, *system, *root, *policy, *compact, *store, *memory, *run_id, *resume, *audit_key, *anchor, *state, *file, *load_session, *save_session, *api_key_env, *ca_file, *proxy;
     cli_list allow, labels;
     const char *prompts; /**< bench -p */
     const char *prices;

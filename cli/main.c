@@ -3,7 +3,7 @@
 
 #include "cli.h"
 
-#define MODEL_OPTS "model api-key-env plain-http threads ctx kv-bits cpu budget mmap cache cache-size quiet json verbose "
+#define MODEL_OPTS "model api-key-env ca-file proxy plain-http threads ctx kv-bits cpu budget mmap cache cache-size quiet json verbose "
 #define SAMPLE_OPTS "predict temp seed top-k top-p min-p repeat-penalty "
 
 #define AGENT_OPTS MODEL_OPTS SAMPLE_OPTS "system label tools require allow policy root store memory wait whole audit audit-key anchor max-turns max-tokens max-cost prices compact no-builtin schema "

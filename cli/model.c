@@ -2,6 +2,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "cli.h"
@@ -137,10 +138,19 @@ static void tell_model(const aios_model *m, const aios_ctx *ctx)
 static int remote_config(const cli *c, const char *uri, aios_remote_config *out)
 {
     aios_error err = AIOS_INIT(aios_error);
+    out->ca_file = c->ca_file;
+    out->proxy = c->proxy;
     out->flags = c->plain_http ? AIOS_REMOTE_PLAIN_HTTP : 0;
-    if (c->api_key_env && !(out->api_key = getenv(c->api_key_env)))
-        return cli_usage("--api-key-env: the environment has no variable %s", c->api_key_env);
+    if (c->api_key_env && (!(out->api_key = getenv(c->api_key_env)) || !*out->api_key))
+        return cli_usage("--api-key-env: the environment has no variable %s, or it is empty", c->api_key_env);
     return aios_remote_config_from_env(uri, out, &err) ? fail_settings(&err) : 0;
+}
+
+/* Whoever holds keys leaves no core dump, which would hold libcurl's copies of them too; a router's file may name some. */
+static void hide_keys(const char *uri, const aios_remote_config *remote)
+{
+    if (remote->api_key || remote->proxy || !strncmp(uri, "route:", 6))
+        prctl(PR_SET_DUMPABLE, 0);
 }
 
 int cli_model(const cli *c, aios_ctx **ctx, aios_model **m)
@@ -154,6 +164,7 @@ int cli_model(const cli *c, aios_ctx **ctx, aios_model **m)
     rc = rc || *ctx ? rc : cli_ctx(c, ctx);
     if (rc)
         return rc;
+    hide_keys(path, &remote);
     cfg.n_ctx = (uint32_t)c->n_ctx;
     cfg.kv_bits = (uint32_t)c->kv_bits;
     cfg.n_threads = (uint32_t)c->threads;

@@ -82,6 +82,8 @@ static const struct option_row {
     {"depth", 'd', LONG, offsetof(cli, depth), 0, 16777216, "N", "tokens in the cache before each test (default 0)"},
     {"batch", 0, LONG, offsetof(cli, batch), 1, 256, "B", "also decode B sequences together"},
     {"api-key-env", 0, TEXT, offsetof(cli, api_key_env), 0, 0, "VAR", "variable of the environment that holds a remote model's key"},
+    {"ca-file", 0, TEXT, offsetof(cli, ca_file), 0, 0, "FILE", "certificates (PEM) that remote models are held against, in place of the system's"},
+    {"proxy", 0, TEXT, offsetof(cli, proxy), 0, 0, "URL", "proxy for remote models: http://, https:// or socks5h:// (the environment's is not read)"},
     {"plain-http", 0, FLAG, offsetof(cli, plain_http), 0, 0, NULL, "http:// to other machines too: whoever is between reads all"},
     {"strict", 0, FLAG, offsetof(cli, strict), 0, 0, NULL, "keywords of a schema that nobody knows are errors (check: a warning without it)"},
     {"probe", 0, FLAG, offsetof(cli, probe), 0, 0, NULL, "measure rates (half a second)"},

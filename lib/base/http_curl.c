@@ -254,8 +254,9 @@ static const char *advice(CURLcode code)
         const char *text;
     } rows[] = {
         {CURLE_PEER_FAILED_VERIFICATION,
-         "; nothing was sent. If the server is yours, give the certificate of its authority (PEM) as ca_file, and ask by the name that stands in its certificate"},
-        {CURLE_SSL_CACERT_BADFILE, "; ca_file, or the system's, must be a readable file of certificates in PEM"},
+         "; nothing was sent. If the server is yours, give the certificate of its authority (PEM) as ca_file (the command: --ca-file), and ask by the "
+         "name that stands in its certificate"},
+        {CURLE_SSL_CACERT_BADFILE, "; ca_file (the command: --ca-file), or the system's, must be a readable file of certificates in PEM"},
     };
     for (size_t i = 0; i < AIOS__ARRAY_LEN(rows); i++)
         if (rows[i].code == code)

@@ -2,11 +2,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """OpenAI's dialects against a mock of its API, which OpenAI's own SDK has proven right: what the SDK gets from it, the command and the binding get
 too. The SDK is installed into a folder of its own (AIOS_TEST_VENV); without pip or network those tests are skipped, the others are not."""
+import contextlib
 import json
 import os
 import pathlib
+import resource
+import signal
+import socket
+import ssl
 import subprocess
 import sys
+import tempfile
+import time
 import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -352,6 +359,33 @@ class Remote(unittest.TestCase):
                 self.assertNotIn(KEY[:8], out + err)
                 self.assertNotIn(KEY[-8:], out + err)
 
+    def ended_by_abort(self, *args, env=None):
+        """Whether the command left a core dump when it was aborted in the middle of its work."""
+        def allow():
+            resource.setrlimit(resource.RLIMIT_CORE, (resource.getrlimit(resource.RLIMIT_CORE)[1],) * 2)
+        with tempfile.TemporaryDirectory() as folder:
+            p = subprocess.Popen([os.path.abspath(AIOS), "chat", "-q", *args], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=folder, preexec_fn=allow,
+                                 env={**os.environ, **(env or {})})
+            p.stdin.write(b"hello\n")
+            p.stdin.flush()
+            said = p.stdout.read(1)  # so that the model is open
+            p.send_signal(signal.SIGABRT)
+            _, status = os.waitpid(p.pid, 0)
+            p.returncode = status
+            p.stdin.close()
+            p.stdout.close()
+        self.assertTrue(said and os.WIFSIGNALED(status), status)
+        return os.WCOREDUMP(status)
+
+    def test_who_holds_a_key_leaves_no_core_dump(self):
+        uri = self.uri("openai", "m")
+        if not self.ended_by_abort("-m", uri):
+            self.skipTest("no process leaves a core dump here")
+        self.assertFalse(self.ended_by_abort("-m", uri, "--api-key-env", "THE_KEY", env={"THE_KEY": KEY}))
+        self.assertFalse(self.ended_by_abort("-m", "openai:m", env={"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": self.mock.url}))
+        route = json.dumps({"candidates": [{"uri": uri, "api_key_env": "THE_KEY"}]})
+        self.assertFalse(self.ended_by_abort("-m", f"route:{route}", env={"THE_KEY": KEY}))
+
     def test_a_tool_that_must_be_called_and_is_not(self):
         tools = [{"name": "weather", "schema": STRICT}]
         for dialect in ("openai", "openai-responses"):
@@ -384,6 +418,51 @@ class Remote(unittest.TestCase):
         with self.aios.Model(self.uri("openai", "busy"), self.context) as m, m._pin() as p, self.assertRaises(self.aios.Error) as caught:
             call(lib.aios_model_embed, p, b"four", 4, out, 3)
         self.assertEqual((caught.exception.name, len(self.mock.requests)), ("ERATE", 3))
+
+
+class Trusted(unittest.TestCase):
+    """The same mock behind TLS, whose certificate only those know who are told of it."""
+
+    @classmethod
+    def setUpClass(cls):
+        from mock_openai import Mock
+        folder = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(folder.cleanup)
+        cls.cert, key = os.path.join(folder.name, "cert.pem"), os.path.join(folder.name, "key.pem")
+        make = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1", "-subj", "/CN=mock", "-addext",
+                "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", cls.cert]
+        try:
+            subprocess.run(make, check=True, capture_output=True, timeout=60)
+        except (OSError, subprocess.SubprocessError) as e:
+            raise unittest.SkipTest("needs the program openssl") from e
+        mock = Mock()
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(cls.cert, key)
+        mock.socket = context.wrap_socket(mock.socket, server_side=True, do_handshake_on_connect=False)
+        mock.__enter__()
+        cls.addClassCleanup(mock.__exit__)
+        cls.model = mock.url.replace("http:", "https:") + "#m"
+
+    def command(self, *args):
+        p = subprocess.run([AIOS, "run", "-q", "-m", self.model, *args, "hello"], capture_output=True, text=True, timeout=60)
+        return p.returncode, p.stdout.strip(), p.stderr
+
+    def test_the_command_trusts_whom_it_is_told_to(self):
+        code, out, err = self.command("--ca-file", self.cert)
+        self.assertEqual((code, out), (0, "You said: hello \u20ac\U0001f600"), err)
+        code, out, err = self.command()
+        self.assertEqual((code, out), (4, ""))
+        self.assertIn("--ca-file", err)
+        code, out, err = self.command("--ca-file", self.cert + "x")
+        self.assertNotEqual(code, 0)
+        self.assertIn("--ca-file", err)
+
+    def test_a_proxy_beyond_this_machine_gets_nothing_of_a_server_on_it(self):
+        code, out, err = self.command("--ca-file", self.cert, "--proxy", "http://192.0.2.1:3128")
+        self.assertEqual((code, out), (0, "You said: hello \u20ac\U0001f600"), err)
+        code, out, err = self.command("--ca-file", self.cert, "--proxy", "ftp://127.0.0.1")
+        self.assertNotEqual(code, 0)
+        self.assertIn("proxy must begin with http://", err)
 
 
 SERVE = """
@@ -450,6 +529,59 @@ class LlamaServer(unittest.TestCase):
 
     def test_an_overflow_has_both_numbers(self):
         with self.model.session() as s, self.assertRaises(self.aios.Error) as caught:
+            s.complete("word " * 3000)
+        self.assertEqual((caught.exception.name, caught.exception.have), ("ECONTEXT", 1024))
+        self.assertGreater(caught.exception.need, 3000)
+
+
+class LlamaCppPython(unittest.TestCase):
+    """The server of llama-cpp-python, where its extra `server` is installed and AIOS_TEST_MODEL names a model: it answers 500 to what it cannot read."""
+
+    @classmethod
+    def setUpClass(cls):
+        model = os.environ.get("AIOS_TEST_MODEL", "")
+        if not model or subprocess.run([sys.executable, "-c", "import llama_cpp.server.app"], capture_output=True, timeout=60).returncode:
+            raise unittest.SkipTest("needs llama-cpp-python[server] and AIOS_TEST_MODEL")
+        import aios
+        cls.aios, cls.context = aios, aios.Context()
+        with socket.create_server(("127.0.0.1", 0)) as s:
+            port = s.getsockname()[1]
+        cls.server = subprocess.Popen([sys.executable, "-m", "llama_cpp.server", "--model", model, "--n_ctx", "1024", "--n_threads", "1", "--port", str(port)],
+                                      stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        cls.addClassCleanup(cls.server.wait)
+        cls.addClassCleanup(cls.server.kill)
+        for _ in range(600):
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+                break
+            time.sleep(0.1)
+        cls.uri = f"http://127.0.0.1:{port}/v1#m"
+        cls.model = aios.Model(cls.uri, cls.context)
+        cls.addClassCleanup(cls.model.close)
+
+    def test_replies(self):
+        with self.model.session() as s:
+            reply = s.complete("Say hello.", max_tokens=12, sampling={"temperature": 0})
+        self.assertTrue(reply.text)
+
+    def test_a_schema_is_kept_after_the_refusal_of_its_first_form(self):
+        with self.model.session() as s:
+            for _ in range(2):
+                reply = s.complete("A place and days, as JSON.", schema=STRICT, max_tokens=60, sampling={"temperature": 0})
+                self.assertEqual(set(json.loads(reply.text)), {"place", "days"})
+
+    def test_a_value_that_it_refuses_is_not_asked_again(self):
+        with self.model.session() as s, self.assertRaises(self.aios.Error) as caught:
+            s.complete("Say hello.", max_tokens=12, sampling={"frequency_penalty": 7})
+        self.assertEqual(caught.exception.name, "EINVAL")
+        self.assertIn("frequency_penalty", caught.exception.message)
+
+    def test_an_overflow_is_an_empty_stream(self):
+        """Its streams begin with 200 and end there: only who tells the size of its context knows beforehand."""
+        with self.model.session() as s, self.assertRaises(self.aios.Error) as caught:
+            s.complete("word " * 3000)
+        self.assertEqual(caught.exception.name, "EPROTO")
+        self.assertIn("longer than their context", caught.exception.message)
+        with self.aios.Model(self.uri, self.context, n_ctx=1024) as m, m.session() as s, self.assertRaises(self.aios.Error) as caught:
             s.complete("word " * 3000)
         self.assertEqual((caught.exception.name, caught.exception.have), ("ECONTEXT", 1024))
         self.assertGreater(caught.exception.need, 3000)

@@ -434,6 +434,10 @@ class Mock(http.server.ThreadingHTTPServer):
         self.chunk, self.requests, self.busy = chunk, [], 0
         self.url = f"http://127.0.0.1:{self.server_address[1]}/v1"
 
+    def handle_error(self, request, client_address):
+        if not isinstance(sys.exc_info()[1], OSError):  # a client that went away
+            super().handle_error(request, client_address)
+
     def __enter__(self):
         threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
         return self

@@ -43,7 +43,8 @@ static int check_config(const aios_remote_config *c, aios_error *err)
     if (c->connect_ns < 0 || c->first_byte_ns < 0 || c->idle_ns < 0 || c->total_ns < 0)
         return aios__fail(err, AIOS_EINVAL, "a deadline of remote is negative: use 0 for the default");
     if (c->api_key && strlen(c->api_key) >= AIOS__MAX_KEY)
-        return aios__fail_need(err, AIOS_EINVAL, AIOS__MAX_KEY - 1, strlen(c->api_key), "remote.api_key is longer than the %d bytes a key may have", AIOS__MAX_KEY - 1);
+        return aios__fail_need(err, AIOS_EINVAL, AIOS__MAX_KEY - 1, strlen(c->api_key),
+                               "the key (remote.api_key; the command: the variable of --api-key-env) is longer than the %d bytes a key may have", AIOS__MAX_KEY - 1);
     for (const char *p = c->api_key; p && *p; p++)
         if ((unsigned char)*p <= 0x20 || (unsigned char)*p >= 0x7f)
             return aios__fail(err, AIOS_EINVAL, "the key (remote.api_key; the command: the variable of --api-key-env) holds a blank or a character that no key has");

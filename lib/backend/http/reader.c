@@ -463,7 +463,9 @@ int aios__reader_finish(aios__reader *r, const aios_sink *sink, aios_error *err)
     r->sink = sink;
     int rc = read_rest(r, err);
     if (!rc && !r->ended && !*r->reason)
-        rc = aios__fail(err, AIOS_EPROTO, r->mode == MODE_UNKNOWN ? "%s: the answer is empty" : "%s: the stream ended before the reply did", r->remote->host);
+        rc = aios__fail(err, AIOS_EPROTO, "%s: %s", r->remote->host,
+                        r->mode == MODE_UNKNOWN ? "the answer is empty, as that of some servers to a prompt longer than their context is"
+                                                : "the stream ended before the reply did");
     if (!rc && !r->sent && !*r->reason)
         rc = aios__fail(err, AIOS_EPROTO, "%s: the answer holds no reply", r->remote->host);
     bool cut = !strcmp(r->reason, "length"); /* the last call may be half a call then */
