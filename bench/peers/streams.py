@@ -46,6 +46,7 @@ class Load:
         before = resident_kib()
         await asyncio.gather(*(self.stream() for _ in range(self.args.streams)))
         seconds, cpu = time.monotonic() - self.started, time.process_time() - self.cpu
+        await self.client.close()  # which the server waits for
         self.latencies.sort()
         n = len(self.latencies)
         return {"bench": "http", "loop": f"openai {openai.__version__}", "tls": int(self.args.tls), "streams": self.args.streams, "tokens": self.tokens, "rate": self.args.rate,
