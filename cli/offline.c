@@ -39,15 +39,27 @@ static void tell_none(const char *run, const char *word, int n, aios_error *err)
              word ? word : "");
 }
 
+/* The run that a host has where this one is a call of an agent: decisions go by its id. */
+static void find_top(aios_ctx *ctx, aios_store *st, const char *run, char top[72])
+{
+    enum { MAX_LEVELS = 64 };
+    aios_run_info info = AIOS_INIT(aios_run_info);
+    snprintf(top, 72, "%s", run);
+    for (int i = 0; i < MAX_LEVELS && !aios_run_info_get(ctx, st, top, &info, NULL) && *info.parent; i++)
+        snprintf(top, 72, "%s", info.parent);
+}
+
 int cli_run_decide(aios_ctx *ctx, aios_store *st, const char *run, const char *word, int32_t verdict, aios_error *err)
 {
     int n;
+    char top[72];
     json_t *waits = cli_run_waits(ctx, st, run, err);
     if (!waits)
         return err->code;
     const json_t *w = find_wait(waits, word, &n);
+    find_top(ctx, st, run, top);
     if (w)
-        aios_run_approve(ctx, st, run, *text_of(w, "digest") ? text_of(w, "digest") : text_of(w, "call_id"), verdict, err);
+        aios_run_approve(ctx, st, top, *text_of(w, "digest") ? text_of(w, "digest") : text_of(w, "call_id"), verdict, err);
     else
         tell_none(run, word, n, err);
     json_decref(waits);

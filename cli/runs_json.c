@@ -44,6 +44,8 @@ json_t *cli_run_json(const aios_run_info *r)
         json_object_set_new(o, "input", json_integer((json_int_t)r->n_input));
         json_object_set_new(o, "cached", json_integer((json_int_t)r->n_cached));
     }
+    if (o && *r->parent)
+        json_object_set_new(o, "parent", json_string(r->parent));
     if (o && r->code)
         json_object_set_new(o, "error",
                             json_pack("{s:s,s:o}", "code", aios_code_name(r->code), "message", cli_json_text(r->msg, strlen(r->msg))));

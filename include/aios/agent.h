@@ -131,7 +131,8 @@ AIOS_API const char *aios_run_id(const aios_run *run);
  * outcome is known are not made again, and the others are handled by the effect of their tool (docs/durable-runs.md). What still waits for
  * a decision is asked again. A run that was done gives its DONE again; one that ended by a failure goes on from before it. The transcript is
  * the run's own. ENOENT: no such run; EBUSY: someone has it, here or in another process; ESTATE: the agent is another than the one that
- * began it (says in what; AIOS_AGENT_CHANGED allows it), or has no store; EFORMAT, EVERSION: of its journal; what a commit gives.
+ * began it (says in what; AIOS_AGENT_CHANGED allows it), or has no store, or the run is a call of another (says of which: it goes on with
+ * that one, under its policy); EFORMAT, EVERSION: of its journal; what a commit gives.
  */
 AIOS_API int aios_run_resume(aios_agent *a, const char *run_id, aios_run **run, aios_error *err);
 /**
@@ -203,6 +204,7 @@ typedef struct aios_run_info {
     uint64_t cost_micros; /**< of its model turns, in all its lives: aios_usage.cost_micros */
     uint64_t n_input;     /**< tokens of prompts, cached ones included */
     uint64_t n_cached;    /**< of these, not computed again */
+    char parent[72];      /**< of a call of an agent (compose.h): id of the run that made it; else "" */
 } aios_run_info;
 /** Receives runs. Non-zero stops the list, and is returned by it. */
 typedef int aios_run_fn(void *user, const aios_run_info *info);
@@ -212,9 +214,10 @@ AIOS_API int aios_run_info_get(aios_ctx *ctx, aios_store *store, const char *run
 AIOS_API int aios_run_list(aios_ctx *ctx, aios_store *store, aios_run_fn *fn, void *user, aios_error *err);
 
 /**
- * Decides, for a run that nobody has, about a call that waits: the ask's digest, or where it has none the id of its call. AIOS_ALLOW or
- * AIOS_DENY; the run takes it up when it is resumed, if what it is for is the same still. ENOENT: no such ask; EBUSY: someone has the run;
- * ETIMEDOUT: the ask's time is over; what a commit gives. Thread-safety: safe.
+ * Decides, for a run that nobody has, about a call that waits, its own or one below a call of an agent: the ask's digest, or where it has none
+ * the id of its call. AIOS_ALLOW or AIOS_DENY; the run takes it up when it is resumed, if what it is for is the same still. ENOENT: no such ask;
+ * EBUSY: someone has the run; ESTATE: it is a call of another, so decide by that one's id; ETIMEDOUT: the ask's time is over; what a commit
+ * gives. Thread-safety: safe.
  */
 AIOS_API int aios_run_approve(aios_ctx *ctx, aios_store *store, const char *run_id, const char *digest, int32_t verdict, aios_error *err);
 /** Ends a run that nobody has: STOPPED with ECANCELED; it can still be resumed. EBUSY, ENOENT; ESTATE: it is done. Thread-safety: safe. */

@@ -9,7 +9,6 @@
 #include "base/cachefile.h"
 
 #define MAX_WAITING ((size_t)256 << 20)
-#define MIN_TTL_NS INT64_C(60000000000)
 
 bool aios__run_id_ok(const char *id)
 {
@@ -31,10 +30,7 @@ int aios__journal_open(aios_run *r, uint64_t *head, aios_error *err)
     r->journal = j;
     aios__buf_init(&j->text, r->heap, AIOS_MEM_TEXT, MAX_WAITING);
     snprintf(j->stream, sizeof j->stream, AIOS__RUN_STREAM "%s", r->id);
-    aios_claim_args args = AIOS_INIT(aios_claim_args);
-    int64_t call = a->limits.tool_timeout_ns;
-    args.ttl_ns = call > INT64_MAX / 2 ? INT64_MAX : call * 2 > MIN_TTL_NS ? call * 2 : MIN_TTL_NS;
-    int rc = aios_store_claim(a->store, j->stream, &args, &j->claim, err);
+    int rc = aios__lease_take(r, err);
     if (!rc)
         rc = aios_store_head(a->store, j->stream, head, err);
     j->seq = *head;
@@ -111,7 +107,7 @@ static void add_counters(const aios_run *r, aios__buf *b, aios_error *err)
 {
     aios__buf_addf(b, err, ",\"turns\":%u,\"calls\":%u,\"tokens\":%llu,\"used_ns\":%lld", r->n_turns, r->n_calls, (unsigned long long)r->n_tokens,
                    (long long)time_used(r));
-    aios__ledger_put(r, b, err);
+    aios__ledger_put(&r->ledger, b, err);
 }
 
 static void add_place(const aios_run *r, const aios__run_call *c, aios__buf *b, aios_error *err)
@@ -189,6 +185,8 @@ int aios__journal_begin(aios_run *r, aios_error *err)
         aios__buf_addf(b, err, "%02x", r->nonce[i]);
     aios__buf_addc(b, '"', err);
     add_hex(b, "seed", r->journal->seed, err);
+    if (r->parent)
+        add_text(b, "parent", r->parent->id, strlen(r->parent->id), err);
     aios__journal_add_agent(r->agent, b, err);
     aios__buf_addf(b, err, ",\"limits\":{\"turns\":%u,\"calls\":%u,\"tokens\":%llu,\"timeout_ns\":%lld}", l->max_turns, l->max_calls,
                    (unsigned long long)l->max_tokens, (long long)l->timeout_ns);
@@ -447,7 +445,7 @@ int aios__journal_commit(aios_run *r, aios_error *err)
     if (j->failed)
         return aios__fail(err, j->failed, "the journal of run %s ends before this: a record could not be written. Resume the run", r->id);
     aios_error why = AIOS_INIT(aios_error);
-    int rc = aios_claim_renew(j->claim, &why);
+    int rc = aios__lease_keep(r, &why);
     if (!rc)
         rc = commit_writes(r, &why);
     if (rc) {

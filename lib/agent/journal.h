@@ -30,6 +30,7 @@ enum aios__journal_kind {
 enum { AIOS__JOURNAL_VERSION = 1 };
 #define AIOS__RUN_ID 65
 #define AIOS__RUN_STREAM "run/"
+#define AIOS__CALL_RUN "call-" /* and its key: id of the run that a call of an agent is */
 
 typedef struct aios__journal_mark {
     uint32_t kind;
@@ -50,6 +51,8 @@ typedef struct aios__journal {
     uint64_t seed;             /**< of the run; each turn has its own of it */
     aios_sampling sampling;    /**< of this turn */
     uint64_t kept;             /**< tokens of the session that cache_dir has */
+    int64_t ttl_ns;            /**< of the claim, from each renewal on */
+    int64_t renew_at, held_until;
 } aios__journal;
 
 /** True for [A-Za-z0-9_.:-]{1,64}. */
@@ -103,6 +106,8 @@ int aios__journal_each(aios_ctx *ctx, aios_store *st, const char *stream, aios__
 int aios__journal_number(const aios__journal_record *rec, const char *key, uint64_t max, uint64_t *out, aios_error *err);
 /** A number that is text of hexadecimal digits. EFORMAT. */
 int aios__journal_hex(const aios__journal_record *rec, const char *key, uint64_t *out, aios_error *err);
+/** Of a begin: id of the run whose call it is, "" for none. */
+const char *aios__journal_parent(const aios__journal_record *begin);
 /** As messages have it. */
 const char *aios__journal_kind_name(enum aios__journal_kind kind);
 /** A failure that names record and run. */
@@ -123,6 +128,15 @@ int aios__journal_take_gate(aios_run *r, aios__run_call *c, const aios__journal_
 int aios__journal_take_ask(aios_run *r, aios__run_call *c, const aios__journal_record *rec, aios_error *err);
 int aios__journal_take_bits(aios_run *r, const aios__journal_record *rec, aios_error *err);
 int aios__journal_take_hidden(aios_run *r, aios__run_call *c, const aios__journal_record *rec, aios_error *err);
+
+/* ---- lease.c: a claim that is renewed while the run is driven; without a store each of these is nothing ---------------- */
+
+/** Claims the run's stream. EBUSY. */
+int aios__lease_take(aios_run *r, aios_error *err);
+/** When it is to be renewed next; INT64_MAX: not. */
+int64_t aios__lease_due(const aios_run *r);
+/** Renews it if it is due. ECONFLICT: another has the run, and nothing more is written here; what the store fails with, if that lasts as long as the claim. */
+int aios__lease_keep(aios_run *r, aios_error *err);
 
 /* ---- run_keep.c: what a session has computed, beside the journal --------------------------------------------------- */
 

@@ -51,6 +51,12 @@ int aios__journal_hex(const aios__journal_record *rec, const char *key, uint64_t
     return AIOS_OK;
 }
 
+const char *aios__journal_parent(const aios__journal_record *begin)
+{
+    const char *s = aios__json_str(aios__json_get(begin->root, "parent"), NULL);
+    return s ? s : "";
+}
+
 /* ---- each record -------------------------------------------------------------------------------------------------- */
 
 typedef struct reading {
@@ -161,6 +167,7 @@ static int take_begin(standing *w, const aios__journal_record *rec, aios_error *
 {
     AIOS__UNUSED(err);
     copy_text(w->info.model, sizeof w->info.model, aios__json_str(aios__json_get(rec->root, "model"), NULL));
+    copy_text(w->info.parent, sizeof w->info.parent, aios__journal_parent(rec));
     w->info.began_us = rec->wall_us;
     return AIOS_OK;
 }

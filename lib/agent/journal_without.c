@@ -12,6 +12,7 @@ typedef struct asked {
     char *id;
     char digest[AIOS__SHA256_TEXT], policy[AIOS__SHA256_TEXT];
     uint64_t until_us;
+    char below[AIOS__RUN_ID]; /* begun and not over: the run that it is, if its tool is an agent */
 } asked;
 
 typedef struct asking {
@@ -19,6 +20,7 @@ typedef struct asking {
     asked *calls;
     uint32_t n, cap, step;
     uint64_t seq;
+    char parent[AIOS__RUN_ID];
 } asking;
 
 static void clear_calls(asking *g)
@@ -76,17 +78,37 @@ static int see_ask(asked *c, const aios__journal_record *rec, aios_error *err)
     return aios__json_get(rec->root, "until_us") ? aios__journal_number(rec, "until_us", INT64_MAX, &c->until_us, err) : AIOS_OK;
 }
 
+static int see_intent(asking *g, const aios__journal_record *rec, aios_error *err)
+{
+    const aios__json *due = aios__json_get(rec->root, "due");
+    for (size_t i = 0; i < aios__json_count(due); i++) {
+        const aios__json *v = aios__json_at(due, i);
+        const char *key = aios__json_str(aios__json_get(v, "key"), NULL);
+        int64_t call = aios__json_int(aios__json_get(v, "call"), -1);
+        if (rec->step != g->step || call < 0 || call >= (int64_t)g->n)
+            return aios__journal_bad(rec, "it is of a call that the turn before did not make", err);
+        snprintf(g->calls[call].below, sizeof g->calls[call].below, AIOS__CALL_RUN "%.48s", key ? key : "");
+    }
+    return AIOS_OK;
+}
+
 static int see_record(void *user, const aios__journal_record *rec, aios_error *err)
 {
     asking *g = user;
     g->seq = rec->seq;
+    if (rec->kind == AIOS__JOURNAL_BEGIN)
+        snprintf(g->parent, sizeof g->parent, "%.64s", aios__journal_parent(rec));
     if (rec->kind == AIOS__JOURNAL_TURN)
         return see_turn(g, rec, err);
+    if (rec->kind == AIOS__JOURNAL_INTENT)
+        return see_intent(g, rec, err);
     if (rec->kind != AIOS__JOURNAL_ASK && rec->kind != AIOS__JOURNAL_DECISION && rec->kind != AIOS__JOURNAL_RESULT)
         return AIOS_OK;
     if (rec->step != g->step || rec->call >= g->n)
         return aios__journal_bad(rec, "it is of a call that the turn before did not make", err);
     g->calls[rec->call].waits = false;
+    if (rec->kind == AIOS__JOURNAL_RESULT)
+        g->calls[rec->call].below[0] = 0;
     return rec->kind == AIOS__JOURNAL_ASK ? see_ask(&g->calls[rec->call], rec, err) : AIOS_OK;
 }
 
@@ -141,23 +163,70 @@ static int write_decision(aios_ctx *ctx, aios_store *st, const char *stream, con
     return rc;
 }
 
-static int approve(aios_ctx *ctx, aios_store *st, const char *stream, const char *digest, int32_t verdict, aios_error *err)
+typedef struct deciding {
+    aios_ctx *ctx;
+    aios_store *st;
+    int32_t verdict;
+    uint32_t depth;
+} deciding;
+
+static int decide_in(deciding *d, const char *id, const char *above, const char *name, aios_error *err);
+
+/* What the call's run has of the name: a digest is the same, of an id what stands behind the call's. NULL: nothing. */
+static const char *name_below(const asked *c, const char *name)
 {
-    asking g = {.heap = aios__ctx_heap(ctx)};
-    int rc = aios__journal_each(ctx, st, stream, see_record, &g, err);
-    uint32_t i = rc ? 0 : find_ask(&g, digest);
-    if (!rc && i == g.n)
-        rc = aios__fail(err, AIOS_ENOENT, "no call \"%.64s\" of this run waits for a decision", digest);
-    rc = rc ? rc : write_decision(ctx, st, stream, &g, i, verdict, err);
+    size_t n = strlen(c->id);
+    bool under = !strncmp(name, c->id, n) && name[n] == '/';
+    return under ? name + n + 1 : strlen(name) == AIOS__SHA256_TEXT - 1 ? name : NULL;
+}
+
+/* ENOENT: none of the calls below waits for it. */
+static int decide_below(deciding *d, const asking *g, const char *id, const char *name, aios_error *err)
+{
+    int rc = AIOS_ENOENT;
+    d->depth++;
+    for (uint32_t i = 0; i < g->n && rc == AIOS_ENOENT && d->depth <= AIOS__MAX_DEPTH; i++) {
+        const char *of = g->calls[i].below[0] ? name_below(&g->calls[i], name) : NULL;
+        rc = of && aios__run_id_ok(g->calls[i].below) ? decide_in(d, g->calls[i].below, id, of, err) : rc;
+    }
+    d->depth--;
+    return rc == AIOS_ENOENT ? aios__fail(err, rc, "no call \"%.64s\" of run %s waits for a decision", name, id) : rc;
+}
+
+static int decide_one(deciding *d, const char *stream, const char *id, const char *above, const char *name, aios_error *err)
+{
+    asking g = {.heap = aios__ctx_heap(d->ctx)};
+    uint32_t i = 0;
+    int rc = aios__journal_each(d->ctx, d->st, stream, see_record, &g, err);
+    if (!rc && above && strcmp(g.parent, above))
+        rc = aios__fail(err, AIOS_ENOENT, "run %s is no call of run %s", id, above);
+    else if (!rc && !above && g.parent[0])
+        rc = aios__fail(err, AIOS_ESTATE, "run %s is a call of run %s: decide by that one's id", id, g.parent);
+    if (!rc)
+        i = find_ask(&g, name);
+    if (!rc)
+        rc = i < g.n ? write_decision(d->ctx, d->st, stream, &g, i, d->verdict, err) : decide_below(d, &g, id, name, err);
     clear_calls(&g);
     aios__free(g.heap, g.calls);
     return rc;
 }
 
-int aios_run_approve(aios_ctx *ctx, aios_store *st, const char *id, const char *digest, int32_t verdict, aios_error *err)
+/* above: the run whose call it is; NULL: the host named it. */
+static int decide_in(deciding *d, const char *id, const char *above, const char *name, aios_error *err)
 {
     char stream[sizeof AIOS__RUN_STREAM + AIOS__RUN_ID];
     aios_claim *claim;
+    snprintf(stream, sizeof stream, AIOS__RUN_STREAM "%s", id);
+    int rc = aios_store_claim(d->st, stream, NULL, &claim, err);
+    if (rc)
+        return rc;
+    rc = decide_one(d, stream, id, above, name, err);
+    aios_claim_release(claim);
+    return rc;
+}
+
+int aios_run_approve(aios_ctx *ctx, aios_store *st, const char *id, const char *digest, int32_t verdict, aios_error *err)
+{
     int rc = check_args(ctx, st, id, "aios_run_approve", err);
     if (rc)
         return rc;
@@ -165,23 +234,20 @@ int aios_run_approve(aios_ctx *ctx, aios_store *st, const char *id, const char *
         return aios__fail(err, AIOS_EINVAL, "aios_run_approve: digest is %s", digest ? "empty" : "NULL");
     if (verdict != AIOS_ALLOW && verdict != AIOS_DENY)
         return aios__fail(err, AIOS_EINVAL, "verdict %d is neither AIOS_ALLOW nor AIOS_DENY", verdict);
-    snprintf(stream, sizeof stream, AIOS__RUN_STREAM "%s", id);
-    rc = aios_store_claim(st, stream, NULL, &claim, err);
-    if (rc)
-        return rc;
-    rc = approve(ctx, st, stream, digest, verdict, err);
-    aios_claim_release(claim);
-    return rc;
+    deciding d = {.ctx = ctx, .st = st, .verdict = verdict};
+    return decide_in(&d, id, NULL, digest, err);
 }
 
 /* ---- the end ------------------------------------------------------------------------------------------------------ */
 
 static int write_end(aios_ctx *ctx, aios_store *st, const char *stream, const aios_run_info *info, aios_error *err)
 {
+    const aios__ledger spent = {.cost_micros = info->cost_micros, .n_input = info->n_input, .n_cached = info->n_cached};
     aios__buf b;
     aios__buf_init(&b, aios__ctx_heap(ctx), AIOS_MEM_TEXT, 0);
     aios__buf_addf(&b, err, "{\"v\":%d,\"turns\":%u,\"calls\":%u,\"tokens\":%llu,\"used_ns\":%lld", AIOS__JOURNAL_VERSION, info->n_turns, info->n_calls,
                    (unsigned long long)info->n_tokens, (long long)info->used_ns);
+    aios__ledger_put(&spent, &b, err);
     int rc = aios__buf_addf(&b, err, ",\"code\":%d,\"why\":\"the run was abandoned\"}", AIOS_ECANCELED);
     rc = rc ? rc : put_record(st, stream, AIOS__JOURNAL_END, info->n_records + 1, &b, err);
     aios__buf_free(&b);

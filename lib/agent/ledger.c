@@ -45,9 +45,8 @@ void aios__ledger_take(aios_run *r, aios_usage *u)
     aios__use_add(r, (aios__use){.tokens = u->output, .ledger = {u->cost_micros, u->input, u->cached}});
 }
 
-void aios__ledger_put(const aios_run *r, aios__buf *b, aios_error *err)
+void aios__ledger_put(const aios__ledger *l, aios__buf *b, aios_error *err)
 {
-    const aios__ledger *l = &r->ledger;
     aios__buf_addf(b, err, ",\"cost\":%llu,\"input\":%llu,\"cached\":%llu", (unsigned long long)l->cost_micros, (unsigned long long)l->n_input,
                    (unsigned long long)l->n_cached);
 }

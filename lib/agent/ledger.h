@@ -23,7 +23,7 @@ void aios__ledger_take(aios_run *r, aios_usage *u);
 void aios__ledger_add(aios__ledger *l, const aios__ledger *more);
 void aios__ledger_sub(aios__ledger *l, const aios__ledger *less);
 /** Members of a record. */
-void aios__ledger_put(const aios_run *r, aios__buf *b, aios_error *err);
+void aios__ledger_put(const aios__ledger *l, aios__buf *b, aios_error *err);
 /** Reads them; records of older versions have none. EFORMAT. */
 int aios__ledger_read(const struct aios__journal_record *rec, aios__ledger *out, aios_error *err);
 

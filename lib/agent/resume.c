@@ -86,10 +86,23 @@ static int read_nonce(aios_run *r, const aios__journal_record *rec, aios_error *
     return AIOS_OK;
 }
 
+/* A call goes on below its caller alone, whose policy, limits and labels it has. */
+static int check_parent(const aios_run *r, const aios__journal_record *rec, aios_error *err)
+{
+    const char *was = aios__journal_parent(rec), *is = r->parent ? r->parent->id : "";
+    if (!strcmp(was, is))
+        return AIOS_OK;
+    if (*was)
+        return aios__fail(err, AIOS_ESTATE, "run %s is a call of run %.64s, whose policy holds for it too: resume that one, which goes on with this", r->id, was);
+    return aios__fail(err, AIOS_ESTATE, "run %s was begun by nobody's call, so no call goes on with it", r->id);
+}
+
 static int restore_begin(restoring *w, const aios__journal_record *rec, aios_error *err)
 {
     aios_run *r = w->r;
-    int rc = read_nonce(r, rec, err);
+    int rc = check_parent(r, rec, err);
+    if (!rc)
+        rc = read_nonce(r, rec, err);
     if (!rc)
         rc = aios__journal_hex(rec, "seed", &r->journal->seed, err);
     if (!rc)

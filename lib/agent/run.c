@@ -13,7 +13,7 @@
 
 #define MAX_TEXT ((size_t)64 << 20)
 #define BLIND_MS 5     /* between two looks where the system has no descriptor to wait on */
-enum { MAX_POLLS = 64, UNSEEN_MS = 5 }; /* those beyond are looked at so often */
+enum { MAX_POLLS = 64, UNSEEN_MS = 5, MAX_WAIT_MS = 60000 }; /* those beyond are looked at so often */
 
 static int64_t now(const aios_run *r)
 {
@@ -352,8 +352,15 @@ static int64_t real_now_ms(void)
 
 int64_t aios__run_deadline(const aios_run *r)
 {
-    int64_t call = r->state == AIOS__RUN_TOOLS ? aios__tools_deadline(r) : 0;
-    return call && call < r->deadline ? call : r->deadline;
+    int64_t call = r->state == AIOS__RUN_TOOLS ? aios__tools_deadline(r) : 0, lease = aios__lease_due(r);
+    int64_t first = lease < r->deadline ? lease : r->deadline;
+    return call && call < first ? call : first;
+}
+
+static int32_t ms_left(const aios_run *r)
+{
+    int64_t left = aios__run_deadline(r) - now(r), ms = left / 1000000 + (left % 1000000 > 0);
+    return ms < 0 ? 0 : ms > MAX_WAIT_MS ? MAX_WAIT_MS : (int32_t)ms;
 }
 
 /* Waits for a call to end, a model or a deadline; AGAIN if the caller's time is over first. */
@@ -366,11 +373,11 @@ static int wait_calls(aios_run *r, int32_t timeout_ms)
     uint64_t count;
     if (!aios__sub_polls(r, p, MAX_POLLS, &n))
         return timeout_ms ? AIOS_OK : AIOS_AGAIN;
-    int64_t left = (aios__run_deadline(r) - now(r) + 999999) / 1000000;
+    int32_t left = ms_left(r);
     if (n > MAX_POLLS && left > UNSEEN_MS)
         left = UNSEEN_MS;
     bool callers = timeout_ms >= 0 && timeout_ms < left;
-    int ms = callers ? timeout_ms : left < 0 ? 0 : left > 60000 ? 60000 : (int)left;
+    int ms = callers ? timeout_ms : left;
     bool made;
     p[0] = (struct pollfd){.fd = aios__hub_fd(r->hub, &made), .events = POLLIN};
     if (p[0].fd < 0 && ms > BLIND_MS) {
@@ -393,6 +400,15 @@ static int step_tools(aios_run *r, int32_t timeout_ms, aios_error *err)
     return wait_calls(r, timeout_ms);
 }
 
+static int step_model(aios_run *r, int32_t timeout_ms, aios_error *err)
+{
+    int32_t left = ms_left(r);
+    bool callers = timeout_ms >= 0 && timeout_ms <= left;
+    int (*step)(aios_run *, int32_t, aios_error *) = r->state == AIOS__RUN_MODEL ? aios__turn_step : aios__summary_step;
+    int rc = step(r, callers ? timeout_ms : left, err);
+    return rc == AIOS_AGAIN && !callers ? AIOS_OK : rc;
+}
+
 /* A piece of work. AIOS_AGAIN: nothing to do within timeout_ms. */
 static int advance(aios_run *r, int32_t timeout_ms)
 {
@@ -402,14 +418,14 @@ static int advance(aios_run *r, int32_t timeout_ms)
         rc = aios__fail(&err, AIOS_ECANCELED, "the run was cancelled");
     else if (now(r) >= r->deadline)
         rc = aios__fail(&err, AIOS_ETIMEDOUT, "the run was not over within %lld ms (limits.timeout_ns)", (long long)(r->agent->limits.timeout_ns / 1000000));
+    else if ((rc = aios__lease_keep(r, &err)))
+        ;
     else if (r->state == AIOS__RUN_PROMPT)
         rc = aios__turn_start(r, &err);
-    else if (r->state == AIOS__RUN_CONTEXT)
-        rc = aios__summary_step(r, timeout_ms, &err);
-    else if (r->state == AIOS__RUN_MODEL)
-        rc = aios__turn_step(r, timeout_ms, &err);
-    else
+    else if (r->state == AIOS__RUN_TOOLS)
         rc = step_tools(r, timeout_ms, &err);
+    else
+        rc = step_model(r, timeout_ms, &err);
     if (rc < 0)
         fail_run(r, rc, &err);
     else if (rc == AIOS_DONE)

@@ -234,7 +234,7 @@ static int start_run(aios_run *r, aios__run_call *c, aios_agent *a, aios_error *
 {
     char id[AIOS__RUN_ID];
     aios_error why = AIOS_INIT(aios_error);
-    snprintf(id, sizeof id, "call-%s", c->call->key);
+    snprintf(id, sizeof id, AIOS__CALL_RUN "%s", c->call->key);
     int rc = a->store ? aios__run_resume(a, r, id, c->call->traceparent, &c->sub, &why) : AIOS_ENOENT;
     if (rc == AIOS_ENOENT)
         rc = start_anew(r, c, a, id, err);

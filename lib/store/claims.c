@@ -157,6 +157,14 @@ int aios__claims_take(aios__claims *c, aios__list_fn *list, void *self, const ai
     return AIOS_OK;
 }
 
+int aios__claims_renew(void *self, void *handle, aios_error *err)
+{
+    AIOS__UNUSED(self);
+    AIOS__UNUSED(handle);
+    AIOS__UNUSED(err);
+    return AIOS_OK;
+}
+
 void aios__claims_drop(aios__claims *c, void *handle)
 {
     node *me = handle;

@@ -424,14 +424,6 @@ static int mem_claim(void *self, const aios_store_claim_args *args, aios_store_c
     return aios__claims_take(&s->claims, mem_list, s, args, out, err);
 }
 
-static int mem_claim_renew(void *self, void *handle, aios_error *err)
-{
-    AIOS__UNUSED(self);
-    AIOS__UNUSED(handle);
-    AIOS__UNUSED(err);
-    return AIOS_OK;
-}
-
 static void mem_claim_release(void *self, void *handle)
 {
     space *s = self;
@@ -451,7 +443,7 @@ int aios__store_memory_init(aios_ctx *ctx, aios_error *err)
         .list = mem_list,
         .remove = mem_remove,
         .claim = mem_claim,
-        .claim_renew = mem_claim_renew,
+        .claim_renew = aios__claims_renew,
         .claim_release = mem_claim_release,
     };
     return aios_store_register(ctx, &ops, NULL, err);

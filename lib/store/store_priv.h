@@ -35,6 +35,8 @@ int aios__claims_init(aios__claims *c, aios_ctx *ctx, uint64_t base, aios_error 
 void aios__claims_free(aios__claims *c);
 /** The slot claim of a store whose streams `list` lists. */
 int aios__claims_take(aios__claims *c, aios__list_fn *list, void *self, const aios_store_claim_args *args, aios_store_claim_out *out, aios_error *err);
+/** The slot claim_renew of such a store: its claims hold until they are dropped. */
+int aios__claims_renew(void *self, void *handle, aios_error *err);
 void aios__claims_drop(aios__claims *c, void *handle);
 
 #endif

@@ -550,14 +550,6 @@ static int sq_claim(void *self, const aios_store_claim_args *args, aios_store_cl
     return aios__claims_take(&s->claims, sq_list, s, args, out, err);
 }
 
-static int sq_claim_renew(void *self, void *handle, aios_error *err)
-{
-    AIOS__UNUSED(self);
-    AIOS__UNUSED(handle);
-    AIOS__UNUSED(err);
-    return AIOS_OK;
-}
-
 static void sq_claim_release(void *self, void *handle)
 {
     store *s = self;
@@ -579,7 +571,7 @@ int aios__store_sqlite_init(aios_ctx *ctx, aios_error *err)
         .check = sq_check,
         .info = sq_info,
         .claim = sq_claim,
-        .claim_renew = sq_claim_renew,
+        .claim_renew = aios__claims_renew,
         .claim_release = sq_claim_release,
     };
     return aios_store_register(ctx, &ops, NULL, err);

@@ -19,6 +19,7 @@ typedef struct pg_store {
     pthread_cond_t given_back;
     PGconn *idle[PG_MAX_CONNS];
     uint32_t n_idle, n_conns;
+    int wait_s;               /**< for one of them at most */
     _Atomic bool unsure;      /**< nobody knows whether a commit is there: none may follow */
     _Atomic uint64_t n_syncs;
 } pg_store;

@@ -8,8 +8,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "schema.h"
+
+enum { DEFAULT_WAIT_S = 10 };
 
 int pg_fail(aios_error *err, int code, int sys, const char *fmt, ...)
 {
@@ -116,18 +119,25 @@ static int connect_one(pg_store *s, PGconn **out, aios_error *err)
 }
 
 /* A connection that nobody uses, or NULL: one more may be made. */
-static PGconn *wait_for_one(pg_store *s)
+static int wait_for_one(pg_store *s, PGconn **out, aios_error *err)
 {
-    PGconn *c = NULL;
+    struct timespec until;
+    int late = 0;
+    clock_gettime(CLOCK_MONOTONIC, &until);
     pthread_mutex_lock(&s->lock);
-    while (!s->n_idle && s->n_conns == PG_MAX_CONNS)
-        pthread_cond_wait(&s->given_back, &s->lock);
-    if (s->n_idle)
-        c = s->idle[--s->n_idle];
-    else
+    until.tv_sec += s->wait_s;
+    while (!s->n_idle && s->n_conns == PG_MAX_CONNS && !late)
+        late = pthread_cond_timedwait(&s->given_back, &s->lock, &until);
+    bool room = s->n_conns < PG_MAX_CONNS;
+    *out = s->n_idle ? s->idle[--s->n_idle] : NULL;
+    if (!*out && room)
         s->n_conns++;
     pthread_mutex_unlock(&s->lock);
-    return c;
+    if (*out || room)
+        return AIOS_OK;
+    return pg_fail(err, AIOS_ETIMEDOUT, 0,
+                   "postgres: all %d connections of this store were in use for %d s (connect_timeout): try again, with fewer at once",
+                   PG_MAX_CONNS, s->wait_s);
 }
 
 static void give_back(pg_store *s, PGconn *c)
@@ -157,12 +167,15 @@ static bool is_alive(PGconn *c)
 /* One that the server has not closed meanwhile. */
 static int take(pg_store *s, PGconn **out, aios_error *err)
 {
-    PGconn *c = wait_for_one(s);
+    PGconn *c;
+    int rc = wait_for_one(s, &c, err);
+    if (rc)
+        return rc;
     if (c && !is_alive(c)) {
         PQfinish(c);
         c = NULL;
     }
-    int rc = c ? AIOS_OK : connect_one(s, &c, err);
+    rc = c ? AIOS_OK : connect_one(s, &c, err);
     if (rc)
         give_back(s, NULL);
     *out = c;
@@ -252,13 +265,28 @@ static int check_format(PGconn *c, aios_error *err)
     return rc;
 }
 
+/* How long a connection may be waited for, as the URI has it. */
+static int read_wait(pg_store *s, PGconn *c, aios_error *err)
+{
+    PQconninfoOption *list = PQconninfo(c);
+    if (!list)
+        return pg_fail(err, AIOS_ENOMEM, 0, "postgres: no memory for a connection");
+    for (const PQconninfoOption *o = list; o->keyword; o++)
+        if (!strcmp(o->keyword, "connect_timeout") && o->val && atoi(o->val) > 0)
+            s->wait_s = atoi(o->val);
+    PQconninfoFree(list);
+    return AIOS_OK;
+}
+
 int pg_pool_open(pg_store *s, aios_error *err)
 {
     PGconn *c;
+    s->wait_s = DEFAULT_WAIT_S;
     int rc = take(s, &c, err);
     if (rc)
         return rc;
-    rc = make_tables(s, c, err);
+    rc = read_wait(s, c, err);
+    rc = rc ? rc : make_tables(s, c, err);
     rc = rc ? rc : check_format(c, err);
     give_back(s, c);
     return rc;

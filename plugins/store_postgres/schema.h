@@ -30,7 +30,7 @@ static const char pg_schema[] =
     "      perform 1 from aios_stream s where s.name = n for no key update;\n"
     "      exit when found;\n"
     "      insert into aios_stream (name, first, head, written_us) values (n, 1, 0, p_wall) on conflict (name) do nothing;\n"
-    "      insert into aios_claim values (n, 0, '', '-infinity', '-infinity') on conflict (name) do nothing;\n"
+    "      insert into aios_claim as c values (n, 0, '', '-infinity', '-infinity') on conflict (name) do update set until = c.until;\n"
     "    end loop;\n"
     "  end loop;\n"
     "  select array_agg(s.id order by w.ord), array_agg(s.head + w.k order by w.ord) into ids, seqs\n"
@@ -67,6 +67,15 @@ static const char pg_schema[] =
     "  if not found then\n"
     "    select c.holder, to_char(c.since at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS') into r_holder, r_since from aios_claim c where c.name = r_name;\n"
     "  end if;\n"
+    "end $$;\n"
+
+    /* A stream that is there keeps its row, by which those who take any find it; the commit that makes one holds the row meanwhile. */
+    "create function aios_claim_free(p_name text, p_epoch bigint) returns boolean language plpgsql as $$\n"
+    "begin\n"
+    "  update aios_claim set until = '-infinity' where name = p_name and epoch = p_epoch;\n"
+    "  if not found then return false; end if;\n"
+    "  delete from aios_claim c where c.name = p_name and c.epoch = p_epoch and not exists (select from aios_stream s where s.name = p_name);\n"
+    "  return true;\n"
     "end $$;\n";
 
 #endif

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "schema.h"
@@ -39,8 +40,12 @@ static int pg_open(const aios_store_open_args *args, void **self, aios_error *er
     }
     snprintf(s->conninfo, n, "%s%s", url ? "postgres:" : "", args->path);
     s->flags = args->flags;
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_mutex_init(&s->lock, NULL);
-    pthread_cond_init(&s->given_back, NULL);
+    pthread_cond_init(&s->given_back, &attr);
+    pthread_condattr_destroy(&attr);
     int rc = pg_pool_open(s, err);
     if (rc) {
         free_store(s);
@@ -399,9 +404,7 @@ static void pg_claim_release(void *self, void *handle)
     PGresult *r;
     bool sent;
     const pg_param p[] = {TEXT(h->name), TEXT(h->epoch)};
-    pg_query(self, "release", "with gone as (delete from aios_claim where name = $1 and epoch = $2 and not exists (select from aios_stream where name = $1) returning 1),"
-             " free as (update aios_claim set until = '-infinity' where name = $1 and epoch = $2 and exists (select from aios_stream where name = $1) returning 1)"
-             " select * from gone union all select * from free", p, 2, 1, &r, &sent, NULL);
+    pg_query(self, "release", "select aios_claim_free($1, $2)", p, 2, 1, &r, &sent, NULL);
     PQclear(r);
     free(h);
 }

@@ -2,7 +2,10 @@
 /* Many processes on one database: workers that claim, die and are fenced off; a server that goes away. Usage: postgres_workers URI PLUGIN. */
 #include "test.h"
 
+#include <libpq-fe.h>
+#include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -184,6 +187,263 @@ static void who_lost_a_claim_is_fenced_off(void **state)
     aios_ctx_free(other);
 }
 
+/* ---- rows of claims --------------------------------------------------------------------------------------------------- */
+
+/* A connection beside the store's. */
+static PGconn *beside(void)
+{
+    PGconn *c = PQconnectdb(uri + strlen("postgres:"));
+    assert_int_equal(PQstatus(c), CONNECTION_OK);
+    return c;
+}
+
+static double ask(PGconn *c, const char *sql)
+{
+    PGresult *r = PQexec(c, sql);
+    ExecStatusType is = PQresultStatus(r);
+    if (is != PGRES_TUPLES_OK && is != PGRES_COMMAND_OK)
+        fail_msg("%s: %s", sql, PQerrorMessage(c));
+    double x = is == PGRES_TUPLES_OK && PQntuples(r) ? strtod(PQgetvalue(r, 0, 0), NULL) : -1;
+    PQclear(r);
+    return x;
+}
+
+static void claims_of_what_is_gone_leave_no_row(void **state)
+{
+    (void)state;
+    static const char count[] = "select count(*) from aios_claim";
+    aios_error err = AIOS_INIT(aios_error);
+    aios_claim_args brief = AIOS_INIT(aios_claim_args);
+    aios_claim *a = NULL, *b = NULL;
+    PGconn *c = beside();
+    brief.ttl_ns = 30000000;
+    ask(c, "delete from aios_claim"); /* those of workers that were killed */
+    must(aios_store_claim(st, "x/none", NULL, &a, &err), &err);
+    aios_claim_release(a);
+    assert_true(ask(c, count) == 0);
+    must(put("x/1", 1, &err), &err);
+    must(aios_store_claim(st, "x/1", NULL, &a, &err), &err);
+    uint64_t epoch = aios_claim_epoch(a);
+    aios_claim_release(a);
+    assert_true(ask(c, count) == 1); /* who takes any finds it by this */
+    must(aios_store_remove(st, "x/1", &err), &err);
+    assert_true(ask(c, count) == 0);
+    must(put("x/1", 1, &err), &err);
+    must(aios_store_claim(st, "x/1", NULL, &a, &err), &err);
+    assert_true(aios_claim_epoch(a) > epoch);
+    must(aios_store_remove(st, "x/1", &err), &err);
+    assert_int_equal(aios_store_claim(st, "x/1", NULL, &b, &err), AIOS_EBUSY);
+    must(aios_claim_renew(a, &err), &err);
+    aios_claim_release(a);
+    assert_true(ask(c, count) == 0);
+    must(put("x/1", 1, &err), &err);
+    must(aios_store_claim(st, "x/1", &brief, &a, &err), &err);
+    nap(50);
+    must(aios_store_remove(st, "x/1", &err), &err);
+    assert_true(ask(c, count) == 0);
+    assert_int_equal(aios_claim_renew(a, &err), AIOS_ECONFLICT);
+    must(aios_store_claim(st, "x/1", NULL, &b, &err), &err);
+    assert_true(aios_claim_epoch(b) > aios_claim_epoch(a));
+    assert_int_equal(aios_claim_renew(a, &err), AIOS_ECONFLICT);
+    aios_claim_release(a);
+    must(aios_claim_renew(b, &err), &err);
+    aios_claim_release(b);
+    assert_true(ask(c, count) == 0);
+    PQfinish(c);
+}
+
+enum { RACES = 150 };
+static pthread_barrier_t both;
+
+static void race_name(char name[16], int i)
+{
+    snprintf(name, 16, "race/%d", i);
+}
+
+static void *make_each(void *failed)
+{
+    char name[16];
+    aios_error err = AIOS_INIT(aios_error);
+    for (int i = 0; i < RACES; i++) {
+        race_name(name, i);
+        pthread_barrier_wait(&both);
+        *(int *)failed |= put(name, 1, &err);
+    }
+    return NULL;
+}
+
+/* A claim that is let go as the first record of its stream is written: whoever takes any finds the stream. */
+static void a_stream_is_found_whoever_let_it_go(void **state)
+{
+    (void)state;
+    char name[16];
+    int failed = 0, n = 0;
+    pthread_t t;
+    aios_error err = AIOS_INIT(aios_error);
+    aios_claim_args any = AIOS_INIT(aios_claim_args);
+    aios_claim *claims[RACES] = {NULL}, *c = NULL;
+    any.flags = AIOS_CLAIM_ANY;
+    pthread_barrier_init(&both, NULL, 2);
+    assert_int_equal(pthread_create(&t, NULL, make_each, &failed), 0);
+    for (int i = 0; i < RACES; i++) {
+        race_name(name, i);
+        must(aios_store_claim(st, name, NULL, &c, &err), &err);
+        pthread_barrier_wait(&both);
+        aios_claim_release(c);
+    }
+    pthread_join(t, NULL);
+    pthread_barrier_destroy(&both);
+    assert_int_equal(failed, 0);
+    while (n < RACES && !aios_store_claim(st, "race/", &any, &claims[n], &err))
+        n++;
+    assert_int_equal(n, RACES);
+    while (n)
+        aios_claim_release(claims[--n]);
+}
+
+/* ---- connections ------------------------------------------------------------------------------------------------------ */
+
+enum { POOL = 16 };
+
+static void *wait_for_the_row(void *s)
+{
+    aios_error err = AIOS_INIT(aios_error);
+    aios_store_write w = write_to("busy", 0);
+    return (void *)(intptr_t)aios_store_commit(s, &w, 1, sizeof w, NULL, &err);
+}
+
+static void a_wait_for_a_connection_ends(void **state)
+{
+    (void)state;
+    char text[512];
+    aios_error err = AIOS_INIT(aios_error);
+    aios_store *s = NULL;
+    pthread_t t[POOL];
+    uint64_t seq;
+    struct timespec from, to;
+    snprintf(text, sizeof text, "%s connect_timeout=2", uri);
+    must(aios_store_open(ctx, text, NULL, &s, &err), &err);
+    must(put("busy", 1, &err), &err);
+    PGconn *c = beside(), *look = beside();
+    ask(c, "begin");
+    ask(c, "select 1 from aios_stream where name = 'busy' for update");
+    for (int i = 0; i < POOL; i++)
+        assert_int_equal(pthread_create(&t[i], NULL, wait_for_the_row, s), 0);
+    while (ask(look, "select count(*) from pg_stat_activity where wait_event_type = 'Lock'") < POOL)
+        nap(10);
+    clock_gettime(CLOCK_MONOTONIC, &from);
+    assert_int_equal(aios_store_head(s, "busy", &seq, &err), AIOS_ETIMEDOUT);
+    clock_gettime(CLOCK_MONOTONIC, &to);
+    assert_non_null(strstr(err.msg, "all 16 connections of this store were in use for 2 s"));
+    assert_in_range(to.tv_sec - from.tv_sec, 1, 10);
+    ask(c, "commit");
+    for (int i = 0; i < POOL; i++) {
+        void *rc;
+        pthread_join(t[i], &rc);
+        assert_null(rc);
+    }
+    must(aios_store_head(s, "busy", &seq, &err), &err);
+    assert_int_equal(seq, POOL + 1);
+    aios_store_close(s);
+    PQfinish(c);
+    PQfinish(look);
+}
+
+/* ---- a run that waits ------------------------------------------------------------------------------------------------- */
+
+static _Atomic int64_t skew_ns;
+
+static int64_t clock_ns(void *user)
+{
+    struct timespec t;
+    (void)user;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * INT64_C(1000000000) + t.tv_nsec + atomic_load(&skew_ns);
+}
+
+static int tool_wait(void *user, aios_call *call)
+{
+    *(aios_call **)user = call;
+    return AIOS_AGAIN;
+}
+
+static aios_agent *waiting_agent(aios_ctx *c, aios_store *s, aios_call **call)
+{
+    aios_error err = AIOS_INIT(aios_error);
+    aios_agent_config cfg = AIOS_INIT(aios_agent_config);
+    aios_tool t = AIOS_INIT(aios_tool);
+    aios_model *m = NULL;
+    aios_toolset *ts = NULL;
+    aios_agent *a = NULL;
+    t.name = "wait";
+    t.description = "waits";
+    t.fn = tool_wait;
+    t.user = call;
+    t.effect = AIOS_EFFECT_READ;
+    t.timeout_ns = INT64_C(600000000000);
+    must(aios_model_open(c, "echo:call wait {}; turn; say ok", NULL, &m, &err), &err);
+    must(aios_toolset_new(c, &ts, &err), &err);
+    must(aios_toolset_add(ts, &t, &err), &err);
+    cfg.model = m;
+    cfg.toolset = ts;
+    cfg.store = s;
+    must(aios_agent_new(c, &cfg, &a, &err), &err);
+    aios_toolset_free(ts);
+    aios_model_close(m);
+    return a;
+}
+
+/* Its claim is put off while it waits; and when another has got it, it ends. */
+static void a_run_that_waits_keeps_its_lease_or_ends(void **state)
+{
+    (void)state;
+    static const char until[] = "select extract(epoch from until) from aios_claim where name = 'run/w'";
+    aios_error err = AIOS_INIT(aios_error);
+    aios_env env = AIOS_INIT(aios_env);
+    aios_ctx_config cfg = AIOS_INIT(aios_ctx_config);
+    aios_run_options o = AIOS_INIT(aios_run_options);
+    aios_ctx *own = NULL;
+    aios_run *r = NULL;
+    aios_call *call = NULL;
+    aios_claim *other = NULL;
+    const aios_event *ev;
+    int rc;
+    env.mono_ns = clock_ns;
+    cfg.env = &env;
+    must(aios_ctx_new(&cfg, &own, &err), &err);
+    aios_store *s = open_in(own);
+    aios_agent *a = waiting_agent(own, s, &call);
+    PGconn *c = beside();
+    o.prompt = "go";
+    o.n_prompt = AIOS_CSTR;
+    o.id = "w";
+    must(aios_run_start_with(a, &o, &r, &err), &err);
+    while ((rc = aios_run_next(r, 0, &ev)) == 0 || !call)
+        assert_true(rc >= 0);
+    assert_int_equal(rc, AIOS_AGAIN);
+    double first = ask(c, until);
+    nap(20);
+    atomic_fetch_add(&skew_ns, INT64_C(31000000000));
+    assert_int_equal(aios_run_next(r, 0, &ev), AIOS_AGAIN);
+    assert_true(ask(c, until) > first);
+    assert_int_equal(aios_store_claim(st, "run/w", NULL, &other, &err), AIOS_EBUSY);
+    ask(c, "update aios_claim set until = now() where name = 'run/w'"); /* as if nobody had driven it for long */
+    must(aios_store_claim(st, "run/w", NULL, &other, &err), &err);
+    atomic_fetch_add(&skew_ns, INT64_C(31000000000));
+    while ((rc = aios_run_next(r, 0, &ev)) == 0 && ev->type != AIOS_EVENT_ERROR)
+        ;
+    assert_int_equal(rc, 0);
+    assert_int_equal(ev->error->code, AIOS_ECONFLICT);
+    aios_run_free(r);
+    must(aios_claim_renew(other, &err), &err);
+    aios_claim_release(other);
+    assert_int_equal(head("run/w"), 1); /* its begin: the turn was to be written with what follows from it */
+    aios_agent_free(a);
+    aios_store_close(s);
+    aios_ctx_free(own);
+    PQfinish(c);
+}
+
 /* ---- a server that goes away ------------------------------------------------------------------------------------------ */
 
 static void control(const char *what)
@@ -274,6 +534,10 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         T(workers_that_die_do_each_job_once),
         T(who_lost_a_claim_is_fenced_off),
+        T(claims_of_what_is_gone_leave_no_row),
+        T(a_stream_is_found_whoever_let_it_go),
+        T(a_wait_for_a_connection_ends),
+        T(a_run_that_waits_keeps_its_lease_or_ends),
         T(a_server_that_comes_back_is_used_again),
         T(a_lost_commit_is_not_followed_by_others),
         T(what_is_no_store_is_told),

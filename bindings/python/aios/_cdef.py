@@ -766,6 +766,7 @@ aios_run_info._fields_ = [
     ('cost_micros', C.c_uint64),
     ('n_input', C.c_uint64),
     ('n_cached', C.c_uint64),
+    ('parent', C.c_char * 72),
 ]
 aios_run_step._fields_ = [
     ('struct_size', C.c_size_t),

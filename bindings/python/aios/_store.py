@@ -64,11 +64,13 @@ class RunInfo(NamedTuple):
     began: float
     changed: float
     used: float
+    parent: str = ""  # of a call of an agent: the run that made it
 
 
 def _run_info(i):
     return RunInfo(string(i.id), string(i.model), RUN_STATES.get(i.state, f"state {i.state}"), i.code, string(i.msg), i.n_turns, i.n_calls,
-                   i.n_tokens, i.n_asks, i.n_unknown, i.n_resumes, i.n_records, i.began_us / 1e6, i.changed_us / 1e6, i.used_ns / 1e9)
+                   i.n_tokens, i.n_asks, i.n_unknown, i.n_resumes, i.n_records, i.began_us / 1e6, i.changed_us / 1e6, i.used_ns / 1e9,
+                   string(i.parent))
 
 
 def _record(r):

@@ -107,6 +107,16 @@ class Durable(Base):
         self.assertEqual(self.payer(store, acted, instructions="be brief", changed=True).resume("r").finish().text, "paid")
         self.fails("ESTATE", self.agent("say x").resume, "r")
 
+    def test_a_called_agent_goes_on_with_its_caller_alone(self):
+        store, tools = aios.Store(self.context, "memory:"), aios.Toolset(self.context)
+        payer = self.payer(store, [])
+        tools.add(payer.as_tool("payer", "pays"))
+        caller = aios.Agent(aios.Model(script('call payer {"prompt":"x"};result'), self.context), tools, policy=lambda action: "allow", store=store)
+        self.assertEqual(caller.run("go", run_id="top").text, "paid")
+        below, = [r for r in store.runs() if r.id != "top"]
+        self.assertEqual((below.parent, store.run("top").parent), ("top", ""))
+        self.assertIn("a call of run top", self.fails("ESTATE", payer.resume, below.id).message)
+
     def test_what_waits_is_asked_again(self):
         store, acted = aios.Store(self.context, "memory:"), []
         tools = aios.Toolset(self.context)

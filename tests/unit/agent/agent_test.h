@@ -122,11 +122,11 @@ static const char add_schema[] = "{\"type\":\"object\",\"properties\":{\"a\":{\"
                                  "\"required\":[\"a\",\"b\"],\"additionalProperties\":false}";
 
 /** A world with the tool add; change w->cfg, w->limits or add tools, then world_agent. */
-static inline void world_open(world *w, test_heap *h, const char *uri)
+static inline void world_open_in(world *w, aios_ctx *ctx, const char *uri)
 {
     aios_error err = AIOS_INIT(aios_error);
     memset(w, 0, sizeof *w);
-    w->ctx = test_ctx(h, 0);
+    w->ctx = ctx;
     if (aios_model_open(w->ctx, uri, NULL, &w->model, &err))
         fail_msg("%s", err.msg);
     assert_int_equal(aios_toolset_new(w->ctx, &w->ts, &err), 0);
@@ -140,6 +140,11 @@ static inline void world_open(world *w, test_heap *h, const char *uri)
     w->cfg.toolset = w->ts;
     w->cfg.limits = &w->limits;
     w->cfg.policy = &w->policy;
+}
+
+static inline void world_open(world *w, test_heap *h, const char *uri)
+{
+    world_open_in(w, test_ctx(h, 0), uri);
 }
 
 static inline void world_agent(world *w)

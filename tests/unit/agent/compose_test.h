@@ -149,6 +149,7 @@ typedef struct scribe {
     uint32_t max_tokens, n_entries;
     float temperature;
     uint64_t seed;
+    void (*think)(void); /* before it says a line; NULL: nothing */
 } scribe;
 
 static inline int scribe_open(void *user, const aios_backend_open_args *args, void **model, aios_error *err)
@@ -204,6 +205,8 @@ static inline int scribe_step(void *session, const aios_sink *k, aios_error *err
     int n = 0, rc;
     const char *line = s->lines[s->at];
     (void)err;
+    if (s->think)
+        s->think();
     s->at += s->lines[s->at + 1] != NULL;
     if (*line == '!' && sscanf(line, "!%63s %n", name, &n) == 1)
         rc = k->call(k->user, name, line + n, strlen(line + n), NULL);

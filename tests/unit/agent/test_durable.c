@@ -246,6 +246,52 @@ static void another_agent_is_refused_and_told_why(void **state)
     durable_close(&d);
 }
 
+/* The tool as it was, gone, or one that takes other arguments; a policy that asked, or allows by now. */
+static void change_agent(durable *d, int tool, int32_t *verdict)
+{
+    aios_error err = AIOS_INIT(aios_error);
+    aios_agent_free(d->w.agent);
+    aios_toolset_free(d->w.ts);
+    must(aios_toolset_new(d->w.ctx, &d->w.ts, &err), &err);
+    aios_tool act = make_tool(tool == 1 ? "other" : "act", tool_key, NULL);
+    act.effect = AIOS_EFFECT_KEYED;
+    if (tool == 2)
+        act.schema_json = add_schema;
+    world_tool(&d->w, act);
+    d->w.cfg.toolset = d->w.ts;
+    d->w.cfg.flags = AIOS_AGENT_CHANGED;
+    d->w.policy.user = verdict;
+    world_agent(&d->w);
+}
+
+static void a_no_holds_whatever_has_changed(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 6; i++) {
+        durable d;
+        char name[80];
+        log_text l = {0};
+        int32_t ask = AIOS_ASK, now = i / 3 ? AIOS_ALLOW : AIOS_ASK;
+        aios_error err = AIOS_INIT(aios_error);
+        durable_open(&d, "echo:call act {};turn;say done");
+        change_agent(&d, 0, &ask);
+        aios_run *r = start_as(&d, "no");
+        const aios_event *ev = pull_to(r, AIOS_EVENT_ASK);
+        snprintf(name, sizeof name, "%s", ev->digest ? ev->digest : ev->call_id);
+        assert_int_equal(aios_run_next(r, -1, &ev), AIOS_AGAIN);
+        aios_run_free(r);
+        must(aios_run_approve(d.w.ctx, d.store, "no", name, AIOS_DENY, &err), &err);
+        change_agent(&d, i % 3, &now);
+        must(aios_run_resume(d.w.agent, "no", &r, &err), &err);
+        while (!aios_run_next(r, -1, &ev))
+            log_event(&l, ev);
+        if (!strstr(l.s, "result(EDENIED):error: the user denied this call|") || strstr(l.s, "ask:") || !strstr(l.s, "done(stop):done"))
+            fail_msg("change %d: %s", i, l.s);
+        aios_run_free(r);
+        durable_close(&d);
+    }
+}
+
 /* ---- hooks -------------------------------------------------------------------------------------------------------- */
 
 typedef struct audit {
@@ -546,6 +592,7 @@ int main(void)
         cmocka_unit_test(one_writer_has_a_run),
         cmocka_unit_test(stale_writer_stops_before_the_effect),
         cmocka_unit_test(another_agent_is_refused_and_told_why),
+        cmocka_unit_test(a_no_holds_whatever_has_changed),
         cmocka_unit_test(hook_adds_to_every_commit),
         cmocka_unit_test(journal_of_an_enemy_is_refused_or_read),
         cmocka_unit_test(limits_count_on),

@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Runs that are calls of others, in their store: whose they are, and what may be done with them but for their callers. */
+#include "compose_test.h"
+#include "log_store.h"
+
+/** The world's agent calls "helper", whose calls of "pay" are asked about. */
+typedef struct called {
+    pair p;
+    aios_store *st;
+    _Atomic int paid;
+    char name[80]; /* of the ask: its digest, or where it has none its call's id */
+    char below[72];
+} called;
+
+static int ask_pay(void *user, const aios_action *a, aios_verdict *out)
+{
+    (void)user;
+    out->verdict = strcmp(a->tool, "pay") ? AIOS_ALLOW : AIOS_ASK;
+    return 0;
+}
+
+static void add_pay(called *c, aios_toolset *ts)
+{
+    aios_error err = AIOS_INIT(aios_error);
+    aios_tool t = make_tool("pay", tool_count, &c->paid);
+    t.effect = AIOS_EFFECT_UNSAFE;
+    must(aios_toolset_add(ts, &t, &err), &err);
+}
+
+static void called_open_on(called *c, const char *script, const char *below)
+{
+    aios_error err = AIOS_INIT(aios_error);
+    memset(c, 0, sizeof *c);
+    pair_open(&c->p, script, below);
+    add_pay(c, c->p.o.ts);
+    c->p.o.policy.decide = ask_pay;
+    must(aios_store_open(c->p.w.ctx, "memory:called", NULL, &c->st, &err), &err);
+    c->p.w.cfg.store = c->p.o.cfg.store = c->st;
+}
+
+static void called_open(called *c)
+{
+    called_open_on(c, "echo:call helper {\"prompt\":\"x\"}; result", "echo:call pay {}; result");
+    pair_agents(&c->p);
+}
+
+static void called_close(called *c)
+{
+    aios_store_close(c->st);
+    pair_close(&c->p);
+}
+
+static aios_run *start_as(called *c, const char *id)
+{
+    aios_error err = AIOS_INIT(aios_error);
+    aios_run_options o = AIOS_INIT(aios_run_options);
+    aios_run *r = NULL;
+    o.prompt = "go";
+    o.n_prompt = AIOS_CSTR;
+    o.id = id;
+    must(aios_run_start_with(c->p.w.agent, &o, &r, &err), &err);
+    return r;
+}
+
+static int take_below(void *user, const aios_run_info *info)
+{
+    called *c = user;
+    if (info->n_asks || !strncmp(info->id, "call-", 5))
+        snprintf(c->below, sizeof c->below, "%s", info->id);
+    return 0;
+}
+
+/* Until it asks; then nobody has it. */
+static void leave_at_ask(called *c, aios_run *r)
+{
+    const aios_event *ev;
+    aios_error err = AIOS_INIT(aios_error);
+    do
+        assert_int_equal(aios_run_next(r, -1, &ev), 0);
+    while (ev->type != AIOS_EVENT_ASK);
+    snprintf(c->name, sizeof c->name, "%s", ev->digest ? ev->digest : ev->call_id);
+    assert_int_equal(aios_run_next(r, -1, &ev), AIOS_AGAIN);
+    assert_int_equal(aios_run_approve(c->p.w.ctx, c->st, aios_run_id(r), c->name, AIOS_ALLOW, &err), AIOS_EBUSY);
+    aios_run_free(r);
+    must(aios_run_list(c->p.w.ctx, c->st, take_below, c, &err), &err);
+}
+
+static aios_run_info info_of(const called *c, const char *id)
+{
+    aios_error err = AIOS_INIT(aios_error);
+    aios_run_info info = AIOS_INIT(aios_run_info);
+    must(aios_run_info_get(c->p.w.ctx, c->st, id, &info, &err), &err);
+    return info;
+}
+
+static void go_on(called *c, const char *id, const char *says)
+{
+    aios_error err = AIOS_INIT(aios_error);
+    aios_run *r = NULL;
+    must(aios_run_resume(c->p.w.agent, id, &r, &err), &err);
+    pull_deep(r, &c->p.log, AIOS_DENY);
+    if (!strstr(c->p.log.s, says))
+        fail_msg("%s does not say %s", c->p.log.s, says);
+    aios_run_free(r);
+}
+
+static void a_call_goes_on_with_its_caller_alone(void **state)
+{
+    (void)state;
+    called c;
+    aios_run *r = NULL;
+    aios_error err = AIOS_INIT(aios_error);
+    called_open(&c);
+    leave_at_ask(&c, start_as(&c, "top"));
+    assert_string_equal(info_of(&c, c.below).parent, "top");
+    assert_string_equal(info_of(&c, "top").parent, "");
+    assert_int_equal(aios_run_resume(c.p.o.agent, c.below, &r, &err), AIOS_ESTATE);
+    assert_non_null(strstr(err.msg, "is a call of run top"));
+    assert_null(r);
+    aios_agent_free(c.p.o.agent); /* a change of the agent allows no other caller */
+    c.p.o.cfg.flags = AIOS_AGENT_CHANGED;
+    other_agent(&c.p.w, &c.p.o);
+    assert_int_equal(aios_run_resume(c.p.o.agent, c.below, &r, &err), AIOS_ESTATE);
+    go_on(&c, "top", "result(EDENIED)");
+    assert_int_equal(info_of(&c, c.below).state, AIOS_RUN_DONE);
+    assert_int_equal(aios_run_resume(c.p.o.agent, c.below, &r, &err), AIOS_ESTATE); /* nor when it is over */
+    called_close(&c);
+}
+
+static void decisions_below_go_by_the_callers_id(void **state)
+{
+    (void)state;
+    for (int32_t verdict = AIOS_ALLOW; verdict <= AIOS_DENY; verdict += 2) {
+        called c;
+        aios_error err = AIOS_INIT(aios_error);
+        called_open(&c);
+        leave_at_ask(&c, start_as(&c, "top"));
+        assert_int_equal(aios_run_approve(c.p.w.ctx, c.st, c.below, c.name, verdict, &err), AIOS_ESTATE);
+        assert_non_null(strstr(err.msg, "is a call of run top"));
+        assert_int_equal(info_of(&c, c.below).n_asks, 1);
+        assert_int_equal(aios_run_approve(c.p.w.ctx, c.st, "top", "call_1/other", verdict, &err), AIOS_ENOENT);
+        must(aios_run_approve(c.p.w.ctx, c.st, "top", c.name, verdict, &err), &err);
+        assert_int_equal(info_of(&c, c.below).n_asks, 0);
+        assert_int_equal(aios_run_approve(c.p.w.ctx, c.st, "top", c.name, verdict, &err), AIOS_ENOENT);
+        go_on(&c, "top", verdict == AIOS_ALLOW ? "result:counted" : "result(EDENIED)");
+        assert_null(strstr(c.p.log.s, "ask:"));
+        assert_int_equal(c.paid, verdict == AIOS_ALLOW);
+        assert_int_equal(aios_run_approve(c.p.w.ctx, c.st, "top", c.name, verdict, &err), AIOS_ENOENT);
+        called_close(&c);
+    }
+}
+
+/* top calls helper, helper calls clerk, who asks. */
+static void decisions_find_their_way_down(void **state)
+{
+    (void)state;
+    called c;
+    other clerk;
+    aios_error err = AIOS_INIT(aios_error);
+    called_open_on(&c, "echo:call helper {\"prompt\":\"x\"}; result", "echo:call clerk {\"prompt\":\"y\"}; result");
+    other_open(&c.p.w, &clerk, "echo:call add {\"a\":1,\"b\":2}; turn; call pay {}; result");
+    add_pay(&c, clerk.ts);
+    clerk.policy.decide = ask_pay;
+    clerk.cfg.store = c.st;
+    other_agent(&c.p.w, &clerk);
+    add_agent(c.p.o.ts, clerk.agent, "clerk");
+    pair_agents(&c.p);
+    leave_at_ask(&c, start_as(&c, "top"));
+    must(aios_run_approve(c.p.w.ctx, c.st, "top", c.name, AIOS_ALLOW, &err), &err);
+    go_on(&c, "top", ">>result:counted");
+    assert_int_equal(c.paid, 1);
+    other_close(&clerk);
+    called_close(&c);
+}
+
+/* To give up a call gives nobody anything: its caller goes on with it all the same. */
+static void a_call_that_is_given_up_goes_on_with_its_caller(void **state)
+{
+    (void)state;
+    called c;
+    aios_error err = AIOS_INIT(aios_error);
+    called_open(&c);
+    leave_at_ask(&c, start_as(&c, "top"));
+    must(aios_run_abandon(c.p.w.ctx, c.st, c.below, &err), &err);
+    assert_int_equal(info_of(&c, c.below).state, AIOS_RUN_STOPPED);
+    assert_string_equal(info_of(&c, c.below).parent, "top");
+    must(aios_run_approve(c.p.w.ctx, c.st, "top", c.name, AIOS_ALLOW, &err), &err);
+    go_on(&c, "top", "result:counted");
+    called_close(&c);
+}
+
+/* A run that is given up behind a call keeps what that call has used. */
+static void what_calls_used_is_still_counted_when_a_run_is_given_up(void **state)
+{
+    (void)state;
+    called c;
+    const aios_event *ev;
+    aios_error err = AIOS_INIT(aios_error);
+    called_open_on(&c, "echo:call helper {\"prompt\":\"x\"}; result",
+                   "echo:call add {\"a\":1,\"b\":2}; turn; call add {\"a\":3,\"b\":4}; result");
+    pair_agents(&c.p);
+    aios_run *r = start_as(&c, "top");
+    do
+        assert_int_equal(aios_run_next(r, -1, &ev), 0);
+    while (ev->type != AIOS_EVENT_RESULT || ev->depth);
+    aios_run_free(r);
+    aios_run_info was = info_of(&c, "top");
+    assert_int_equal(was.n_turns, 4);
+    assert_int_equal(was.n_calls, 3);
+    assert_true(was.n_tokens > 0);
+    must(aios_run_abandon(c.p.w.ctx, c.st, "top", &err), &err);
+    aios_run_info is = info_of(&c, "top");
+    assert_int_equal(is.state, AIOS_RUN_STOPPED);
+    assert_int_equal(is.n_turns, was.n_turns);
+    assert_int_equal(is.n_calls, was.n_calls);
+    assert_int_equal(is.n_tokens, was.n_tokens);
+    assert_int_equal(is.used_ns, was.used_ns);
+    assert_int_equal(is.n_input, was.n_input);
+    go_on(&c, "top", "done(stop)");
+    assert_int_equal(info_of(&c, "top").n_turns, 5);
+    called_close(&c);
+}
+
+static int take_key(void *user, const aios_record *r)
+{
+    char text[1024];
+    snprintf(text, sizeof text, "%.*s", (int)r->n_data, (const char *)r->data);
+    const char *at = r->kind == 4 ? strstr(text, "\"key\":\"") : NULL;
+    if (at)
+        snprintf(user, 49, "%s", at + 7);
+    return 0;
+}
+
+/* Somebody who can write the store has begun a run under the name that a call will have. */
+static void a_run_that_nobody_called_is_no_call(void **state)
+{
+    (void)state;
+    called c;
+    aios_run *r = NULL;
+    aios_error err = AIOS_INIT(aios_error);
+    char path[] = "/tmp/aios-called-XXXXXX", id[80] = "call-";
+    log_faults faults = {.fail_at = 3, .fail_code = AIOS_EIO}; /* begin; turn and intent; the begin of the call's run */
+    close(mkstemp(path));
+    called_open_on(&c, "echo:call helper {\"prompt\":\"x\"}; result", "echo:say mine");
+    aios_store_close(c.st);
+    c.p.w.cfg.store = c.p.o.cfg.store = c.st = log_store_open(c.p.w.ctx, path, &faults);
+    pair_agents(&c.p);
+    r = start_as(&c, "top");
+    pull_deep(r, &c.p.log, AIOS_DENY);
+    assert_int_equal(c.p.log.code, AIOS_EIO);
+    aios_run_free(r);
+    must(aios_store_read(c.st, "run/top", 0, take_key, id + 5, &err), &err);
+    aios_run_options o = AIOS_INIT(aios_run_options);
+    o.prompt = "go";
+    o.n_prompt = AIOS_CSTR;
+    o.id = id;
+    must(aios_run_start_with(c.p.o.agent, &o, &r, &err), &err);
+    aios_run_free(r);
+    go_on(&c, "top", "was begun by nobody's call");
+    called_close(&c);
+    unlink(path);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_call_goes_on_with_its_caller_alone),
+        cmocka_unit_test(decisions_below_go_by_the_callers_id),
+        cmocka_unit_test(decisions_find_their_way_down),
+        cmocka_unit_test(a_call_that_is_given_up_goes_on_with_its_caller),
+        cmocka_unit_test(what_calls_used_is_still_counted_when_a_run_is_given_up),
+        cmocka_unit_test(a_run_that_nobody_called_is_no_call),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
