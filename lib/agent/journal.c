@@ -128,16 +128,18 @@ static uint64_t sum_tool(const aios_tool *t)
     return sum_text(sum_text(sum_text((uint64_t)t->effect + 1 + (flags << 8), t->name), t->description), t->schema_json);
 }
 
-/* What a request has besides transcript and tools. */
-static uint64_t sum_options(const aios_agent *a)
+/* What a request has besides transcript and tools: a sum for each thing that a resume may find changed. */
+static void add_options(const aios_agent *a, aios__buf *b, aios_error *err)
 {
-    uint64_t x = sum_text(sum_text((uint64_t)a->tool_choice + 1, a->schema_json), a->tool_name);
+    uint32_t flags = a->flags & ~(uint32_t)AIOS_AGENT_CHANGED;
+    float margin = a->min_margin;
     aios_sampling s = a->sampling;
     s.seed = 0; /* the journal has its own */
-    x = aios__sum64(x, &s, sizeof s);
-    float margin = a->min_margin;
-    uint32_t flags = a->flags & ~(uint32_t)AIOS_AGENT_CHANGED;
-    return aios__sum64(aios__sum64(x, &margin, sizeof margin), &flags, sizeof flags);
+    uint64_t choice = sum_text((uint64_t)a->tool_choice + 1, a->tool_name);
+    choice = aios__sum64(aios__sum64(choice, &margin, sizeof margin), &flags, sizeof flags);
+    add_hex(b, "schema", sum_text(0, a->schema_json), err);
+    add_hex(b, "sampling", aios__sum64(0, &s, sizeof s), err);
+    add_hex(b, "choice", choice, err);
 }
 
 int aios__journal_add_agent(const aios_agent *a, aios__buf *b, aios_error *err)
@@ -148,7 +150,7 @@ int aios__journal_add_agent(const aios_agent *a, aios__buf *b, aios_error *err)
         return aios__fail(err, rc, "the model does not tell its name");
     add_text(b, "model", info.name, strlen(info.name), err);
     add_hex(b, "instructions", sum_text(0, a->instructions), err);
-    add_hex(b, "options", sum_options(a), err);
+    add_options(a, b, err);
     aios__journal_add_policy(a, b, err);
     aios__buf_adds(b, ",\"tools\":{", err);
     for (uint32_t i = 0; i < aios_toolset_count(a->toolset); i++) {

@@ -20,7 +20,9 @@ static bool same_text(const aios__json *a, const aios__json *b)
 
 static int other_agent(const aios_run *r, const char *what, const char *name, const char *how, aios_error *err)
 {
-    return aios__fail(err, AIOS_ESTATE, "run %s was begun by another agent: %s%s%.64s%s; resume it with the one that began it, or allow the change by AIOS_AGENT_CHANGED",
+    return aios__fail(err, AIOS_ESTATE,
+                      "run %s was begun by another agent: %s%s%.64s%s; resume it with the one that began it, or allow the change "
+                      "(AIOS_AGENT_CHANGED; the command: --changed)",
                       r->id, what, *name ? " " : "", name, how);
 }
 
@@ -43,10 +45,18 @@ static int compare_tools(const aios_run *r, const aios__json *was, const aios__j
 
 static int compare_agent(const aios_run *r, const aios__json *was, const aios__json *is, aios_error *err)
 {
-    static const char *const parts[][2] = {{"model", "its model"}, {"instructions", "its instructions"}, {"options", "its schema, sampling or choice of tools"}};
+    static const struct {
+        const char *key, *what, *how;
+    } parts[] = {{"instructions", "its instructions", " are other ones"},
+                 {"schema", "its schema", " is another"},
+                 {"sampling", "its sampling (temperature, top_k, top_p, min_p, penalty)", " is another"},
+                 {"choice", "its choice of tools (required, named, one call, margin)", " is another"}};
+    const char *model = aios__json_str(aios__json_get(was, "model"), NULL);
+    if (!same_text(aios__json_get(was, "model"), aios__json_get(is, "model")))
+        return other_agent(r, "its model", model ? model : "", " is another", err);
     for (size_t i = 0; i < AIOS__ARRAY_LEN(parts); i++)
-        if (!same_text(aios__json_get(was, parts[i][0]), aios__json_get(is, parts[i][0])))
-            return other_agent(r, parts[i][1], "", i == 1 || i == 2 ? " are other ones" : " is another", err);
+        if (!same_text(aios__json_get(was, parts[i].key), aios__json_get(is, parts[i].key)))
+            return other_agent(r, parts[i].what, "", parts[i].how, err);
     const char *rules = aios__json_str(aios__json_get(was, "policy"), NULL), *now = aios__json_str(aios__json_get(is, "policy"), NULL);
     if (strcmp(rules ? rules : "", now ? now : ""))
         return other_agent(r, "its policy", "", !now ? " is gone" : rules ? " is another" : " is new", err);

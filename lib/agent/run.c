@@ -417,7 +417,8 @@ static int advance(aios_run *r, int32_t timeout_ms)
     if (atomic_load(&r->hub->cancel))
         rc = aios__fail(&err, AIOS_ECANCELED, "the run was cancelled");
     else if (now(r) >= r->deadline)
-        rc = aios__fail(&err, AIOS_ETIMEDOUT, "the run was not over within %lld ms (limits.timeout_ns)", (long long)(r->agent->limits.timeout_ns / 1000000));
+        rc = aios__fail(&err, AIOS_ETIMEDOUT, "the run was not over within %lld ms (limits.timeout_ns; the command: --timeout)",
+                        (long long)(r->agent->limits.timeout_ns / 1000000));
     else if ((rc = aios__lease_keep(r, &err)))
         ;
     else if (r->state == AIOS__RUN_PROMPT)

@@ -66,10 +66,20 @@ int aios__use_check_cost(const aios_run *r, aios_error *err)
     for (const aios_run *p = r; p; p = p->parent) {
         uint64_t most = p->agent->limits.max_cost, spent = most ? sum(p).ledger.cost_micros : 0;
         if (most && spent >= most)
-            return aios__fail_need(err, AIOS_ELIMIT, most, spent + 1, "%s cost %.6g, and may cost %.6g (limits.max_cost, in millionths; the command: --max-cost)",
+            return aios__fail_need(err, AIOS_ELIMIT, most, spent + 1,
+                                   "%s cost %.6f, and may cost %.6f in the currency of the prices (limits.max_cost counts millionths of it; "
+                                   "the command: --max-cost)",
                                    whose(r, p), (double)spent / 1e6, (double)most / 1e6);
     }
     return AIOS_OK;
+}
+
+/* All that a run may have: verb "made", noun "model turn", name of the limit "turns". */
+static int used_up(const aios_run *r, const aios_run *p, uint64_t most, uint64_t used, const char *verb, const char *noun, const char *name,
+                   aios_error *err)
+{
+    return aios__fail_need(err, AIOS_ELIMIT, most, used + 1, "%s %s %s %llu %s%s (limits.max_%s; the command: --max-%s)", whose(r, p), verb,
+                           r == p ? "its" : "their", (unsigned long long)most, noun, most == 1 ? "" : "s", name, name);
 }
 
 int aios__use_check_turn(const aios_run *r, aios_error *err)
@@ -78,11 +88,9 @@ int aios__use_check_turn(const aios_run *r, aios_error *err)
         const aios_limits *l = &p->agent->limits;
         aios__use u = sum(p);
         if (u.turns >= l->max_turns)
-            return aios__fail_need(err, AIOS_ELIMIT, l->max_turns, (uint64_t)u.turns + 1, "%s made %s %u model turns (limits.max_turns; the command: --max-turns)", whose(r, p),
-                                   r == p ? "its" : "their", l->max_turns);
+            return used_up(r, p, l->max_turns, u.turns, "made", "model turn", "turns", err);
         if (u.tokens >= l->max_tokens)
-            return aios__fail_need(err, AIOS_ELIMIT, l->max_tokens, u.tokens + 1, "%s generated %s %llu tokens (limits.max_tokens; the command: --max-tokens)", whose(r, p),
-                                   r == p ? "its" : "their", (unsigned long long)l->max_tokens);
+            return used_up(r, p, l->max_tokens, u.tokens, "generated", "token", "tokens", err);
     }
     return aios__use_check_cost(r, err);
 }
@@ -90,11 +98,9 @@ int aios__use_check_turn(const aios_run *r, aios_error *err)
 int aios__use_check_call(const aios_run *r, aios_error *err)
 {
     for (const aios_run *p = r; p; p = p->parent) {
-        const aios_limits *l = &p->agent->limits;
         aios__use u = sum(p);
-        if (u.calls >= l->max_calls)
-            return aios__fail_need(err, AIOS_ELIMIT, l->max_calls, (uint64_t)u.calls + 1, "%s made %s %u tool calls (limits.max_calls)",
-                                   whose(r, p), r == p ? "its" : "their", l->max_calls);
+        if (u.calls >= p->agent->limits.max_calls)
+            return used_up(r, p, p->agent->limits.max_calls, u.calls, "made", "tool call", "calls", err);
     }
     return AIOS_OK;
 }
