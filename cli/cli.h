@@ -31,10 +31,10 @@ typedef struct cli {
     const char *prices;
     const char *args[CLI_MAX_ARGS + 1];
     int n_args;
-    long threads, n_ctx, kv_bits, n_predict, top, repeat, batch, depth, top_k, max_turns, max_tokens, chunk, count, max_bytes, n_top;
+    long threads, n_ctx, kv_bits, n_predict, top, repeat, batch, depth, top_k, max_turns, max_calls, max_tokens, chunk, count, max_bytes, n_top;
     long long seed;
-    double temp, top_p, min_p, repeat_penalty, max_cost;
-    bool json, quiet, raw, no_special, bos, require, probe, mmap, verbose, no_builtin, ignore_eos, null, strict, plain_http, wait, whole, audit, timeline;
+    double temp, top_p, min_p, repeat_penalty, max_cost, timeout;
+    bool json, quiet, raw, no_special, bos, require, probe, mmap, verbose, no_builtin, ignore_eos, null, strict, plain_http, wait, whole, audit, timeline, changed;
     bool seed_set;
 } cli;
 
@@ -44,12 +44,22 @@ typedef struct command {
     const char *examples;
 } command;
 
+typedef struct cli_option {
+    const char *name, *value, *help; /**< value NULL: it takes none */
+    char letter;                     /**< 0: none */
+} cli_option;
+
+/* main.c */
+const command *cli_commands(size_t *n);
 /* opts.c */
+bool cli_option_at(const command *cmd, size_t i, cli_option *out); /**< the i-th that cmd takes; false: there are no more */
 int cli_parse(const command *cmd, int argc, char **argv, cli *c); /**< c begins zeroed; 0, EXIT_USAGE, or -1 after --help */
 void cli_help(const command *cmd);
 /* report.c */
 void cli_report_json(void);                            /**< from now on failures are JSON lines of standard output */
 int cli_fail(const char *what, const aios_error *err); /**< prints, returns the exit code of err->code */
+int cli_fail_run(const aios_error *err);               /**< of a run, not of a model: as cli_fail, but what is not there or damaged is EXIT_FAIL */
+int cli_fail_named(const aios_error *err);             /**< of what an option names (a store, a memory): EXIT_USAGE if it is not there or none */
 int cli_usage(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 int cli_no_memory(void);
 int cli_exit_code(int code);
@@ -65,6 +75,7 @@ typedef struct cli_text {
     size_t n, cap;
 } cli_text;
 int cli_gather(void *user, const void *p, size_t n);   /**< appends to the cli_text that user is; AIOS_ENOMEM */
+const char *cli_s(long long n);                        /**< "s", or "" for one */
 void cli_show(const cli *c, const cli_text *json, void (*print)(json_t *v)); /**< as it is under --json, else as print shows it */
 bool cli_flush(void);                                  /**< false: standard output takes no more, cli_finish tells why */
 int cli_finish(int rc);                                /**< the exit code, once all was written */
@@ -86,10 +97,13 @@ void cli_sampling(const cli *c, aios_sampling *s);
 enum { CLI_RETRY_MS = 25, CLI_RETRIES = 40 }; /**< for a store in use: commands that only look have it for milliseconds */
 /** A kind of store that is not built in comes from store_SCHEME.so in the folder of plugins, where it is there. */
 int cli_load_kind(aios_ctx *ctx, const char *uri, aios_error *err);
+void cli_kinds_there(aios_error *err); /**< adds to ENOTSUP of a kind the kinds that plugins would add */
 int cli_store(const cli *c, aios_ctx *ctx, aios_store **st, uint32_t flags); /**< of --store; NULL without; prints what is wrong */
 void cli_pause(int ms);
 int cli_memory(const cli *c, aios_ctx *ctx, aios_toolset *ts); /**< tools over that of --memory, if there is one; prints what is wrong */
 /* label.c */
+json_t *cli_route_doc(const char *uri);                 /**< the file of a router; NULL: it is none, or cannot be read */
+bool cli_is_route(const char *uri);
 int cli_label(const cli *c, uint64_t *classes);         /**< of --label, by the file of a router; prints what is wrong */
 int cli_label_check(const aios_model *m, const char *uri, uint64_t classes); /**< EXIT_DENIED: m would send it, and knows no labels */
 int cli_add_user(aios_transcript *t, uint64_t classes, const char *s, size_t n, aios_error *err);
@@ -169,6 +183,7 @@ void cli_control_serve(cli_control *k, bool inside); /**< what is there, without
 void cli_control_inside(void);                       /**< likewise, from a tool */
 int cli_control_poll(const cli_control *k, struct pollfd *p, int *timeout_ms); /**< how many of CLI_CONTROL_FDS were filled */
 void cli_control_close(cli_control *k);              /**< NULL is fine */
+bool cli_control_able(const char *uri);              /**< a store that one process has at a time, and answers for */
 int cli_control_ask(const char *uri, const json_t *q, json_t **out, long *pid, aios_error *err); /**< EUNAVAIL: nobody answers */
 void cli_control_sweep(const char *uri);             /**< removes a socket that was left behind; the caller has the store */
 /* drive.c */
@@ -183,7 +198,8 @@ int cli_run_state(const char *name);                 /**< AIOS_RUN_x, 0: none */
 const char *cli_run_state_meant(char out[CLI_MEANT], const char *name);
 const char *cli_step_kind(int32_t kind);
 void cli_run_meant(aios_store *st, const char *id, aios_error *err); /**< adds to an ENOENT which run was meant */
-json_t *cli_run_waits(aios_ctx *ctx, aios_store *st, const char *id, aios_error *err); /**< calls that wait, by the journal */
+/** Calls that wait, and calls that were begun and have no receipt, by the journal; NULL after a failure. */
+json_t *cli_run_waits(aios_ctx *ctx, aios_store *st, const char *id, json_t **begun, aios_error *err);
 typedef struct cli_steps {
     json_t *list, *starts; /**< steps; when what a call does now began */
     int64_t until_ms;      /**< of the monotonic clock, 0: no bound */
@@ -198,7 +214,13 @@ void cli_timeline(const json_t *run, const json_t *steps, bool cut);
 typedef struct cli_kept cli_kept;
 int cli_kept_open(const cli *c, aios_store *st, aios_commit_hook *hook, cli_kept **k);
 void cli_kept_close(cli_kept *k);
-void cli_kept_hint(aios_store *st, const char *id, aios_error *err); /**< adds with which options the run was begun */
+bool cli_kept_options(aios_store *st, const char *id, cli_text *out); /**< with which the run was begun, as far as others need them */
+/* hint.c: command lines for a person to read, and to paste */
+int cli_resume_line(const aios_run_info *info, const char *store, const cli_text *options, cli_text *out);
+void cli_hint_stopped(const cli *c, aios_ctx *ctx, aios_store *st, const char *id); /**< behind the failure of a run that can go on */
+void cli_hint_begun(const cli *c, aios_ctx *ctx, aios_store *st, const char *id);   /**< behind ESTATE */
+/* price.c */
+int cli_prices(const cli *c, aios_prices *out);      /**< of --prices, and whether --max-cost can count; prints what is wrong */
 typedef struct cli_auditor cli_auditor;
 int cli_audit_open(const cli *c, aios_store *st, cli_auditor **a); /**< NULL without --audit; prints what is wrong */
 int cli_audit_rows(cli_auditor *a, const char *run, const aios_store_write *records, uint32_t n, aios_store_write *out);
@@ -207,9 +229,12 @@ void cli_audit_close(cli_auditor *a);
 int cli_audit_check(const cli *c, aios_store *st, const char *run);
 /* opts.c */
 int cli_options_text(const cli *c, cli_text *out);   /**< those that make an agent, for a shell */
+int cli_put_word(cli_text *out, const char *word);   /**< a blank and the word, quoted for a shell where it has to be */
+int cli_put_option(cli_text *out, const char *name, const char *value); /**< value NULL: it has none */
 /* offline.c: a run that no process drives */
 int cli_run_decide(aios_ctx *ctx, aios_store *st, const char *run, const char *word, int32_t verdict, aios_error *err); /**< word as in cli_asks_decide */
 
+int cmd_completion(cli *c);
 int cmd_devices(cli *c);
 int cmd_replay(cli *c);
 int cmd_inspect(cli *c);

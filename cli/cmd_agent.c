@@ -42,33 +42,38 @@ static int check_compact(const cli *c)
     return cli_usage("--compact %s: it is drop, summarise or offload%s", c->compact, cli_meant(meant, c->compact, compacts, 4, "", ""));
 }
 
-static int begin_run(const cli *c, aios_store *st, aios_agent *a, aios_transcript *t, aios_run **run, aios_error *err)
+static int fail_begin(const cli *c, aios_ctx *ctx, aios_store *st, aios_error *err)
 {
-    aios_run_options o = AIOS_INIT(aios_run_options);
-    o.transcript = t;
-    o.id = c->run_id;
-    int rc = c->resume ? aios_run_resume(a, c->resume, run, err) : aios_run_start_with(a, &o, run, err);
-    if (rc && c->resume)
-        cli_kept_hint(st, c->resume, err);
-    if (!rc && c->store && !c->quiet)
-        fprintf(stderr, "run %s\n", aios_run_id(*run));
+    if (c->resume)
+        cli_run_meant(st, c->resume, err);
+    int rc = c->store ? cli_fail_run(err) : cli_fail(NULL, err);
+    if (c->resume && err->code == AIOS_ESTATE)
+        cli_hint_begun(c, ctx, st, c->resume);
     return rc;
 }
 
-static bool read_prices(const char *s, aios_prices *p)
+/* An exit code; prints what is wrong. */
+static int begin_run(const cli *c, aios_ctx *ctx, aios_store *st, aios_agent *a, aios_transcript *t, aios_run **run)
 {
-    double *const to[] = {&p->input, &p->output, &p->cached};
-    size_t n = 0;
-    for (char *end = NULL; n < 3; n++) {
-        *to[n] = strtod(s, &end);
-        if (end == s || (*end && *end != ','))
-            return false;
-        s = end + (*end == ',');
-        if (!*end)
-            break;
-    }
-    p->cached = n < 2 ? p->input : p->cached;
-    return n >= 1 && n <= 2;
+    aios_error err = AIOS_INIT(aios_error);
+    aios_run_options o = AIOS_INIT(aios_run_options);
+    o.transcript = t;
+    o.id = c->run_id;
+    if (c->resume ? aios_run_resume(a, c->resume, run, &err) : aios_run_start_with(a, &o, run, &err))
+        return fail_begin(c, ctx, st, &err);
+    if (c->store && !c->quiet)
+        fprintf(stderr, "run %s\n", aios_run_id(*run));
+    return 0;
+}
+
+static void set_limits(const cli *c, aios_limits *l)
+{
+    l->max_turns = (uint32_t)c->max_turns;
+    l->max_calls = (uint32_t)c->max_calls;
+    l->max_tokens = (uint64_t)c->max_tokens;
+    l->max_cost = (uint64_t)(c->max_cost * 1e6);
+    l->timeout_ns = (int64_t)(c->timeout * 1e9);
+    l->max_turn_tokens = c->n_predict ? (uint32_t)c->n_predict : CLI_MAX_TOKENS;
 }
 
 /* Without the socket the run goes on all the same, unless it is what its asks wait for. */
@@ -96,17 +101,15 @@ static int run_agent(const cli *c, aios_ctx *ctx, aios_store *st, aios_model *m,
     aios_run *run = NULL;
     aios_telemetry *tm = NULL;
     aios_prices prices = AIOS_INIT(aios_prices);
-    if (c->prices && !read_prices(c->prices, &prices))
-        return cli_usage("--prices takes numbers: of a million tokens in, out and, if it is not that of those in, cached: 0.15,0.6,0.075");
+    int rc = cli_prices(c, &prices);
+    if (rc)
+        return rc;
     cfg.prices = c->prices ? &prices : NULL;
     cli_sampling(c, &smp);
     policy.user = (void *)(uintptr_t)c;
     policy.decide = rules ? NULL : decide;
     policy.rules = rules;
-    limits.max_turns = (uint32_t)c->max_turns;
-    limits.max_tokens = (uint64_t)c->max_tokens;
-    limits.max_cost = (uint64_t)(c->max_cost * 1e6);
-    limits.max_turn_tokens = c->n_predict ? (uint32_t)c->n_predict : CLI_MAX_TOKENS;
+    set_limits(c, &limits);
     cfg.model = m;
     cfg.toolset = ts;
     cfg.policy = &policy;
@@ -120,7 +123,7 @@ static int run_agent(const cli *c, aios_ctx *ctx, aios_store *st, aios_model *m,
     aios_commit_hook hook;
     cli_kept *kept = NULL;
     cli_control *control = NULL;
-    int rc = st ? cli_kept_open(c, st, &hook, &kept) : 0;
+    rc = st ? cli_kept_open(c, st, &hook, &kept) : 0;
     if (rc)
         return rc;
     rc = open_control(c, ctx, st, &control, &err);
@@ -129,19 +132,20 @@ static int run_agent(const cli *c, aios_ctx *ctx, aios_store *st, aios_model *m,
     cfg.hook = kept ? &hook : NULL;
     cfg.store = st;
     cfg.name = "aios";
+    cfg.flags = c->changed ? AIOS_AGENT_CHANGED : 0;
     rc = rc ? rc : aios_transcript_new(ctx, &t, &err);
     if (!rc && c->system)
         rc = aios_transcript_add_text(t, AIOS_ROLE_SYSTEM, c->system, AIOS_CSTR, &err);
     if (!rc && !c->resume)
         rc = cli_add_user(t, classes, prompt, n, &err);
-    if (rc || aios_agent_new(ctx, &cfg, &a, &err) || begin_run(c, st, a, t, &run, &err)) {
+    if (rc || aios_agent_new(ctx, &cfg, &a, &err)) {
         rc = cli_fail(NULL, &err);
-    } else {
+    } else if (!(rc = begin_run(c, ctx, st, a, t, &run))) {
         cli_interrupt_run(run);
         rc = cli_drive(c, run, control);
         cli_interrupt_run(NULL);
-        if (rc && st && !c->quiet)
-            fprintf(stderr, "hint: the run is kept, and --resume %s goes on with it\n", aios_run_id(run));
+        if (rc && st)
+            cli_hint_stopped(c, ctx, st, aios_run_id(run));
     }
     cli_control_close(control);
     aios_run_free(run);
@@ -207,12 +211,19 @@ static int check_store(const cli *c)
         return cli_usage("--resume and --run-id are of a store: --store sqlite:FILE");
     if (!c->store && (c->wait || c->audit))
         return cli_usage("--wait and --audit are of runs in a store: --store sqlite:FILE");
+    if (c->wait && !cli_control_able(c->store))
+        return cli_usage("--wait: `aios runs approve` reaches the process of a run in a store sqlite:FILE only, not in %.100s: leave --wait out, or take such a store",
+                         c->store);
+    if (c->changed && !c->resume)
+        return cli_usage("--changed is of runs that are resumed");
     if (!c->audit && (c->audit_key || c->anchor))
         return cli_usage("--audit-key and --anchor are of --audit");
     if (c->whole && !c->json)
         return cli_usage("--whole is of --json");
     if (c->resume && (c->run_id || c->n_args))
         return cli_usage("--resume takes neither a prompt nor --run-id: the run has both");
+    if (c->resume && (c->system || c->labels.n))
+        return cli_usage("--system and --label are of a run's first prompt, which a resumed run has: leave them out");
     return 0;
 }
 

@@ -34,7 +34,7 @@ int cmd_replay(cli *c)
     rc = rc ? rc : cli_store(c, ctx, &st, AIOS_STORE_READ_ONLY);
     if (!rc && aios_run_replay(ctx, st, c->args[0], show_step, &r, &err) < 0) {
         cli_run_meant(st, c->args[0], &err);
-        rc = cli_fail(NULL, &err);
+        rc = cli_fail_run(&err);
     }
     if (r.shown.open_line)
         putchar('\n');

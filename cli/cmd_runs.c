@@ -25,6 +25,18 @@ static long long number_of(const json_t *o, const char *key)
     return (long long)json_integer_value(json_object_get(o, key));
 }
 
+static bool is_open(const json_t *run)
+{
+    const char *state = text_of(run, "state");
+    return !strcmp(state, "model") || !strcmp(state, "tools") || !strcmp(state, "ask");
+}
+
+/* Its process is gone before it was over. Of stores that many processes have nobody here knows. */
+static bool is_dead(const json_t *run)
+{
+    return json_is_false(json_object_get(run, "live")) && is_open(run);
+}
+
 static bool is_wanted(const cli *c, const json_t *run)
 {
     return !c->state || !strcmp(c->state, text_of(run, "state"));
@@ -41,45 +53,74 @@ static void print_row(const cli *c, json_t *r)
         cli_print_json(r);
         return;
     }
-    printf("%-32s %-8s %3lld turns %3lld calls %6lld tokens  %s  %s", text_of(r, "id"), text_of(r, "state"), number_of(r, "turns"),
-           number_of(r, "calls"), number_of(r, "tokens"), text_of(r, "changed"), text_of(json_object_get(r, "error"), "code"));
-    if (number_of(r, "asks"))
-        printf("%lld wait  ", number_of(r, "asks"));
+    long long turns = number_of(r, "turns"), calls = number_of(r, "calls"), tokens = number_of(r, "tokens"), asks = number_of(r, "asks");
+    printf("%-32s %-8s %3lld turn%-1s %3lld call%-1s %6lld token%-1s  %s", text_of(r, "id"), text_of(r, "state"), turns, cli_s(turns), calls,
+           cli_s(calls), tokens, cli_s(tokens), text_of(r, "changed"));
+    if (*text_of(json_object_get(r, "error"), "code"))
+        printf("  %s", text_of(json_object_get(r, "error"), "code"));
+    if (asks)
+        printf("  %lld wait%s", asks, asks == 1 ? "s" : "");
+    if (number_of(r, "unknown"))
+        printf("  %lld unknown", number_of(r, "unknown"));
     if (number_of(r, "pid"))
-        printf("process %lld", number_of(r, "pid"));
-    putchar('\n');
+        printf("  process %lld", number_of(r, "pid"));
+    puts(is_dead(r) ? "  no process" : "");
     json_decref(r);
 }
 
-static void print_waits(const json_t *waits)
+static void print_calls(const char *label, const json_t *calls, const char *what)
 {
     size_t i;
     json_t *w;
-    json_array_foreach(waits, i, w) {
+    json_array_foreach(calls, i, w) {
         char *args = json_dumps(json_object_get(w, "arguments"), JSON_COMPACT | JSON_ENCODE_ANY);
-        printf("waits    %s %s  (%s%s%.16s)%s\n", text_of(w, "name"), args ? args : "", text_of(w, "call_id"), *text_of(w, "digest") ? ", " : "",
-               text_of(w, "digest"), json_is_true(json_object_get(w, "unknown")) ? "  was begun before, and may have happened" : "");
+        bool unknown = json_is_true(json_object_get(w, "unknown"));
+        printf("%-8s %s %s  (%s%s%.16s)%s\n", label, text_of(w, "name"), args ? args : "", text_of(w, "call_id"), *text_of(w, "digest") ? ", " : "",
+               text_of(w, "digest"), unknown ? "  was begun before, and may have happened" : what);
         free(args);
     }
 }
 
-static void print_run(const json_t *r)
+/* What can be done next, to paste. */
+static void print_next(const cli *c, const json_t *r)
 {
+    const json_t *waits = json_object_get(r, "waits");
+    cli_text t = {0};
+    bool one = json_array_size(waits) == 1;
+    if (json_array_size(waits) && !cli_put_word(&t, text_of(r, "id")) && !cli_put_word(&t, text_of(json_array_get(waits, 0), "call_id")) &&
+        !cli_put_option(&t, "store", c->store))
+        printf("decide   aios runs approve%s    (or deny%s)\n", t.p, one ? "" : "; the others by their ids");
+    free(t.p);
+    if (*text_of(r, "resume"))
+        printf("next     %s\n", text_of(r, "resume"));
+    if (*text_of(r, "resume") && json_array_size(json_object_get(r, "begun")))
+        puts("         --wait there asks about what nobody knows; without it, and without a terminal, it is not repeated");
+}
+
+static void print_run(const cli *c, const json_t *r)
+{
+    long long asks = number_of(r, "asks"), unknown = number_of(r, "unknown");
     const json_t *e = json_object_get(r, "error");
     printf("run      %s\nstate    %s\nmodel    %s\nturns    %lld\ncalls    %lld\ntokens   %lld\nbegan    %s\nchanged  %s\nresumes  %lld\n",
            text_of(r, "id"), text_of(r, "state"), text_of(r, "model"), number_of(r, "turns"), number_of(r, "calls"), number_of(r, "tokens"),
            text_of(r, "began"), text_of(r, "changed"), number_of(r, "resumes"));
     if (number_of(r, "pid"))
         printf("process  %lld\n", number_of(r, "pid"));
+    if (is_dead(r))
+        puts("process  none: it ended before the run did");
     if (number_of(r, "cost_micros"))
         printf("cost     %.6f\n", (double)number_of(r, "cost_micros") / 1e6);
-    if (number_of(r, "asks"))
-        printf("asks     %lld wait for a decision\n", number_of(r, "asks"));
-    print_waits(json_object_get(r, "waits"));
-    if (number_of(r, "unknown"))
-        printf("unknown  %lld calls were begun and have no receipt\n", number_of(r, "unknown"));
+    if (asks)
+        printf("asks     %lld wait%s for a decision\n", asks, asks == 1 ? "s" : "");
+    print_calls("waits", json_object_get(r, "waits"), "");
+    print_calls("running", json_object_get(r, "running"), "");
+    if (unknown && !number_of(r, "pid"))
+        printf("unknown  %lld call%s begun and %s no receipt%s\n", unknown, unknown == 1 ? " was" : "s were", unknown == 1 ? "has" : "have",
+               json_object_get(r, "live") ? "" : ": it runs now, or nobody knows");
+    print_calls("begun", json_object_get(r, "begun"), json_object_get(r, "live") ? "  nobody knows whether it happened" : "");
     if (e)
         printf("failure  %s: %s\n", text_of(e, "code"), text_of(e, "message"));
+    print_next(c, r);
 }
 
 /* Of a run, with its steps if there are. */
@@ -88,7 +129,7 @@ static void print_shown(const cli *c, json_t *run, json_t *steps, bool cut)
     if (!c->json && steps)
         cli_timeline(run, steps, cut);
     else if (!c->json)
-        print_run(run);
+        print_run(c, run);
     else if (steps)
         cli_print_json(json_pack("{s:O,s:O,s:b}", "run", run, "steps", steps, "cut", cut));
     else
@@ -108,28 +149,53 @@ static void print_done(const scene *s, const char *what)
 static int fail_of_run(const scene *s, aios_error *err)
 {
     cli_run_meant(s->st, s->run, err);
-    return cli_fail(NULL, err);
+    return cli_fail_run(err);
+}
+
+/* Who has opened a store of one process knows that no other lives with its runs. */
+static json_t *standing_of(const cli *c, const aios_run_info *r)
+{
+    json_t *o = cli_run_json(r);
+    if (cli_control_able(c->store))
+        json_object_set_new(o, "live", json_false());
+    return o;
 }
 
 static int list_one(void *user, const aios_run_info *r)
 {
-    print_row(user, cli_run_json(r));
+    print_row(user, standing_of(user, r));
     return !cli_flush();
 }
 
 static int list(scene *s)
 {
     aios_error err = AIOS_INIT(aios_error);
-    return aios_run_list(s->ctx, s->st, list_one, s->c, &err) < 0 ? cli_fail(NULL, &err) : 0;
+    return aios_run_list(s->ctx, s->st, list_one, s->c, &err) < 0 ? cli_fail_run(&err) : 0;
+}
+
+/* Of a run of `aios agent` that is not over, and has no process. */
+static void add_resume(const scene *s, const aios_run_info *info, json_t *run)
+{
+    cli_text options = {0}, line = {0};
+    bool may = is_dead(run) || info->state == AIOS_RUN_STOPPED;
+    if (may && cli_kept_options(s->st, s->run, &options) && !cli_resume_line(info, s->c->store, &options, &line))
+        json_object_set_new(run, "resume", cli_json_text(line.p, line.n));
+    free(options.p);
+    free(line.p);
 }
 
 static json_t *run_of(const scene *s, aios_error *err)
 {
     aios_run_info info = AIOS_INIT(aios_run_info);
-    json_t *run = aios_run_info_get(s->ctx, s->st, s->run, &info, err) ? NULL : cli_run_json(&info);
-    json_t *waits = run && info.n_asks ? cli_run_waits(s->ctx, s->st, s->run, NULL) : NULL;
+    if (aios_run_info_get(s->ctx, s->st, s->run, &info, err))
+        return NULL;
+    json_t *run = standing_of(s->c, &info), *begun = NULL;
+    json_t *waits = info.n_asks || info.n_unknown ? cli_run_waits(s->ctx, s->st, s->run, &begun, NULL) : NULL;
     if (waits)
         json_object_set_new(run, "waits", waits);
+    if (begun)
+        json_object_set_new(run, "begun", begun);
+    add_resume(s, &info, run);
     return run;
 }
 
@@ -145,12 +211,12 @@ static int show(scene *s)
         int rc = aios_run_replay(s->ctx, s->st, s->run, cli_steps_add, &g, &err);
         json_decref(g.starts);
         if (rc)
-            cli_fail(NULL, &err); /* of the record; the steps before it are shown */
+            cli_fail_run(&err); /* of the record; the steps before it are shown */
     }
     print_shown(s->c, run, g.list, false);
     json_decref(run);
     json_decref(g.list);
-    return err.code ? cli_exit_code(err.code) : 0;
+    return err.code ? EXIT_FAIL : 0;
 }
 
 /* ---- through the process that has it -------------------------------------------------------------------------------- */
@@ -161,9 +227,9 @@ static int fail_live(const aios_error *busy, const aios_error *why)
     aios_error err = *busy;
     size_t n = strlen(err.msg);
     if (why->code != AIOS_EUNAVAIL && why->code != AIOS_ENOTSUP && why->code != AIOS_EIO && why->code != AIOS_ETIMEDOUT)
-        return cli_fail(NULL, why);
+        return cli_fail_run(why);
     snprintf(err.msg + n, sizeof err.msg - n, " (%.200s)", why->msg);
-    return cli_fail(NULL, &err);
+    return cli_fail_run(&err);
 }
 
 static void print_answer(const scene *s, const json_t *v, const char *op)
@@ -314,8 +380,10 @@ static int reach(scene *s, const struct verb *v)
     for (int i = 0;; i++) {
         aios_error err = AIOS_INIT(aios_error), why = AIOS_INIT(aios_error);
         int rc = open_there(s->ctx, s->c->store, &cfg, &s->st, &err);
-        if (rc && rc != AIOS_EBUSY)
-            return cli_fail(NULL, &err);
+        if (rc && rc != AIOS_EBUSY) {
+            cli_kinds_there(&err);
+            return cli_fail_named(&err);
+        }
         if (!rc) {
             cli_control_sweep(s->c->store);
             return v->fn(s);
@@ -324,7 +392,7 @@ static int reach(scene *s, const struct verb *v)
         if (!rc)
             return 0;
         if ((rc != AIOS_EUNAVAIL && rc != AIOS_ERATE) || i == CLI_RETRIES)
-            return op ? fail_live(&err, &why) : cli_fail(NULL, &err);
+            return op ? fail_live(&err, &why) : cli_fail_run(&err);
         cli_pause(CLI_RETRY_MS);
     }
 }

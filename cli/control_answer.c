@@ -38,14 +38,43 @@ static int64_t deadline(void)
 
 /* ---- telling ------------------------------------------------------------------------------------------------------ */
 
-/* How a run stands, and of the live one what waits, and where it lives. */
+/* Of calls that were begun those that are not asked about: they run now. */
+static json_t *running(const control_scene *s, const aios_run_info *info, int n_unknown)
+{
+    json_t *begun = NULL;
+    if ((int)info->n_unknown <= n_unknown)
+        return NULL;
+    json_decref(cli_run_waits(s->ctx, s->store, info->id, &begun, NULL));
+    for (size_t i = json_array_size(begun); i-- > 0;)
+        for (int k = 0; k < s->asks->n; k++)
+            if (!strcmp(s->asks->at[k].call_id, text_of(json_array_get(begun, i), "call_id"))) {
+                json_array_remove(begun, i);
+                break;
+            }
+    return begun;
+}
+
+static void add_live(const control_scene *s, const aios_run_info *info, json_t *o)
+{
+    int n_unknown = 0;
+    for (int i = 0; i < s->asks->n; i++)
+        n_unknown += s->asks->at[i].unknown;
+    json_t *now = running(s, info, n_unknown);
+    json_object_set_new(o, "pid", json_integer(getpid()));
+    json_object_set_new(o, "waits", cli_asks_json(s->asks));
+    json_object_set_new(o, "unknown", json_integer(n_unknown));
+    if (now)
+        json_object_set_new(o, "running", now);
+}
+
+/* How a run stands, and of the live one what waits, what runs, and where it lives. No other run of the store can be live. */
 static json_t *with_process(const control_scene *s, const aios_run_info *info)
 {
     json_t *o = cli_run_json(info);
-    if (o && is_live(s, info->id)) {
-        json_object_set_new(o, "pid", json_integer(getpid()));
-        json_object_set_new(o, "waits", cli_asks_json(s->asks));
-    }
+    bool live = is_live(s, info->id);
+    json_object_set_new(o, "live", json_boolean(live));
+    if (o && live)
+        add_live(s, info, o);
     return o;
 }
 

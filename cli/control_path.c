@@ -40,13 +40,19 @@ static int find_folder(char *out, size_t n, aios_error *err)
     return k > 0 && (size_t)k < n ? make_folder(out, err) : fail(err, AIOS_EINVAL, "XDG_RUNTIME_DIR is too long", "", 0);
 }
 
+static const char scheme[] = "sqlite:";
+
+bool cli_control_able(const char *uri)
+{
+    return !strncmp(uri, scheme, sizeof scheme - 1);
+}
+
 int control_path(const char *uri, struct sockaddr_un *out, aios_error *err)
 {
     struct stat st;
     char folder[sizeof out->sun_path];
-    static const char scheme[] = "sqlite:";
     const char *file = uri + sizeof scheme - 1;
-    if (strncmp(uri, scheme, sizeof scheme - 1))
+    if (!cli_control_able(uri))
         return fail(err, AIOS_ENOTSUP, "only stores in files have one: sqlite:FILE", "", 0);
     if (stat(file, &st))
         return fail(err, errno == ENOENT ? AIOS_ENOENT : AIOS_EIO, "the store", file, errno);

@@ -61,8 +61,8 @@ void cli_show_event(const cli *c, const aios_event *ev, cli_shown *s)
     case AIOS_EVENT_ERROR:
         if (!cli_interrupted() && cli_flush())
             cli_fail(NULL, ev->error);
-        if (ev->error->code == AIOS_ELIMIT)
-            fputs("hint: -n N raises the tokens of a turn, --max-turns N the turns, --max-tokens and --max-cost what all of them may take\n", stderr);
+        if (ev->error->code == AIOS_ELIMIT && !c->store)
+            fputs("hint: with --store sqlite:FILE a run that came to a limit can go on with a larger one\n", stderr);
         break;
     default:
         break;
@@ -79,7 +79,8 @@ static bool has_terminal(void)
 static void tell_denied(const cli *c, const aios_event *ev)
 {
     if (ev->type == AIOS_EVENT_UNKNOWN)
-        fprintf(stderr, "not repeated: %s was begun before the program stopped, and nobody knows whether it happened\n", ev->name);
+        fprintf(stderr, "not repeated: %s was begun before the program stopped, and nobody knows whether it happened%s\n", ev->name,
+                cli_control_able(c->store) ? "; with --wait, or at a terminal, you are asked" : "");
     else if (c->policy)
         fprintf(stderr, "denied: the policy asks about %s, and there is no terminal to ask at\n", ev->name);
     else
@@ -119,6 +120,16 @@ static bool is_allowed(const cli *c, const aios_event *ev)
     return allowed;
 }
 
+/* A call that waits for `aios runs`: a line to paste, though it comes from another terminal. */
+static void tell_waits(const cli *c, const aios_run *run, const aios_event *ev, const char *id)
+{
+    cli_text t = {0};
+    if (!cli_put_word(&t, aios_run_id(run)) && !cli_put_word(&t, id) && !cli_put_option(&t, "store", c->store))
+        fprintf(stderr, "waits: %s %.*s%s\n  aios runs approve%s\n  aios runs deny%s\n", ev->name, (int)ev->n_text, ev->text,
+                ev->type == AIOS_EVENT_UNKNOWN ? "  (was begun before the program stopped, and may have happened)" : "", t.p, t.p);
+    free(t.p);
+}
+
 static void take_ask(driving *d, const aios_event *ev)
 {
     char id[128];
@@ -137,8 +148,7 @@ static void take_ask(driving *d, const aios_event *ev)
         aios_run_decide(d->run, id, AIOS_DENY, NULL);
         d->rc = cli_no_memory();
     } else if (waits && !has_terminal() && !d->c->quiet && !d->c->json) {
-        fprintf(stderr, "waits: %s %.*s: aios runs approve %s %s --store %s, or deny\n", ev->name, (int)ev->n_text, ev->text,
-                aios_run_id(d->run), id, d->c->store);
+        tell_waits(d->c, d->run, ev, id);
     }
 }
 

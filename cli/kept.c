@@ -87,18 +87,14 @@ static int take_text(void *user, const aios_record *r)
     return cli_gather(user, r->data, r->n_data);
 }
 
-/* The hint is for people to read before they run it: whoever can write the store could have written it. */
-void cli_kept_hint(aios_store *st, const char *id, aios_error *err)
+/* They are for people to read before they run them: whoever can write the store could have written them. */
+bool cli_kept_options(aios_store *st, const char *id, cli_text *out)
 {
-    cli_text t = {0};
     char stream[AIOS_STORE_MAX_NAME + 1];
     snprintf(stream, sizeof stream, "options/%.80s", id);
-    if (err->code == AIOS_ENOENT)
-        cli_run_meant(st, id, err);
-    else if (err->code == AIOS_ESTATE && !aios_store_read(st, stream, 1, take_text, &t, NULL) && t.n) {
-        for (size_t i = 0; i < t.n; i++)
-            t.p[i] = (unsigned char)t.p[i] < 0x20 ? ' ' : t.p[i];
-        fprintf(stderr, "hint: it was begun with: aios runs resume %s%s\n", id, t.p);
-    }
-    free(t.p);
+    if (aios_store_read(st, stream, 1, take_text, out, NULL) || !out->n)
+        return false;
+    for (size_t i = 0; i < out->n; i++)
+        out->p[i] = (unsigned char)out->p[i] < 0x20 ? ' ' : out->p[i];
+    return true;
 }

@@ -16,17 +16,27 @@ static const char *route_of(const char *uri)
     return strncmp(at, "route:", 6) ? NULL : at + 6;
 }
 
-/* "classes" of the router's file; what is wrong with the file is told when the model is opened. */
-static json_t *read_classes(const char *uri)
+bool cli_is_route(const char *uri)
+{
+    return route_of(uri) != NULL;
+}
+
+/* What is wrong with the file is told when the model is opened. */
+json_t *cli_route_doc(const char *uri)
 {
     const char *at = route_of(uri);
     aios_error err = AIOS_INIT(aios_error);
     size_t n = 0;
     char *text = !at || *at == '{' ? NULL : cli_read_input(at, &n, &err);
     json_t *doc = text ? json_loadb(text, n, 0, NULL) : at ? json_loads(at, 0, NULL) : NULL;
-    json_t *classes = json_incref(json_object_get(doc, "classes"));
-    json_decref(doc);
     free(text);
+    return doc;
+}
+
+static json_t *read_classes(const char *uri)
+{
+    json_t *doc = cli_route_doc(uri), *classes = json_incref(json_object_get(doc, "classes"));
+    json_decref(doc);
     return classes;
 }
 

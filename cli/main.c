@@ -6,7 +6,7 @@
 #define MODEL_OPTS "model api-key-env ca-file proxy plain-http threads ctx kv-bits cpu budget mmap cache cache-size quiet json verbose "
 #define SAMPLE_OPTS "predict temp seed top-k top-p min-p repeat-penalty "
 
-#define AGENT_OPTS MODEL_OPTS SAMPLE_OPTS "system label tools require allow policy root store memory wait whole audit audit-key anchor max-turns max-tokens max-cost prices compact no-builtin schema "
+#define AGENT_OPTS MODEL_OPTS SAMPLE_OPTS "system label tools require allow policy root store memory wait whole audit audit-key anchor max-turns max-calls max-tokens max-cost timeout prices compact no-builtin schema "
 
 static const command commands[] = {
     {"devices", "", "what this machine computes with", "json probe cpu threads budget verbose", cmd_devices,
@@ -37,7 +37,7 @@ static const command commands[] = {
      cmd_validate, "  aios validate schema.json a.json b.json\n  aios run 'A person' --schema person.json | aios validate person.json -\n"},
     {"chat", "", "a conversation", MODEL_OPTS SAMPLE_OPTS "system label", cmd_chat, "  aios chat --temp 0.7\n"},
     {"agent", "PROMPT", "a run with tools: time, calculator, system_facts, read_file and your own commands",
-     AGENT_OPTS "run-id resume", cmd_agent,
+     AGENT_OPTS "run-id resume changed", cmd_agent,
      "  aios agent --require 'What is 12.5 percent of 840?'\n  aios agent --store sqlite:runs.db --run-id r1 'Deploy the site'; aios agent --store sqlite:runs.db --resume r1\n  aios agent --tools tools.json --allow deploy 'Deploy the site'\n\n"
      "a file of tools (docs/command.md):\n"
      "  [{\"name\": \"deploy\", \"description\": \"Deploys the site.\", \"effect\": \"unsafe\", \"command\": [\"./deploy.sh\", \"--site\"],\n"
@@ -52,7 +52,7 @@ static const command commands[] = {
      "  show      one run, and what waits in it; --timeline: its steps      deny      refuses it\n"
      "  resume    goes on with a run; takes the options of aios agent       cancel    stops it; a run that no process drives is given up\n"
      "  audit     holds the audit, and the journals, against each other: exit code 1 and the row if one is not as it was",
-     AGENT_OPTS "state timeline", cmd_runs,
+     AGENT_OPTS "changed state timeline", cmd_runs,
      "  aios runs --store sqlite:runs.db --state ask\n  aios runs show r1 --store sqlite:runs.db --timeline\n  aios runs approve r1 --store sqlite:runs.db\n"
      "  aios runs resume r1 --store sqlite:runs.db --tools tools.json\n  aios runs audit --store sqlite:runs.db --audit-key key.hex --anchor anchors.txt --json\n"},
     {"replay", "RUN", "what a run of a store said and did, told again from its journal: no model, no tools, no network", "store json quiet budget verbose", cmd_replay,
@@ -61,7 +61,15 @@ static const command commands[] = {
      "  echo '[504, 1927, 282]' | aios logits --top 5\n"},
     {"bench", "", "prefill and decode speed, one JSON line a test", MODEL_OPTS "prompts predict repeat batch depth", cmd_bench,
      "  aios bench -p 16,64,512 -n 128 -t 2 -r 5 --batch 8\n  aios bench -p 512 -d 4096 --cpu avx2\n"},
+    {"completion", "bash|zsh|fish", "commands and options, for a shell to complete", "", cmd_completion,
+     "  source <(aios completion bash)     in ~/.bashrc; zsh likewise, behind compinit\n  aios completion fish > ~/.config/fish/completions/aios.fish\n"},
 };
+
+const command *cli_commands(size_t *n)
+{
+    *n = sizeof commands / sizeof *commands;
+    return commands;
+}
 
 static void print_help(FILE *f)
 {

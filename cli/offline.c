@@ -53,7 +53,7 @@ int cli_run_decide(aios_ctx *ctx, aios_store *st, const char *run, const char *w
 {
     int n;
     char top[72];
-    json_t *waits = cli_run_waits(ctx, st, run, err);
+    json_t *waits = cli_run_waits(ctx, st, run, NULL, err);
     if (!waits)
         return err->code;
     const json_t *w = find_wait(waits, word, &n);

@@ -54,14 +54,15 @@ static const struct option_row {
     {"bos", 0, FLAG, offsetof(cli, bos), 0, 0, NULL, "add what the model adds at the beginning"},
     {"tools", 0, TEXT, offsetof(cli, tools), 0, 0, "FILE", "your own tools, a JSON array of them: see below"},
     {"require", 0, FLAG, offsetof(cli, require), 0, 0, NULL, "the first turn must call a tool"},
-    {"allow", 0, LIST, offsetof(cli, allow), 0, 0, "NAME", "run this tool without asking (repeatable)"},
+    {"allow", 0, LIST, offsetof(cli, allow), 0, 0, "NAME", "run this tool without asking (repeatable); not a call that may have happened already: --wait"},
     {"label", 0, LIST, offsetof(cli, labels), 0, 0, "CLASS", "what the prompt holds: private, a class of the route: file, or 0 to 63 (repeatable)"},
     {"policy", 0, TEXT, offsetof(cli, policy), 0, 0, "FILE", "what tools may do (docs/policy.md): the rest is denied"},
     {"store", 0, TEXT, offsetof(cli, store), 0, 0, "URI", "where runs are kept, sqlite:FILE: they go on after a crash (docs/durable-runs.md)"},
     {"memory", 0, TEXT, offsetof(cli, memory), 0, 0, "URI", "tools recall, remember, forget over this memory, sqlite:FILE (docs/memory.md)"},
     {"run-id", 0, TEXT, offsetof(cli, run_id), 0, 0, "ID", "name of the run in its store (default: a random one)"},
     {"resume", 0, TEXT, offsetof(cli, resume), 0, 0, "ID", "go on with this run of the store, in place of a prompt"},
-    {"wait", 0, FLAG, offsetof(cli, wait), 0, 0, NULL, "calls that are asked about wait for `aios runs approve`, terminal or not"},
+    {"changed", 0, FLAG, offsetof(cli, changed), 0, 0, NULL, "resume: also with another model, other tools, schema, sampling or policy than it was begun with"},
+    {"wait", 0, FLAG, offsetof(cli, wait), 0, 0, NULL, "calls that are asked about wait for `aios runs approve`, terminal or not (--store sqlite:FILE)"},
     {"whole", 0, FLAG, offsetof(cli, whole), 0, 0, NULL, "with --json: texts whole, and nothing that a journal does not keep (what aios replay prints)"},
     {"audit", 0, FLAG, offsetof(cli, audit), 0, 0, NULL, "with --store: a row of an audit for each record of the run (docs/store.md)"},
     {"audit-key", 0, TEXT, offsetof(cli, audit_key), 0, 0, "FILE", "key that signs the audit: 64 hexadecimal digits, the user's alone"},
@@ -69,9 +70,11 @@ static const struct option_row {
     {"state", 0, TEXT, offsetof(cli, state), 0, 0, "STATE", "list: only runs that are in it: model, tools, ask, stopped, done, damaged"},
     {"timeline", 0, FLAG, offsetof(cli, timeline), 0, 0, NULL, "show: the run's steps with their times"},
     {"root", 0, TEXT, offsetof(cli, root), 0, 0, "DIR", "read_file reads below this folder (default: the current one)"},
-    {"max-turns", 0, LONG, offsetof(cli, max_turns), 1, 100000, "N", "model turns at most"},
+    {"max-turns", 0, LONG, offsetof(cli, max_turns), 1, 100000, "N", "model turns at most (default 16)"},
+    {"max-calls", 0, LONG, offsetof(cli, max_calls), 1, 1e9, "N", "tool calls at most (default 64)"},
     {"max-tokens", 0, LONG, offsetof(cli, max_tokens), 1, 1e12, "N", "tokens of all its turns at most (default 16384)"},
-    {"max-cost", 0, REAL, offsetof(cli, max_cost), 0, 1e9, "X", "what all its turns may cost, in the currency of the prices"},
+    {"max-cost", 0, REAL, offsetof(cli, max_cost), 0, 1e9, "X", "what all its turns may cost, in the currency of the prices (needs --prices, or a route: file with \"cost\")"},
+    {"timeout", 0, REAL, offsetof(cli, timeout), 0.001, 1e9, "S", "seconds of all its lives, those in which it waits to be answered too (default 600)"},
     {"prices", 0, TEXT, offsetof(cli, prices), 0, 0, "IN,OUT[,CACHED]", "of a million tokens (default: as a route: file has them)"},
     {"compact", 0, TEXT, offsetof(cli, compact), 0, 0, "HOW", "when the context is full: drop, summarise or offload (docs/context.md; default: the run ends)"},
     {"no-builtin", 0, FLAG, offsetof(cli, no_builtin), 0, 0, NULL, "without the built-in tools"},
@@ -95,6 +98,16 @@ static bool takes(const command *cmd, const char *name)
     for (const char *p = cmd->options; (p = strstr(p, name)); p += n)
         if ((p == cmd->options || p[-1] == ' ') && (p[n] == ' ' || !p[n]))
             return true;
+    return false;
+}
+
+bool cli_option_at(const command *cmd, size_t i, cli_option *out)
+{
+    for (size_t k = 0; k < sizeof rows / sizeof *rows; k++)
+        if (takes(cmd, rows[k].name) && i-- == 0) {
+            *out = (cli_option){.name = rows[k].name, .value = rows[k].value, .help = rows[k].help, .letter = rows[k].letter};
+            return true;
+        }
     return false;
 }
 
@@ -157,23 +170,31 @@ static int set_option(const struct option_row *r, const char *v, cli *c)
     return 0;
 }
 
+/* What is of one life of a run, or of its prompt, which the store has. */
 static bool is_kept(const struct option_row *r)
 {
-    static const char *const not[] = {"store", "run-id", "resume", "quiet", "json", "verbose", "whole", "wait", "timeline", "state"};
+    static const char *const not[] = {"store", "run-id", "resume", "quiet", "json", "verbose", "whole", "wait", "timeline", "state", "system", "label"};
     for (size_t i = 0; i < sizeof not / sizeof *not; i++)
         if (!strcmp(not[i], r->name))
             return false;
     return true;
 }
 
-static int put_quoted(cli_text *out, const char *name, const char *v)
+int cli_put_word(cli_text *out, const char *word)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./:,@%+-=";
+    bool quoted = !*word || *word == '-' || word[strspn(word, plain)];
+    int rc = cli_gather(out, quoted ? " '" : " ", quoted ? 2 : 1);
+    for (; *word && !rc; word++)
+        rc = *word == '\'' ? cli_gather(out, "'\\''", 4) : cli_gather(out, word, 1);
+    return rc || !quoted ? rc : cli_gather(out, "'", 1);
+}
+
+int cli_put_option(cli_text *out, const char *name, const char *v)
 {
     int rc = cli_gather(out, " --", 3);
     rc = rc ? rc : cli_gather(out, name, strlen(name));
-    rc = rc || !v ? rc : cli_gather(out, " '", 2);
-    for (; v && *v && !rc; v++)
-        rc = *v == '\'' ? cli_gather(out, "'\\''", 4) : cli_gather(out, v, 1);
-    return rc || !v ? rc : cli_gather(out, "'", 1);
+    return rc || !v ? rc : cli_put_word(out, v);
 }
 
 static int put_option(cli_text *out, const struct option_row *r, const cli *c)
@@ -183,10 +204,10 @@ static int put_option(cli_text *out, const struct option_row *r, const cli *c)
     char number[64] = "";
     int rc = 0;
     if (r->kind == FLAG)
-        return *(const bool *)at ? put_quoted(out, r->name, NULL) : 0;
+        return *(const bool *)at ? cli_put_option(out, r->name, NULL) : 0;
     if (r->kind == LIST) {
         for (int i = 0; i < list->n && !rc; i++)
-            rc = put_quoted(out, r->name, list->at[i]);
+            rc = cli_put_option(out, r->name, list->at[i]);
         return rc;
     }
     if (r->kind == TEXT)
@@ -198,12 +219,12 @@ static int put_option(cli_text *out, const struct option_row *r, const cli *c)
     else if (r->kind == SEED && c->seed_set)
         snprintf(number, sizeof number, "%lld", c->seed);
     text = *number ? number : text;
-    return text ? put_quoted(out, r->name, text) : 0;
+    return text ? cli_put_option(out, r->name, text) : 0;
 }
 
 int cli_options_text(const cli *c, cli_text *out)
 {
-    int rc = c->model ? 0 : put_quoted(out, "model", cli_model_path(c));
+    int rc = c->model ? 0 : cli_put_option(out, "model", cli_model_path(c));
     for (size_t i = 0; i < sizeof rows / sizeof *rows && !rc; i++)
         rc = is_kept(&rows[i]) ? put_option(out, &rows[i], c) : 0;
     return rc;

@@ -160,6 +160,11 @@ char *cli_prompt(const cli *c, size_t *n)
     return out;
 }
 
+const char *cli_s(long long n)
+{
+    return n == 1 ? "" : "s";
+}
+
 void cli_show(const cli *c, const cli_text *json, void (*print)(json_t *v))
 {
     if (c->json) {

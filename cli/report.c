@@ -19,8 +19,9 @@ static const struct {
 } exits[] = {
     {EXIT_OK, {0}, "done"},
     {EXIT_FAIL, {0}, "failed, or the answer is no: a reply was cut off before its grammar's end, a value breaks its schema (validate),\n"
-                     "       a grammar is wrong (grammar check), a text leaves it (grammar mask), standard output takes no more"},
-    {EXIT_USAGE, {0}, "wrong usage: an option, an argument, or a file named by one that cannot be read or is wrong"},
+                     "       a grammar is wrong (grammar check), a text leaves it (grammar mask), a run is not there or its journal is damaged,\n"
+                     "       a store is in use, standard output takes no more"},
+    {EXIT_USAGE, {0}, "wrong usage: an option, an argument, or a file or store named by one that cannot be read or is wrong"},
     {EXIT_MODEL, {AIOS_ENOENT, AIOS_EFORMAT, AIOS_EVERSION, AIOS_ENOTSUP},
      "the model cannot be used: its file is missing, damaged, not supported, or too large for the memory"},
     {EXIT_NETWORK, {AIOS_EAUTH, AIOS_EUNAVAIL, AIOS_EPROTO, AIOS_ERATE, AIOS_EQUOTA},
@@ -93,6 +94,18 @@ int cli_fail(const char *what, const aios_error *err)
     else
         print_line(aios_code_name(err->code), what, err->msg[0] ? err->msg : aios_strerror(err->code), hint);
     return cli_exit_code(err->code);
+}
+
+int cli_fail_run(const aios_error *err)
+{
+    int rc = cli_fail(NULL, err);
+    return rc == EXIT_MODEL ? EXIT_FAIL : rc;
+}
+
+int cli_fail_named(const aios_error *err)
+{
+    int rc = cli_fail(NULL, err);
+    return rc == EXIT_MODEL || err->code == AIOS_EINVAL ? EXIT_USAGE : rc;
 }
 
 int cli_usage(const char *fmt, ...)

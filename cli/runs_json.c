@@ -204,34 +204,66 @@ int cli_steps_add(void *user, const aios_run_step *s)
 
 /* ---- what waits --------------------------------------------------------------------------------------------------- */
 
-static int gather_waits(void *user, const aios_run_step *s)
+typedef struct open_calls {
+    json_t *made, *waits, *begun; /* of the last turn, by their ids */
+} open_calls;
+
+static json_t *call_json(const aios_event *ev)
 {
-    json_t *waits = user;
-    const aios_event *ev = s->n_events ? s->events : NULL;
+    json_t *args = json_loadb(ev->text, ev->n_text, JSON_DECODE_ANY, NULL);
+    return json_pack("{s:s,s:s,s:o}", "call_id", ev->call_id, "name", ev->name, "arguments", args ? args : cli_json_text(ev->text, ev->n_text));
+}
+
+static void take_turn(open_calls *g, const aios_run_step *s)
+{
+    json_object_clear(g->made);
+    json_object_clear(g->waits);
+    json_object_clear(g->begun);
+    for (uint32_t i = 0; i < s->n_events; i++) {
+        const aios_event *ev = (const void *)((const char *)s->events + i * s->event_stride);
+        if (ev->type == AIOS_EVENT_CALL)
+            json_object_set_new(g->made, ev->call_id, call_json(ev));
+    }
+}
+
+static int gather_open(void *user, const aios_run_step *s)
+{
+    open_calls *g = user;
     if (s->kind == AIOS_STEP_TURN)
-        json_object_clear(waits);
-    else if (s->kind == AIOS_STEP_DECISION || s->kind == AIOS_STEP_RESULT)
-        json_object_del(waits, s->call_id);
-    else if (s->kind == AIOS_STEP_ASK && ev) {
-        json_t *args = json_loadb(ev->text, ev->n_text, JSON_DECODE_ANY, NULL);
-        json_t *o =
-            json_pack("{s:s,s:s,s:o}", "call_id", s->call_id, "name", s->name, "arguments", args ? args : cli_json_text(ev->text, ev->n_text));
-        if (ev->digest)
-            json_object_set_new(o, "digest", json_string(ev->digest));
-        json_object_set_new(waits, s->call_id, o);
+        take_turn(g, s);
+    if (s->kind == AIOS_STEP_DECISION || s->kind == AIOS_STEP_RESULT || s->kind == AIOS_STEP_INTENT)
+        json_object_del(g->waits, s->call_id);
+    if (s->kind == AIOS_STEP_DECISION || s->kind == AIOS_STEP_RESULT)
+        json_object_del(g->begun, s->call_id);
+    if (s->kind == AIOS_STEP_INTENT)
+        json_object_set(g->begun, s->call_id, json_object_get(g->made, s->call_id));
+    if (s->kind == AIOS_STEP_ASK && s->n_events) {
+        json_t *o = call_json(s->events);
+        if (s->events->digest)
+            json_object_set_new(o, "digest", json_string(s->events->digest));
+        json_object_set_new(g->waits, s->call_id, o);
     }
     return 0;
 }
 
-json_t *cli_run_waits(aios_ctx *ctx, aios_store *st, const char *id, aios_error *err)
+static json_t *values_of(const json_t *by_id)
 {
-    json_t *by_id = json_object(), *list = json_array(), *v;
+    json_t *list = json_array(), *v;
     const char *key;
-    int rc = aios_run_replay(ctx, st, id, gather_waits, by_id, err);
-    json_object_foreach(by_id, key, v)
+    json_object_foreach((json_t *)(uintptr_t)by_id, key, v)
         json_array_append(list, v);
-    json_decref(by_id);
-    if (rc)
-        json_decref(list);
-    return rc ? NULL : list;
+    return list;
+}
+
+json_t *cli_run_waits(aios_ctx *ctx, aios_store *st, const char *id, json_t **begun, aios_error *err)
+{
+    open_calls g = {.made = json_object(), .waits = json_object(), .begun = json_object()};
+    int rc = aios_run_replay(ctx, st, id, gather_open, &g, err);
+    json_t *waits = rc ? NULL : values_of(g.waits);
+    if (begun)
+        *begun = rc ? NULL : values_of(g.begun);
+    json_decref(g.made);
+    json_decref(g.waits);
+    json_decref(g.begun);
+    return waits;
 }

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -12,15 +13,33 @@ void cli_pause(int ms)
     nanosleep(&t, NULL);
 }
 
+static const char *plugin_dir(void)
+{
+    const char *dir = getenv("AIOS_PLUGIN_DIR");
+    return dir && *dir ? dir : CLI_PLUGIN_DIR;
+}
+
+void cli_kinds_there(aios_error *err)
+{
+    DIR *dir = err->code == AIOS_ENOTSUP && strstr(err->msg, "; there are ") ? opendir(plugin_dir()) : NULL;
+    struct dirent *e;
+    while (dir && (e = readdir(dir))) {
+        size_t n = strlen(err->msg), k = strlen(e->d_name);
+        if (k > 9 && !strncmp(e->d_name, "store_", 6) && !strcmp(e->d_name + k - 3, ".so"))
+            snprintf(err->msg + n, sizeof err->msg - n, ", %.*s", (int)(k - 9), e->d_name + 6);
+    }
+    if (dir)
+        closedir(dir);
+}
+
 int cli_load_kind(aios_ctx *ctx, const char *uri, aios_error *err)
 {
     static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789+.-";
-    const char *dir = getenv("AIOS_PLUGIN_DIR");
     size_t n = strspn(uri, letters);
     char path[4096];
     if (uri[n] != ':' || n == 0 || n > 32)
         return AIOS_OK;
-    int len = snprintf(path, sizeof path, "%s/store_%.*s.so", dir && *dir ? dir : CLI_PLUGIN_DIR, (int)n, uri);
+    int len = snprintf(path, sizeof path, "%s/store_%.*s.so", plugin_dir(), (int)n, uri);
     return len < 0 || (size_t)len >= sizeof path || access(path, F_OK) ? AIOS_OK : aios_plugin_load(ctx, path, err);
 }
 
@@ -42,7 +61,9 @@ int cli_store(const cli *c, aios_ctx *ctx, aios_store **st, uint32_t flags)
         cli_pause(CLI_RETRY_MS);
         rc = i + 1 < CLI_RETRIES ? AIOS_OK : rc;
     }
-    return rc ? cli_fail(NULL, &err) : 0;
+    if (rc)
+        cli_kinds_there(&err);
+    return rc ? cli_fail_named(&err) : 0;
 }
 
 int cli_memory(const cli *c, aios_ctx *ctx, aios_toolset *ts)
@@ -56,5 +77,5 @@ int cli_memory(const cli *c, aios_ctx *ctx, aios_toolset *ts)
     int rc = aios_memory_open(ctx, c->memory, NULL, &m, &err);
     rc = rc ? rc : aios_toolset_add_memory(ts, m, &tools, &err);
     aios_memory_close(m); /* the tools hold it */
-    return rc ? cli_fail(NULL, &err) : 0;
+    return rc ? cli_fail_named(&err) : 0;
 }

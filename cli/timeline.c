@@ -132,6 +132,13 @@ static void draw_step(const drawing *d, const json_t *s)
     }
 }
 
+/* By a key in the plural. */
+static void put_count(const json_t *run, const char *key)
+{
+    long long n = (long long)json_integer_value(json_object_get(run, key));
+    printf("  %lld %.*s", n, (int)strlen(key) - (n == 1), key);
+}
+
 void cli_timeline(const json_t *run, const json_t *steps, bool cut)
 {
     bool color = cli_color(stdout);
@@ -148,9 +155,11 @@ void cli_timeline(const json_t *run, const json_t *steps, bool cut)
         double at = json_number_value(json_object_get(s, "at_s"));
         d.total = at > d.total ? at : d.total;
     }
-    printf("run %s  %s  %s  %lld turns  %lld calls  %lld tokens\n", text_of(run, "id"), text_of(run, "model"), text_of(run, "state"),
-           (long long)json_integer_value(json_object_get(run, "turns")), (long long)json_integer_value(json_object_get(run, "calls")),
-           (long long)json_integer_value(json_object_get(run, "tokens")));
+    printf("run %s  %s  %s", text_of(run, "id"), text_of(run, "model"), text_of(run, "state"));
+    put_count(run, "turns");
+    put_count(run, "calls");
+    put_count(run, "tokens");
+    putchar('\n');
     json_array_foreach(steps, i, s)
         draw_step(&d, s);
     if (cut)

@@ -74,6 +74,9 @@ PERSON = {"type": "object", "properties": {"name": {"type": "string", "maxLength
           "role": {"enum": ["admin", "user"]}}, "required": ["name", "age", "role"], "additionalProperties": False}
 
 
+DOCS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "docs")
+
+
 def written(folder, name, content):
     path = os.path.join(folder, name)
     with open(path, "w", encoding="utf-8") as f:
@@ -227,7 +230,9 @@ class Scripted(unittest.TestCase):
             store = f"sqlite:{d}/runs.db"
             code, _, err = aios("agent", "--store", store, "--run-id", "r1", "-m", script, "--max-turns", "1", "go")
             self.assertEqual(code, 1)
-            self.assertIn("--resume r1", err)
+            error, hint = err.splitlines()[-2:]
+            self.assertRegex(error, "^error: .*1 model turn \\(")
+            self.assertRegex(hint, f"^hint: .*: aios runs resume r1 --store {store} .*--max-turns 2$")
             run = json.loads(aios("runs", "show", "r1", "--store", store, "--json")[1])
             self.assertEqual((run["state"], run["turns"], run["calls"], run["error"]["code"]), ("stopped", 1, 1, "ELIMIT"))
             code, out, err = aios("agent", "--store", store, "--resume", "r1", "-m", script)
@@ -236,7 +241,7 @@ class Scripted(unittest.TestCase):
             runs = events(aios("runs", "--store", store, "--json")[1])
             self.assertEqual([(x["id"], x["state"], x["resumes"]) for x in runs], [("r1", "done", 1)])
             self.assertIn("r1", aios("runs", "--store", store)[1])
-            self.assertEqual(aios("runs", "show", "r2", "--store", store)[0], 3)
+            self.assertEqual(aios("runs", "show", "r2", "--store", store)[0], 1)
         self.assertEqual(aios("runs")[0], 2)
         self.assertEqual(aios("agent", "--resume", "r1")[0], 2)
 
@@ -263,6 +268,25 @@ class Scripted(unittest.TestCase):
             self.assertEqual(aios("agent", "-m", "echo:say x", "--prices", wrong, "go")[0], 2, wrong)
         self.assertEqual(aios("agent", "-m", "echo:say x", "--prices", "-1,2", "go")[0], 1)
 
+    def test_money_that_nobody_can_count_is_no_limit(self):
+        for model in ("echo:say hi", "record:/tmp/none|echo:say hi", 'route:{"candidates":[{"name":"a","uri":"echo:say hi"}]}'):
+            code, out, err = aios("agent", "-m", model, "--max-cost", "1", "go")
+            self.assertEqual((code, out), (2, ""), err)
+            self.assertIn("--prices IN,OUT", err)
+        some = 'route:{"candidates":[{"name":"a","uri":"echo:say hi","cost":{"input":1,"output":2}},{"name":"b","uri":"echo:say ho"}]}'
+        code, out, err = aios("agent", "-m", some, "--max-cost", "1", "go")
+        self.assertEqual((code, out), (0, "hi\n"), err)
+        self.assertIn("note: --max-cost does not count the turns of b", err)
+        code, out, err = aios("agent", "-m", 'echo:call calculator {"expression":"1+1"}; turn; say done', "--prices", "1000,2000", "--max-cost", "0.000001", "go")
+        self.assertEqual(code, 1)
+        self.assertRegex(err, r"the run has cost 0\.\d{6}, and may cost 0\.000001 in the currency of the prices")
+
+    def test_the_scripts_of_the_documentation_run(self):
+        with open(os.path.join(DOCS, "echo.md"), encoding="utf-8") as f:
+            lines = [line for line in f.read().split("```sh\n")[1].split("```")[0].splitlines() if line.startswith("aios ")]
+        got = [subprocess.run(["/bin/sh", "-c", line.replace("aios", AIOS, 1)], capture_output=True, text=True, input="", timeout=60).stdout for line in lines]
+        self.assertEqual(got, ["good morning\n", "42\n"])
+
     def test_an_agent_remembers_for_the_next(self):
         with tempfile.TemporaryDirectory() as d:
             args = ["agent", "--memory", f"sqlite:{d}/memory.db", "--allow", "remember", "go", "-m"]
@@ -271,7 +295,7 @@ class Scripted(unittest.TestCase):
             code, out, err = aios(*args, 'echo:call recall {"query":"where is the KEY?"}; turn; say found')
             self.assertEqual((code, out), (0, "found\n"), err)
             self.assertIn("under the mat", err)
-            self.assertEqual(aios("agent", "--memory", "nosuch:x", "-m", "echo:say x", "go")[0], 3)
+            self.assertEqual(aios("agent", "--memory", "nosuch:x", "-m", "echo:say x", "go")[0], 2)
 
     def test_a_killed_agent_repeats_no_effect(self):
         with tempfile.TemporaryDirectory() as d:
@@ -337,7 +361,7 @@ class Scripted(unittest.TestCase):
             self.assertEqual(run({"version": 1}, "--allow", "time")[0], 2)
 
     def test_the_policy_of_the_documentation_is_one(self):
-        docs = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "docs")
+        docs = DOCS
         with tempfile.TemporaryDirectory() as d, open(os.path.join(docs, "policy.md"), encoding="utf-8") as f:
             path = os.path.join(d, "policy.json")
             text = f.read().split("```json\n")[1].split("```")[0]

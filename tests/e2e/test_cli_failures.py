@@ -5,6 +5,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -218,7 +219,7 @@ class Tools(WithFolder):
             self.assertIn(word, out)
 
 
-class Codes(WithFolder):
+class Table(WithFolder):
     def test_every_code_of_an_exit_code_is_that_of_the_table(self):
         rows = {"ETIMEDOUT": 124, "EQUOTA": 4, "ERATE": 4, "EAUTH": 4, "EUNAVAIL": 4, "EPROTO": 4, "ECONTEXT": 65, "EINTERNAL": 70, "EDENIED": 77,
                 "ENOENT": 3, "EFORMAT": 3, "EVERSION": 3, "ENOTSUP": 3, "ECANCELED": 130, "EIO": 1, "EREFUSED": 1, "ESCHEMA": 1}
@@ -227,12 +228,62 @@ class Codes(WithFolder):
             self.assertEqual(code, want, name)
             self.assertIn(f"({name})", err)
 
+    def test_options_of_the_documents_are_options(self):
+        names = re.findall(r"^  ([a-z]+) ", aios("--help")[1].split("exit codes:")[0], re.M)
+        self.assertIn("runs", names)
+        there = {option for name in names if name != "aios" for option in re.findall(r"--[a-z][a-z-]+", aios(name, "--help")[1])} | {"--version", "--help"}
+        for document in ("docs/command.md", "docs/durable-runs.md", "docs/routing.md", "docs/context.md", "docs/echo.md"):
+            with open(os.path.join(SCRIPTS, "..", document), encoding="utf-8") as f:
+                named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", f.read()))
+            self.assertLessEqual(named, there, document)
+        with open(os.path.join(SCRIPTS, "..", "docs", "command.md"), encoding="utf-8") as f:
+            text = f.read()
+        for option in ("--changed", "--wait", "--timeout", "--max-calls", "--run-id", "--whole"):
+            self.assertIn(option, text)
+        for verb in re.findall(r"(\w+)(?: RUN| \[RUN|\b(?= \|))", aios("runs", "--help")[1].splitlines()[0]):
+            self.assertIn(verb, text.split("## Runs that are kept")[1].split("### ")[0])
+
     def test_help_and_document_have_one_table(self):
         with open(os.path.join(SCRIPTS, "..", "docs", "command.md"), encoding="utf-8") as f:
             written_down = {int(m) for m in re.findall(r"^\| (\d+) \|", f.read(), re.M)}
         told = {int(m) for m in re.findall(r"^ +(\d+)  ", aios("--help")[1].split("exit codes:")[1], re.M)}
         self.assertEqual(told, written_down)
         self.assertIn(124, told)
+
+
+class Completion(unittest.TestCase):
+    def complete(self, *words):
+        script = f"source <('{AIOS}' completion bash)\nCOMP_WORDS=(\"$@\") COMP_CWORD=$(($# - 1))\n_aios; printf '%s\\n' \"${{COMPREPLY[@]}}\""
+        done = subprocess.run(["bash", "-c", script, "bash", *words], capture_output=True, text=True, timeout=60)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        return done.stdout.split()
+
+    def test_bash_completes_commands_verbs_and_options(self):
+        self.assertEqual(self.complete("aios", "ag"), ["agent"])
+        self.assertEqual(self.complete("aios", "runs", "a"), ["approve", "audit"])
+        self.assertEqual(self.complete("aios", "runs", "--st"), ["--store", "--state"])
+        self.assertEqual(self.complete("aios", "run", "--max-t"), [])
+        self.assertEqual(self.complete("aios", "agent", "--max-t"), ["--max-turns", "--max-tokens"])
+        self.assertEqual(self.complete("aios", "agent", "--store", "--"), [])  # a value
+        self.assertEqual(self.complete("aios", "runs", "show", "a"), [])
+
+    def test_every_option_is_in_every_script(self):
+        names = [n for n in re.findall(r"^  ([a-z]+) ", aios("--help")[1].split("exit codes:")[0], re.M) if n != "aios"]
+        there = {name: re.findall(r"^  (?:-.,|   ) --([a-z-]+)", aios(name, "--help")[1], re.M) for name in names}
+        self.assertIn("changed", there["agent"])
+        fish, zsh = aios("completion", "fish")[1], aios("completion", "zsh")[1]
+        for name, options in there.items():
+            self.assertIn(f"-a {name} ", fish)
+            self.assertIn(f"'{name}:", zsh)
+            for option in options:
+                self.assertRegex(fish, rf"_from {name}' -l {option} ")
+                self.assertIn(f"'--{option}:", zsh.split(f"    {name})")[1].split(";;")[0])
+        for shell, text in (("fish", fish), ("zsh", zsh)):
+            if shutil.which(shell):
+                self.assertEqual(subprocess.run([shell, "-n"], input=text, text=True, capture_output=True, timeout=60).stderr, "")
+        code, _, err = aios("completion", "bahs")
+        self.assertEqual(code, 2)
+        self.assertIn("did you mean bash?", err)
 
 
 class Labels(WithFolder):

@@ -95,6 +95,13 @@ class WithStore(unittest.TestCase):
         out, err = p.communicate(timeout=60)
         return p.returncode, out.decode(), err.decode()
 
+    def paste(self, line):
+        done = subprocess.run(["/bin/sh", "-c", line.replace("aios", AIOS, 1)], capture_output=True, text=True, input="", env={**os.environ, **self.env}, timeout=60)
+        return done.returncode, done.stdout, done.stderr
+
+    def pasted(self, line):
+        return self.paste(line)[:2]
+
     def sockets(self):
         folder = self.path("run/aios")
         return [os.path.join(folder, name) for name in os.listdir(folder)] if os.path.isdir(folder) else []
@@ -152,7 +159,12 @@ class Live(WithStore):
         p = self.start(PAY, "--allow", "pay", env={"NAP": "20"})
         self.until(self.paid, "the tool")
         began = time.monotonic()
-        self.assertEqual(self.shown()["unknown"], 1)
+        run = self.shown()
+        self.assertEqual((run["unknown"], run["live"], [c["name"] for c in run["running"]]), (0, True, ["pay"]))
+        text = self.runs("show", "r1")[1]
+        self.assertRegex(text, r'running  pay \{"sum":1\}')
+        self.assertNotIn("unknown", text)
+        self.assertRegex(self.runs("list")[1], f"  process {p.pid}\n")
         self.assertEqual(self.runs("cancel", "r1")[0], 0)
         self.assertEqual(self.ended(p)[0], 130)
         self.assertLess(time.monotonic() - began, 10)
@@ -172,7 +184,7 @@ class Live(WithStore):
         self.assertEqual(self.shown("old")["state"], "done")
         self.assertIn("did you mean old?", self.runs("show", "odl")[2])
         code, _, err = self.runs("approve", "old")
-        self.assertEqual(code, 3)
+        self.assertEqual(code, 1)
         self.assertIn("run old: no call waits", err)
         self.assertIn("did you mean old?", self.runs("cancel", "olld")[2])
         self.assertEqual([r["id"] for r in events(self.runs("list", "--state", "done", "--json")[1])], ["old"])
@@ -295,7 +307,7 @@ class Offline(WithStore):
         self.killed()
         self.assertEqual(self.runs("approve", "r1")[0], 0)
         self.assertEqual(self.shown()["asks"], 0)
-        self.assertEqual(self.runs("approve", "r1")[0], 3)
+        self.assertEqual(self.runs("approve", "r1")[0], 1)
         self.assertEqual(self.paid(), 0)
         code, out, err = self.resume()
         self.assertEqual((code, out, self.paid()), (0, "over\n", 1), err)
@@ -471,7 +483,7 @@ class Replay(WithStore):
         self.assertEqual(self.aios("replay", "--store", self.store)[0], 2)
         self.agent("echo:say hi", "--run-id", "first", "go")
         code, out, err = self.aios("replay", "frist", "--store", self.store)
-        self.assertEqual((code, out), (3, ""))
+        self.assertEqual((code, out), (1, ""))
         self.assertIn("did you mean first?", err)
         self.assertEqual(self.agent("echo:say hi", "--whole", "go")[0], 2)
 
@@ -482,7 +494,7 @@ class Replay(WithStore):
         db.close()
         self.assertEqual(n, 1)
         code, out, err = self.aios("replay", "r1", "--store", self.store)
-        self.assertEqual((code, out), (3, "a\n"))
+        self.assertEqual((code, out), (1, "a\n"))
         self.assertRegex(err, "record 4 of stream run/r1")
 
 
@@ -538,16 +550,114 @@ class Verbs(WithStore):
         self.assertFalse(os.path.exists(self.path("runs.db")))
 
     def test_other_options_on_resume_are_told_with_those_of_before(self):
-        self.agent(PAY, "--run-id", "r1", "--max-turns", "1", "--allow", "pay", "--system", "It's so", "go")
+        os.mkdir(self.path("it's"))
+        self.agent(PAY, "--run-id", "r1", "--max-turns", "1", "--allow", "pay", "--root", self.path("it's"), "go")
         code, _, err = self.runs("resume", "r1", "-m", PAY)
         self.assertEqual(code, 1)
-        self.assertIn("its tool", err)
-        hint = re.search(r"^hint: it was begun with: (aios runs resume r1 .*)$", err, re.M).group(1)
-        self.assertIn(f"--tools '{self.tools}'", hint)
-        self.assertIn("--system 'It'\\''s so'", hint)
-        done = subprocess.run(["/bin/sh", "-c", hint.replace("aios", AIOS, 1).replace("--max-turns '1'", "") + " --store " + self.store], capture_output=True,
-                              env={**os.environ, **self.env}, timeout=60)
-        self.assertEqual((done.returncode, done.stdout, self.paid()), (0, b"over\n", 1), done.stderr)
+        self.assertRegex(err, r"^error: .*its tool pay is gone.*--changed\) \(ESTATE\)\nhint: ")
+        hint = re.search(r"^hint: it was begun with what this has: (aios runs resume r1 .*)$", err, re.M).group(1)
+        self.assertIn(f" --tools {self.tools} ", hint)
+        self.assertIn("/it'\\''s'", hint)
+        self.assertEqual(self.pasted(hint), (0, "over\n"))
+        self.assertEqual(self.paid(), 1)
+
+    def test_what_differs_is_named_and_may_be_allowed(self):
+        schema = written(self.folder, "schema.json", {"type": "object"})
+        policy = written(self.folder, "policy.json", {"version": 1, "capabilities": [{"tool": "calculator"}]})
+        os.chmod(policy, 0o600)
+        script = 'echo:call calculator {"expression":"1+1"}; turn; say {"a":1}'
+        self.assertEqual(self.agent(script, "--run-id", "r1", "--max-turns", "1", "go")[0], 1)
+        for word, args in (("its schema is another", ["--schema", schema]), ("its sampling", ["--temp", "0.5"]), ("its choice of tools", ["--require"]),
+                           ("the tool recall is new", ["--memory", "memory:"]), ("its policy is new", ["--policy", policy]), ("its tool time is gone", ["--no-builtin"])):
+            code, out, err = self.runs("resume", "r1", "-m", script, "--tools", self.tools, *args)
+            self.assertEqual((code, out), (1, ""), word)
+            self.assertIn(word, err)
+        self.assertEqual(self.runs("resume", "r1", "-m", script, "--tools", self.tools, "--temp", "0.5", "--changed")[:2], (0, '{"a":1}\n'))
+        self.assertEqual(self.agent(script, "--changed", "go")[0], 2)
+        code, _, err = self.runs("resume", "r1", "--system", "x")
+        self.assertEqual(code, 2)
+        self.assertIn("--system", err)
+
+    def test_a_limit_that_ended_a_run_is_raised_in_the_line_that_goes_on(self):
+        script = 'echo:delay 9; call calculator {"expression":"1+1"}; turn; call time {}; turn; say done'
+        prices = ("--prices", "1000,2000")
+        for i, (args, word) in enumerate((("--max-turns 1", "--max-turns 2"), ("--max-calls 1", "--max-calls 2"), ("--max-tokens 1", "--max-tokens"),
+                                          ("--max-cost 0.000001", "--max-cost"), ("--timeout 0.001", "--timeout"))):
+            code, out, err = self.agent(script, "--run-id", f"r{i}", *args.split(), *(prices if "cost" in args else ()), "go")
+            self.assertEqual((code, out), (124 if "timeout" in args else 1, ""), err)
+            for _ in range(40):  # each life gets further
+                error, hint = err.splitlines()[-2:]
+                self.assertTrue(error.startswith("error: "), err)
+                self.assertEqual(hint.count(args.split()[0]), 1, hint)
+                self.assertIn(word, hint)
+                word = ""
+                code, out, err = self.paste(hint.split(": ", 2)[2])
+                if code == 0:
+                    break
+            self.assertEqual((code, out), (0, "done\n"), err)
+        script = 'echo:call calculator {"expression":"1+1"}; turn; say done'
+        self.agent(script, "--run-id", "own", "--max-turns", "1", "go")
+        self.assertEqual(self.pasted(self.shown("own")["resume"]), (0, "done\n"))
+        self.assertNotIn("resume", self.shown("own"))
+        code, out, err = self.agent(script, "--max-turns", "1", "--json", "go")
+        self.assertNotIn("hint", out + err)
+
+    def test_a_run_whose_process_was_killed_is_known_and_its_call_is_named(self):
+        p = self.start(PAY, "--allow", "pay", env={"NAP": "20"})
+        self.until(self.paid, "the tool")
+        p.send_signal(signal.SIGKILL)
+        p.wait()
+        row = self.runs("list")[1]
+        self.assertRegex(row, r"^r1 +tools +1 turn    1 call  .* 1 unknown  no process\n$")
+        run = self.shown()
+        self.assertEqual((run["live"], run["unknown"], run["begun"]), (False, 1, [{"call_id": "call_1", "name": "pay", "arguments": {"sum": 1}}]))
+        text = self.runs("show", "r1")[1]
+        self.assertRegex(text, r'begun    pay \{"sum":1\}  \(call_1\)  nobody knows')
+        line = re.search("^next     (aios runs resume r1 .*)$", text, re.M).group(1)
+        self.assertIn("--wait", text)
+        q = subprocess.Popen(["/bin/sh", "-c", "exec " + line.replace("aios", AIOS, 1) + " --wait"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                             stderr=subprocess.PIPE, env={**os.environ, **self.env})
+        self.addCleanup(self.stop, q)
+        told = b"".join(iter(lambda: q.stderr.read(1), b"y"))  # to the y of deny
+        while b"aios runs deny" not in told + b"y":
+            told += b"y" + b"".join(iter(lambda: q.stderr.read(1), b"y"))
+        run = self.until(lambda: self.shown() if self.shown().get("waits") else None, "the question")
+        self.assertEqual((run["live"], run["unknown"], run["waits"][0]["unknown"], "running" in run), (True, 1, True, False))
+        deny = re.search(r"^decide   (aios runs approve .*)    \(or deny\)$", self.runs("show", "r1")[1], re.M).group(1).replace("approve", "deny")
+        self.assertEqual(self.paste(deny)[0], 0)
+        code, out, err = self.ended(q)
+        self.assertEqual((code, out, self.paid()), (0, "over\n", 1), err)
+
+    def test_who_may_not_be_asked_is_told_what_to_do(self):
+        code, _, err = self.aios("agent", "--store", "memory:", "--wait", "-m", "echo:", "go")
+        self.assertEqual(code, 2)
+        self.assertIn("leave --wait out", err)
+        p = self.start(PAY, "--allow", "pay", env={"NAP": "20"})
+        self.until(self.paid, "the tool")
+        p.send_signal(signal.SIGKILL)
+        p.wait()
+        code, _, err = self.runs("resume", "r1", "-m", PAY, "--tools", self.tools, "--allow", "pay")
+        self.assertEqual((code, self.paid()), (0, 1))
+        self.assertRegex(err, "not repeated: pay .*--wait")
+
+    def test_what_is_not_there_has_its_exit_code(self):
+        self.agent("echo:say hi", "--run-id", "first", "go")
+        for verb in (("show", "x"), ("show", "x", "--timeline"), ("resume", "x", "-m", "echo:"), ("approve", "x"), ("deny", "x"), ("cancel", "x")):
+            code, _, err = self.runs(*verb)
+            self.assertEqual(code, 1, (verb, err))
+            self.assertIn("(ENOENT)", err)
+        self.assertEqual(self.aios("replay", "x", "--store", self.store)[0], 1)
+        broken = written(self.folder, "broken.db", "no database, whatever it is called" * 99)
+        for store in ("mysql:x", "sqlite", "", "sqlite:/none/x.db", "sqlite:" + self.path("none.db"), "sqlite:" + broken):
+            self.assertEqual(self.aios("runs", "list", "--store", store)[0], 2, store)
+            self.assertEqual(self.aios("replay", "x", "--store", store)[0], 2, store)
+            if "none.db" not in store:
+                self.assertEqual(self.aios("agent", "-m", "echo:", "--store", store, "go")[0], 2, store)
+        plugins = self.path("plugins")
+        os.mkdir(plugins)
+        for name in ("store_postgres.so", "store_x.txt", "other.so"):
+            written(plugins, name, "")
+        self.assertRegex(self.aios("runs", "--store", "mysql:x", env={"AIOS_PLUGIN_DIR": plugins})[2], r"there are .*sqlite.*, postgres \(ENOTSUP\)")
 
 
 class Audit(WithStore):
