@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Compiles each public header alone, as C11 and as C++17, without a warning and without implicit padding.
+"""Compiles each public header alone, as C11 and as C++17, without a warning and without implicit padding; those of C++ as C++17 and C++20, with and without
+exceptions.
 
 Usage: check_headers.py INCLUDE_DIR CC [CXX]   (compilers may be command lines)
 """
@@ -10,28 +11,32 @@ import subprocess
 import sys
 import tempfile
 
-FLAGS = ['-fsyntax-only', '-Wall', '-Wextra', '-Wpedantic', '-Wpadded', '-Wundef', '-Werror']
+FLAGS = ['-fsyntax-only', '-Wall', '-Wextra', '-Wpedantic', '-Wundef', '-Wshadow', '-Werror']
 
 
-def check(include, compiler, standard, suffix, tmp):
+def check(include, compiler, options, tmp, kind='h', suffix='.cc'):
     files = []
-    for header in sorted(include.rglob('*.h')):
+    for header in sorted(include.rglob('*.' + kind)):
         name = header.relative_to(include).as_posix()
         f = tmp / (name.replace('/', '_') + suffix)
         # twice, as two other headers may do it
         f.write_text(f'#include <{name}>\n#include <{name}>\n')
         files.append(str(f))
-    assert len(files) > 10, 'no headers found'
-    run = subprocess.run(shlex.split(compiler) + [standard, f'-I{include}', *FLAGS, *files], check=False)
+    assert len(files) > 5, 'no headers found'
+    run = subprocess.run(shlex.split(compiler) + [*options, f'-I{include}', *FLAGS, *files], check=False)
     return run.returncode
 
 
 def main():
     include = pathlib.Path(sys.argv[1])
     with tempfile.TemporaryDirectory() as tmp:
-        rc = check(include, sys.argv[2], '-std=c11', '.c', pathlib.Path(tmp))
+        folder = pathlib.Path(tmp)
+        rc = check(include, sys.argv[2], ['-std=c11', '-Wpadded'], folder, suffix='.c')
         if len(sys.argv) > 3:
-            rc |= check(include, sys.argv[3], '-std=c++17', '.cc', pathlib.Path(tmp))
+            rc |= check(include, sys.argv[3], ['-std=c++17', '-Wpadded'], folder)
+            for standard in ('-std=c++17', '-std=c++20'):
+                for exceptions in ('-fexceptions', '-fno-exceptions'):
+                    rc |= check(include, sys.argv[3], [standard, exceptions], folder, kind='hpp')
     return rc
 
 
