@@ -8,8 +8,8 @@
 using namespace std::string_literals;
 
 template <class T>
-constexpr bool moves_only = std::is_nothrow_move_constructible_v<T> && std::is_nothrow_move_assignable_v<T> && std::is_nothrow_destructible_v<T> &&
-                            !std::is_copy_constructible_v<T> && !std::is_copy_assignable_v<T>;
+constexpr bool moves_only = std::is_nothrow_move_constructible_v<T> && std::is_nothrow_move_assignable_v<T> &&
+                            std::is_nothrow_destructible_v<T> && !std::is_copy_constructible_v<T> && !std::is_copy_assignable_v<T>;
 static_assert(moves_only<aios::ctx> && moves_only<aios::model> && moves_only<aios::session> && moves_only<aios::transcript>);
 static_assert(moves_only<aios::toolset> && moves_only<aios::agent> && moves_only<aios::run> && moves_only<aios::call>);
 static_assert(moves_only<aios::rules>);
