@@ -496,6 +496,11 @@ static int record_prewarm(void *session, const aios_request *req, aios_error *er
     return aios_session_prewarm(((recording *)session)->inner, req, err);
 }
 
+static void record_retain(void *session, int32_t returns)
+{
+    aios_session_retain(((recording *)session)->inner, returns, NULL);
+}
+
 int aios__backend_record_init(aios_ctx *ctx, aios_error *err)
 {
     const aios_backend_ops ops = {
@@ -516,6 +521,7 @@ int aios__backend_record_init(aios_ctx *ctx, aios_error *err)
         .list = record_list,
         .wait = record_wait,
         .wake = record_wake,
+        .retain = record_retain,
     };
     int rc = aios__backend_register_outer(ctx, &ops, NULL, record_loops, err);
     return rc ? rc : aios__backend_replay_init(ctx, err);

@@ -263,6 +263,11 @@ static int route_prewarm(void *session, const aios_request *req, aios_error *err
     return rc ? rc : aios_session_prewarm(s, req, err);
 }
 
+static void route_retain(void *session, int32_t returns)
+{
+    aios__route_turn_retain(session, returns);
+}
+
 int aios__backend_route_init(aios_ctx *ctx, aios_error *err)
 {
     const aios_backend_ops ops = {
@@ -283,6 +288,7 @@ int aios__backend_route_init(aios_ctx *ctx, aios_error *err)
         .list = route_list,
         .wait = route_wait,
         .wake = route_wake,
+        .retain = route_retain,
     };
     return aios__backend_register_outer(ctx, &ops, NULL, route_loops, err);
 }

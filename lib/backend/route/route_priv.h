@@ -134,6 +134,8 @@ void aios__route_turn_free(aios__route_turn *t);
 int aios__route_turn_start(aios__route_turn *t, const aios_request *req, aios_error *err);
 int aios__route_turn_step(aios__route_turn *t, const aios_sink *sink, aios_error *err);
 void aios__route_turn_cancel(aios__route_turn *t); /**< any thread, async-signal-safe */
+/** Of the sessions of all endpoints, between turns. */
+void aios__route_turn_retain(aios__route_turn *t, int32_t returns);
 /** The session of the endpoint that would get the request now. */
 int aios__route_turn_peek(aios__route_turn *t, const aios_request *req, aios_session **s, aios_error *err);
 

@@ -26,6 +26,7 @@ struct aios__route_turn {
     aios__request_copy copy;
     aios__route_need need;
     bool running, sent, hedged;  /* sent: the sink holds something of this attempt */
+    int32_t returns;             /* as aios_session_retain says, also of sessions to come */
     _Atomic uint32_t cancel;
     _Atomic(aios_session *) inner[2]; /* for cancel */
     attempt a[2];
@@ -87,7 +88,10 @@ static int tell(aios__route_turn *t, const aios_sink *sink)
 
 static int session_of(aios__route_turn *t, uint32_t e, aios_error *err)
 {
-    return t->sessions[e] ? AIOS_OK : aios_session_new(t->r->endpoints[e].model, &t->cfg, &t->sessions[e], err);
+    if (t->sessions[e])
+        return AIOS_OK;
+    int rc = aios_session_new(t->r->endpoints[e].model, &t->cfg, &t->sessions[e], err);
+    return rc || !t->returns ? rc : aios_session_retain(t->sessions[e], t->returns, err);
 }
 
 static uint64_t add_cost(uint64_t a, uint64_t b)
@@ -495,6 +499,14 @@ void aios__route_turn_cancel(aios__route_turn *t)
         if (s)
             aios_session_cancel(s);
     }
+}
+
+void aios__route_turn_retain(aios__route_turn *t, int32_t returns)
+{
+    t->returns = returns;
+    for (uint32_t i = 0; i < t->r->n_endpoints; i++)
+        if (t->sessions[i])
+            aios_session_retain(t->sessions[i], returns, NULL);
 }
 
 /* ---- life --------------------------------------------------------------------------------------------------------- */
