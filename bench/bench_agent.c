@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the loop itself costs: steps that call a tool, with the scripted model, without a store and with those there are; and runs that wait.
- * Usage: bench_agent [--runs N] [--threads N] [--model echo|count] [--idle N] [STEPS [STORE...]], STORE as for aios_store_open. JSON lines.
- * --runs N: so many runs at once over one agent and one store, each on a thread of its own, or all on --threads of them, turn by turn. Model echo reads a
- * script and the whole prompt each turn; count is the least that a model can be: it counts, as the models that peers are measured with do. */
+ * Usage: bench_agent [--runs N] [--threads N] [--poll 1] [--model echo|count] [--idle N] [STEPS [STORE...]], STORE as for aios_store_open.
+ * JSON lines. --runs N: so many runs at once over one agent and one store, each on a thread of its own, or all on --threads of them, turn by
+ * turn; with --poll 1 these wait for descriptors and never inside of a run. Model echo reads a script and the whole prompt each turn; count is the
+ * least that a model can be: it counts, as the models that peers are measured with do. */
 #include <pthread.h>
+#include <stdbool.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <aios/plugin/backend.h>
 
@@ -30,6 +35,7 @@ typedef struct setting {
     int32_t effect, verdict;
     uint32_t n_steps, n_runs, n_threads;
     const char *model;
+    uint32_t poll;
 } setting;
 
 typedef struct made {
@@ -181,9 +187,48 @@ static void unmake(made *m)
 typedef struct driver {
     pthread_t thread;
     aios_agent *agent;
-    uint32_t n;
+    uint32_t n, poll;
     aios_run *runs[MAX_RUNS];
 } driver;
+
+/* As far as there is something to do. True: it is over. */
+static bool drain(aios_run *r)
+{
+    const aios_event *ev;
+    int rc;
+    while ((rc = aios_run_next(r, 0, &ev)) == AIOS_OK)
+        if (ev->type == AIOS_EVENT_ERROR)
+            must(ev->error->code, ev->error);
+    return rc == AIOS_DONE;
+}
+
+/* An event loop as hosts have them: a run is looked at when its descriptor says so. */
+static void drive_by_polling(driver *d)
+{
+    struct epoll_event ready[64], e = {.events = EPOLLIN};
+    int ep = epoll_create1(EPOLL_CLOEXEC);
+    uint32_t left = d->n;
+    for (uint32_t i = 0; i < d->n; i++) {
+        e.data.u32 = i;
+        int fd = aios_run_fd(d->runs[i]);
+        if (fd < 0 || epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e)) {
+            fprintf(stderr, "bench_agent: no descriptor for run %u: raise the limit (ulimit -n)\n", i);
+            exit(1);
+        }
+    }
+    while (left) {
+        int n = epoll_wait(ep, ready, 64, -1);
+        for (int k = 0; k < n; k++) {
+            aios_run **r = &d->runs[ready[k].data.u32];
+            if (!*r || !drain(*r))
+                continue;
+            aios_run_free(*r);
+            *r = NULL;
+            left--;
+        }
+    }
+    close(ep);
+}
 
 static void *drive(void *user)
 {
@@ -193,6 +238,10 @@ static void *drive(void *user)
     uint32_t left = d->n;
     for (uint32_t i = 0; i < d->n; i++)
         must(aios_run_start(d->agent, NULL, "go", 2, &d->runs[i], &err), &err);
+    if (d->poll) {
+        drive_by_polling(d);
+        return NULL;
+    }
     while (left)
         for (uint32_t i = 0; i < d->n; i++) {
             if (!d->runs[i] || aios_run_next(d->runs[i], -1, &ev) == AIOS_OK) {
@@ -214,6 +263,7 @@ static double run_all(const setting *s, aios_agent *agent)
     double at = now_us();
     for (uint32_t i = 0; i < s->n_threads; i++) {
         drivers[i].agent = agent;
+        drivers[i].poll = s->poll;
         drivers[i].n = s->n_runs / s->n_threads + (i < s->n_runs % s->n_threads);
         if (s->n_threads > 1 && pthread_create(&drivers[i].thread, NULL, drive, &drivers[i]))
             exit(1);
@@ -237,9 +287,9 @@ static void bench_steps(const char *name, setting s)
             aios_store_info_get(m.store, &info);
         unmake(&m);
     }
-    printf("{\"bench\":\"agent_step\",\"model\":\"%s\",\"store\":\"%s\",\"effect\":\"%s\",\"runs\":%u,\"threads\":%u,\"steps\":%u,"
+    printf("{\"bench\":\"agent_step\",\"model\":\"%s\",\"store\":\"%s\",\"effect\":\"%s\",\"runs\":%u,\"threads\":%u,\"poll\":%u,\"steps\":%u,"
            "\"us_per_step\":%.2f,\"steps_per_s\":%.0f,\"commits_per_step\":%.2f,\"syncs_per_step\":%.2f}\n",
-           s.model, name, s.effect == AIOS_EFFECT_READ ? "read" : "keyed", s.n_runs, s.n_threads, s.n_steps, best, 1e6 / best,
+           s.model, name, s.effect == AIOS_EFFECT_READ ? "read" : "keyed", s.n_runs, s.n_threads, s.poll, s.n_steps, best, 1e6 / best,
            (double)info.n_commits / n_steps, (double)info.n_syncs / n_steps);
     fflush(stdout);
 }
@@ -247,7 +297,7 @@ static void bench_steps(const char *name, setting s)
 /* Runs that wait for a decision, all alive: bytes of the heap each. */
 static void bench_idle(const char *store, uint32_t n)
 {
-    setting s = {store, AIOS_EFFECT_UNSAFE, AIOS_ASK, 1, 1, 1, "echo"};
+    setting s = {store, AIOS_EFFECT_UNSAFE, AIOS_ASK, 1, 1, 1, "echo", 0};
     made m = make(&s);
     aios_error err = AIOS_INIT(aios_error);
     aios_mem_usage before = AIOS_INIT(aios_mem_usage), after = AIOS_INIT(aios_mem_usage);
@@ -273,18 +323,18 @@ static void bench_idle(const char *store, uint32_t n)
 }
 
 typedef struct arguments {
-    uint32_t steps, runs, threads, idle;
+    uint32_t steps, runs, threads, idle, poll;
     const char *model;
     int next; /* of argv: the first store */
 } arguments;
 
 static arguments read_arguments(int argc, char **argv)
 {
-    arguments a = {100, 1, 0, 400, "echo", 1};
+    arguments a = {100, 1, 0, 400, 0, "echo", 1};
     const struct {
         const char *name;
         uint32_t *value;
-    } numbers[] = {{"--runs", &a.runs}, {"--threads", &a.threads}, {"--idle", &a.idle}};
+    } numbers[] = {{"--runs", &a.runs}, {"--threads", &a.threads}, {"--idle", &a.idle}, {"--poll", &a.poll}};
     for (; a.next + 1 < argc && !strncmp(argv[a.next], "--", 2); a.next += 2) {
         for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
             if (!strcmp(argv[a.next], numbers[i].name))
@@ -308,10 +358,16 @@ int main(int argc, char **argv)
     static const char *const own[] = {"memory:"};
     const char *const *stores = a.next < argc ? (const char *const *)argv + a.next : own;
     int n_stores = a.next < argc ? argc - a.next : 1;
+    struct rlimit files;
+    if (!getrlimit(RLIMIT_NOFILE, &files)) {
+        files.rlim_cur = files.rlim_max; /* four descriptors a run that is polled */
+        setrlimit(RLIMIT_NOFILE, &files);
+    }
     for (int i = -1; i < n_stores; i++)
         for (int effect = 0; effect < 2; effect++) {
             const char *store = i < 0 ? NULL : stores[i];
-            bench_steps(store ? store : "none", (setting){store, effect ? AIOS_EFFECT_KEYED : AIOS_EFFECT_READ, AIOS_ALLOW, a.steps, a.runs, a.threads, a.model});
+            int32_t kind = effect ? AIOS_EFFECT_KEYED : AIOS_EFFECT_READ;
+            bench_steps(store ? store : "none", (setting){store, kind, AIOS_ALLOW, a.steps, a.runs, a.threads, a.model, a.poll});
         }
     for (int i = 0; a.idle && i < 2; i++)
         bench_idle(i ? "memory:" : NULL, a.idle);

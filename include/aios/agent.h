@@ -137,7 +137,8 @@ AIOS_API const char *aios_run_id(const aios_run *run);
 AIOS_API int aios_run_resume(aios_agent *a, const char *run_id, aios_run **run, aios_error *err);
 /**
  * As aios_session_next. The last event is DONE or ERROR, then AIOS_DONE. Tools and the policy run in here. With timeout -1
- * it gives AIOS_AGAIN at once when every open call waits for aios_run_decide.
+ * it gives AIOS_AGAIN at once when every open call waits for aios_run_decide. With another timeout its commits are made by a thread of the
+ * store, and it gives AIOS_AGAIN while an effect or the end waits for one (docs/durable-runs.md).
  */
 AIOS_API int aios_run_next(aios_run *run, int32_t timeout_ms, const aios_event **ev);
 /**

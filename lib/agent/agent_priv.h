@@ -61,7 +61,7 @@ void aios__agent_give_session(aios_agent *a, aios_session *s);
 
 /* ---- run.c, run_turn.c, run_tools.c ------------------------------------------------------------------------------- */
 
-enum aios__run_state { AIOS__RUN_PROMPT, AIOS__RUN_CONTEXT, AIOS__RUN_MODEL, AIOS__RUN_TOOLS, AIOS__RUN_END };
+enum aios__run_state { AIOS__RUN_PROMPT, AIOS__RUN_CONTEXT, AIOS__RUN_MODEL, AIOS__RUN_TOOLS, AIOS__RUN_CLOSING, AIOS__RUN_END };
 enum aios__run_call_state {
     AIOS__RC_NEW,
     AIOS__RC_ASK,       /**< waits for a decision */
@@ -164,6 +164,7 @@ struct aios_run {
     aios__run_made *all;       /**< every call of the run, so that a late second finish finds it */
     uint32_t n_all, cap_all;
     uint32_t n_effects;        /**< of these, calls of what does more than read */
+    bool patient;              /**< of the root: who drives it waits, so it may wait for its commits too */
 };
 
 /** The tools as the model sees them, of the agent that acts. */

@@ -217,7 +217,7 @@ int aios__summary_start(aios_run *r, aios__view *plan, uint32_t n_before, aios_e
         aios__view_free(&c->plan);
         c->plan = *plan;
         *plan = (aios__view){.heap = r->heap};
-        rc = aios__journal_commit(r, err);
+        rc = aios__journal_send(r, err);
         rc = rc ? rc : begin_turn(r, t, &why);
         if (rc && why.code == rc)
             aios__error_copy(err, &why);

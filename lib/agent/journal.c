@@ -42,7 +42,9 @@ void aios__journal_close(aios_run *r)
     aios__journal *j = r->journal;
     if (!j)
         return;
+    aios__journal_land(r, NULL);
     aios_claim_release(j->claim);
+    aios__free(r->heap, j->ended);
     aios__buf_free(&j->text);
     aios__free(r->heap, j->marks);
     aios__free(r->heap, j);
@@ -277,7 +279,31 @@ int aios__journal_intent(aios_run *r, aios_error *err)
     }
     aios__buf_addc(b, ']', err);
     int rc = close_record(r, AIOS__JOURNAL_INTENT, err);
-    return rc ? rc : aios__journal_commit(r, err);
+    return rc ? rc : aios__journal_sent_intent(r, err);
+}
+
+/* Of those begun twice nobody knows still what became of the first time. */
+static bool is_void(const aios__run_call *c)
+{
+    return has_effect(c) && c->tries == 1;
+}
+
+void aios__journal_void(aios_run *r)
+{
+    aios__buf *b = aios__journal_intends(r) ? open_record(r, NULL) : NULL;
+    bool first = true;
+    if (!b)
+        return;
+    r->journal->intent = 0;
+    aios__buf_addf(b, NULL, ",\"step\":%u,\"due\":[],\"void\":[", r->step);
+    for (uint32_t i = 0; i < r->n_turn_calls; i++) {
+        if (!is_void(&r->calls[i]))
+            continue;
+        aios__buf_addf(b, NULL, first ? "%u" : ",%u", i);
+        first = false;
+    }
+    aios__buf_addc(b, ']', NULL);
+    close_record(r, AIOS__JOURNAL_INTENT, NULL);
 }
 
 int aios__journal_ask(aios_run *r, aios__run_call *c, aios_error *err)
@@ -370,12 +396,12 @@ int aios__journal_end(aios_run *r, const aios_error *failure, aios_error *err)
     const char *why = failure ? failure->msg : r->reason;
     add_text(b, "why", why, strlen(why), err);
     int rc = close_record(r, AIOS__JOURNAL_END, err);
-    return rc ? rc : aios__journal_commit(r, err);
+    return rc ? rc : aios__journal_settle(r, err);
 }
 
 /* ---- commits ------------------------------------------------------------------------------------------------------ */
 
-static void fill_writes(const aios__journal *j, aios_store_write *w)
+void aios__journal_fill(const aios__journal *j, aios_store_write *w)
 {
     size_t from = 0;
     for (uint32_t i = 0; i < j->n; i++) {
@@ -432,41 +458,46 @@ static int commit_writes(aios_run *r, aios_error *err)
         w = aios__alloc_array(r->heap, AIOS_MEM_OTHER, j->n, sizeof *w, err);
     if (!w)
         return aios__nomem(err);
-    fill_writes(j, w);
+    aios__journal_fill(j, w);
     int rc = hooked ? commit_hooked(r, &w, err) : aios_store_commit(r->agent->store, w, j->n, sizeof *w, NULL, err);
     if (many)
         aios__free(r->heap, w);
     return rc;
 }
 
+int aios__journal_lost(aios_run *r, int rc, const aios_error *why, aios_error *err)
+{
+    r->journal->failed = rc;
+    aios__fail_need(err, rc, why->have, why->need, "the journal of run %s was not written, and the run goes no further: %s", r->id, why->msg);
+    if (err)
+        err->sys = why->sys;
+    return rc;
+}
+
 int aios__journal_commit(aios_run *r, aios_error *err)
 {
     aios__journal *j = r->journal;
-    if (!j || (!j->n && !j->failed))
-        return AIOS_OK;
+    int gone = aios__journal_land(r, err);
+    if (gone || !j || (!j->n && !j->failed))
+        return gone;
     if (j->failed)
         return aios__fail(err, j->failed, "the journal of run %s ends before this: a record could not be written. Resume the run", r->id);
     aios_error why = AIOS_INIT(aios_error);
     int rc = aios__lease_keep(r, &why);
     if (!rc)
         rc = commit_writes(r, &why);
-    if (rc) {
-        j->failed = rc;
-        aios__fail_need(err, rc, why.have, why.need, "the journal of run %s was not written, and the run goes no further: %s", r->id, why.msg);
-        if (err)
-            err->sys = why.sys;
-        return rc;
-    }
+    if (rc)
+        return aios__journal_lost(r, rc, &why, err);
     j->seq += j->n;
     j->n = 0;
-    j->urgent = false;
+    j->urgent = j->send = false;
     aios__buf_clear(&j->text);
     return AIOS_OK;
 }
 
 int aios__journal_urgent(aios_run *r, aios_error *err)
 {
-    return r->journal && r->journal->urgent ? aios__journal_commit(r, err) : AIOS_OK;
+    return r->journal && r->journal->urgent ? aios__journal_send(r, err) : AIOS_OK;
 }
 
 /* ---- seeds -------------------------------------------------------------------------------------------------------- */

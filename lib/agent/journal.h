@@ -53,6 +53,10 @@ typedef struct aios__journal {
     uint64_t kept;             /**< tokens of the session that cache_dir has */
     int64_t ttl_ns;            /**< of the claim, from each renewal on */
     int64_t renew_at, held_until;
+    struct aios__journal_flight *flight; /**< a commit on its way; NULL: none */
+    bool send;                 /**< what waits is to be the next one */
+    uint64_t intent;           /**< number of the intent whose calls are to begin once it is durable; 0: none */
+    aios_error *ended;         /**< the failure that is told once it is written; NULL: the run is done */
 } aios__journal;
 
 /** True for [A-Za-z0-9_.:-]{1,64}. */
@@ -65,7 +69,7 @@ int aios__journal_begin(aios_run *r, aios_error *err);
 int aios__journal_resume(aios_run *r, aios_error *err);
 /** The turn that the transcript's last entry is. */
 int aios__journal_turn(aios_run *r, aios_error *err);
-/** Calls that are due and have effects: when it returns, they may happen. */
+/** Calls that are due and have effects: when it returns 0, they may happen. AIOS_AGAIN: when aios__journal_may_begin gives 0. */
 int aios__journal_intent(aios_run *r, aios_error *err);
 int aios__journal_ask(aios_run *r, aios__run_call *c, aios_error *err);
 int aios__journal_decision(aios_run *r, const aios__run_call *c, int32_t verdict, aios_error *err);
@@ -74,11 +78,13 @@ int aios__journal_result(aios_run *r, aios__run_call *c, aios_error *err);
 int aios__journal_context(aios_run *r, aios_error *err);
 /** What the next agent is, as its agent's handoff names it. */
 int aios__journal_handoff(aios_run *r, const char *name, const aios_agent *to, aios_error *err);
-/** failure NULL: done. */
+/** They will not happen, though they may be written down as about to. */
+void aios__journal_void(aios_run *r);
+/** failure NULL: done. AIOS_AGAIN: it is so when aios__journal_settle gives 0. */
 int aios__journal_end(aios_run *r, const aios_error *failure, aios_error *err);
 /** Writes what waits. */
 int aios__journal_commit(aios_run *r, aios_error *err);
-/** Writes it if it must not wait for the end of the step. */
+/** Sends it if it must not wait for the end of the step. */
 int aios__journal_urgent(aios_run *r, aios_error *err);
 /** Sampling of the turn that begins, its own or the agent's; the seed is the same for the same turn of a resumed run. */
 const aios_sampling *aios__journal_sampling(aios_run *r, const aios_sampling *own);
@@ -87,6 +93,32 @@ int aios__journal_add_agent(const aios_agent *a, aios__buf *b, aios_error *err);
 
 /** Bits of a value became trusted: when it returns, they are counted. */
 int aios__journal_extract(aios_run *r, double bits, aios_error *err);
+
+/** The writes of what waits. */
+void aios__journal_fill(const aios__journal *j, aios_store_write *w);
+/** A commit failed: nothing is written any more. Returns rc; *err says why. */
+int aios__journal_lost(aios_run *r, int rc, const aios_error *why, aios_error *err);
+
+/* ---- journal_late.c: commits that the run does not wait for ---------------------------------------------------------- */
+
+/** Writes what waits, or has it written: no effect follows from it yet. */
+int aios__journal_send(aios_run *r, aios_error *err);
+/** Takes note of a commit that is over, and sends the next. Fails as that did. */
+int aios__journal_pump(aios_run *r, aios_error *err);
+/** Waits for the commit on its way. */
+int aios__journal_land(aios_run *r, aios_error *err);
+/** Sends what waits. AIOS_AGAIN: not all is durable yet. */
+int aios__journal_settle(aios_run *r, aios_error *err);
+/** True if a commit is over that nobody has taken note of. */
+bool aios__journal_is_back(const aios_run *r);
+/** Sends an intent that was just put; as aios__journal_may_begin. */
+int aios__journal_sent_intent(aios_run *r, aios_error *err);
+/** The intent is durable: its calls begin now. AIOS_AGAIN: not yet. */
+int aios__journal_may_begin(aios_run *r);
+/** True between an intent and the beginning of its calls. */
+bool aios__journal_intends(const aios_run *r);
+/** True if calls can begin only once a commit is over. */
+bool aios__journal_holds(const aios_run *r);
 
 /* ---- journal_read.c ----------------------------------------------------------------------------------------------- */
 

@@ -225,6 +225,11 @@ static int take_intent(standing *w, const aios__journal_record *rec, aios_error 
         int64_t call = aios__json_int(aios__json_get(aios__json_at(due, i), "call"), -1);
         rc = set_call(w, rec, call < 0 ? UINT64_MAX : (uint64_t)call, CALL_BEGUN, err);
     }
+    const aios__json *none = aios__json_get(rec->root, "void");
+    for (size_t i = 0; i < aios__json_count(none) && !rc; i++) {
+        int64_t call = aios__json_int(aios__json_at(none, i), -1);
+        rc = set_call(w, rec, call < 0 ? UINT64_MAX : (uint64_t)call, CALL_MAY, err);
+    }
     return rc;
 }
 

@@ -238,6 +238,22 @@ static aios__run_call *find_call(const aios_run *r, const aios__journal_record *
     return NULL;
 }
 
+/* Calls that an intent was of, and that did not begin. */
+static int restore_void(restoring *w, const aios__journal_record *rec, aios_error *err)
+{
+    const aios__json *list = aios__json_get(rec->root, "void");
+    for (size_t i = 0; i < aios__json_count(list); i++) {
+        aios__run_call *c = find_call(w->r, rec, aios__json_int(aios__json_at(list, i), -1), err);
+        if (!c)
+            return AIOS_EFORMAT;
+        if (c->state != AIOS__RC_RECONCILE || c->tries != 1)
+            return aios__journal_bad(rec, "a call in \"void\" was not about to begin for the first time", err);
+        c->state = AIOS__RC_READY;
+        c->tries = 0;
+    }
+    return AIOS_OK;
+}
+
 static int restore_intent(restoring *w, const aios__journal_record *rec, aios_error *err)
 {
     const aios__json *due = aios__json_get(rec->root, "due");
@@ -256,7 +272,7 @@ static int restore_intent(restoring *w, const aios__journal_record *rec, aios_er
         if (rc)
             return rc;
     }
-    return AIOS_OK;
+    return restore_void(w, rec, err);
 }
 
 static int restore_ask(restoring *w, const aios__journal_record *rec, aios_error *err)

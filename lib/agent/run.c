@@ -87,26 +87,40 @@ static void stop_work(aios_run *r, int code)
         aios__tools_abort(r, code);
 }
 
+/* For the time that its commit takes. */
+static bool keep_failure(aios_run *r, const aios_error *err)
+{
+    aios_error *kept = aios__alloc(r->heap, AIOS_MEM_OTHER, sizeof *kept, NULL);
+    if (!kept)
+        return false;
+    *kept = *err;
+    aios__free(r->heap, r->journal->ended);
+    r->journal->ended = kept;
+    return true;
+}
+
 static void fail_run(aios_run *r, int code, aios_error *err)
 {
     stop_work(r, code);
     if (err->code != code)
         aios__fail(err, code, "the run failed: %s", aios_strerror(code));
-    aios__journal_end(r, err, NULL);
-    aios__run_end(r, err);
+    if (aios__journal_end(r, err, NULL) == AIOS_AGAIN && keep_failure(r, err))
+        r->state = AIOS__RUN_CLOSING;
+    else
+        aios__run_end(r, err);
 }
 
-/* Done is what the journal says it is. */
-static void finish_run(aios_run *r)
+/* Done is what the journal says it is; rc: of the end in it. */
+static void finish_run(aios_run *r, int rc, aios_error *err)
 {
-    aios_error err = AIOS_INIT(aios_error);
-    int rc = aios__journal_end(r, NULL, &err);
-    if (rc) {
-        fail_run(r, rc, &err);
-        return;
+    if (rc == AIOS_AGAIN) {
+        r->state = AIOS__RUN_CLOSING;
+    } else if (rc) {
+        fail_run(r, rc, err);
+    } else {
+        aios__keep_drop(r);
+        aios__run_end(r, NULL);
     }
-    aios__keep_drop(r);
-    aios__run_end(r, NULL);
 }
 
 /* ---- start -------------------------------------------------------------------------------------------------------- */
@@ -352,6 +366,8 @@ static int64_t real_now_ms(void)
 
 int64_t aios__run_deadline(const aios_run *r)
 {
+    if (r->state == AIOS__RUN_CLOSING)
+        return INT64_MAX; /* it is over but for its commit */
     int64_t call = r->state == AIOS__RUN_TOOLS ? aios__tools_deadline(r) : 0, lease = aios__lease_due(r);
     int64_t first = lease < r->deadline ? lease : r->deadline;
     return call && call < first ? call : first;
@@ -409,11 +425,27 @@ static int step_model(aios_run *r, int32_t timeout_ms, aios_error *err)
     return rc == AIOS_AGAIN && !callers ? AIOS_OK : rc;
 }
 
+/* Its end is on its way to the store: it is neither cancelled nor late any more. */
+static int close_run(aios_run *r, int32_t timeout_ms)
+{
+    aios_error err = AIOS_INIT(aios_error);
+    int rc = aios__journal_settle(r, &err);
+    if (rc == AIOS_AGAIN)
+        return r->parent ? rc : wait_calls(r, timeout_ms);
+    if (r->journal->ended)
+        aios__run_end(r, r->journal->ended);
+    else
+        finish_run(r, rc, &err);
+    return AIOS_OK;
+}
+
 /* A piece of work. AIOS_AGAIN: nothing to do within timeout_ms. */
 static int advance(aios_run *r, int32_t timeout_ms)
 {
     aios_error err = AIOS_INIT(aios_error);
     int rc;
+    if (r->state == AIOS__RUN_CLOSING)
+        return close_run(r, timeout_ms);
     if (atomic_load(&r->hub->cancel))
         rc = aios__fail(&err, AIOS_ECANCELED, "the run was cancelled");
     else if (now(r) >= r->deadline)
@@ -421,6 +453,8 @@ static int advance(aios_run *r, int32_t timeout_ms)
                         (long long)(r->agent->limits.timeout_ns / 1000000));
     else if ((rc = aios__lease_keep(r, &err)))
         ;
+    else if ((rc = aios__journal_pump(r, &err)) != 0)
+        ; /* what was on its way has not arrived */
     else if (r->state == AIOS__RUN_PROMPT)
         rc = aios__turn_start(r, &err);
     else if (r->state == AIOS__RUN_TOOLS)
@@ -430,7 +464,7 @@ static int advance(aios_run *r, int32_t timeout_ms)
     if (rc < 0)
         fail_run(r, rc, &err);
     else if (rc == AIOS_DONE)
-        finish_run(r);
+        finish_run(r, aios__journal_end(r, NULL, &err), &err);
     return rc == AIOS_AGAIN ? rc : AIOS_OK;
 }
 
@@ -500,11 +534,12 @@ static void arm(aios_run *r)
 {
     if (r->fd < 0)
         return;
-    bool work = r->state == AIOS__RUN_PROMPT || (r->state == AIOS__RUN_TOOLS && aios__tools_busy(r));
-    if (work || aios__events_ready(&r->events) || (atomic_load(&r->hub->cancel) && r->state != AIOS__RUN_END))
+    bool work = r->state == AIOS__RUN_PROMPT || (r->state == AIOS__RUN_TOOLS && aios__tools_busy(r)) || aios__journal_is_back(r);
+    bool live = r->state < AIOS__RUN_CLOSING;
+    if (work || aios__events_ready(&r->events) || (atomic_load(&r->hub->cancel) && live))
         aios__hub_wake(r->hub);
     struct itimerspec ts = {{0, 0}, {0, 0}};
-    if (r->state != AIOS__RUN_END) {
+    if (live) {
         int64_t left = aios__run_deadline(r) - now(r);
         if (left < 1)
             left = 1;
@@ -556,6 +591,7 @@ int aios_run_next(aios_run *r, int32_t timeout_ms, const aios_event **ev)
         return AIOS_EBUSY;
     drain(atomic_load(&r->hub->fd));
     drain(r->timer);
+    r->patient = timeout_ms < 0;
     int rc = aios__run_pull(r, timeout_ms, ev);
     if (rc == AIOS_AGAIN)
         aios__events_rest(&r->events);

@@ -179,36 +179,35 @@ static void start_clock(aios_run *r, aios__run_call *c)
 }
 
 /* Those that start now: all that may run on workers, calls of agents as far as there is room, and one of the others. */
-static aios__run_call *choose_due(aios_run *r, uint32_t *n)
+static bool choose_due(aios_run *r)
 {
-    aios__run_call *here = NULL;
+    bool here = false, any = false;
     uint32_t room = aios__sub_room(r);
-    *n = 0;
     for (uint32_t i = 0; i < r->n_turn_calls; i++) {
         aios__run_call *c = &r->calls[i];
         bool ready = c->state == AIOS__RC_READY || c->state == AIOS__RC_RECONCILE;
         bool sub = aios__sub_is(c->tool);
         c->due = ready && (sub ? room > 0 : on_worker(c) || !here);
         room -= c->due && sub;
-        if (c->due && !sub && !on_worker(c))
-            here = c;
-        *n += c->due;
+        here = here || (c->due && !sub && !on_worker(c));
+        any = any || c->due;
     }
-    return here;
+    return any;
 }
 
-/* Hands calls that may run anywhere to the workers, then runs one of the others here. AGAIN: there are none. */
-static int start_ready(aios_run *r, aios_error *err)
+/* Hands calls that may run anywhere to the workers, then runs one of the others here. */
+static int start_due(aios_run *r, aios_error *err)
 {
-    uint32_t n;
-    aios__run_call *here = choose_due(r, &n);
-    int rc = n ? aios__journal_intent(r, err) : AIOS_AGAIN;
-    if (rc)
-        return rc;
+    aios__run_call *here = NULL;
+    int rc = AIOS_OK;
     for (uint32_t i = 0; i < r->n_turn_calls && !rc; i++) {
         aios__run_call *c = &r->calls[i];
-        if (!c->due || c == here)
+        if (!c->due)
             continue;
+        if (!aios__sub_is(c->tool) && !on_worker(c)) {
+            here = c;
+            continue;
+        }
         start_clock(r, c);
         if (aios__sub_is(c->tool))
             rc = aios__sub_begin(r, c, err);
@@ -220,6 +219,17 @@ static int start_ready(aios_run *r, aios_error *err)
         aios__call_invoke(here->call);
     }
     return rc;
+}
+
+/* AGAIN: there are none, or it is not durable yet that they begin. */
+static int start_ready(aios_run *r, aios_error *err)
+{
+    int rc = AIOS_AGAIN;
+    if (aios__journal_intends(r))
+        rc = aios__journal_may_begin(r);
+    else if (choose_due(r))
+        rc = aios__journal_intent(r, err);
+    return rc ? rc : start_due(r, err);
 }
 
 /* ---- calls that were begun before a crash ------------------------------------------------------------------------- */
@@ -362,7 +372,8 @@ int aios__tools_step(aios_run *r, aios_error *err)
 
 bool aios__tools_busy(const aios_run *r)
 {
-    if (count_state(r, AIOS__RC_NEW) || count_state(r, AIOS__RC_READY) || count_state(r, AIOS__RC_RECONCILE) || count_state(r, AIOS__RC_DONE) == r->n_turn_calls)
+    bool ready = !aios__journal_holds(r) && (count_state(r, AIOS__RC_READY) || count_state(r, AIOS__RC_RECONCILE));
+    if (ready || count_state(r, AIOS__RC_NEW) || count_state(r, AIOS__RC_DONE) == r->n_turn_calls)
         return true;
     for (uint32_t i = 0; i < r->n_turn_calls; i++)
         if (r->calls[i].state == AIOS__RC_RUNNING && atomic_load(&r->calls[i].call->state) == AIOS__CALL_FINISHED)
@@ -372,7 +383,7 @@ bool aios__tools_busy(const aios_run *r)
 
 bool aios__tools_only_ask(const aios_run *r)
 {
-    if (aios__tools_busy(r))
+    if (aios__tools_busy(r) || aios__journal_intends(r))
         return false;
     for (uint32_t i = 0; i < r->n_turn_calls; i++)
         if (r->calls[i].state == AIOS__RC_RUNNING && !aios__sub_only_asks(&r->calls[i]))
@@ -419,6 +430,7 @@ static void abort_call(aios_run *r, aios__run_call *c, int32_t code)
 
 void aios__tools_abort(aios_run *r, int32_t code)
 {
+    aios__journal_void(r);
     for (uint32_t i = 0; i < r->n_turn_calls; i++)
         if (r->calls[i].state != AIOS__RC_DONE || !r->calls[i].text)
             abort_call(r, &r->calls[i], code);

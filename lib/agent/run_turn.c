@@ -55,7 +55,7 @@ int aios__turn_start(aios_run *r, aios_error *err)
     rc = rc ? rc : aios__context_fit(r, &q, err);
     if (rc || r->state == AIOS__RUN_CONTEXT)
         return rc;
-    rc = aios__journal_commit(r, err);
+    rc = aios__journal_send(r, err);
     if (rc)
         return rc;
     r->session_attempt = 0;

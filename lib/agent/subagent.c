@@ -402,6 +402,7 @@ bool aios__sub_busy(const aios_run *r)
     for (const aios_run *sub; (sub = next_sub(r, &i));) {
         bool work = sub->state == AIOS__RUN_PROMPT || sub->state == AIOS__RUN_END || aios__events_ready(&sub->events);
         bool steps = listens(sub) && !aios__session_threaded(sub->session);
+        work = work || aios__journal_is_back(sub);
         if (work || steps || (sub->state == AIOS__RUN_TOOLS && aios__tools_busy(sub)))
             return true;
     }

@@ -17,6 +17,7 @@ struct aios_store {
     const aios_store_ops *ops; /* of the kind */
     void *self;
     aios__claims claims; /* where the kind has none of its own */
+    aios__writer writer;
     _Atomic uint64_t n_commits, n_writes, n_bytes;
 };
 
@@ -79,6 +80,7 @@ int aios_store_open(aios_ctx *ctx, const char *uri, const aios_store_config *cfg
         aios_ctx_free(ctx);
         return rc;
     }
+    aios__writer_init(&st->writer);
     *out = st;
     return AIOS_OK;
 }
@@ -95,6 +97,7 @@ void aios_store_close(aios_store *st)
     if (!st || atomic_fetch_sub_explicit(&st->refs, 1, memory_order_acq_rel) != 1)
         return;
     aios_ctx *ctx = st->ctx;
+    aios__writer_end(&st->writer);
     st->ops->close(st->self);
     if (!st->ops->claim)
         aios__claims_free(&st->claims);
@@ -105,6 +108,21 @@ void aios_store_close(aios_store *st)
 aios_ctx *aios__store_ctx(const aios_store *st)
 {
     return st->ctx;
+}
+
+aios__writer *aios__store_writer(aios_store *st)
+{
+    return &st->writer;
+}
+
+bool aios__store_is_slow(const aios_store *st)
+{
+    return st->ops->flags & AIOS_STORE_OPS_SLOW;
+}
+
+void aios__store_count_more(aios_store *st, uint32_t n)
+{
+    atomic_fetch_add_explicit(&st->n_commits, n, memory_order_relaxed);
 }
 
 int aios_store_info_get(const aios_store *st, aios_store_info *out)

@@ -6,6 +6,7 @@
 #include <pthread.h>
 
 #include "base/base.h"
+#include "store/writer.h"
 
 /** Built-in stores; each init registers one. */
 int aios__store_memory_init(aios_ctx *ctx, aios_error *err);
@@ -13,6 +14,26 @@ int aios__store_sqlite_init(aios_ctx *ctx, aios_error *err);
 
 /** The context of a store. */
 aios_ctx *aios__store_ctx(const aios_store *st);
+
+/** n commits more were made than calls. */
+void aios__store_count_more(aios_store *st, uint32_t n);
+
+/* ---- writer.c: a thread that commits for those who must not wait ------------------------------------------------------ */
+
+typedef struct aios__writer {
+    pthread_mutex_t lock;
+    pthread_cond_t work, over;
+    aios__late_commit *queue, **end;
+    uint32_t n_waiting;
+    pthread_t thread;
+    bool started, stop;
+} aios__writer;
+
+void aios__writer_init(aios__writer *w);
+/** Nothing is on its way any more. */
+void aios__writer_end(aios__writer *w);
+/** That of a store. */
+aios__writer *aios__store_writer(aios_store *st);
 
 /** The one failure of a write whose number is another's; next: the number that it would get. Returns ECONFLICT. */
 int aios__store_conflict(const aios_store_write *w, uint64_t next, aios_error *err);

@@ -16,6 +16,8 @@ static int check_ops(const aios_store_ops *ops, aios_error *err)
     for (size_t i = 0; i < AIOS__ARRAY_LEN(needed); i++)
         if (!needed[i].set)
             return aios__fail(err, AIOS_EINVAL, "store %s: the slot %s is NULL but has no default", ops->name, needed[i].name);
+    if (ops->flags & ~(uint32_t)AIOS_STORE_OPS_SLOW)
+        return aios__fail(err, AIOS_EVERSION, "store %s: flags 0x%x are not known here: update libaios", ops->name, ops->flags);
     int claims = !!ops->claim + !!ops->claim_renew + !!ops->claim_release;
     if (claims && claims != 3)
         return aios__fail(err, AIOS_EINVAL, "store %s: claim, claim_renew and claim_release come together or not at all", ops->name);

@@ -573,6 +573,7 @@ int aios__store_sqlite_init(aios_ctx *ctx, aios_error *err)
         .claim = sq_claim,
         .claim_renew = aios__claims_renew,
         .claim_release = sq_claim_release,
+        .flags = AIOS_STORE_OPS_SLOW,
     };
     return aios_store_register(ctx, &ops, NULL, err);
 }

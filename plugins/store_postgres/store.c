@@ -425,6 +425,7 @@ static int init(aios_ctx *ctx, aios_error *err)
         .claim = pg_claim,
         .claim_renew = pg_claim_renew,
         .claim_release = pg_claim_release,
+        .flags = AIOS_STORE_OPS_SLOW,
     };
     return aios_store_register(ctx, &ops, NULL, err);
 }

@@ -244,6 +244,7 @@ AIOS_PART_CONTEXT = 9
 AIOS_COPY_TO_DEVICE = 1
 AIOS_COPY_TO_HOST = 2
 AIOS_COPY_WITHIN = 3
+AIOS_STORE_OPS_SLOW = 1
 
 CODES = (
     ('OK', 0, "ok"),
@@ -1613,6 +1614,8 @@ aios_store_ops._fields_ = [
     ('claim', C.CFUNCTYPE(C.c_int, C.c_void_p, C.POINTER(aios_store_claim_args), C.POINTER(aios_store_claim_out), C.POINTER(aios_error))),
     ('claim_renew', C.CFUNCTYPE(C.c_int, C.c_void_p, C.c_void_p, C.POINTER(aios_error))),
     ('claim_release', C.CFUNCTYPE(None, C.c_void_p, C.c_void_p)),
+    ('flags', C.c_uint32),
+    ('reserved0', C.c_uint32),
 ]
 
 STRUCTS = (

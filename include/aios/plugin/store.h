@@ -61,6 +61,9 @@ typedef struct aios_store_claim_out {
     char name[208];     /**< what was claimed */
 } aios_store_claim_out;
 
+/** SLOW: commit waits for a medium or a network. Of who must not wait, a thread of the library's own calls it, for all that came meanwhile at once. */
+enum { AIOS_STORE_OPS_SLOW = 1 };
+
 typedef struct aios_store_ops {
     size_t struct_size;
     const char *name;   /**< scheme of its URIs: [a-z][a-z0-9+.-]{0,31} */
@@ -77,6 +80,8 @@ typedef struct aios_store_ops {
     int (*claim)(void *self, const aios_store_claim_args *args, aios_store_claim_out *out, aios_error *err);
     int (*claim_renew)(void *self, void *handle, aios_error *err);
     void (*claim_release)(void *self, void *handle);
+    uint32_t flags;     /**< AIOS_STORE_OPS_x; 0: commits are quick, and made where they are asked for */
+    uint32_t reserved0;
 } aios_store_ops;
 
 /** Adds a kind of store to ctx; ops is copied. EEXIST if the name is taken. */

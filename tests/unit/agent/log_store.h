@@ -4,6 +4,7 @@
 #define AIOS_LOG_STORE_H
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -18,6 +19,7 @@ typedef struct log_faults {
     uint32_t reads;       /**< and questions for a head, seen */
     uint32_t fail_read_at;
     int32_t fail_code, fail_sys;
+    bool failed_joint;    /* the commit that failed was of more than one stream */
 } log_faults;
 
 typedef struct log_record {
@@ -33,6 +35,7 @@ typedef struct log_store {
     log_record *recs;
     size_t n, cap;
     log_faults *faults;
+    pthread_mutex_t lock; /* of recs */
 } log_store;
 
 static inline uint64_t log_head(const log_store *s, const char *stream)
@@ -88,6 +91,7 @@ static inline int log_open(const aios_store_open_args *args, void **self, aios_e
     log_store *s = calloc(1, sizeof *s);
     (void)err;
     s->faults = args->user;
+    pthread_mutex_init(&s->lock, NULL);
     s->fd = open(args->path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     log_load(s);
     *self = s;
@@ -103,6 +107,7 @@ static inline void log_close(void *self)
     }
     free(s->recs);
     close(s->fd);
+    pthread_mutex_destroy(&s->lock);
     free(s);
 }
 
@@ -116,15 +121,16 @@ static inline int log_refuse(aios_error *err, int code, int sys)
     return code;
 }
 
-static inline int log_commit(void *self, const aios_store_commit_args *args, aios_error *err)
+static inline int log_commit_locked(log_store *s, const aios_store_commit_args *args, aios_error *err)
 {
-    log_store *s = self;
     log_faults *f = s->faults;
     uint32_t number = ++f->commits, total = 0;
     if (number == f->die_before)
         _exit(9);
-    if (number == f->fail_at)
+    if (number == f->fail_at) {
+        f->failed_joint = strcmp(args->writes[0].stream, args->writes[args->n_writes - 1].stream) != 0;
         return log_refuse(err, f->fail_code, f->fail_sys);
+    }
     for (uint32_t i = 0; i < args->n_writes; i++) {
         const aios_store_write *w = &args->writes[i];
         uint64_t next = log_head(s, w->stream) + 1;
@@ -156,19 +162,38 @@ static inline int log_commit(void *self, const aios_store_commit_args *args, aio
     return AIOS_OK;
 }
 
+static inline int log_commit(void *self, const aios_store_commit_args *args, aios_error *err)
+{
+    log_store *s = self;
+    pthread_mutex_lock(&s->lock);
+    int rc = log_commit_locked(s, args, err);
+    pthread_mutex_unlock(&s->lock);
+    return rc;
+}
+
 static inline bool log_read_fails(log_store *s)
 {
     return ++s->faults->reads == s->faults->fail_read_at;
 }
 
+/* Texts of records stay where they are. */
+static inline bool log_at(log_store *s, size_t i, log_record *out)
+{
+    pthread_mutex_lock(&s->lock);
+    bool there = i < s->n;
+    if (there)
+        *out = s->recs[i];
+    pthread_mutex_unlock(&s->lock);
+    return there;
+}
+
 static inline int log_read(void *self, const aios_store_read_args *args, aios_error *err)
 {
     log_store *s = self;
-    size_t n = s->n;
     if (log_read_fails(s))
         return log_refuse(err, AIOS_EIO, 5);
-    for (size_t i = 0; i < n; i++) {
-        const log_record *r = &s->recs[i];
+    log_record copy, *r = &copy;
+    for (size_t i = 0; log_at(s, i, r); i++) {
         if (strcmp(r->stream, args->stream) || r->seq < args->from)
             continue;
         aios_record out = AIOS_INIT(aios_record);
@@ -187,9 +212,12 @@ static inline int log_read(void *self, const aios_store_read_args *args, aios_er
 
 static inline int log_find_head(void *self, const char *stream, uint64_t *seq, aios_error *err)
 {
-    if (log_read_fails(self))
+    log_store *s = self;
+    if (log_read_fails(s))
         return log_refuse(err, AIOS_EIO, 5);
-    *seq = log_head(self, stream);
+    pthread_mutex_lock(&s->lock);
+    *seq = log_head(s, stream);
+    pthread_mutex_unlock(&s->lock);
     return AIOS_OK;
 }
 
@@ -221,7 +249,8 @@ static inline int log_remove(void *self, const char *stream, aios_error *err)
 static inline aios_store *log_store_open(aios_ctx *ctx, const char *path, log_faults *faults)
 {
     static const aios_store_ops ops = {.struct_size = sizeof ops, .name = "log", .open = log_open, .close = log_close, .commit = log_commit,
-                                       .read = log_read, .head = log_find_head, .list = log_list, .remove = log_remove};
+                                       .read = log_read, .head = log_find_head, .list = log_list, .remove = log_remove,
+                                       .flags = AIOS_STORE_OPS_SLOW};
     aios_error err = AIOS_INIT(aios_error);
     aios_store *st = NULL;
     char uri[300];
