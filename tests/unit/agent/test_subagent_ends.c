@@ -322,7 +322,7 @@ static void it_goes_on_with_its_caller(void **state)
 static int keep_called(void *user, const aios_run_info *info)
 {
     if (!strncmp(info->id, "call-", 5))
-        snprintf(user, 80, "%s", info->id);
+        snprintf(user, 72, "%s", info->id);
     return 0;
 }
 
@@ -332,8 +332,9 @@ static void one_that_somebody_else_has_stops_the_caller(void **state)
     const aios_event *ev;
     aios_error err = AIOS_INIT(aios_error);
     aios_store *st;
-    aios_run *r, *thief;
-    char id[80] = "", called[80] = "";
+    aios_run *r;
+    aios_claim *theirs;
+    char id[80] = "", called[80] = "run/";
     pair_open(&p, "echo:call helper {\"prompt\":\"x\"}; result", "echo:say a b c d; call add {\"a\":1,\"b\":2}; say done");
     must(aios_store_open(p.w.ctx, "memory:", NULL, &st, &err), &err);
     p.w.cfg.store = p.o.cfg.store = st;
@@ -343,13 +344,13 @@ static void one_that_somebody_else_has_stops_the_caller(void **state)
     while (!aios_run_next(r, -1, &ev) && ev->type != AIOS_EVENT_TEXT)
         ;
     aios_run_free(r);
-    must(aios_run_list(p.w.ctx, st, keep_called, called, &err), &err);
-    must(aios_run_resume(p.o.agent, called, &thief, &err), &err);
+    must(aios_run_list(p.w.ctx, st, keep_called, called + 4, &err), &err);
+    must(aios_store_claim(st, called, NULL, &theirs, &err), &err);
     must(aios_run_resume(p.w.agent, id, &r, &err), &err);
     pull_deep(r, &p.log, AIOS_DENY);
     assert_int_equal(p.log.code, AIOS_EBUSY);
     aios_run_free(r);
-    aios_run_free(thief);
+    aios_claim_release(theirs);
     must(aios_run_resume(p.w.agent, id, &r, &err), &err);
     pull_deep(r, &p.log, AIOS_DENY);
     assert_non_null(strstr(p.log.s, "done(stop):done"));
