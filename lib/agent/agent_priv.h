@@ -227,4 +227,12 @@ int aios__tools_result(aios_run *r, aios__run_call *c, int32_t status, const cha
 /** Likewise, with a text of this library's own. */
 int aios__tools_refuse(aios_run *r, aios__run_call *c, int32_t status, const char *s, aios_error *err);
 
+/* ---- call_id.c ---------------------------------------------------------------------------------------------------- */
+
+enum { AIOS__OWN_ID = 32 };
+/** The name of a call that the turn makes: the one that came, or the run's own next one (in own) where that is no name, or is another call's. */
+const char *aios__run_call_id(const aios_run *r, const char *id, char own[AIOS__OWN_ID]);
+/** The call that waits for a decision, by its id as events have it or by its digest; *owner is whose it is. NULL: none does. */
+aios__run_call *aios__run_find_ask(aios_run *r, const char *name, bool is_digest, aios_run **owner);
+
 #endif

@@ -83,8 +83,6 @@ bool aios__sub_polls(const aios_run *r, struct pollfd *p, uint32_t cap, uint32_t
 void aios__run_use_session(aios_run *r, aios_session *s);
 /** The root's descriptor was made: it gets those of all that was called. */
 void aios__sub_watch(const aios_run *r);
-/** The call that waits for a decision, by its id as events have it or by its digest; *owner is whose it is. */
-aios__run_call *aios__sub_find_ask(aios_run *r, const char *call_id, const char *digest, aios_run **owner);
 
 /* ---- handoff.c ------------------------------------------------------------------------------------------------------- */
 

@@ -625,17 +625,15 @@ static int decide_call(aios_run *r, aios__run_call *c, int32_t verdict, aios_err
     return c->unknown ? aios__tools_refuse(r, c, AIOS_EUNKNOWN, lost, err) : aios__tools_refuse(r, c, AIOS_EDENIED, AIOS__DENIED, err);
 }
 
-/* Of the call with this id, or with this digest. */
-static int decide(aios_run *r, const char *call_id, const char *digest, int32_t verdict, aios_error *err)
+static int decide(aios_run *r, const char *name, bool is_digest, int32_t verdict, aios_error *err)
 {
     if (verdict != AIOS_ALLOW && verdict != AIOS_DENY)
         return aios__fail(err, AIOS_EINVAL, "verdict %d is neither AIOS_ALLOW nor AIOS_DENY", verdict);
     if (!enter(r))
         return aios__fail(err, AIOS_EBUSY, "another call is inside this run: use it from one thread at a time");
     aios_run *owner;
-    aios__run_call *c = aios__sub_find_ask(r, call_id, digest, &owner);
-    int rc = c ? decide_call(owner, c, verdict, err)
-               : aios__fail(err, AIOS_ENOENT, "no call \"%.64s\" waits for a decision", call_id ? call_id : digest);
+    aios__run_call *c = aios__run_find_ask(r, name, is_digest, &owner);
+    int rc = c ? decide_call(owner, c, verdict, err) : aios__fail(err, AIOS_ENOENT, "no call \"%.64s\" waits for a decision", name);
     arm(r);
     leave(r);
     return rc;
@@ -645,7 +643,7 @@ int aios_run_decide(aios_run *r, const char *call_id, int32_t verdict, aios_erro
 {
     if (!r || !call_id)
         return aios__fail(err, AIOS_EINVAL, "aios_run_decide: %s is NULL", r ? "call_id" : "run");
-    return decide(r, call_id, NULL, verdict, err);
+    return decide(r, call_id, false, verdict, err);
 }
 
 int aios_run_decide_digest(aios_run *r, const char *digest, int32_t verdict, aios_error *err)
@@ -656,7 +654,7 @@ int aios_run_decide_digest(aios_run *r, const char *digest, int32_t verdict, aio
         return aios__fail(err, AIOS_ENOTSUP, "this build has no SHA-256: build it with OpenSSL 3 (-Dcrypto=enabled), or decide by call id");
     if (strlen(digest) != AIOS__SHA256_TEXT - 1)
         return aios__fail(err, AIOS_EINVAL, "a digest has %d hexadecimal digits", AIOS__SHA256_TEXT - 1);
-    return decide(r, NULL, digest, verdict, err);
+    return decide(r, digest, true, verdict, err);
 }
 
 /* Atomics and write(2) alone: a signal handler may call it. */

@@ -151,10 +151,13 @@ int aios__turn_push_call(aios_run *r, const aios_event *ev, aios_error *err)
 
 static int add_call(aios_run *r, const aios_event *ev, aios_error *err)
 {
+    char own[AIOS__OWN_ID];
+    aios_event named = *ev;
     if (is_read_again(r, ev))
         return AIOS_OK;
+    named.call_id = aios__run_call_id(r, ev->call_id, own);
     int rc = aios__use_check_call(r, err);
-    rc = rc ? rc : aios__turn_push_call(r, ev, err);
+    rc = rc ? rc : aios__turn_push_call(r, &named, err);
     if (!rc)
         aios__use_add(r, (aios__use){.calls = 1});
     return rc;

@@ -436,30 +436,3 @@ bool aios__sub_polls(const aios_run *r, struct pollfd *p, uint32_t cap, uint32_t
     }
     return all;
 }
-
-/* ---- asks --------------------------------------------------------------------------------------------------------- */
-
-static aios__run_call *find_below(const aios_run *r, const char *call_id, const char *digest, aios_run **owner)
-{
-    aios__run_call *found = NULL;
-    for (uint32_t i = 0; r->n_subs && i < r->n_turn_calls && !found; i++) {
-        const aios__run_call *c = &r->calls[i];
-        size_t n = strlen(c->call->id);
-        bool under = digest || (!strncmp(call_id, c->call->id, n) && call_id[n] == '/');
-        if (c->sub && under)
-            found = aios__sub_find_ask(c->sub, digest ? NULL : call_id + n + 1, digest, owner);
-    }
-    return found;
-}
-
-aios__run_call *aios__sub_find_ask(aios_run *r, const char *call_id, const char *digest, aios_run **owner)
-{
-    for (uint32_t i = 0; i < r->n_turn_calls; i++) {
-        aios__run_call *c = &r->calls[i];
-        if (c->state != AIOS__RC_ASK || strcmp(digest ? c->gate.digest : c->call->id, digest ? digest : call_id))
-            continue;
-        *owner = r;
-        return c;
-    }
-    return find_below(r, call_id, digest, owner);
-}

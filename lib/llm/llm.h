@@ -28,6 +28,10 @@ int aios__transcript_add_json(aios_transcript *t, const aios__json *root, aios_e
 int aios__session_start_again(aios_session *s, const aios_request *req, aios_error *err);
 /** Largest number of the ids "call_N" of its calls; 0: there is none. */
 uint64_t aios__transcript_last_call(const aios_transcript *t);
+/** N of an id "call_N" as they are made here, of at most 18 digits; 0: it is none. */
+uint64_t aios__call_number(const char *id);
+/** True if a call or result of it has this id. */
+bool aios__transcript_has_call(const aios_transcript *t, const char *id);
 /** Appends t's entries from `from` on; they are shared, as by aios_transcript_copy. */
 int aios__transcript_share_from(aios_transcript *to, const aios_transcript *t, uint32_t from, aios_error *err);
 /** Ids of calls that are made here follow from the next turn's transcript alone, not from what the session did before. */

@@ -88,13 +88,16 @@ static int sink_sign(void *user, const char *signature)
     return sink_failed(s, AIOS_EPROTO);
 }
 
-/* The number of a call: the backend's own, or the next one. */
+/* The id of a call: the backend's own, or the next one that is made here. */
 static void name_call(aios_session *s, const char *call_id)
 {
-    if (call_id && *call_id && strlen(call_id) <= 256 && aios__utf8_valid(call_id, strlen(call_id)))
+    if (call_id && *call_id && strlen(call_id) <= 256 && aios__utf8_valid(call_id, strlen(call_id))) {
+        uint64_t n = aios__call_number(call_id);
+        s->next_call = n >= s->next_call ? n + 1 : s->next_call;
         memcpy(s->call_id, call_id, strlen(call_id) + 1);
-    else
-        snprintf(s->call_id, sizeof s->call_id, "call_%llu", (unsigned long long)s->next_call++);
+        return;
+    }
+    snprintf(s->call_id, sizeof s->call_id, "call_%llu", (unsigned long long)s->next_call++);
 }
 
 /* A sink that may go on with a text under a name. */

@@ -192,23 +192,39 @@ static int grow(aios_transcript *t, uint32_t need, aios_error *err)
     return AIOS_OK;
 }
 
-/* Of "call_" and at most 19 digits. */
-static uint64_t number_of(const char *id)
+uint64_t aios__call_number(const char *id)
 {
     uint64_t n = 0;
-    if (strncmp(id, "call_", 5))
+    if (strncmp(id, "call_", 5) || id[5] == '0')
         return 0;
-    for (int i = 5; i < 24 && id[i] >= '0' && id[i] <= '9'; i++)
+    size_t n_digits = strspn(id + 5, "0123456789");
+    for (size_t i = 5; n_digits <= 18 && i < 5 + n_digits; i++)
         n = n * 10 + (uint64_t)(id[i] - '0');
-    return n;
+    return id[5 + n_digits] ? 0 : n;
+}
+
+static bool names_call(const aios_part *p)
+{
+    return p->kind == AIOS_PART_CALL || p->kind == AIOS_PART_RESULT;
 }
 
 static void count_calls(aios_transcript *t, const aios__entry *e)
 {
     for (uint32_t i = 0; i < e->pub.n_parts; i++) {
-        uint64_t n = e->parts[i].kind == AIOS_PART_CALL ? number_of(e->parts[i].call_id) : 0;
+        uint64_t n = names_call(&e->parts[i]) ? aios__call_number(e->parts[i].call_id) : 0;
         t->last_call = n > t->last_call ? n : t->last_call;
     }
+}
+
+bool aios__transcript_has_call(const aios_transcript *t, const char *id)
+{
+    bool found = false;
+    if (aios__call_number(id) > t->last_call)
+        return false;
+    for (uint32_t i = 0; i < t->n && !found; i++)
+        for (uint32_t k = 0; k < t->entries[i]->pub.n_parts && !found; k++)
+            found = names_call(&t->entries[i]->parts[k]) && !strcmp(t->entries[i]->parts[k].call_id, id);
+    return found;
 }
 
 uint64_t aios__transcript_last_call(const aios_transcript *t)

@@ -318,8 +318,9 @@ static void the_largest_number_of_a_call_is_known(void **state)
     static const struct {
         const char *id;
         uint64_t n; /* largest so far */
-    } rows[] = {{"call_3", 3}, {"call_1", 3}, {"call_", 3}, {"toolu_99", 3}, {"call_x7", 3}, {"call_12abc", 12}, {"xcall_50", 12}, {"call_007", 12},
-                {"call_9999999999999999999", UINT64_C(9999999999999999999)}};
+    } rows[] = {{"call_3", 3}, {"call_1", 3}, {"call_", 3}, {"toolu_99", 3}, {"call_x7", 3}, {"call_12abc", 3}, {"call_12", 12}, {"xcall_50", 12},
+                {"call_013", 12}, {"call_0", 12}, {"call_18446744073709551615", 12}, {"call_1000000000000000000", 12},
+                {"call_999999999999999999", UINT64_C(999999999999999999)}};
     (void)state;
     aios_ctx *ctx = test_ctx(NULL, 0);
     aios_transcript *t, *c;
