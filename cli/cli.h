@@ -163,6 +163,7 @@ void cli_whole_free(cli_whole *w);
 typedef struct cli_ask {
     char *call_id, *digest, *name, *args; /**< digest "": there is none */
     bool unknown;
+    bool shown; /**< the terminal asks about it now */
 } cli_ask;
 typedef struct cli_asks {
     cli_ask *at;

@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include "cli.h"
@@ -15,7 +16,8 @@ typedef struct driving {
     cli_asks asks;
     cli_whole whole;
     cli_shown shown;
-    bool prompted;  /* the terminal shows the first of the asks */
+    bool prompted;  /* the terminal asks; what about is the ask that is shown */
+    bool told_unasked;
     uint32_t n_out; /* of the last turn */
     int rc;
 } driving;
@@ -76,39 +78,73 @@ static bool has_terminal(void)
     return isatty(STDIN_FILENO);
 }
 
-static void tell_denied(const cli *c, const aios_event *ev)
+/* Once: the result of each such call says so to the model, and is shown. */
+static void tell_unasked(driving *d, const aios_event *ev)
 {
-    if (ev->type == AIOS_EVENT_UNKNOWN)
+    if (ev->type == AIOS_EVENT_UNKNOWN) {
         fprintf(stderr, "not repeated: %s was begun before the program stopped, and nobody knows whether it happened%s\n", ev->name,
-                cli_control_able(c->store) ? "; with --wait, or at a terminal, you are asked" : "");
-    else if (c->policy)
-        fprintf(stderr, "denied: the policy asks about %s, and there is no terminal to ask at\n", ev->name);
-    else
-        fprintf(stderr, "denied: %s may change something; --allow %s lets it run\n", ev->name, ev->name);
+                cli_control_able(d->c->store) ? "; with --wait, or at a terminal, you are asked" : "");
+        return;
+    }
+    if (d->told_unasked)
+        return;
+    fprintf(stderr, "denied: %s %s, and there is nobody to ask: standard input is no terminal", ev->name,
+            d->c->policy ? "is to be asked for by the policy" : "may change something");
+    if (!d->c->policy)
+        fprintf(stderr, "; --allow %s lets it run", ev->name);
+    fputc('\n', stderr);
+    d->told_unasked = true;
 }
 
+static void tell_unanswered(const char *name, const char *call_id, const aios_error *err)
+{
+    const char *why = err->msg[0] ? err->msg : aios_strerror(err->code);
+    fprintf(stderr, "not answered: %s (%s): %s (%s)\n", name, call_id, why, aios_code_name(err->code));
+}
+
+/* The ask that the terminal shows; NULL: none, or it has been answered elsewhere or is over. */
+static cli_ask *shown_ask(const cli_asks *a)
+{
+    cli_ask *found = NULL;
+    for (int i = 0; i < a->n && !found; i++)
+        found = a->at[i].shown ? &a->at[i] : NULL;
+    return found;
+}
+
+/* What was typed before it is there is no answer to it. */
 static void prompt(driving *d)
 {
-    if (d->prompted || !d->asks.n || !has_terminal())
+    if (!d->asks.n || !has_terminal() || shown_ask(&d->asks))
         return;
-    const cli_ask *a = &d->asks.at[0];
+    cli_ask *a = &d->asks.at[0];
+    tcflush(STDIN_FILENO, TCIFLUSH);
     fprintf(stderr, "%s %s %s ? [y/N] ", a->unknown ? "was begun before the program stopped and may have happened: again," : "run", a->name,
             a->args);
-    d->prompted = true;
+    a->shown = d->prompted = true;
 }
 
-/* A line of the terminal is there: the answer about the first. */
+/* Whatever it was about does not wait any more, or is asked about once more. */
+static void answer(driving *d, cli_ask *a, int32_t verdict)
+{
+    aios_error err = AIOS_INIT(aios_error);
+    int rc = aios_run_decide(d->run, a->call_id, verdict, &err);
+    if (rc)
+        tell_unanswered(a->name, a->call_id, &err);
+    a->shown = d->prompted = false;
+    if (!rc || rc == AIOS_ENOENT)
+        cli_asks_drop(&d->asks, a->call_id);
+}
+
+/* A line of the terminal is there: the answer about what it shows. */
 static void take_line(driving *d)
 {
     char c = 0, first = 0;
     ssize_t n;
     for (int i = 0; (n = read(STDIN_FILENO, &c, 1)) == 1 && c != '\n'; i++)
         first = i ? first : c;
-    if (n < 0 && errno == EINTR)
-        return;
-    d->prompted = false;
-    if (d->asks.n)
-        cli_asks_decide(&d->asks, d->run, d->asks.at[0].call_id, first == 'y' || first == 'Y' ? AIOS_ALLOW : AIOS_DENY, NULL);
+    cli_ask *a = shown_ask(&d->asks);
+    if (a && (n >= 0 || errno != EINTR))
+        answer(d, a, n < 0 ? AIOS_UNASKED : first == 'y' || first == 'Y' ? AIOS_ALLOW : AIOS_DENY);
 }
 
 /* A call that was asked about by an earlier process, and is allowed on the command line of this one. */
@@ -130,25 +166,33 @@ static void tell_waits(const cli *c, const aios_run *run, const aios_event *ev, 
     free(t.p);
 }
 
+/* Without a person. A call that can be neither allowed nor denied would be waited for without end. */
+static void decide_alone(driving *d, const aios_event *ev, int32_t verdict)
+{
+    aios_error err = AIOS_INIT(aios_error);
+    int rc = aios_run_decide(d->run, ev->call_id, verdict, &err);
+    if (!rc)
+        return;
+    tell_unanswered(ev->name, ev->call_id, &err);
+    if (verdict == AIOS_ALLOW && !aios_run_decide(d->run, ev->call_id, AIOS_UNASKED, &err))
+        return;
+    d->rc = d->rc ? d->rc : cli_exit_code(rc);
+    aios_run_cancel(d->run);
+}
+
 static void take_ask(driving *d, const aios_event *ev)
 {
-    char id[128];
     bool waits = d->control && d->c->wait;
-    snprintf(id, sizeof id, "%s", ev->call_id);
     if (is_allowed(d->c, ev)) {
-        aios_run_decide(d->run, id, AIOS_ALLOW, NULL);
-        return;
-    }
-    if (!has_terminal() && !waits) {
-        tell_denied(d->c, ev);
-        aios_run_decide(d->run, id, AIOS_DENY, NULL);
-        return;
-    }
-    if (cli_asks_add(&d->asks, ev)) {
-        aios_run_decide(d->run, id, AIOS_DENY, NULL);
+        decide_alone(d, ev, AIOS_ALLOW);
+    } else if (!has_terminal() && !waits) {
+        tell_unasked(d, ev);
+        decide_alone(d, ev, AIOS_UNASKED);
+    } else if (cli_asks_add(&d->asks, ev)) {
+        decide_alone(d, ev, AIOS_UNASKED);
         d->rc = cli_no_memory();
     } else if (waits && !has_terminal() && !d->c->quiet && !d->c->json) {
-        tell_waits(d->c, d->run, ev, id);
+        tell_waits(d->c, d->run, ev, ev->call_id);
     }
 }
 
@@ -199,14 +243,13 @@ int cli_drive(const cli *c, aios_run *run, cli_control *control)
     int got;
     cli_control_run(control, run, &d.asks);
     while ((got = aios_run_next(run, control || d.asks.n ? 0 : -1, &ev)) == AIOS_OK || got == AIOS_AGAIN) {
-        int asks = d.asks.n;
         if (got == AIOS_AGAIN)
             wait_more(&d);
         else
             take_event(&d, ev);
         cli_control_serve(control, false);
-        if (d.prompted && d.asks.n < asks) {
-            fputc('\n', stderr); /* somebody else has answered */
+        if (d.prompted && !shown_ask(&d.asks)) {
+            fputc('\n', stderr); /* somebody else has answered, or its time is over */
             d.prompted = false;
         }
     }

@@ -141,9 +141,11 @@ AIOS_API int aios_run_resume(aios_agent *a, const char *run_id, aios_run **run, 
  * store, and it gives AIOS_AGAIN while an effect or the end waits for one (docs/durable-runs.md).
  */
 AIOS_API int aios_run_next(aios_run *run, int32_t timeout_ms, const aios_event **ev);
+enum { AIOS_UNASKED = 4 /**< AIOS_DENY where there is nobody to ask: the model is told so, and not that the user said no */ };
 /**
- * Answers an ASK or an UNKNOWN: AIOS_ALLOW or AIOS_DENY. Of an UNKNOWN, ALLOW makes the call again, DENY tells the model that nobody knows whether
- * it happened. ENOENT if no such call waits.
+ * Answers an ASK or an UNKNOWN: AIOS_ALLOW, AIOS_DENY or AIOS_UNASKED. Of an UNKNOWN, ALLOW makes the call again, the others tell the model that
+ * nobody knows whether it happened. call_id: as the event has it; no two calls of a run share one, whatever their model called them. ENOENT if no
+ * such call waits.
  */
 AIOS_API int aios_run_decide(aios_run *run, const char *call_id, int32_t verdict, aios_error *err);
 /**

@@ -189,8 +189,8 @@ int aios__run_emit_state(aios_run *r, const char *name, aios_error *err);
 /** Appends to the transcript and joins the label. */
 int aios__run_append(aios_run *r, const aios_entry *e, aios_error *err);
 
-/** What the model reads where a person said no. */
-#define AIOS__DENIED "the user denied this call"
+/** run.c: what the model reads where a person said no (AIOS_DENY), or none could be asked (AIOS_UNASKED). */
+const char *aios__run_denial(int32_t verdict);
 
 /** run_turn.c: what the next turn asks, and how. */
 int aios__turn_ask(aios_run *r, aios_request *q, aios_error *err);

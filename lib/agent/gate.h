@@ -44,7 +44,7 @@ typedef struct aios__gated {
     aios__owed below;          /**< of a call of an agent that is over: what its run took of them, seen from here */
     bool charged;              /**< the journal knows */
     bool stale;                /**< another policy than the agent's let it begin */
-    int32_t answered;          /**< AIOS_DENY: came while nobody had the run; the call has no result yet */
+    int32_t answered;          /**< AIOS_DENY, AIOS_UNASKED: came while nobody had the run; the call has no result yet */
     bool handle;               /**< its result is to become one */
     bool ours;                 /**< the result is this library's text */
 } aios__gated;

@@ -330,6 +330,8 @@ int aios__journal_decision(aios_run *r, const aios__run_call *c, int32_t verdict
     if (c->gate.digest[0])
         add_text(b, "digest", c->gate.digest, strlen(c->gate.digest), err);
     aios__buf_addf(b, err, ",\"verdict\":\"%s\",\"again\":%s", verdict == AIOS_ALLOW ? "allow" : "deny", c->unknown ? "true" : "false");
+    if (verdict == AIOS_UNASKED)
+        aios__buf_adds(b, ",\"unasked\":true", err);
     return close_record(r, AIOS__JOURNAL_DECISION, err);
 }
 

@@ -298,7 +298,7 @@ static int restore_decision(restoring *w, const aios__journal_record *rec, aios_
     if (!strcmp(verdict, "allow"))
         c->state = AIOS__RC_READY;
     else
-        c->gate.answered = AIOS_DENY;
+        c->gate.answered = aios__json_get(rec->root, "unasked") ? AIOS_UNASKED : AIOS_DENY;
     return aios__journal_take_policy(w->r, c, rec, rec->root, err);
 }
 
@@ -419,7 +419,7 @@ static int settle_waiting(aios_run *r, aios__run_call *c, aios_error *err)
     if (rc)
         return rc;
     if (c->gate.answered)
-        return aios__tools_refuse(r, c, AIOS_EDENIED, AIOS__DENIED, err);
+        return aios__tools_refuse(r, c, AIOS_EDENIED, aios__run_denial(c->gate.answered), err);
     if (!stands)
         aios__gate_forget(r, c);
     return AIOS_OK;

@@ -605,6 +605,11 @@ int aios_run_next(aios_run *r, int32_t timeout_ms, const aios_event **ev)
     return rc;
 }
 
+const char *aios__run_denial(int32_t verdict)
+{
+    return verdict == AIOS_UNASKED ? "nobody could be asked whether this call may be made: it was not made" : "the user denied this call";
+}
+
 static int decide_call(aios_run *r, aios__run_call *c, int32_t verdict, aios_error *err)
 {
     static const char lost[] = "the program stopped while this call ran: nobody knows whether it happened";
@@ -622,13 +627,13 @@ static int decide_call(aios_run *r, aios__run_call *c, int32_t verdict, aios_err
             aios__gate_forget(r, c);
         return AIOS_OK;
     }
-    return c->unknown ? aios__tools_refuse(r, c, AIOS_EUNKNOWN, lost, err) : aios__tools_refuse(r, c, AIOS_EDENIED, AIOS__DENIED, err);
+    return aios__tools_refuse(r, c, c->unknown ? AIOS_EUNKNOWN : AIOS_EDENIED, c->unknown ? lost : aios__run_denial(verdict), err);
 }
 
 static int decide(aios_run *r, const char *name, bool is_digest, int32_t verdict, aios_error *err)
 {
-    if (verdict != AIOS_ALLOW && verdict != AIOS_DENY)
-        return aios__fail(err, AIOS_EINVAL, "verdict %d is neither AIOS_ALLOW nor AIOS_DENY", verdict);
+    if (verdict != AIOS_ALLOW && verdict != AIOS_DENY && verdict != AIOS_UNASKED)
+        return aios__fail(err, AIOS_EINVAL, "verdict %d is none of AIOS_ALLOW, AIOS_DENY and AIOS_UNASKED", verdict);
     if (!enter(r))
         return aios__fail(err, AIOS_EBUSY, "another call is inside this run: use it from one thread at a time");
     aios_run *owner;
@@ -705,7 +710,7 @@ int aios_agent_run(aios_agent *a, const char *prompt, size_t n, aios_event_fn *f
         if (fn && fn(user, ev))
             aios_run_cancel(r);
         if (ev->type == AIOS_EVENT_ASK || ev->type == AIOS_EVENT_UNKNOWN) {
-            rc = aios_run_decide(r, ev->call_id, AIOS_DENY, err);
+            rc = aios_run_decide(r, ev->call_id, AIOS_UNASKED, err);
             if (rc)
                 break;
         }

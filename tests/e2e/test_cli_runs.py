@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Runs of a store from the command line: asked, told and stopped while they run, told again from their journal, drawn, audited."""
+import http.server
 import json
 import os
 import pty
 import re
+import select
 import signal
 import socket
 import sqlite3
@@ -12,6 +14,7 @@ import stat
 import struct
 import subprocess
 import tempfile
+import threading
 import time
 import unittest
 
@@ -246,12 +249,35 @@ class Held(WithStore):
         self.assertIn("user's alone", self.agent("echo:say hi", "go")[2])
 
 
+class Namer(http.server.BaseHTTPRequestHandler):
+    """Calls pay for 1 and for 2 by one id, the server's name; then it says over. Its server has what it was asked in `asked`."""
+
+    def log_message(self, *_):
+        pass
+
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.asked.append(body)
+        calls = [{"index": i, "id": self.server.call_id, "type": "function", "function": {"name": "pay", "arguments": f'{{"sum":{i + 1}}}'}} for i in range(2)]
+        over = body["messages"][-1]["role"] == "tool"
+        delta = {"content": "over"} if over else {"tool_calls": calls}
+        chunk = {"id": "1", "object": "chat.completion.chunk", "created": 1, "model": "m"}
+        last = [{"index": 0, "delta": {}, "finish_reason": "stop" if over else "tool_calls"}]
+        data = "".join(f"data: {text}\n\n" for text in (json.dumps({**chunk, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]}),
+                                                        json.dumps({**chunk, "choices": last}), "[DONE]")).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+
 class Terminal(WithStore):
-    def at_terminal(self, script=PAY):
+    def at_terminal(self, script=PAY, *more, env=None):
         """An agent with a terminal for input and standard error; (process, the terminal's other end)."""
         front, back = pty.openpty()
-        p = subprocess.Popen([AIOS, "agent", "--store", self.store, "--run-id", "r1", "-m", script, "--tools", self.tools, "go"], stdin=back, stdout=subprocess.PIPE,
-                             stderr=back, env={**os.environ, **self.env, "TERM": "dumb"})
+        p = subprocess.Popen([AIOS, "agent", "--store", self.store, "--run-id", "r1", "-m", script, "--tools", self.tools, *more, "go"], stdin=back,
+                             stdout=subprocess.PIPE, stderr=back, env={**os.environ, **self.env, "TERM": "dumb", **(env or {})})
         os.close(back)
         self.addCleanup(os.close, front)
         self.addCleanup(self.stop, p)
@@ -262,6 +288,14 @@ class Terminal(WithStore):
         while word not in got:
             got += os.read(front, 4096)
         return got
+
+    def test_without_a_terminal_nobody_is_said_to_have_answered(self):
+        code, out, err = self.agent('echo:call pay {"sum":1}; call pay {"sum":2}; turn; say over', "--json", "go")
+        told = [e["text"] for e in events(out) if e["type"] == "result"]
+        self.assertEqual((code, self.paid(), len(told), err.count("denied: ")), (0, 0, 2, 1), err)
+        self.assertIn("pay may change something, and there is nobody to ask: standard input is no terminal; --allow pay lets it run", err)
+        for text in told:
+            self.assertIn("nobody could be asked", text)
 
     def test_the_terminal_answers(self):
         p, front = self.at_terminal('echo:call pay {"sum":1}; call pay {"sum":2}; turn; say over')
@@ -276,6 +310,53 @@ class Terminal(WithStore):
         self.read_to(front, b"? [y/N] ")
         self.assertEqual(self.runs("approve", "r1")[0], 0)
         self.assertEqual((p.stdout.read(), p.wait(), self.paid()), (b"over\n", 0, 1))
+
+    def test_what_was_typed_before_is_no_answer(self):
+        p, front = self.at_terminal()
+        os.write(front, b"y\ny\ny\n")
+        self.read_to(front, b'run pay {"sum":1} ? [y/N] ')
+        self.assertEqual(select.select([p.stdout], [], [], 0.5)[0], [])
+        os.write(front, b"n\n")
+        self.assertEqual((p.stdout.read(), p.wait(), self.paid()), (b"over\n", 0, 0))
+
+    def test_an_answer_to_what_is_over_is_not_one_to_the_next(self):
+        path = written(self.folder, "policy.json", {"version": 1, "ask": {"timeout_ms": 700}, "capabilities": [{"tool": "pay", "verdict": "ask"}]})
+        p, front = self.at_terminal('echo:call pay {"sum":1}; turn; call pay {"sum":2}; turn; say over', "--policy", path)
+        self.read_to(front, b'run pay {"sum":1} ? [y/N] ')
+        os.write(front, b"y")
+        self.read_to(front, b'run pay {"sum":2} ? [y/N] ')
+        os.write(front, b"\n")
+        self.assertEqual((p.stdout.read(), p.wait(), self.paid()), (b"over\n", 0, 0))
+
+    def test_ids_of_a_server_may_be_long_and_the_same(self):
+        with http.server.HTTPServer(("127.0.0.1", 0), Namer) as server:
+            server.asked, server.call_id = [], "x" * 250
+            threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+            p, front = self.at_terminal("openai:m", "--plain-http", env={"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": f"http://127.0.0.1:{server.server_port}/v1"})
+            self.read_to(front, b'run pay {"sum":1} ? [y/N] ')
+            self.assertEqual([w["call_id"] for w in self.waiting(2)["waits"]], [server.call_id, "call_1"])
+            os.write(front, b"n\n")
+            self.read_to(front, b'run pay {"sum":2} ? [y/N] ')
+            os.write(front, b"y\n")
+            self.assertEqual((p.stdout.read(), p.wait(), self.paid()), (b"over\n", 0, 1))
+            server.shutdown()
+        told = server.asked[-1]["messages"]
+        self.assertEqual([c["id"] for m in told for c in m.get("tool_calls", [])], [server.call_id, "call_1"])
+        results = {m["tool_call_id"]: m["content"] for m in told if m["role"] == "tool"}
+        self.assertIn("denied", results[server.call_id])
+        self.assertNotIn("denied", results["call_1"])
+
+    def test_an_answer_that_comes_too_late_is_told(self):
+        path = written(self.folder, "policy.json", {"version": 1, "ask": {"timeout_ms": 600}, "capabilities": [{"tool": "pay", "verdict": "ask"}]})
+        p, front = self.at_terminal(PAY, "--policy", path)
+        self.read_to(front, b'run pay {"sum":1} ? [y/N] ')
+        p.send_signal(signal.SIGSTOP)
+        os.write(front, b"y\n")
+        time.sleep(0.8)
+        p.send_signal(signal.SIGCONT)
+        said = self.read_to(front, b"nobody allowed this call in time")
+        self.assertEqual((p.stdout.read(), p.wait(), self.paid()), (b"over\n", 0, 0))
+        self.assertIn(b"not answered: pay (call_1): the time to allow", said)
 
     def test_who_waits_costs_nothing(self):
         p = self.start()

@@ -427,7 +427,7 @@ class Run(Handle):
                 self.cancel()
             if ev.kind in answers:
                 fn = answers[ev.kind]
-                self.decide(ev.call_id, bool(fn and fn(ev)))
+                self.decide(ev.call_id, bool(fn(ev)) if fn else None)
         self.reply.transcript = self.transcript
         return self.reply
 
@@ -436,7 +436,7 @@ class Run(Handle):
 
     def _deny_asked(self):
         for call_id in list(self._asked):
-            self.decide(call_id, False)
+            self.decide(call_id, None)
 
     def __aiter__(self):
         return self
@@ -509,14 +509,14 @@ class Run(Handle):
         self._error = self._error or error
         lib.aios_run_cancel(self._ptr)
 
-    def decide(self, call_id: str, allow: bool) -> None:
+    def decide(self, call_id: str, allow: bool | None) -> None:
         """Answers an "ask" event, or an "unknown" one: True makes that call again, False tells the model that nobody knows whether it
-        happened.
+        happened. None: as False where there is nobody to ask, and the model is told so.
         """
         if call_id in self._asked:
             self._asked.remove(call_id)
         with self._pin() as r:
-            call(lib.aios_run_decide, r, cstr(call_id), c.AIOS_ALLOW if allow else c.AIOS_DENY)
+            call(lib.aios_run_decide, r, cstr(call_id), c.AIOS_UNASKED if allow is None else c.AIOS_ALLOW if allow else c.AIOS_DENY)
 
     @property
     def transcript(self) -> Transcript:

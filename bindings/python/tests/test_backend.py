@@ -70,6 +70,33 @@ class Turns(BackendBase):
         self.assertEqual(events[-1].name, "tool_calls")
         self.assertEqual([e.kind for e in model.session().start("hi", tools=tools)], ["call", "done"])
 
+    def test_calls_of_one_id_are_calls_of_their_own(self):
+        seen, paid = [], []
+
+        def turn(request):
+            seen.append(request.messages)
+            if len(seen) > 1:
+                return "over"
+            return [aios.ToolCall("pay", {"sum": 1}, "x"), aios.ToolCall("pay", {"sum": 2}, "x"), aios.ToolCall("pay", {"sum": 3}, "x/y")]
+        tools = aios.Toolset(self.context)
+        tools.add(lambda sum: paid.append(sum), name="pay", schema={"type": "object", "properties": {"sum": {"type": "integer"}}})
+        reply = aios.Agent(self.python(turn, tools=True), tools).run("go", on_ask=lambda ev: ev.call_id == "call_1")
+        self.assertEqual((reply.text, paid), ("over", [2]))
+        self.assertEqual([c["id"] for m in seen[1] for c in m.get("tool_calls", ())], ["x", "call_1", "call_2"])
+        self.assertEqual([m["tool_call_id"] for m in seen[1] if m["role"] == "tool"], ["x", "call_1", "call_2"])
+
+    def test_where_nobody_is_asked_nobody_is_said_to_have_answered(self):
+        tools = aios.Toolset(self.context)
+        tools.add(lambda: self.fail("it was made"), name="pay", effect="unsafe")
+        for ask, word in ((None, "nobody could be asked"), (lambda ev: False, "the user denied")):
+            seen = []
+
+            def turn(request, seen=seen):
+                seen.append(request.messages)
+                return "over" if len(seen) > 1 else [aios.ToolCall("pay", {}, "x")]
+            aios.Agent(self.python(turn, tools=True), tools).run("go", on_ask=ask)
+            self.assertIn(word, seen[1][-1]["content"])
+
     def test_what_is_signed_comes_back_to_who_signed_it(self):
         seen = []
 

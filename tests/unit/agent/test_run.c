@@ -704,7 +704,8 @@ static void the_push_wrapper_denies_what_is_asked(void **state)
     world_tool(&w, t);
     world_agent(&w);
     assert_int_equal(aios_agent_run(w.agent, "go", AIOS_CSTR, on_event, &l, &err), 0);
-    assert_string_equal(l.s, "model|tools|call:other{}|ask:other{}|result(EDENIED):error: the user denied this call|model|text:ok|done(stop):ok");
+    assert_string_equal(l.s, "model|tools|call:other{}|ask:other{}|result(EDENIED):error: nobody could be asked whether this call may be made: it was "
+                             "not made|model|text:ok|done(stop):ok");
     assert_int_equal(n, 0);
     assert_int_equal(aios_agent_run(w.agent, "go", AIOS_CSTR, NULL, NULL, &err), 0);
     assert_int_equal(aios_agent_run(w.agent, "go", AIOS_CSTR, stop_at_text, NULL, &err), AIOS_ECANCELED);
