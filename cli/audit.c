@@ -11,6 +11,7 @@
 #include "cli.h"
 
 #define STREAM "audit"
+#define ROW_OF "{\"run\":\"%s"
 enum { ROW_HEAD = 80 }; /* bytes of a row before its data: hashes (aios/audit.h) */
 
 /* ---- key and anchor ----------------------------------------------------------------------------------------------- */
@@ -92,22 +93,12 @@ static int make_row(cli_auditor *a, const char *run, const aios_store_write *r, 
 {
     cli_text t = {0};
     char head[160];
-    int n = snprintf(head, sizeof head, "{\"run\":\"%s\",\"record\":%llu,\"is\":", run, (unsigned long long)r->seq);
+    int n = snprintf(head, sizeof head, ROW_OF "\",\"record\":%llu,\"is\":", run, (unsigned long long)r->seq);
     int rc = cli_gather(&t, head, (size_t)n);
     rc = rc ? rc : cli_gather(&t, r->data, r->n_data);
     rc = rc ? rc : cli_gather(&t, "}", 1);
     rc = rc ? rc : aios_audit_append_writes(a->audit, r->kind, t.p, t.n, out, NULL);
     free(t.p);
-    return rc;
-}
-
-int cli_audit_rows(cli_auditor *a, const char *run, const aios_store_write *records, uint32_t n, aios_store_write *out)
-{
-    int rc = AIOS_OK;
-    for (uint32_t i = 0; i < n && !rc; i++) {
-        rc = make_row(a, run, &records[i], &out[i]);
-        a->pending = a->pending || !rc;
-    }
     return rc;
 }
 
@@ -117,6 +108,28 @@ void cli_audit_settle(cli_auditor *a, int32_t code)
         aios_audit_committed(a->audit, code, NULL);
         a->pending = false;
     }
+}
+
+int cli_audit_rows(cli_auditor *a, const char *run, const aios_store_write *records, uint32_t n, aios_store_write *out)
+{
+    int rc = AIOS_OK;
+    if (a->pending)
+        return AIOS_EBUSY; /* a chain has one end */
+    for (uint32_t i = 0; i < n && !rc; i++) {
+        rc = make_row(a, run, &records[i], &out[i]);
+        a->pending = a->pending || !rc;
+    }
+    if (rc)
+        cli_audit_settle(a, rc);
+    return rc;
+}
+
+/* Without a key nothing else is wrong with how it was opened. */
+static void name_option(const cli *c, aios_error *err)
+{
+    size_t n = strlen(err->msg);
+    if (err->code == AIOS_EINVAL && !c->audit_key)
+        snprintf(err->msg + n, sizeof err->msg - n, ": --audit-key FILE");
 }
 
 int cli_audit_open(const cli *c, aios_store *st, cli_auditor **out)
@@ -139,6 +152,7 @@ int cli_audit_open(const cli *c, aios_store *st, cli_auditor **out)
     explicit_bzero(key, sizeof key);
     if (rc) {
         free(a);
+        name_option(c, &err);
         cli_fail(NULL, &err);
         return EXIT_FAIL;
     }
@@ -157,6 +171,32 @@ void cli_audit_close(cli_auditor *a)
     free(a);
 }
 
+/* ---- which runs have one ------------------------------------------------------------------------------------------ */
+
+typedef struct seeking {
+    char head[96]; /* of each row of the run */
+    size_t n;
+    bool found;
+} seeking;
+
+static int seek_row(void *user, const aios_record *r)
+{
+    seeking *k = user;
+    k->found = r->n_data > ROW_HEAD + k->n && !memcmp((const char *)r->data + ROW_HEAD, k->head, k->n);
+    return k->found ? AIOS_DONE : AIOS_OK;
+}
+
+int cli_audit_has(aios_store *st, const char *run, bool *has, aios_error *err)
+{
+    seeking k = {.found = false};
+    int n = snprintf(k.head, sizeof k.head, ROW_OF "\",", run);
+    k.n = (size_t)n;
+    *has = false;
+    int rc = n < (int)sizeof k.head ? aios_store_read(st, STREAM, 1, seek_row, &k, err) : AIOS_OK; /* longer than an id */
+    *has = k.found;
+    return rc < 0 && rc != AIOS_ENOENT ? rc : AIOS_OK;
+}
+
 /* ---- checking ----------------------------------------------------------------------------------------------------- */
 
 typedef struct checking {
@@ -165,6 +205,7 @@ typedef struct checking {
     const char *run;
     uint64_t good;   /* rows that the chain vouches for */
     uint64_t row, record;
+    uint32_t kind;   /* of the record */
     const char *data; /* of the record as the row has it */
     size_t n_data;
     bool same;
@@ -175,7 +216,7 @@ typedef struct checking {
 static int compare(void *user, const aios_record *r)
 {
     checking *k = user;
-    k->same = r->seq == k->record && r->n_data == k->n_data && !memcmp(r->data, k->data, r->n_data);
+    k->same = r->seq == k->record && r->kind == k->kind && r->n_data == k->n_data && !memcmp(r->data, k->data, r->n_data);
     return AIOS_DONE;
 }
 
@@ -225,6 +266,19 @@ static void check_journal(checking *k, const char *run, const char *text, size_t
         fail_row(k, "is another in its journal, or is gone", run);
 }
 
+/* Each record has one row, in their order. */
+static void check_order(checking *k, const char *run)
+{
+    uint64_t before = (uint64_t)json_integer_value(json_object_get(k->last, run)), record = k->record;
+    if (record > before + 1) {
+        k->record = before + 1;
+        fail_row(k, "has no row before this one: it was written without the audit, or its row is gone", run);
+    } else if (record <= before) {
+        fail_row(k, "has its row in another place, or twice", run);
+    }
+    k->record = record;
+}
+
 static int check_row(void *user, const aios_record *r)
 {
     checking *k = user;
@@ -236,8 +290,10 @@ static int check_row(void *user, const aios_record *r)
     const char *run = json_string_value(json_object_get(row, "run"));
     k->row = r->seq;
     k->record = (uint64_t)json_integer_value(json_object_get(row, "record"));
+    k->kind = r->kind;
     if (run && (!k->run || !strcmp(run, k->run))) {
         print_row(k, r, row);
+        check_order(k, run);
         check_journal(k, run, text, n);
         json_object_set_new(k->last, run, json_integer((json_int_t)k->record));
     }

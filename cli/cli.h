@@ -179,6 +179,7 @@ typedef struct cli_control cli_control;
 #define CLI_CONTROL_FDS 9
 struct pollfd;
 int cli_control_open(const cli *c, aios_ctx *ctx, aios_store *st, cli_control **k, aios_error *err); /**< ENOTSUP: the store is in no file */
+void cli_control_hook(cli_control *k, const aios_commit_hook *hook); /**< borrowed: what records of other runs are written with that have an audit */
 void cli_control_run(cli_control *k, aios_run *run, cli_asks *asks); /**< who is asked about */
 void cli_control_serve(cli_control *k, bool inside); /**< what is there, without waiting; inside: the run is in aios_run_next */
 void cli_control_inside(void);                       /**< likewise, from a tool */
@@ -227,13 +228,14 @@ int cli_audit_open(const cli *c, aios_store *st, cli_auditor **a); /**< NULL wit
 int cli_audit_rows(cli_auditor *a, const char *run, const aios_store_write *records, uint32_t n, aios_store_write *out);
 void cli_audit_settle(cli_auditor *a, int32_t code);
 void cli_audit_close(cli_auditor *a);
+int cli_audit_has(aios_store *st, const char *run, bool *has, aios_error *err); /**< rows of the run are there */
 int cli_audit_check(const cli *c, aios_store *st, const char *run);
 /* opts.c */
 int cli_options_text(const cli *c, cli_text *out);   /**< those that make an agent, for a shell */
 int cli_put_word(cli_text *out, const char *word);   /**< a blank and the word, quoted for a shell where it has to be */
 int cli_put_option(cli_text *out, const char *name, const char *value); /**< value NULL: it has none */
-/* offline.c: a run that no process drives */
-int cli_run_decide(aios_ctx *ctx, aios_store *st, const char *run, const char *word, int32_t verdict, aios_error *err); /**< word as in cli_asks_decide */
+/* offline.c: a run that no process drives. hook: what its record is written with, NULL if the run has no audit */
+int cli_run_decide(aios_ctx *ctx, aios_store *st, const char *run, const char *word, int32_t verdict, const aios_commit_hook *hook, aios_error *err); /**< word as in cli_asks_decide */
 
 int cmd_completion(cli *c);
 int cmd_devices(cli *c);

@@ -127,6 +127,7 @@ static int run_agent(const cli *c, aios_ctx *ctx, aios_store *st, aios_model *m,
     if (rc)
         return rc;
     rc = open_control(c, ctx, st, &control, &err);
+    cli_control_hook(control, c->audit ? &hook : NULL);
     rc = rc ? rc : make_telemetry(ctx, &tm, &err);
     cfg.telemetry = tm;
     cfg.hook = kept ? &hook : NULL;

@@ -273,11 +273,30 @@ static int ask_process(const scene *s, const char *op, const char *done, aios_er
 
 /* ---- verbs ---------------------------------------------------------------------------------------------------------- */
 
+/* What its record is written with, if the run has an audit: the row. */
+static int open_audit(const scene *s, aios_commit_hook *hook, cli_kept **kept)
+{
+    aios_error err = AIOS_INIT(aios_error);
+    bool has;
+    *kept = NULL;
+    if (cli_audit_has(s->st, s->run, &has, &err))
+        return cli_fail(NULL, &err);
+    s->c->audit = has;
+    return has ? cli_kept_open(s->c, s->st, hook, kept) : 0;
+}
+
 /* Of a run that no process has: it counts when the run is resumed. */
 static int decide(scene *s, int32_t verdict)
 {
     aios_error err = AIOS_INIT(aios_error);
-    if (cli_run_decide(s->ctx, s->st, s->run, s->ask, verdict, &err))
+    aios_commit_hook hook;
+    cli_kept *kept;
+    int rc = open_audit(s, &hook, &kept);
+    if (rc)
+        return rc;
+    cli_run_decide(s->ctx, s->st, s->run, s->ask, verdict, kept ? &hook : NULL, &err);
+    cli_kept_close(kept);
+    if (err.code)
         return fail_of_run(s, &err);
     print_done(s, verdict == AIOS_ALLOW ? "approved; it goes on by aios runs resume" : "denied; it goes on by aios runs resume");
     return 0;
@@ -296,7 +315,14 @@ static int deny(scene *s)
 static int cancel(scene *s)
 {
     aios_error err = AIOS_INIT(aios_error);
-    if (aios_run_abandon(s->ctx, s->st, s->run, &err))
+    aios_commit_hook hook;
+    cli_kept *kept;
+    int rc = open_audit(s, &hook, &kept);
+    if (rc)
+        return rc;
+    rc = aios_run_abandon_with(s->ctx, s->st, s->run, kept ? &hook : NULL, &err);
+    cli_kept_close(kept);
+    if (rc)
         return fail_of_run(s, &err);
     print_done(s, "given up");
     return 0;

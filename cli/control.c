@@ -94,6 +94,12 @@ int cli_control_open(const cli *c, aios_ctx *ctx, aios_store *st, cli_control **
     return AIOS_OK;
 }
 
+void cli_control_hook(cli_control *k, const aios_commit_hook *hook)
+{
+    if (k)
+        k->scene.hook = hook;
+}
+
 void cli_control_run(cli_control *k, aios_run *run, cli_asks *asks)
 {
     if (!k)

@@ -33,6 +33,7 @@ typedef struct control_scene {
     aios_run *run;      /**< the live one */
     cli_asks *asks;
     bool inside;        /**< the run is in aios_run_next: it can be told nothing but to stop */
+    const aios_commit_hook *hook; /**< makes rows of an audit; NULL: this process keeps none */
 } control_scene;
 /** The answer to a line; NULL: not now, ask again when the run is not inside. */
 json_t *control_answer(const control_scene *s, const char *line, size_t n);

@@ -145,6 +145,34 @@ static json_t *done(int rc, const aios_error *err)
     return rc ? failed(err) : json_pack("{s:b}", "ok", 1);
 }
 
+/* Of another run than the live one: what its record must be written with. */
+static int hook_of(const control_scene *s, const char *run, const aios_commit_hook **hook, aios_error *err)
+{
+    bool has;
+    int rc = cli_audit_has(s->store, run, &has, err);
+    *hook = has ? s->hook : NULL;
+    if (rc || !has || s->hook)
+        return rc;
+    err->code = AIOS_ESTATE;
+    snprintf(err->msg, sizeof err->msg, "run %.64s has an audit, and the process that has the store (%ld) keeps none, as it would with --audit: ask again when it is over",
+             run, (long)getpid());
+    return err->code;
+}
+
+static int decide_other(const control_scene *s, const char *run, const char *word, int32_t verdict, aios_error *err)
+{
+    const aios_commit_hook *hook;
+    int rc = hook_of(s, run, &hook, err);
+    return rc ? rc : cli_run_decide(s->ctx, s->store, run, word, verdict, hook, err);
+}
+
+static int abandon_other(const control_scene *s, const char *run, aios_error *err)
+{
+    const aios_commit_hook *hook;
+    int rc = hook_of(s, run, &hook, err);
+    return rc ? rc : aios_run_abandon_with(s->ctx, s->store, run, hook, err);
+}
+
 /* Of another run of the store than the live one: as if nobody had the store. */
 static json_t *op_decide(const control_scene *s, const json_t *q)
 {
@@ -153,7 +181,7 @@ static json_t *op_decide(const control_scene *s, const json_t *q)
     int32_t verdict = !strcmp(text_of(q, "op"), "approve") ? AIOS_ALLOW : AIOS_DENY;
     if (is_live(s, run) && s->inside)
         return NULL;
-    int rc = is_live(s, run) ? cli_asks_decide(s->asks, s->run, word, verdict, &err) : cli_run_decide(s->ctx, s->store, run, word, verdict, &err);
+    int rc = is_live(s, run) ? cli_asks_decide(s->asks, s->run, word, verdict, &err) : decide_other(s, run, word, verdict, &err);
     cli_run_meant(s->store, run, &err);
     return done(rc, &err);
 }
@@ -162,7 +190,7 @@ static json_t *op_cancel(const control_scene *s, const json_t *q)
 {
     aios_error err = AIOS_INIT(aios_error);
     const char *run = text_of(q, "run");
-    int rc = is_live(s, run) ? aios_run_cancel(s->run) : aios_run_abandon(s->ctx, s->store, run, &err);
+    int rc = is_live(s, run) ? aios_run_cancel(s->run) : abandon_other(s, run, &err);
     cli_run_meant(s->store, run, &err);
     return done(rc, &err);
 }

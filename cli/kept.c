@@ -54,6 +54,22 @@ static void settle(void *user, const char *run, int32_t code)
     cli_audit_settle(k->auditor, code);
 }
 
+/* All records of a run have rows, or none has. */
+static int check_resumed(const cli *c, aios_store *st)
+{
+    aios_error err = AIOS_INIT(aios_error);
+    char stream[AIOS_STORE_MAX_NAME + 1];
+    uint64_t head = 0;
+    bool has;
+    snprintf(stream, sizeof stream, "run/%.80s", c->resume);
+    if (cli_audit_has(st, c->resume, &has, &err))
+        return cli_fail(NULL, &err);
+    if (has == c->audit || aios_store_head(st, stream, &head, NULL) || !head)
+        return 0;
+    return has ? cli_usage("run %s has an audit: go on with --audit, and --audit-key FILE where its rows are signed", c->resume)
+               : cli_usage("run %s was begun without an audit, and would have one of a part: go on without --audit", c->resume);
+}
+
 int cli_kept_open(const cli *c, aios_store *st, aios_commit_hook *hook, cli_kept **out)
 {
     cli_kept *k = calloc(1, sizeof *k);
@@ -61,7 +77,8 @@ int cli_kept_open(const cli *c, aios_store *st, aios_commit_hook *hook, cli_kept
     if (!k)
         return cli_no_memory();
     k->c = c;
-    int rc = cli_gather(&k->options, "", 0) || cli_options_text(c, &k->options) ? cli_no_memory() : 0;
+    int rc = c->resume ? check_resumed(c, st) : 0;
+    rc = rc ? rc : cli_gather(&k->options, "", 0) || cli_options_text(c, &k->options) ? cli_no_memory() : 0;
     rc = rc ? rc : cli_audit_open(c, st, &k->auditor);
     if (rc) {
         cli_kept_close(k);

@@ -49,7 +49,8 @@ static void find_top(aios_ctx *ctx, aios_store *st, const char *run, char top[72
         snprintf(top, 72, "%s", info.parent);
 }
 
-int cli_run_decide(aios_ctx *ctx, aios_store *st, const char *run, const char *word, int32_t verdict, aios_error *err)
+int cli_run_decide(aios_ctx *ctx, aios_store *st, const char *run, const char *word, int32_t verdict, const aios_commit_hook *hook,
+                   aios_error *err)
 {
     int n;
     char top[72];
@@ -59,7 +60,7 @@ int cli_run_decide(aios_ctx *ctx, aios_store *st, const char *run, const char *w
     const json_t *w = find_wait(waits, word, &n);
     find_top(ctx, st, run, top);
     if (w)
-        aios_run_approve(ctx, st, top, *text_of(w, "digest") ? text_of(w, "digest") : text_of(w, "call_id"), verdict, err);
+        aios_run_approve_with(ctx, st, top, *text_of(w, "digest") ? text_of(w, "digest") : text_of(w, "call_id"), verdict, hook, err);
     else
         tell_none(run, word, n, err);
     json_decref(waits);

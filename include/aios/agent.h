@@ -225,6 +225,11 @@ AIOS_API int aios_run_list(aios_ctx *ctx, aios_store *store, aios_run_fn *fn, vo
 AIOS_API int aios_run_approve(aios_ctx *ctx, aios_store *store, const char *run_id, const char *digest, int32_t verdict, aios_error *err);
 /** Ends a run that nobody has: STOPPED with ECANCELED; it can still be resumed. EBUSY, ENOENT; ESTATE: it is done. Thread-safety: safe. */
 AIOS_API int aios_run_abandon(aios_ctx *ctx, aios_store *store, const char *run_id, aios_error *err);
+/** As aios_run_approve; what the hook (may be NULL) adds is in the commit of the record: of a run with an audit, its row. */
+AIOS_API int aios_run_approve_with(aios_ctx *ctx, aios_store *store, const char *run_id, const char *digest, int32_t verdict,
+                                   const aios_commit_hook *hook, aios_error *err);
+/** As aios_run_abandon, likewise. A run that was given up already gets no record. */
+AIOS_API int aios_run_abandon_with(aios_ctx *ctx, aios_store *store, const char *run_id, const aios_commit_hook *hook, aios_error *err);
 
 /** What a record of a run's journal says. Records of other kinds have their number, their name, and no events. */
 enum {

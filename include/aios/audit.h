@@ -32,7 +32,7 @@ typedef void aios_audit_anchor_fn(void *user, const aios_audit_head *head);
 
 typedef struct aios_audit_config {
     size_t struct_size;
-    const uint8_t *key;         /**< AIOS_AUDIT_HASH bytes; copied, evolved, wiped. NULL: a plain chain */
+    const uint8_t *key;         /**< AIOS_AUDIT_HASH bytes; copied, evolved, wiped. NULL: a plain chain, of which no row is signed yet */
     uint64_t key_seq;           /**< the row that the key is of, the next one at most: key n + 1 is SHA-256 of key n; 0: row 1 */
     aios_audit_anchor_fn *anchor;
     void *anchor_user;
@@ -61,7 +61,7 @@ typedef struct aios_audit_report {
 
 /**
  * Opens the audit in a stream of st and verifies what is there, to find its end. cfg may be NULL. EFORMAT: it is not whole (see
- * aios_audit_verify). ENOTSUP, EUNAVAIL: there is no libcrypto. One writer at a time: another's row makes commits ECONFLICT.
+ * aios_audit_verify). EINVAL: its rows are signed, and there is no key, or one of another row. ENOTSUP, EUNAVAIL: there is no libcrypto. One writer at a time: another's row makes commits ECONFLICT.
  * Ownership: aios_audit_free. Thread-safety of the object: one thread at a time, from append_writes to committed.
  */
 AIOS_API int aios_audit_open(aios_store *st, const char *stream, const aios_audit_config *cfg, aios_audit **a, aios_error *err);

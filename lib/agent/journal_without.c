@@ -123,31 +123,58 @@ static uint32_t find_ask(const asking *g, const char *name)
 
 /* ---- one record more ---------------------------------------------------------------------------------------------- */
 
-static int check_args(const aios_ctx *ctx, const aios_store *st, const char *id, const char *fn, aios_error *err)
+/* Where the record goes. */
+typedef struct ending {
+    aios_ctx *ctx;
+    aios_store *st;
+    const char *id;
+    char stream[sizeof AIOS__RUN_STREAM + AIOS__RUN_ID];
+    aios_commit_hook hook; /* prepare NULL: none */
+    aios_claim *claim;
+} ending;
+
+/* The record, and what the hook adds to its commit. */
+static int commit_all(const ending *e, const aios_store_write *w, const aios_commit_more *more, aios_error *err)
 {
-    if (!ctx || !st)
-        return aios__fail(err, AIOS_EINVAL, "%s: %s is NULL", fn, ctx ? "store" : "ctx");
-    if (!aios__run_id_ok(id))
-        return aios__fail(err, AIOS_EINVAL, "run id \"%.80s\": it must match [A-Za-z0-9_.:-]{1,64}", id ? id : "");
-    return AIOS_OK;
+    aios__heap *h = aios__ctx_heap(e->ctx);
+    if (more->n > AIOS_STORE_MAX_WRITES || (more->n && (!more->writes || more->stride < sizeof(size_t))))
+        return aios__fail(err, AIOS_EINVAL, "the commit hook gave %u writes without saying where they are", more->n);
+    aios_store_write *all = aios__alloc_array(h, AIOS_MEM_OTHER, 1 + (size_t)more->n, sizeof *all, err);
+    int rc = all ? AIOS_OK : aios__nomem(err);
+    if (all)
+        all[0] = *w;
+    for (uint32_t i = 0; i < more->n && !rc; i++)
+        rc = aios__struct_in(&all[1 + i], sizeof *all, (const char *)more->writes + i * more->stride, err);
+    rc = rc ? rc : aios_store_commit(e->st, all, 1 + more->n, sizeof *all, NULL, err);
+    aios__free(h, all);
+    return rc;
 }
 
 /* Its number fences off a writer that was believed to be gone. */
-static int put_record(aios_store *st, const char *stream, enum aios__journal_kind kind, uint64_t seq, const aios__buf *b, aios_error *err)
+static int put_record(const ending *e, enum aios__journal_kind kind, uint64_t seq, const aios__buf *b, aios_error *err)
 {
     aios_store_write w = AIOS_INIT(aios_store_write);
-    w.stream = stream;
+    aios_commit_more more = AIOS_INIT(aios_commit_more);
+    w.stream = e->stream;
     w.data = b->p;
     w.n_data = b->n;
     w.seq = seq;
     w.kind = kind;
-    return aios_store_commit(st, &w, 1, sizeof w, NULL, err);
+    if (!e->hook.prepare)
+        return aios_store_commit(e->st, &w, 1, sizeof w, NULL, err);
+    int rc = e->hook.prepare(e->hook.user, e->id, &w, 1, &more);
+    if (rc)
+        return aios__fail(err, rc < 0 ? rc : AIOS_ESTATE, "the commit hook refused: %s", aios_strerror(rc));
+    rc = commit_all(e, &w, &more, err);
+    if (e->hook.settle)
+        e->hook.settle(e->hook.user, e->id, rc);
+    return rc;
 }
 
-static int write_decision(aios_ctx *ctx, aios_store *st, const char *stream, const asking *g, uint32_t call, int32_t verdict, aios_error *err)
+static int write_decision(const ending *e, const asking *g, uint32_t call, int32_t verdict, aios_error *err)
 {
     const asked *c = &g->calls[call];
-    const aios_env *env = aios__ctx_env(ctx);
+    const aios_env *env = aios__ctx_env(e->ctx);
     aios__buf b;
     if (verdict == AIOS_ALLOW && c->until_us && env->wall_us(env->user) >= (int64_t)c->until_us)
         return aios__fail(err, AIOS_ETIMEDOUT, "the time to allow call \"%.64s\" is over (ask.timeout_ms)", c->id);
@@ -158,14 +185,29 @@ static int write_decision(aios_ctx *ctx, aios_store *st, const char *stream, con
     if (c->digest[0])
         aios__buf_addf(&b, err, ",\"digest\":\"%s\"", c->digest);
     int rc = aios__buf_addf(&b, err, ",\"verdict\":\"%s\",\"again\":false}", verdict == AIOS_ALLOW ? "allow" : "deny");
-    rc = rc ? rc : put_record(st, stream, AIOS__JOURNAL_DECISION, g->seq + 1, &b, err);
+    rc = rc ? rc : put_record(e, AIOS__JOURNAL_DECISION, g->seq + 1, &b, err);
     aios__buf_free(&b);
     return rc;
+}
+
+/* Takes the run's stream: nobody has it meanwhile. */
+static int open_ending(ending *e, const char *fn, const aios_commit_hook *hook, aios_error *err)
+{
+    if (!e->ctx || !e->st)
+        return aios__fail(err, AIOS_EINVAL, "%s: %s is NULL", fn, e->ctx ? "store" : "ctx");
+    if (!aios__run_id_ok(e->id))
+        return aios__fail(err, AIOS_EINVAL, "run id \"%.80s\": it must match [A-Za-z0-9_.:-]{1,64}", e->id ? e->id : "");
+    int rc = aios__struct_in(&e->hook, sizeof e->hook, hook, err);
+    if (rc)
+        return rc;
+    snprintf(e->stream, sizeof e->stream, AIOS__RUN_STREAM "%s", e->id);
+    return aios_store_claim(e->st, e->stream, NULL, &e->claim, err);
 }
 
 typedef struct deciding {
     aios_ctx *ctx;
     aios_store *st;
+    const aios_commit_hook *hook;
     int32_t verdict;
     uint32_t depth;
 } deciding;
@@ -193,11 +235,12 @@ static int decide_below(deciding *d, const asking *g, const char *id, const char
     return rc == AIOS_ENOENT ? aios__fail(err, rc, "no call \"%.64s\" of run %s waits for a decision", name, id) : rc;
 }
 
-static int decide_one(deciding *d, const char *stream, const char *id, const char *above, const char *name, aios_error *err)
+static int decide_one(deciding *d, const ending *e, const char *above, const char *name, aios_error *err)
 {
+    const char *id = e->id;
     asking g = {.heap = aios__ctx_heap(d->ctx)};
     uint32_t i = 0;
-    int rc = aios__journal_each(d->ctx, d->st, stream, see_record, &g, err);
+    int rc = aios__journal_each(d->ctx, d->st, e->stream, see_record, &g, err);
     if (!rc && above && strcmp(g.parent, above))
         rc = aios__fail(err, AIOS_ENOENT, "run %s is no call of run %s", id, above);
     else if (!rc && !above && g.parent[0])
@@ -205,7 +248,7 @@ static int decide_one(deciding *d, const char *stream, const char *id, const cha
     if (!rc)
         i = find_ask(&g, name);
     if (!rc)
-        rc = i < g.n ? write_decision(d->ctx, d->st, stream, &g, i, d->verdict, err) : decide_below(d, &g, id, name, err);
+        rc = i < g.n ? write_decision(e, &g, i, d->verdict, err) : decide_below(d, &g, id, name, err);
     clear_calls(&g);
     aios__free(g.heap, g.calls);
     return rc;
@@ -214,72 +257,68 @@ static int decide_one(deciding *d, const char *stream, const char *id, const cha
 /* above: the run whose call it is; NULL: the host named it. */
 static int decide_in(deciding *d, const char *id, const char *above, const char *name, aios_error *err)
 {
-    char stream[sizeof AIOS__RUN_STREAM + AIOS__RUN_ID];
-    aios_claim *claim;
-    snprintf(stream, sizeof stream, AIOS__RUN_STREAM "%s", id);
-    int rc = aios_store_claim(d->st, stream, NULL, &claim, err);
-    if (rc)
-        return rc;
-    rc = decide_one(d, stream, id, above, name, err);
-    aios_claim_release(claim);
+    ending e = {.ctx = d->ctx, .st = d->st, .id = id};
+    int rc = open_ending(&e, "aios_run_approve", d->hook, err);
+    rc = rc ? rc : decide_one(d, &e, above, name, err);
+    aios_claim_release(e.claim);
     return rc;
 }
 
-int aios_run_approve(aios_ctx *ctx, aios_store *st, const char *id, const char *digest, int32_t verdict, aios_error *err)
+int aios_run_approve_with(aios_ctx *ctx, aios_store *st, const char *id, const char *digest, int32_t verdict, const aios_commit_hook *hook, aios_error *err)
 {
-    int rc = check_args(ctx, st, id, "aios_run_approve", err);
-    if (rc)
-        return rc;
     if (!digest || !*digest)
         return aios__fail(err, AIOS_EINVAL, "aios_run_approve: digest is %s", digest ? "empty" : "NULL");
     if (verdict != AIOS_ALLOW && verdict != AIOS_DENY)
         return aios__fail(err, AIOS_EINVAL, "verdict %d is neither AIOS_ALLOW nor AIOS_DENY", verdict);
-    deciding d = {.ctx = ctx, .st = st, .verdict = verdict};
+    deciding d = {.ctx = ctx, .st = st, .hook = hook, .verdict = verdict};
     return decide_in(&d, id, NULL, digest, err);
+}
+
+int aios_run_approve(aios_ctx *ctx, aios_store *st, const char *id, const char *digest, int32_t verdict, aios_error *err)
+{
+    return aios_run_approve_with(ctx, st, id, digest, verdict, NULL, err);
 }
 
 /* ---- the end ------------------------------------------------------------------------------------------------------ */
 
-static int write_end(aios_ctx *ctx, aios_store *st, const char *stream, const aios_run_info *info, aios_error *err)
+static int write_end(const ending *e, const aios_run_info *info, aios_error *err)
 {
     const aios__ledger spent = {.cost_micros = info->cost_micros, .n_input = info->n_input, .n_cached = info->n_cached};
     aios__buf b;
-    aios__buf_init(&b, aios__ctx_heap(ctx), AIOS_MEM_TEXT, 0);
+    aios__buf_init(&b, aios__ctx_heap(e->ctx), AIOS_MEM_TEXT, 0);
     aios__buf_addf(&b, err, "{\"v\":%d,\"turns\":%u,\"calls\":%u,\"tokens\":%llu,\"used_ns\":%lld", AIOS__JOURNAL_VERSION, info->n_turns, info->n_calls,
                    (unsigned long long)info->n_tokens, (long long)info->used_ns);
     aios__ledger_put(&spent, &b, err);
     int rc = aios__buf_addf(&b, err, ",\"code\":%d,\"why\":\"the run was abandoned\"}", AIOS_ECANCELED);
-    rc = rc ? rc : put_record(st, stream, AIOS__JOURNAL_END, info->n_records + 1, &b, err);
+    rc = rc ? rc : put_record(e, AIOS__JOURNAL_END, info->n_records + 1, &b, err);
     aios__buf_free(&b);
     return rc;
 }
 
-static int abandon(aios_ctx *ctx, aios_store *st, const char *stream, const char *id, aios_error *err)
+static int abandon(const ending *e, aios_error *err)
 {
     aios_run_info info = AIOS_INIT(aios_run_info);
-    int rc = aios_run_info_get(ctx, st, id, &info, err);
+    int rc = aios_run_info_get(e->ctx, e->st, e->id, &info, err);
     if (rc)
         return rc;
     if (info.state == AIOS_RUN_DAMAGED)
-        return aios__fail(err, info.code, "run %s cannot be read: %s", id, info.msg);
+        return aios__fail(err, info.code, "run %s cannot be read: %s", e->id, info.msg);
     if (info.state == AIOS_RUN_DONE)
-        return aios__fail(err, AIOS_ESTATE, "run %s is done: there is nothing to abandon", id);
+        return aios__fail(err, AIOS_ESTATE, "run %s is done: there is nothing to abandon", e->id);
     bool already = info.state == AIOS_RUN_STOPPED && info.code == AIOS_ECANCELED;
-    return already ? AIOS_OK : write_end(ctx, st, stream, &info, err);
+    return already ? AIOS_OK : write_end(e, &info, err);
+}
+
+int aios_run_abandon_with(aios_ctx *ctx, aios_store *st, const char *id, const aios_commit_hook *hook, aios_error *err)
+{
+    ending e = {.ctx = ctx, .st = st, .id = id};
+    int rc = open_ending(&e, "aios_run_abandon", hook, err);
+    rc = rc ? rc : abandon(&e, err);
+    aios_claim_release(e.claim);
+    return rc;
 }
 
 int aios_run_abandon(aios_ctx *ctx, aios_store *st, const char *id, aios_error *err)
 {
-    char stream[sizeof AIOS__RUN_STREAM + AIOS__RUN_ID];
-    aios_claim *claim;
-    int rc = check_args(ctx, st, id, "aios_run_abandon", err);
-    if (rc)
-        return rc;
-    snprintf(stream, sizeof stream, AIOS__RUN_STREAM "%s", id);
-    rc = aios_store_claim(st, stream, NULL, &claim, err);
-    if (rc)
-        return rc;
-    rc = abandon(ctx, st, stream, id, err);
-    aios_claim_release(claim);
-    return rc;
+    return aios_run_abandon_with(ctx, st, id, NULL, err);
 }

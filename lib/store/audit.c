@@ -101,7 +101,10 @@ int aios__chain_check(aios__chain *c, const aios_record *r, int32_t *bad, aios_e
         return AIOS_OK;
     }
     rc = check_mac(c, &row, bad, err);
-    return rc || *bad ? rc : move_on(c, hash, err);
+    if (rc || *bad)
+        return rc;
+    c->is_signed = row.is_signed;
+    return move_on(c, hash, err);
 }
 
 /* ---- verifying ------------------------------------------------------------------------------------------------------ */
@@ -176,6 +179,8 @@ int aios_audit_open(aios_store *st, const char *stream, const aios_audit_config 
     if (!rc && c.key && !has_key(&v.chain))
         rc = aios__fail_need(err, AIOS_EINVAL, v.chain.seq + 1, c.key_seq, "audit %s: the key is of row %llu, but row %llu comes next", stream,
                              (unsigned long long)c.key_seq, (unsigned long long)v.chain.seq + 1);
+    if (!rc && !c.key && v.chain.is_signed)
+        rc = aios__fail(err, AIOS_EINVAL, "audit %s: its rows are signed, so the key is needed to add to it", stream);
     aios_audit *a = rc ? NULL : aios__alloc(aios__ctx_heap(aios__store_ctx(st)), AIOS_MEM_OTHER, sizeof *a, err);
     if (a) {
         a->st = aios_store_ref(st);

@@ -12,6 +12,7 @@ typedef struct aios__chain {
     aios__digest digest;
     uint64_t seq;               /**< of its last row */
     uint64_t key_seq;           /**< row that the key is of; 0: there is none */
+    bool is_signed;             /**< its last row is */
     uint8_t hash[AIOS__SHA256]; /**< of that row; before row 1 that of the stream's name */
     uint8_t key[AIOS__SHA256];
 } aios__chain;

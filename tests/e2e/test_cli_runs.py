@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Runs of a store from the command line: asked, told and stopped while they run, told again from their journal, drawn, audited."""
+import hashlib
 import http.server
 import json
 import os
 import pty
 import re
 import select
+import shutil
 import signal
 import socket
 import sqlite3
@@ -809,12 +811,145 @@ class Audit(WithStore):
         self.forge("audit", 3, lambda d: d.replace(b'"due":', b'"DUE":'))
         self.assertIn("row 3 has another hash", self.audit()[2])
 
-    def test_records_without_a_row_are_named(self):
+    def records(self, stream, change):
+        """Lets change(list of (wall, kind, data)) rewrite a stream, with all sums as they would be."""
+        db = sqlite3.connect(self.path("runs.db"))
+        number, first, wall = db.execute("select id, first, wall from stream where name = ?", (stream,)).fetchone()
+        rows = [(w, k, bytes(d)) for w, k, d in db.execute("select wall, kind, data from record where stream = ? order by seq", (number,))]
+        change(rows)
+        signed = lambda x: x - (x >> 63 << 64)
+        db.execute("delete from record where stream = ?", (number,))
+        for seq, (w, k, d) in enumerate(rows, first):
+            total = sum64(sum64(1, struct.pack("<QQqQQ", number, seq, w, k, len(d))), d)
+            db.execute("insert into record(stream, seq, wall, kind, sum, data) values(?, ?, ?, ?, ?, ?)", (number, seq, w, k, signed(total), d))
+        head = first + len(rows) - 1
+        total = sum64(sum64(1, struct.pack("<QQQq", number, first, head, wall)), stream.encode())
+        db.execute("update stream set head = ?, sum = ? where id = ?", (head, signed(total), number))
+        db.commit()
+        db.close()
+
+    def rows(self, change):
+        """Likewise the rows of a plain chain, whose hashes anybody can make anew: change gets (wall, kind, JSON)."""
+        def chained(list_):
+            texts = [(w, k, d[80:]) for w, k, d in list_]
+            times = [struct.unpack_from("<q", d, 8)[0] for _, _, d in list_] + [0] * 9
+            change(texts)
+            before = hashlib.sha256(b"aios audit 1\naudit").digest()
+            list_.clear()
+            for i, (w, k, text) in enumerate(texts):
+                before = hashlib.sha256(before + struct.pack("<QQQqQ", i + 1, k, 0, times[i], len(text)) + text).digest()
+                list_.append((w, k, b"AUD1" + struct.pack("<Iq", 0, times[i]) + before + bytes(32) + text))
+        self.records("audit", chained)
+
+    def changed(self, how, change, expect, *args):
+        """One change of a whole audit is found, and nothing else is."""
+        self.assertEqual(self.runs("audit", *args)[0], 0)
+        shutil.copy(self.path("runs.db"), self.path("whole.db"))
+        how(change)
+        code, out, err = self.runs("audit", *args)
+        self.assertEqual(code, 1, out)
+        self.assertRegex(err, expect)
+        shutil.copy(self.path("whole.db"), self.path("runs.db"))
+
+    def test_each_record_that_was_put_in_taken_out_or_moved_is_found(self):
+        self.agent(PAY, "--run-id", "r1", "--allow", "pay", "--audit", "go")
+        self.agent(PAY, "--run-id", "r2", "--allow", "pay", "--audit", "go")
+        journal = lambda change: self.records("run/r1", change)
+        self.rows(lambda rows: None)  # the chain made anew is the chain
+        for i in range(6):
+            said = rf"record {i + 1} of run r1 is another in its journal"
+            self.changed(journal, lambda rows: rows.insert(i, rows[i - 1]), said)
+            self.changed(journal, lambda rows: rows.pop(i), said if i < 5 else "record 6 of run r1 (cannot be read|is another)")
+            self.changed(journal, lambda rows: rows.__setitem__(i, (rows[i][0], rows[i][1] + 1, rows[i][2])), said)
+            if i:
+                self.changed(journal, lambda rows: rows.insert(i - 1, rows.pop(i)), rf"record {i} of run r1 is another in its journal")
+        self.changed(journal, lambda rows: rows.append(rows[-1]), "record 7 of run r1 has no row: it was written without the audit")
+
+    def test_each_row_that_was_put_in_taken_out_or_moved_is_found(self):
+        self.agent(PAY, "--run-id", "r1", "--allow", "pay", "--audit", "go")
+        self.agent(PAY, "--run-id", "r2", "--allow", "pay", "--audit", "go")
+        for i in range(12):
+            run, record = ("r1", i + 1) if i < 6 else ("r2", i - 5)
+            self.changed(self.rows, lambda rows: rows.pop(i), f"record {record} of run {run} has no row")
+            self.changed(self.rows, lambda rows: rows.insert(i, rows[i]), f"record {record} of run {run} has its row in another place, or twice")
+            if record > 1:
+                self.changed(self.rows, lambda rows: rows.insert(i - 1, rows.pop(i)), f"record {record - 1} of run {run} has no row before this one")
+            self.changed(self.rows, lambda rows: rows.__setitem__(i, (rows[i][0], rows[i][1] + 1, rows[i][2])), f"record {record} of run {run} is another", run)
+
+    def test_rows_that_are_made_anew_need_the_key(self):
+        self.run_audited()
+        self.assertEqual(self.audit()[0], 0)
+        self.rows(lambda rows: rows.insert(2, rows[1]))
+        self.assertIn("row 1 is not signed with the key", self.audit()[2])
+
+    def test_a_run_has_all_rows_or_none(self):
         self.run_audited("r1", "--max-turns", "1")
-        self.assertEqual(self.agent(PAY, "--resume", "r1", "--allow", "pay")[0], 0)
-        code, _, err = self.audit()
+        self.agent(PAY, "--run-id", "r2", "--allow", "pay", "--max-turns", "1", "go")
+        code, _, err = self.agent(PAY, "--resume", "r1", "--allow", "pay")
+        self.assertEqual(code, 2)
+        self.assertIn("run r1 has an audit: go on with --audit", err)
+        code, _, err = self.agent(PAY, "--resume", "r2", "--allow", "pay", "--audit", "--audit-key", self.key())
+        self.assertEqual(code, 2)
+        self.assertIn("was begun without an audit", err)
+        code, _, err = self.agent(PAY, "--resume", "r1", "--allow", "pay", "--audit")
         self.assertEqual(code, 1)
-        self.assertRegex(err, r"record \d of run r1 has no row")
+        self.assertIn("--audit-key FILE", err)
+        self.assertEqual(self.agent(PAY, "--resume", "r1", "--allow", "pay", "--audit", "--audit-key", self.key())[:2], (0, "over\n"))
+        self.assertEqual(self.agent(PAY, "--resume", "r2", "--allow", "pay")[:2], (0, "over\n"))
+        self.assertEqual(self.agent(PAY, "--resume", "r3", "--audit", "--audit-key", self.key())[0], 3)
+        self.assertEqual(self.audit()[0], 0)
+
+    def killed(self, run="r1", *args):
+        p = self.start(PAY, *args, run=run)
+        self.until(lambda: self.shown(run).get("state") == "ask" and self.shown(run).get("waits"), "a call that waits")
+        p.send_signal(signal.SIGKILL)
+        p.wait()
+
+    def test_what_is_decided_away_has_its_rows(self):
+        for verb, answer, kinds in (("approve", "over\n", ["begin", "turn", "ask", "decision", "resume", "intent", "result", "turn", "end"]),
+                                    ("deny", "over\n", ["begin", "turn", "ask", "decision", "resume", "result", "turn", "end"]),
+                                    ("cancel", None, ["begin", "turn", "ask", "end"])):
+            for signs in ((), ("--audit-key", self.key())):
+                run = verb + str(len(signs))
+                store, self.store = self.store, f"sqlite:{self.path(run)}.db"
+                self.killed(run, "--audit", *signs)
+                if signs:
+                    code, out, err = self.runs(verb, run)
+                    self.assertEqual((code, out), (1, ""))
+                    self.assertRegex(err, "rows are signed.*--audit-key FILE")
+                    self.assertEqual(self.shown(run)["records"], 3)
+                    code, _, err = self.runs(verb, run, "--audit-key", self.key("b"))
+                    self.assertEqual(code, 1)
+                    self.assertIn("not signed with the key", err)
+                    self.assertEqual(self.shown(run)["records"], 3)
+                code, out, err = self.runs(verb, run, *signs, "--anchor", self.path("anchors"))
+                self.assertEqual((code, err), (0, ""))
+                self.assertEqual(self.runs("audit", *signs, "--anchor", self.path("anchors"))[0], 0)
+                if answer:
+                    self.assertEqual(self.aios("runs", "resume", run, "--store", self.store, "-m", PAY, "--tools", self.tools, "--audit", *signs)[:2], (0, answer))
+                rows = events(self.runs("audit", run, *signs, "--json")[1])
+                self.assertEqual([r["kind"] for r in rows[:-1]], kinds)
+                self.store = store
+
+    def test_another_process_keeps_the_audit_for_it(self):
+        self.killed("r1", "--audit", "--audit-key", self.key())
+        p = self.start(run="r2")
+        self.until(lambda: self.shown("r2").get("state") == "ask", "the second run")
+        for verb in ("approve", "cancel"):
+            code, _, err = self.runs(verb, "r1", "--audit-key", self.key())
+            self.assertEqual(code, 1)
+            self.assertRegex(err, rf"run r1 has an audit, and the process that has the store \({p.pid}\) keeps none.*--audit")
+        self.assertEqual(self.runs("deny", "r2")[0], 0)
+        self.assertEqual(self.ended(p)[0], 0)
+        self.assertEqual(self.runs("audit", "--audit-key", self.key())[0], 0)
+        p = self.start(PAY, "--audit", "--audit-key", self.key(), run="r3")
+        self.until(lambda: self.shown("r3").get("state") == "ask", "the third run")
+        self.assertEqual(self.runs("approve", "r1")[0], 0)
+        self.assertEqual(self.runs("deny", "r3")[0], 0)
+        self.assertEqual(self.ended(p)[0], 0)
+        rows = events(self.runs("audit", "--audit-key", self.key(), "--json")[1])
+        self.assertEqual([(r["run"], r["kind"]) for r in rows[3:8]], [("r3", "begin"), ("r3", "turn"), ("r3", "ask"), ("r1", "decision"), ("r3", "decision")])
+        self.assertTrue(rows[-1]["ok"])
 
     def test_a_key_is_the_users_alone(self):
         self.run_audited()

@@ -1735,6 +1735,8 @@ FUNCTIONS = {
     'aios_agent_run': (C.c_int, (C.c_void_p, C.c_char_p, C.c_size_t, aios_event_fn, C.c_void_p, C.POINTER(aios_error))),
     'aios_audit_open': (C.c_int, (C.c_void_p, C.c_char_p, C.POINTER(aios_audit_config), C.POINTER(C.c_void_p), C.POINTER(aios_error))),
     'aios_audit_free': (None, (C.c_void_p,)),
+    'aios_run_approve_with': (C.c_int, (C.c_void_p, C.c_void_p, C.c_char_p, C.c_char_p, C.c_int32, C.POINTER(aios_commit_hook), C.POINTER(aios_error))),
+    'aios_run_abandon_with': (C.c_int, (C.c_void_p, C.c_void_p, C.c_char_p, C.POINTER(aios_commit_hook), C.POINTER(aios_error))),
     'aios_audit_append_writes': (C.c_int, (C.c_void_p, C.c_uint32, C.c_void_p, C.c_size_t, C.POINTER(aios_store_write), C.POINTER(aios_error))),
     'aios_audit_committed': (C.c_int, (C.c_void_p, C.c_int, C.POINTER(aios_error))),
     'aios_audit_append': (C.c_int, (C.c_void_p, C.c_uint32, C.c_void_p, C.c_size_t, C.POINTER(aios_error))),

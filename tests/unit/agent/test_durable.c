@@ -355,6 +355,95 @@ static void hook_adds_to_every_commit(void **state)
     durable_close(&d);
 }
 
+typedef struct rowed {
+    aios_store_write row;
+    int refuse, n_prepared, n_settled, settled;
+    bool many, nowhere;
+} rowed;
+
+static int prepare_row(void *user, const char *run_id, const aios_store_write *records, uint32_t n, aios_commit_more *more)
+{
+    rowed *d = user;
+    assert_string_equal(run_id, "rows");
+    assert_int_equal(n, 1);
+    d->n_prepared++;
+    d->row = (aios_store_write)AIOS_INIT(aios_store_write);
+    d->row.stream = "rows";
+    d->row.data = records[0].data;
+    d->row.n_data = records[0].n_data;
+    d->row.kind = records[0].kind;
+    d->row.seq = d->many ? 99 : 0;
+    more->writes = d->nowhere ? NULL : &d->row;
+    more->stride = sizeof d->row;
+    more->n = 1;
+    return d->refuse;
+}
+
+static void settle_row(void *user, const char *run_id, int32_t code)
+{
+    rowed *d = user;
+    assert_string_equal(run_id, "rows");
+    d->n_settled++;
+    d->settled = code;
+}
+
+static uint64_t head_of(const durable *d, const char *stream)
+{
+    aios_error err = AIOS_INIT(aios_error);
+    uint64_t head = 0;
+    must(aios_store_head(d->store, stream, &head, &err), &err);
+    return head;
+}
+
+/* Record and row, or neither. */
+static void a_hook_adds_to_what_is_decided_away(void **state)
+{
+    (void)state;
+    durable d;
+    char digest[65];
+    aios_error err = AIOS_INIT(aios_error);
+    rowed row = {.refuse = 0};
+    int32_t ask = AIOS_ASK;
+    aios_commit_hook hook = AIOS_INIT(aios_commit_hook), bad = {.struct_size = 1};
+    hook.user = &row;
+    hook.prepare = prepare_row;
+    hook.settle = settle_row;
+    durable_open(&d, "echo:call act {\"n\":1};turn;say ok");
+    aios_agent_free(d.w.agent);
+    d.w.policy.user = &ask;
+    world_agent(&d.w);
+    aios_run *r = start_as(&d, "rows");
+    const aios_event *ev = pull_to(r, AIOS_EVENT_ASK);
+    snprintf(digest, sizeof digest, "%s", ev->digest ? ev->digest : ev->call_id);
+    assert_int_equal(aios_run_next(r, -1, &ev), AIOS_AGAIN);
+    aios_run_free(r);
+    uint64_t head = head_of(&d, "run/rows");
+    assert_int_equal(aios_run_approve_with(d.w.ctx, d.store, "rows", digest, AIOS_ALLOW, &bad, &err), AIOS_EINVAL);
+    row.refuse = AIOS_EIO;
+    assert_int_equal(aios_run_approve_with(d.w.ctx, d.store, "rows", digest, AIOS_ALLOW, &hook, &err), AIOS_EIO);
+    assert_int_equal(aios_run_abandon_with(d.w.ctx, d.store, "rows", &hook, &err), AIOS_EIO);
+    row.refuse = 0;
+    row.nowhere = true;
+    assert_int_equal(aios_run_approve_with(d.w.ctx, d.store, "rows", digest, AIOS_ALLOW, &hook, &err), AIOS_EINVAL);
+    assert_int_equal(row.settled, AIOS_EINVAL);
+    row.nowhere = false;
+    row.many = true; /* the row's number is taken: its commit fails */
+    assert_int_equal(aios_run_approve_with(d.w.ctx, d.store, "rows", digest, AIOS_ALLOW, &hook, &err), AIOS_ECONFLICT);
+    assert_int_equal(row.settled, AIOS_ECONFLICT);
+    assert_int_equal(aios_run_abandon_with(d.w.ctx, d.store, "rows", &hook, &err), AIOS_ECONFLICT);
+    assert_int_equal(head_of(&d, "run/rows"), head);
+    assert_int_equal(head_of(&d, "rows"), 0);
+    row.many = false;
+    must(aios_run_approve_with(d.w.ctx, d.store, "rows", digest, AIOS_ALLOW, &hook, &err), &err);
+    must(aios_run_abandon_with(d.w.ctx, d.store, "rows", &hook, &err), &err);
+    assert_int_equal(row.settled, 0);
+    must(aios_run_abandon_with(d.w.ctx, d.store, "rows", &hook, &err), &err); /* already: no record, no row */
+    assert_int_equal(head_of(&d, "run/rows"), head + 2);
+    assert_int_equal(head_of(&d, "rows"), 2);
+    assert_int_equal(row.n_prepared, row.n_settled + 2); /* those that were refused */
+    durable_close(&d);
+}
+
 /* ---- journals of enemies ------------------------------------------------------------------------------------------ */
 
 static void put_record(durable *d, const char *stream, uint32_t kind, const char *data, size_t n)
@@ -594,6 +683,7 @@ int main(void)
         cmocka_unit_test(another_agent_is_refused_and_told_why),
         cmocka_unit_test(a_no_holds_whatever_has_changed),
         cmocka_unit_test(hook_adds_to_every_commit),
+        cmocka_unit_test(a_hook_adds_to_what_is_decided_away),
         cmocka_unit_test(journal_of_an_enemy_is_refused_or_read),
         cmocka_unit_test(limits_count_on),
         cmocka_unit_test(resume_at_every_lack_of_memory),

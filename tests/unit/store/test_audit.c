@@ -253,6 +253,28 @@ static void rows_go_with_the_commit_of_their_effect(void **state)
 
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
+/* Rows without a signature behind signed ones would be as if somebody without the key had written them. */
+static void a_signed_chain_needs_its_key(void **state)
+{
+    (void)state;
+    aios_error err = AIOS_INIT(aios_error);
+    aios_audit_config cfg = AIOS_INIT(aios_audit_config);
+    aios_audit_report rep = AIOS_INIT(aios_audit_report);
+    aios_audit *a = open_audit(NULL, NULL), *none = NULL;
+    write_rows(a, 2);
+    aios_audit_free(a);
+    cfg.key = key;
+    cfg.key_seq = 3;
+    must(aios_audit_open(st, "audit/1", &cfg, &a, &err), &err); /* from here on */
+    write_rows(a, 2);
+    aios_audit_free(a);
+    assert_int_equal(aios_audit_open(st, "audit/1", NULL, &none, &err), AIOS_EINVAL);
+    assert_non_null(strstr(err.msg, "signed"));
+    assert_null(none);
+    must(aios_audit_verify(st, "audit/1", NULL, NULL, &rep, &err), &err); /* whoever only looks needs none */
+    assert_int_equal(rep.n_rows, 4);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -260,6 +282,7 @@ int main(void)
         T(every_change_of_a_signed_chain_is_found),
         T(a_tail_that_was_cut_is_found_by_the_anchor),
         T(rows_go_with_the_commit_of_their_effect),
+        T(a_signed_chain_needs_its_key),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
