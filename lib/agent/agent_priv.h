@@ -165,6 +165,7 @@ struct aios_run {
     uint32_t n_all, cap_all;
     uint32_t n_effects;        /**< of these, calls of what does more than read */
     bool patient;              /**< of the root: who drives it waits, so it may wait for its commits too */
+    bool spent;                /**< an agent was stopped that it had called: what that used stands in no record yet */
 };
 
 /** The tools as the model sees them, of the agent that acts. */

@@ -34,8 +34,8 @@ int aios__use_check_call(const aios_run *r, aios_error *err);
 uint64_t aios__use_tokens_left(const aios_run *r);
 /** What a resumed run had used before counts above it while it is open. */
 void aios__use_join(const aios_run *r);
-/** It is over; kept: its caller goes on counting it as its own. */
-void aios__use_leave(const aios_run *r, bool kept);
+/** It is over, or belongs to nobody else: its caller goes on counting what it used as its own. */
+void aios__use_leave(const aios_run *r);
 
 /* ---- grip.c: an agent held by those that it holds itself ------------------------------------------------------------- */
 
@@ -69,6 +69,8 @@ uint32_t aios__sub_room(const aios_run *r);
 int aios__sub_begin(aios_run *r, aios__run_call *c, aios_error *err);
 /** Moves the agents that were called on until one has something to say. AIOS_AGAIN: none has. */
 int aios__sub_step(aios_run *r, aios_error *err);
+/** True if r, or a run below it, has called an agent whose run is not here again yet: what that has taken of the policies above is not counted. */
+bool aios__sub_missing(const aios_run *r);
 /** Ends the run behind a call, if there is one. */
 void aios__sub_stop(aios_run *r, aios__run_call *c);
 /** True if some have something to do now. */

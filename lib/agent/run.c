@@ -497,8 +497,13 @@ static bool enter(aios_run *r)
 
 void aios__run_halt(aios_run *r)
 {
+    aios_error why = AIOS_INIT(aios_error);
     stop_work(r, AIOS_ECANCELED);
-    if (r->state != AIOS__RUN_END)
+    if (r->state == AIOS__RUN_END)
+        return;
+    if (r->spent)
+        aios__fail(&why, AIOS_ECANCELED, "the run was given up while an agent worked for it");
+    if (!r->spent || aios__journal_end(r, &why, NULL))
         aios__journal_commit(r, NULL); /* receipts of what has ended; the run may be resumed */
 }
 

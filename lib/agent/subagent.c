@@ -261,19 +261,21 @@ static int start_sub(aios_run *r, aios__run_call *c, aios_agent *a, aios_error *
     return rc;
 }
 
-/* The call is over. kept: what its run has used is the caller's use from now on. */
-static int end(aios_run *r, aios__run_call *c, int32_t status, const char *text, size_t n, bool kept, aios_error *err)
+/*
+ * The call is over, and what its run has used is the caller's use from now on. later: the caller stops too, and both go on another day; what the
+ * run used stays in what is below the caller, so that it counts above, and in the caller's next life where it is counted once more.
+ */
+static int end(aios_run *r, aios__run_call *c, int32_t status, const char *text, size_t n, bool later, aios_error *err)
 {
-    int rc = AIOS_OK;
     aios_call_finish(c->call, status, text, n);
     r->n_subs--;
     r->root->n_tree--;
     if (!c->sub)
         return AIOS_OK;
     watch(c->sub, EPOLL_CTL_DEL); /* its session may be another run's next */
-    aios__use_leave(c->sub, kept);
-    if (kept)
-        rc = aios__gate_leave(r, c, err);
+    if (!later)
+        aios__use_leave(c->sub);
+    int rc = aios__gate_leave(r, c, err);
     aios__run_destroy(c->sub);
     c->sub = NULL;
     return rc;
@@ -335,7 +337,7 @@ static int step_one(aios_run *r, aios__run_call *c, aios_error *err)
     if (why && c->sub->journal && c->sub->journal->failed)
         return aios__error_copy(err, why), why->code; /* its store, and no answer: another day both go on */
     c->call->label = c->sub->label;
-    return end(r, c, why ? why->code : AIOS_OK, why ? why->msg : ev->text, why ? AIOS_CSTR : ev->n_text, true, err);
+    return end(r, c, why ? why->code : AIOS_OK, why ? why->msg : ev->text, why ? AIOS_CSTR : ev->n_text, false, err);
 }
 
 static bool is_open(const aios__run_call *c)
@@ -369,7 +371,20 @@ void aios__sub_stop(aios_run *r, aios__run_call *c)
     while (c->sub && (ev = aios__events_pop(&c->sub->events)))
         if (ev->type != AIOS_EVENT_DONE && ev->type != AIOS_EVENT_ERROR)
             forward(r, c, ev, NULL);
-    end(r, c, AIOS_ECANCELED, NULL, 0, false, NULL);
+    bool later = c->sub && c->sub->journal && r->journal;
+    r->spent = r->spent || (c->sub && !later);
+    end(r, c, AIOS_ECANCELED, NULL, 0, later, NULL);
+}
+
+bool aios__sub_missing(const aios_run *r)
+{
+    bool missing = false;
+    for (uint32_t i = 0; i < r->n_turn_calls && !missing; i++) {
+        const aios__run_call *c = &r->calls[i];
+        bool begun = c->state == AIOS__RC_READY && c->tries && aios__sub_is(c->tool);
+        missing = begun || (c->sub && aios__sub_missing(c->sub));
+    }
+    return missing;
 }
 
 /* ---- waiting ------------------------------------------------------------------------------------------------------ */

@@ -47,13 +47,13 @@ void aios__use_join(const aios_run *r)
         add(&p->below, &u);
 }
 
-void aios__use_leave(const aios_run *r, bool kept)
+void aios__use_leave(const aios_run *r)
 {
     aios__use u = sum(r);
-    for (aios_run *p = r->parent; p; p = kept ? NULL : p->parent)
-        take(&p->below, &u);
-    if (kept && r->parent)
-        keep(r->parent, &u);
+    if (!r->parent)
+        return;
+    take(&r->parent->below, &u);
+    keep(r->parent, &u);
 }
 
 static const char *whose(const aios_run *r, const aios_run *p)

@@ -193,6 +193,134 @@ static void time_above_is_time_below(void **state)
     }
 }
 
+static int tool_write(void *user, aios_call *call)
+{
+    (void)user;
+    return aios_call_finish(call, 0, "written", AIOS_CSTR);
+}
+
+/* ---- what was used is used ---------------------------------------------------------------------------------------- */
+
+/* "go" calls helper, which calls deeper, which asks: three turns and three calls by then. */
+typedef struct levels {
+    other deep;
+    aios_store *st; /* of "top", and by the bits of `which` of helper (2) and of deeper (4) */
+} levels;
+
+static void levels_open(levels *l, int which)
+{
+    aios_error err = AIOS_INIT(aios_error);
+    pair_open(&p, "echo:call helper {\"prompt\":\"x\"}; say went on", "echo:call deeper {\"prompt\":\"z\"}; say helped");
+    other_open(&p.w, &l->deep, "echo:call write {}; say deep");
+    l->deep.policy.decide = NULL;
+    aios_tool t = make_tool("write", tool_write, NULL);
+    t.effect = AIOS_EFFECT_LOCAL;
+    must(aios_toolset_add(l->deep.ts, &t, &err), &err);
+    must(aios_store_open(p.w.ctx, "memory:", NULL, &l->st, &err), &err);
+    p.w.cfg.store = l->st;
+    p.o.cfg.store = which & 2 ? l->st : NULL;
+    l->deep.cfg.store = which & 4 ? l->st : NULL;
+}
+
+static aios_run *levels_start(levels *l)
+{
+    aios_run *r;
+    aios_error err = AIOS_INIT(aios_error);
+    aios_run_options o = AIOS_INIT(aios_run_options);
+    other_agent(&p.w, &l->deep);
+    add_agent(p.o.ts, l->deep.agent, "deeper");
+    pair_agents(&p);
+    o.prompt = "go";
+    o.n_prompt = AIOS_CSTR;
+    o.id = "top";
+    must(aios_run_start_with(p.w.agent, &o, &r, &err), &err);
+    return r;
+}
+
+static void levels_close(levels *l)
+{
+    aios_store_close(l->st);
+    other_close(&l->deep);
+    pair_close(&p);
+}
+
+static void assert_used(const levels *l, uint32_t turns, uint32_t calls)
+{
+    aios_error err = AIOS_INIT(aios_error);
+    aios_run_info info = AIOS_INIT(aios_run_info);
+    must(aios_run_info_get(p.w.ctx, l->st, "top", &info, &err), &err);
+    assert_int_equal(info.n_turns, turns);
+    assert_int_equal(info.n_calls, calls);
+    assert_true(info.n_tokens >= turns);
+}
+
+static void what_a_caller_used_that_failed_counts_above(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 8; i++) {
+        levels l;
+        const aios_event *ev;
+        bool limit = i & 1;
+        int rc;
+        levels_open(&l, i);
+        p.o.limits.timeout_ns = 30000000; /* helper ends while deeper waits */
+        p.w.limits.max_turns = limit ? 3 : 0;
+        aios_run *r = levels_start(&l);
+        memset(&p.log, 0, sizeof p.log);
+        while ((rc = aios_run_next(r, 10, &ev)) != AIOS_DONE)
+            if (!rc)
+                log_deep(&p.log, ev);
+        assert_non_null(strstr(p.log.s, "|result(ETIMEDOUT)"));
+        assert_int_equal(p.log.code, limit ? AIOS_ELIMIT : 0);
+        assert_used(&l, limit ? 3 : 4, 3);
+        aios_run_free(r);
+        levels_close(&l);
+    }
+}
+
+/* Answers all; true if it was done. */
+static bool goes_on(aios_run *r)
+{
+    const aios_event *ev;
+    aios_error err = AIOS_INIT(aios_error);
+    bool done = false;
+    while (!aios_run_next(r, -1, &ev)) {
+        done = ev->type == AIOS_EVENT_DONE && !strcmp(ev->text, "went on");
+        if (ev->type == AIOS_EVENT_ASK || ev->type == AIOS_EVENT_UNKNOWN)
+            must(aios_run_decide(r, ev->call_id, AIOS_ALLOW, &err), &err);
+    }
+    return done;
+}
+
+/* In the next life, too: nothing is given back, and nothing counts twice. */
+static void what_an_agent_used_that_was_stopped_counts_on(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 8; i++) {
+        levels l;
+        const aios_event *ev;
+        aios_error err = AIOS_INIT(aios_error);
+        bool cancel = i & 1, helper = i & 2, deeper = helper && i & 4; /* those go on, with what they used */
+        levels_open(&l, i);
+        aios_run *r = levels_start(&l);
+        do
+            assert_int_equal(aios_run_next(r, -1, &ev), 0);
+        while (ev->type != AIOS_EVENT_ASK);
+        if (cancel)
+            aios_run_cancel(r);
+        while (cancel && !aios_run_next(r, -1, &ev))
+            ;
+        aios_run_free(r);
+        assert_used(&l, helper ? 1 : 3, helper ? 1 : 3);
+        must(aios_run_resume(p.w.agent, "top", &r, &err), &err);
+        assert_true(goes_on(r));
+        uint32_t again = deeper ? 0 : helper ? 1 : 2; /* turns and calls of those that began anew */
+        assert_used(&l, 6 + again, 3 + again);
+        aios_run_free(r);
+        levels_close(&l);
+    }
+}
+
 /* ---- who drives --------------------------------------------------------------------------------------------------- */
 
 static void it_runs_on_threads_of_models_too(void **state)
@@ -500,6 +628,8 @@ int main(void)
         cmocka_unit_test(it_can_be_freed_at_any_event),
         cmocka_unit_test(a_tool_below_may_end_the_run_above),
         cmocka_unit_test(time_above_is_time_below),
+        cmocka_unit_test(what_a_caller_used_that_failed_counts_above),
+        cmocka_unit_test(what_an_agent_used_that_was_stopped_counts_on),
         cmocka_unit_test(it_runs_on_threads_of_models_too),
         cmocka_unit_test(it_runs_in_a_loop_of_the_hosts),
         cmocka_unit_test(with_a_store_its_run_has_the_name_of_the_call),
