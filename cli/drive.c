@@ -54,6 +54,10 @@ void cli_show_event(const cli *c, const aios_event *ev, cli_shown *s)
     case AIOS_EVENT_RESULT:
         fprintf(stderr, "%sresult %s %s%.*s%s\n", dim, ev->name, ev->code ? "failed: " : "", shown_bytes(ev), ev->text, plain);
         break;
+    case AIOS_EVENT_STATE:
+        if (ev->name && ev->n_text == 7 && !memcmp(ev->text, "handoff", 7))
+            fprintf(stderr, "%shandoff to %s%s\n", dim, ev->name, plain);
+        break;
     case AIOS_EVENT_CONTEXT:
         fprintf(stderr, "%scontext was full: %s%s\n", dim, ev->name, plain);
         break;

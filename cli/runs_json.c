@@ -9,7 +9,7 @@
 enum { CLIP = 200, MAX_STEPS = 10000 };
 
 static const char *const states[] = {"?", "model", "tools", "ask", "stopped", "done", "damaged"};
-static const char *const kinds[] = {"?", "begin", "resume", "turn", "intent", "ask", "decision", "result", "end"};
+static const char *const kinds[] = {"?", "begin", "resume", "turn", "intent", "ask", "decision", "result", "end", "extract", "handoff", "?", "context"};
 
 static const char *word(const char *const *list, size_t n, int32_t i)
 {
@@ -153,8 +153,21 @@ static double took(cli_steps *g, const aios_run_step *s, double at)
         from = json_real_value(json_object_get(g->starts, s->call_id));
     if (s->call_id)
         json_object_set_new(g->starts, s->call_id, json_real(at));
-    return s->kind == AIOS_STEP_TURN || s->kind == AIOS_STEP_RESULT || s->kind == AIOS_STEP_DECISION || s->kind == AIOS_STEP_RESUME ? at - from
-                                                                                                                                    : -1;
+    bool timed = s->kind == AIOS_STEP_TURN || s->kind == AIOS_STEP_RESULT || s->kind == AIOS_STEP_DECISION || s->kind == AIOS_STEP_RESUME ||
+                 s->kind == AIOS_STEP_CONTEXT;
+    return timed ? at - from : -1;
+}
+
+/* Numbers of a compaction. */
+static void add_context(json_t *o, const aios_run_step *s)
+{
+    static const char *const keys[] = {"n_ctx", "before", "after", "why"};
+    const aios_event *ev = s->n_events ? s->events : NULL;
+    json_t *part = ev ? json_loadb(ev->text, ev->n_text, 0, NULL) : NULL;
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        if (json_object_get(part, keys[i]))
+            json_object_set(o, keys[i], json_object_get(part, keys[i]));
+    json_decref(part);
 }
 
 static json_t *step_json(cli_steps *g, const aios_run_step *s)
@@ -173,6 +186,10 @@ static json_t *step_json(cli_steps *g, const aios_run_step *s)
         json_object_set_new(o, "tokens", json_integer((json_int_t)(s->n_tokens - g->tokens)));
         add_calls(g, o, s, at);
     }
+    if (s->kind == AIOS_STEP_CONTEXT)
+        add_context(o, s);
+    if (s->run)
+        json_object_set_new(o, "run", json_string(s->run));
     g->tokens = s->n_tokens;
     g->last_s = at;
     if (s->call_id)

@@ -84,6 +84,11 @@ static const char *text_of(const json_t *o, const char *key)
     return s ? s : "";
 }
 
+static long long number_of(const json_t *o, const char *key)
+{
+    return (long long)json_integer_value(json_object_get(o, key));
+}
+
 static void detail(char *out, size_t n, const json_t *s, const char *kind)
 {
     const char *code = text_of(s, "code"), *text = text_of(s, "text");
@@ -96,6 +101,12 @@ static void detail(char *out, size_t n, const json_t *s, const char *kind)
         snprintf(out, n, "%s%s%s  %s", text_of(s, "name"), *code ? " failed: " : "", code, text);
     else if (!strcmp(kind, "end"))
         snprintf(out, n, "%s%s%s", *code ? code : "done", *code ? ": " : "", text);
+    else if (!strcmp(kind, "context"))
+        snprintf(out, n, "was full: %s, %lld to %lld tokens  %s", text_of(s, "name"), number_of(s, "before"), number_of(s, "after"), text);
+    else if (!strcmp(kind, "handoff"))
+        snprintf(out, n, "to %s, %s", text_of(s, "name"), text);
+    else if (!strcmp(kind, "extract"))
+        snprintf(out, n, "%s bits became trusted", text);
     else
         snprintf(out, n, "%s", !strcmp(kind, "begin") ? text : text_of(s, "name"));
 }
@@ -117,6 +128,15 @@ static void draw_line(const drawing *d, const char *time, const char *label, con
     putchar('\n');
 }
 
+/* A line below: the run behind the call of an agent. */
+static void draw_run(const drawing *d, const json_t *s)
+{
+    char text[96];
+    snprintf(text, sizeof text, "run %s", text_of(s, "run"));
+    if (*text_of(s, "run") && !strcmp(text_of(s, "kind"), "intent"))
+        draw_line(d, "", "  agent", text, NULL);
+}
+
 static void draw_step(const drawing *d, const json_t *s)
 {
     const char *kind = text_of(s, "kind");
@@ -126,6 +146,7 @@ static void draw_step(const drawing *d, const json_t *s)
     snprintf(time, sizeof time, "%.3f", json_number_value(json_object_get(s, "at_s")));
     detail(text, sizeof text, s, kind);
     draw_line(d, time, kind, text, s);
+    draw_run(d, s);
     json_array_foreach(json_object_get(s, "calls"), i, call) {
         snprintf(text, sizeof text, "%s %s", text_of(call, "name"), text_of(call, "arguments"));
         draw_line(d, "", "  call", text, NULL);

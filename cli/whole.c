@@ -55,9 +55,10 @@ int cli_whole_event(cli_whole *w, const aios_event *ev)
             begin_turn(w, ev);
         return cli_gather(ev->type == AIOS_EVENT_TEXT ? &w->text : &w->reasoning, ev->text, ev->n_text);
     case AIOS_EVENT_STATE:
-        if (!is_state(ev, "model"))
+        if (!is_state(ev, "model") && !is_state(ev, "context"))
             break;
         begin_turn(w, ev);
+        w->open = is_state(ev, "model"); /* of a summary the journal has what it says, no more */
         return AIOS_OK;
     case AIOS_EVENT_CALL:
     case AIOS_EVENT_ASK:
@@ -65,6 +66,7 @@ int cli_whole_event(cli_whole *w, const aios_event *ev)
     case AIOS_EVENT_DONE:
         break;
     case AIOS_EVENT_ERROR:
+    case AIOS_EVENT_CONTEXT:
         w->open = false; /* a turn that was cut: the journal does not have it */
         break;
     default:

@@ -240,7 +240,10 @@ enum {
     AIOS_STEP_ASK = 5,      /**< a call waits for a decision */
     AIOS_STEP_DECISION = 6, /**< which came: code is AIOS_ALLOW or AIOS_DENY */
     AIOS_STEP_RESULT = 7,   /**< a call is over: code 0, or how it failed */
-    AIOS_STEP_END = 8       /**< code 0: done; else the failure, whose message is text */
+    AIOS_STEP_END = 8,      /**< code 0: done; else the failure, whose message is text */
+    AIOS_STEP_EXTRACT = 9,  /**< the host asked about a value: text: so many bits became trusted */
+    AIOS_STEP_HANDOFF = 10, /**< name: to which agent the run was handed; text: its model */
+    AIOS_STEP_CONTEXT = 12  /**< the context was full; name: what was done about it; text: what the model reads in place of what it does not get any more */
 };
 /** A record of a run's journal, and the events that the run gave there. All it points to is borrowed until the callback returns. */
 typedef struct aios_run_step {
@@ -259,12 +262,13 @@ typedef struct aios_run_step {
     const char *name;         /**< of the tool; BEGIN: the model; other kinds of records: of the kind; else NULL */
     const char *text;         /**< n_text bytes; never NULL */
     size_t n_text;
+    const char *run;          /**< of a call of an agent, from its INTENT on: the id of that agent's run, in its store; else NULL */
 } aios_run_step;
 /** Receives steps. Non-zero stops the replay, and is returned by it. */
 typedef int aios_step_fn(void *user, const aios_run_step *step);
 /**
  * Tells a run again from its journal, without model, tools or policy, whoever has it: its texts and reasoning whole, one event a turn; states,
- * calls, asks, results, and the end. What a journal does not keep is not there (docs/durable-runs.md): pieces, usage, times within a turn, and
+ * calls, asks, results, handoffs, what was done about a full context, and the end. What a journal does not keep is not there (docs/durable-runs.md): pieces, usage, times within a turn, and
  * turns that were cut. fn has what was whole when EFORMAT or EVERSION names the first record that is not. ENOENT. Thread-safety: safe.
  */
 AIOS_API int aios_run_replay(aios_ctx *ctx, aios_store *store, const char *run_id, aios_step_fn *fn, void *user, aios_error *err);

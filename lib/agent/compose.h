@@ -65,6 +65,8 @@ int64_t aios__run_deadline(const aios_run *r);
 bool aios__sub_is(const aios__tool *t);
 /** Calls of agents that may begin now, beside those that are open. */
 uint32_t aios__sub_room(const aios_run *r);
+/** In the intent of a call: the run behind it, if that is in a store. */
+void aios__sub_journal(const aios__run_call *c, aios__buf *b, aios_error *err);
 /** Begins the run behind a call that has been started. A failure is the caller's: else it is the call's result. */
 int aios__sub_begin(aios_run *r, aios__run_call *c, aios_error *err);
 /** Moves the agents that were called on until one has something to say. AIOS_AGAIN: none has. */

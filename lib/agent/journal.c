@@ -274,6 +274,7 @@ int aios__journal_intent(aios_run *r, aios_error *err)
         aios__buf_addf(b, err, "%s{\"call\":%u,\"effect\":%d,\"try\":%u,\"key\":\"%s\"", first ? "" : ",", i, c->effect, ++c->tries,
                        c->call->key);
         aios__journal_add_gate(c, b, err);
+        aios__sub_journal(c, b, err);
         aios__buf_addc(b, '}', err);
         first = false;
     }

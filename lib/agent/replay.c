@@ -10,6 +10,7 @@ typedef struct played {
     const char *args;      /* likewise, or raw */
     size_t n_args;
     char *raw;             /* what the model wrote, where the transcript has it otherwise */
+    char run[AIOS__RUN_ID]; /* of the agent that was called; "": none, or it has no store */
     bool over;
 } played;
 
@@ -26,6 +27,7 @@ typedef struct replaying {
     aios_event *events;
     uint32_t n_events, cap_events;
     uint64_t seq;
+    char word[32];      /* of a record: a name, or a number */
     aios_error failure; /* how the run ended */
     aios_run_step step;
     int stopped;
@@ -111,6 +113,7 @@ static played *find_call(replaying *p, const aios__journal_record *rec, int64_t 
     }
     p->step.call_id = p->calls[i].id;
     p->step.name = p->calls[i].name;
+    p->step.run = p->calls[i].run[0] ? p->calls[i].run : NULL;
     return &p->calls[i];
 }
 
@@ -222,12 +225,26 @@ static int play_turn(replaying *p, const aios__journal_record *rec, aios_error *
     return rc ? rc : tell(p);
 }
 
+static int play_due(replaying *p, const aios__journal_record *rec, const aios__json *due, aios_error *err)
+{
+    played *c = find_call(p, rec, aios__json_int(aios__json_get(due, "call"), -1), err);
+    const char *run = aios__json_str(aios__json_get(due, "run"), NULL);
+    if (!c)
+        return AIOS_EFORMAT;
+    if (run && !aios__run_id_ok(run))
+        return aios__journal_bad(rec, "\"run\" of a call is no id", err);
+    if (run)
+        snprintf(c->run, sizeof c->run, "%s", run);
+    p->step.run = c->run[0] ? c->run : NULL;
+    return tell(p);
+}
+
 static int play_intent(replaying *p, const aios__journal_record *rec, aios_error *err)
 {
     const aios__json *due = aios__json_get(rec->root, "due");
     int rc = AIOS_OK;
     for (size_t i = 0; i < aios__json_count(due) && !rc; i++)
-        rc = find_call(p, rec, aios__json_int(aios__json_get(aios__json_at(due, i), "call"), -1), err) ? tell(p) : AIOS_EFORMAT;
+        rc = play_due(p, rec, aios__json_at(due, i), err);
     return rc;
 }
 
@@ -311,6 +328,82 @@ static int play_end(replaying *p, const aios__journal_record *rec, aios_error *e
     return tell(p);
 }
 
+/* By hosts, also of runs that are over. */
+static int play_extract(replaying *p, const aios__journal_record *rec, aios_error *err)
+{
+    double bits = aios__json_real(aios__json_get(rec->root, "endorsed"), -1);
+    if (!(bits >= 0))
+        return aios__journal_bad(rec, "\"endorsed\" must be a number of bits", err);
+    p->step.name = aios__journal_kind_name(rec->kind);
+    p->step.text = p->word;
+    p->step.n_text = (size_t)snprintf(p->word, sizeof p->word, "%.17g", bits);
+    int rc = read_counters(p, rec, err);
+    return rc ? rc : tell(p);
+}
+
+static int play_handoff(replaying *p, const aios__journal_record *rec, aios_error *err)
+{
+    const char *to = aios__json_str(aios__json_get(rec->root, "to"), NULL), *model = aios__json_str(aios__json_get(rec->root, "model"), NULL);
+    if (!to || !model)
+        return aios__journal_bad(rec, "\"to\" or \"model\" is missing", err);
+    int rc = add_state(p, "handoff", err);
+    if (rc)
+        return rc;
+    p->events[0].name = p->step.name = to;
+    p->events[0].step = p->step.turn + 1; /* the next turn is the other's */
+    p->step.text = model;
+    p->step.n_text = strlen(model);
+    return tell(p);
+}
+
+/* How: a member of the part, in letters. */
+static int read_how(replaying *p, const aios__journal_record *rec, const aios_part *part, aios_error *err)
+{
+    aios__json_doc *doc;
+    size_t n = 0;
+    int rc = aios__json_parse(p->heap, part->text, part->n_text, &doc, err);
+    if (rc)
+        return rc;
+    const char *how = aios__json_str(aios__json_get(aios__json_root(doc), "policy"), &n);
+    if (!how || !n || n >= sizeof p->word || strspn(how, "abcdefghijklmnopqrstuvwxyz") != n)
+        rc = aios__journal_bad(rec, "\"context\" does not say by what policy", err);
+    else
+        memcpy(p->word, how, n + 1);
+    aios__json_free(doc);
+    return rc;
+}
+
+static int tell_context(replaying *p, const aios__journal_record *rec, const aios_transcript *t, aios_error *err)
+{
+    aios_entry e = AIOS_INIT(aios_entry);
+    if (aios_transcript_count(t) != 1 || aios_transcript_at(t, 0, &e) || !aios__entry_is_context(&e))
+        return aios__journal_bad(rec, "\"context\" must be one entry with a context part", err);
+    int rc = read_how(p, rec, &e.parts[0], err);
+    aios_event *ev = rc ? NULL : add_event(p, AIOS_EVENT_CONTEXT, e.parts[0].text, e.parts[0].n_text, err);
+    if (!ev)
+        return rc ? rc : aios__nomem(err);
+    ev->label = (aios_label){.integrity = AIOS_LABEL_SYSTEM};
+    ev->name = p->step.name = p->word;
+    if (e.n_parts > 1) {
+        p->step.text = e.parts[1].text;
+        p->step.n_text = e.parts[1].n_text;
+    }
+    return tell(p);
+}
+
+static int play_context(replaying *p, const aios__journal_record *rec, aios_error *err)
+{
+    aios_transcript *t = NULL;
+    p->step.turn = rec->step;
+    clear_calls(p); /* those of the turn before are over */
+    int rc = read_counters(p, rec, err);
+    rc = rc ? rc : aios_transcript_new(p->ctx, &t, err);
+    rc = rc ? rc : aios__transcript_add_json(t, aios__json_get(rec->root, "context"), err);
+    rc = rc ? rc : tell_context(p, rec, t, err);
+    aios_transcript_free(t);
+    return rc;
+}
+
 /* Of a kind that is not told: only that it is there. */
 static int play_other(replaying *p, const aios__journal_record *rec)
 {
@@ -323,6 +416,7 @@ static int play_record(void *user, const aios__journal_record *rec, aios_error *
     static int (*const play[])(replaying *, const aios__journal_record *, aios_error *) = {
         [AIOS_STEP_BEGIN] = play_begin, [AIOS_STEP_RESUME] = play_resume,     [AIOS_STEP_TURN] = play_turn,     [AIOS_STEP_INTENT] = play_intent,
         [AIOS_STEP_ASK] = play_ask,     [AIOS_STEP_DECISION] = play_decision, [AIOS_STEP_RESULT] = play_result, [AIOS_STEP_END] = play_end,
+        [AIOS_STEP_EXTRACT] = play_extract, [AIOS_STEP_HANDOFF] = play_handoff, [AIOS_STEP_CONTEXT] = play_context,
     };
     replaying *p = user;
     p->n_events = 0;
@@ -331,16 +425,19 @@ static int play_record(void *user, const aios__journal_record *rec, aios_error *
     p->step.record = rec->seq;
     p->step.wall_us = rec->wall_us;
     p->step.used_ns = -1;
-    p->step.call_id = p->step.name = NULL;
+    p->step.call_id = p->step.name = p->step.run = NULL;
     p->step.text = "";
     p->step.n_text = 0;
-    return (size_t)rec->kind < AIOS__ARRAY_LEN(play) ? play[rec->kind](p, rec, err) : play_other(p, rec);
+    bool known = (size_t)rec->kind < AIOS__ARRAY_LEN(play) && play[rec->kind];
+    return known ? play[rec->kind](p, rec, err) : play_other(p, rec);
 }
 
 _Static_assert((int)AIOS_STEP_BEGIN == (int)AIOS__JOURNAL_BEGIN && (int)AIOS_STEP_RESUME == (int)AIOS__JOURNAL_CLAIM &&
                    (int)AIOS_STEP_TURN == (int)AIOS__JOURNAL_TURN && (int)AIOS_STEP_INTENT == (int)AIOS__JOURNAL_INTENT &&
                    (int)AIOS_STEP_ASK == (int)AIOS__JOURNAL_ASK && (int)AIOS_STEP_DECISION == (int)AIOS__JOURNAL_DECISION &&
-                   (int)AIOS_STEP_RESULT == (int)AIOS__JOURNAL_RESULT && (int)AIOS_STEP_END == (int)AIOS__JOURNAL_END,
+                   (int)AIOS_STEP_RESULT == (int)AIOS__JOURNAL_RESULT && (int)AIOS_STEP_END == (int)AIOS__JOURNAL_END &&
+                   (int)AIOS_STEP_EXTRACT == (int)AIOS__JOURNAL_EXTRACT && (int)AIOS_STEP_HANDOFF == (int)AIOS__JOURNAL_HANDOFF &&
+                   (int)AIOS_STEP_CONTEXT == (int)AIOS__JOURNAL_CONTEXT,
                "steps have the numbers of their records");
 
 int aios_run_replay(aios_ctx *ctx, aios_store *st, const char *id, aios_step_fn *fn, void *user, aios_error *err)

@@ -189,6 +189,20 @@ static int check_depth(const aios_run *r, aios_error *err)
 }
 
 /* Its text is what the caller's model wrote, and the values behind its handles: it has the label of both. */
+static void run_name(const aios__run_call *c, char id[AIOS__RUN_ID])
+{
+    snprintf(id, AIOS__RUN_ID, AIOS__CALL_RUN "%s", c->call->key);
+}
+
+void aios__sub_journal(const aios__run_call *c, aios__buf *b, aios_error *err)
+{
+    char id[AIOS__RUN_ID];
+    if (!aios__sub_is(c->tool) || c->tool->pub.effect != AIOS_EFFECT_KEYED)
+        return;
+    run_name(c, id);
+    aios__buf_addf(b, err, ",\"run\":\"%s\"", id);
+}
+
 static int add_prompt(aios_transcript *t, const aios__run_call *c, aios_error *err)
 {
     aios__json_doc *doc;
@@ -234,7 +248,7 @@ static int start_run(aios_run *r, aios__run_call *c, aios_agent *a, aios_error *
 {
     char id[AIOS__RUN_ID];
     aios_error why = AIOS_INIT(aios_error);
-    snprintf(id, sizeof id, AIOS__CALL_RUN "%s", c->call->key);
+    run_name(c, id);
     int rc = a->store ? aios__run_resume(a, r, id, c->call->traceparent, &c->sub, &why) : AIOS_ENOENT;
     if (rc == AIOS_ENOENT)
         rc = start_anew(r, c, a, id, err);

@@ -561,6 +561,24 @@ class Replay(WithStore):
         second = self.agent(script, "--resume", "r1", "--json", "--whole")[1]
         self.assertEqual(self.aios("replay", "r1", "--store", self.store, "--json")[1], first + second)
 
+    def test_a_replay_tells_that_the_context_was_full(self):
+        turns = "; turn; ".join(f'call calculator {{"expression":"{i}+{i}"}}' for i in range(40))
+        for how in ("drop", "summarise", "offload"):
+            script = f"echo:set n_ctx 600; {turns}"
+            code, live, err = self.agent(script, "--run-id", how, "--json", "--whole", "--max-turns", "60", "--compact", how, "go")
+            told = "".join(line + "\n" for line in live.splitlines() if not line.startswith('{"type":"error","ok":false'))
+            self.assertIn("context", [e["type"] for e in events(told)], err)
+            for _ in range(2):
+                self.assertEqual(self.aios("replay", how, "--store", self.store, "--json")[:2], (0, told))
+            code, _, live_err = self.agent(script, "--run-id", how + "2", "--max-turns", "60", "--compact", how, "go")
+            _, _, err = self.aios("replay", how + "2", "--store", self.store)
+            lines = re.compile("^(?:call  |result|context) .*$", re.M)
+            self.assertEqual(lines.findall(err), lines.findall(live_err))
+            self.assertIn("context was full: ", err)
+            steps = [s for s in json.loads(self.runs("show", how, "--timeline", "--json")[1])["steps"] if s["kind"] == "context"]
+            self.assertTrue(steps and steps[0]["after"] < steps[0]["before"] and steps[0]["text"])
+            self.assertRegex(self.runs("show", how, "--timeline", env={"COLUMNS": "160"})[1], r"context +was full: \w+, \d+ to \d+ tokens")
+
     def test_what_is_wrong_is_told(self):
         self.assertEqual(self.aios("replay", "r1")[0], 2)
         self.assertEqual(self.aios("replay", "--store", self.store)[0], 2)

@@ -30,6 +30,9 @@ AIOS_STEP_ASK = 5
 AIOS_STEP_DECISION = 6
 AIOS_STEP_RESULT = 7
 AIOS_STEP_END = 8
+AIOS_STEP_EXTRACT = 9
+AIOS_STEP_HANDOFF = 10
+AIOS_STEP_CONTEXT = 12
 AIOS_AUDIT_HASH = 32
 AIOS_AUDIT_WHOLE = 0
 AIOS_AUDIT_FORMAT = 1
@@ -786,6 +789,7 @@ aios_run_step._fields_ = [
     ('name', C.c_char_p),
     ('text', C.c_char_p),
     ('n_text', C.c_size_t),
+    ('run', C.c_char_p),
 ]
 aios_audit_head._fields_ = [
     ('struct_size', C.c_size_t),
@@ -1731,12 +1735,12 @@ FUNCTIONS = {
     'aios_run_list': (C.c_int, (C.c_void_p, C.c_void_p, aios_run_fn, C.c_void_p, C.POINTER(aios_error))),
     'aios_run_approve': (C.c_int, (C.c_void_p, C.c_void_p, C.c_char_p, C.c_char_p, C.c_int32, C.POINTER(aios_error))),
     'aios_run_abandon': (C.c_int, (C.c_void_p, C.c_void_p, C.c_char_p, C.POINTER(aios_error))),
+    'aios_run_approve_with': (C.c_int, (C.c_void_p, C.c_void_p, C.c_char_p, C.c_char_p, C.c_int32, C.POINTER(aios_commit_hook), C.POINTER(aios_error))),
+    'aios_run_abandon_with': (C.c_int, (C.c_void_p, C.c_void_p, C.c_char_p, C.POINTER(aios_commit_hook), C.POINTER(aios_error))),
     'aios_run_replay': (C.c_int, (C.c_void_p, C.c_void_p, C.c_char_p, aios_step_fn, C.c_void_p, C.POINTER(aios_error))),
     'aios_agent_run': (C.c_int, (C.c_void_p, C.c_char_p, C.c_size_t, aios_event_fn, C.c_void_p, C.POINTER(aios_error))),
     'aios_audit_open': (C.c_int, (C.c_void_p, C.c_char_p, C.POINTER(aios_audit_config), C.POINTER(C.c_void_p), C.POINTER(aios_error))),
     'aios_audit_free': (None, (C.c_void_p,)),
-    'aios_run_approve_with': (C.c_int, (C.c_void_p, C.c_void_p, C.c_char_p, C.c_char_p, C.c_int32, C.POINTER(aios_commit_hook), C.POINTER(aios_error))),
-    'aios_run_abandon_with': (C.c_int, (C.c_void_p, C.c_void_p, C.c_char_p, C.POINTER(aios_commit_hook), C.POINTER(aios_error))),
     'aios_audit_append_writes': (C.c_int, (C.c_void_p, C.c_uint32, C.c_void_p, C.c_size_t, C.POINTER(aios_store_write), C.POINTER(aios_error))),
     'aios_audit_committed': (C.c_int, (C.c_void_p, C.c_int, C.POINTER(aios_error))),
     'aios_audit_append': (C.c_int, (C.c_void_p, C.c_uint32, C.c_void_p, C.c_size_t, C.POINTER(aios_error))),
