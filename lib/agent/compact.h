@@ -50,6 +50,8 @@ void aios__context_counted(aios_run *r, const aios_usage *u);
 int aios__context_commit(aios_run *r, const aios__view *v, const aios__compacted *how, aios_error *err);
 /** It is there (again). */
 void aios__context_changed(aios_run *r);
+/** The run goes on with another agent: what was known of the model is not so of its. */
+void aios__context_moved(aios_run *r);
 
 /* ---- context_plan.c ----------------------------------------------------------------------------------------------- */
 

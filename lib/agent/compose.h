@@ -69,10 +69,10 @@ uint32_t aios__sub_room(const aios_run *r);
 void aios__sub_journal(const aios__run_call *c, aios__buf *b, aios_error *err);
 /** Begins the run behind a call that has been started. A failure is the caller's: else it is the call's result. */
 int aios__sub_begin(aios_run *r, aios__run_call *c, aios_error *err);
-/** Moves the agents that were called on until one has something to say. AIOS_AGAIN: none has. */
-int aios__sub_step(aios_run *r, aios_error *err);
 /** True if r, or a run below it, has called an agent whose run is not here again yet: what that has taken of the policies above is not counted. */
 bool aios__sub_missing(const aios_run *r);
+/** Moves the agents that were called on until one has something to say. AIOS_AGAIN: none has. */
+int aios__sub_step(aios_run *r, aios_error *err);
 /** Ends the run behind a call, if there is one. */
 void aios__sub_stop(aios_run *r, aios__run_call *c);
 /** True if some have something to do now. */
@@ -99,6 +99,8 @@ int aios__handoff_add(aios_agent *a, const aios_agent_config *c, aios_error *err
 void aios__handoff_drop(aios_agent *a);
 /** Agent of handoff i; NULL: the first one. */
 const aios_agent *aios__handoff_to(const aios_agent *a, uint32_t i);
+/** The agent that acts, by itself: r->agent has what it may here. */
+const aios_agent *aios__handoff_agent(const aios_run *r);
 /** All calls of the turn are over: the next turn is that of the agent to which it has handed the run. */
 int aios__handoff_next(aios_run *r, aios_error *err);
 /** Likewise, as the journal has it. ESTATE: the agent has no handoff of that name. */

@@ -145,6 +145,14 @@ void aios__context_changed(aios_run *r)
     r->context.known_from = r->n_all;
 }
 
+void aios__context_moved(aios_run *r)
+{
+    r->context.told = 0;
+    r->context.n_input = 0;
+    r->context.rate = 0;
+    r->context.known_from = r->n_all; /* its tools of the same name are others */
+}
+
 static int write_part(const aios_run *r, const aios__view *v, const aios__compacted *how, aios__buf *b, aios_error *err)
 {
     aios__view_write(v, b, err);

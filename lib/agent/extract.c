@@ -204,7 +204,8 @@ static bool endorse(aios_run *r, const char *schema, double *bits)
     double n = aios__schema_bits(aios__json_root(doc));
     aios__json_free(doc);
     for (const aios_run *p = r; p; p = p->parent) {
-        const aios_rules *rules = p->agent->policy.rules;
+        bool both = p->home->policy.rules && aios__handoff_agent(p)->policy.rules;
+        const aios_rules *rules = both ? p->agent->policy.rules : NULL;
         if (!rules || !(p->gate.endorsed + n <= rules->endorse_bits) || rules->endorse_bits <= 0)
             return false;
     }

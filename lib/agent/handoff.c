@@ -208,6 +208,12 @@ static aios__station *current(const aios_run *r)
     return NULL;
 }
 
+const aios_agent *aios__handoff_agent(const aios_run *r)
+{
+    const aios__station *s = current(r);
+    return s ? s->of : r->home;
+}
+
 /* ---- what capabilities have been used ------------------------------------------------------------------------------- */
 
 static uint32_t count_caps(const aios_rules *rules)
@@ -284,6 +290,7 @@ static int take(aios_run *r, const aios__handoff *h, aios_error *err)
     r->agent = s ? s->blend : r->home;
     r->base_session = s ? s->session : r->home_session;
     aios__run_use_session(r, r->base_session);
+    aios__context_moved(r);
     return aios__run_defs(r, err);
 }
 
@@ -317,9 +324,8 @@ static int handoff_fn(void *user, aios_call *call)
 {
     const aios__handoff *h = user, *before;
     aios_run *r = call->run;
-    const aios__station *now = current(r);
     char text[256];
-    if (target(r, h) == (now ? now->of : r->home))
+    if (target(r, h) == aios__handoff_agent(r))
         return aios_call_finish(call, AIOS_ESTATE, "this conversation is with that agent already", AIOS_CSTR);
     before = made(r);
     if (before) {

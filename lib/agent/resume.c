@@ -71,7 +71,7 @@ static int check_agent(const aios_run *r, const aios__json *was, aios_error *err
     aios__json_doc *doc;
     aios__buf_init(&b, r->heap, AIOS_MEM_TEXT, 0);
     aios__buf_addf(&b, err, "{\"v\":%d", AIOS__JOURNAL_VERSION);
-    aios__journal_add_agent(r->agent, &b, err);
+    aios__journal_add_agent(aios__handoff_agent(r), &b, err);
     int rc = aios__buf_addc(&b, '}', err);
     if (!rc)
         rc = aios__json_parse(r->heap, b.p, b.n, &doc, err);

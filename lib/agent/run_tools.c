@@ -183,9 +183,10 @@ static bool choose_due(aios_run *r)
 {
     bool here = false, any = false;
     uint32_t room = aios__sub_room(r);
+    bool missing = aios__sub_missing(r->root);
     for (uint32_t i = 0; i < r->n_turn_calls; i++) {
         aios__run_call *c = &r->calls[i];
-        bool ready = c->state == AIOS__RC_READY || c->state == AIOS__RC_RECONCILE;
+        bool ready = (c->state == AIOS__RC_READY && (c->tries || !missing)) || c->state == AIOS__RC_RECONCILE;
         bool sub = aios__sub_is(c->tool);
         c->due = ready && (sub ? room > 0 : on_worker(c) || !here);
         room -= c->due && sub;
@@ -350,11 +351,20 @@ int aios__tools_next(aios_run *r, aios_error *err)
     return AIOS_OK;
 }
 
+/* None as long as what was begun before a crash has not been counted. */
+static aios__run_call *next_new(const aios_run *r)
+{
+    uint32_t i = 0;
+    while (i < r->n_turn_calls && r->calls[i].state != AIOS__RC_NEW)
+        i++;
+    return i < r->n_turn_calls && !aios__sub_missing(r->root) ? &r->calls[i] : NULL;
+}
+
 int aios__tools_step(aios_run *r, aios_error *err)
 {
-    for (uint32_t i = 0; i < r->n_turn_calls; i++)
-        if (r->calls[i].state == AIOS__RC_NEW)
-            return admit(r, &r->calls[i], err);
+    aios__run_call *c = next_new(r);
+    if (c)
+        return admit(r, c, err);
     int rc = collect_one(r, err); /* first, so that a receipt is written with the next call's intent */
     if (rc == AIOS_AGAIN)
         rc = aios__hook_before_calls(r, err);

@@ -162,6 +162,7 @@ void aios__run_use_session(aios_run *r, aios_session *s)
         return;
     watch(r, EPOLL_CTL_DEL);
     r->session = s;
+    r->context.n_input = 0; /* its model counts otherwise */
     watch(r, EPOLL_CTL_ADD);
 }
 
@@ -188,7 +189,6 @@ static int check_depth(const aios_run *r, aios_error *err)
     return AIOS_OK;
 }
 
-/* Its text is what the caller's model wrote, and the values behind its handles: it has the label of both. */
 static void run_name(const aios__run_call *c, char id[AIOS__RUN_ID])
 {
     snprintf(id, AIOS__RUN_ID, AIOS__CALL_RUN "%s", c->call->key);
@@ -203,6 +203,7 @@ void aios__sub_journal(const aios__run_call *c, aios__buf *b, aios_error *err)
     aios__buf_addf(b, err, ",\"run\":\"%s\"", id);
 }
 
+/* Its text is what the caller's model wrote, and the values behind its handles: it has the label of both. */
 static int add_prompt(aios_transcript *t, const aios__run_call *c, aios_error *err)
 {
     aios__json_doc *doc;

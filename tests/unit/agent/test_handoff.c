@@ -147,6 +147,61 @@ static void rules_of_both_hold_and_their_counts_go_on(void **state)
     }
 }
 
+static int drop_text(void *user, const void *s, size_t n)
+{
+    (void)user, (void)s, (void)n;
+    return 0;
+}
+
+/* A value becomes trusted where both have rules that say so: who was handed the run widens nothing. */
+static void both_must_endorse(void **state)
+{
+    (void)state;
+    for (int who = 0; who < 4; who++) {
+        aios_error err = AIOS_INIT(aios_error);
+        aios_transcript *before;
+        aios_label label;
+        const aios_event *ev;
+        open_pair("echo:say true; turn; call secret {\"a\":1,\"b\":2}; turn; call transfer_to_desk {}", "echo:say true; turn; turn; turn; say over");
+        aios_tool t = make_tool("secret", tool_add, NULL);
+        t.flags = AIOS_TOOL_HANDLE;
+        must(aios_toolset_add(p.w.ts, &t, &err), &err);
+        for (int i = 0; i < 2; i++)
+            if (who & 1 << i)
+                must(aios_rules_parse(p.w.ctx, "{\"version\":1,\"endorse_bits\":2,\"capabilities\":[{\"tool\":\"*\"}]}", AIOS_CSTR,
+                                      i ? &p.o.policy.rules : &p.w.policy.rules, &err), &err);
+        make_agents();
+        aios_rules_free(p.w.policy.rules);
+        aios_rules_free(p.o.policy.rules);
+        must(aios_transcript_new(p.w.ctx, &before, &err), &err);
+        add_reply(before);
+        aios_run *r = world_start(&p.w, before, "go");
+        while (!aios_run_next(r, -1, &ev))
+            if (ev->type == AIOS_EVENT_DONE)
+                assert_string_equal(ev->text, "over");
+        must(aios_run_extract(r, "$v1", "{\"type\":\"boolean\"}", "so?", drop_text, NULL, &label, &err), &err);
+        assert_int_equal(label.integrity, who == 3 ? AIOS_LABEL_TOOL : AIOS_LABEL_UNTRUSTED);
+        aios_run_free(r);
+        aios_transcript_free(before);
+        pair_close(&p);
+    }
+}
+
+/* A read of the other agent is not known because the first one had a tool of that name. */
+static void reads_of_another_agent_are_not_known(void **state)
+{
+    (void)state;
+    aios_error err = AIOS_INIT(aios_error);
+    _Atomic int n = 0;
+    open_pair("echo:call look {\"n\":1}; turn; call transfer_to_desk {}", "echo:turn; turn; call look {\"n\":1}; turn; result");
+    aios_tool t = make_tool("look", tool_count, (void *)&n);
+    must(aios_toolset_add(p.w.ts, &t, &err), &err);
+    must(aios_toolset_add(p.o.ts, &t, &err), &err);
+    run_it(AIOS_DENY);
+    assert_int_equal(n, 2);
+    assert_non_null(strstr(p.log.s, "done(stop):counted"));
+}
+
 static void limits_stay_those_of_the_first(void **state)
 {
     (void)state;
@@ -320,6 +375,68 @@ static void it_is_resumed_with_the_agent_that_had_it(void **state)
     }
 }
 
+/* Of the run that nobody stopped: what the model read of its calls. */
+static void read_results(const aios_run *r, log_text *out)
+{
+    memset(out, 0, sizeof *out);
+    for (uint32_t i = 0; i < aios_transcript_count(aios_run_transcript(r)); i++) {
+        aios_entry e = AIOS_INIT(aios_entry);
+        aios_transcript_at(aios_run_transcript(r), i, &e);
+        if (e.role == AIOS_ROLE_TOOL)
+            log_add(out, "", e.parts[0].text, e.parts[0].n_text);
+    }
+}
+
+/* Cut at each event: the counts of both policies are as if nobody had. mode: who has rules. */
+static void counts_of_both_hold_over_lives(void **state)
+{
+    static const char first[] = "{\"version\":1,\"capabilities\":[{\"tool\":\"transfer_to_*\"},{\"tool\":\"add\",\"max_calls\":3}]}";
+    static const char desk[] = "{\"version\":1,\"capabilities\":[{\"tool\":\"add\",\"max_calls\":1},{\"tool\":\"transfer_to_*\",\"max_calls\":2}]}";
+    (void)state;
+    for (int mode = 0; mode < 4; mode++) {
+        log_text truth, now;
+        for (int stop = 1000; stop >= 0; stop = stop == 1000 ? 40 : stop - 1) {
+            const aios_event *ev;
+            aios_error err = AIOS_INIT(aios_error);
+            aios_store *st;
+            int rc = 0;
+            open_pair("echo:call transfer_to_desk {}; turn; turn; turn; call transfer_to_desk {}; turn; turn; call add {\"a\":6,\"b\":1}; turn; say end",
+                      "echo:turn; call add {\"a\":1,\"b\":1}; turn; call transfer_to_first {}; turn; turn; call add {\"a\":2,\"b\":1}; call transfer_to_first {}");
+            must(aios_store_open(p.w.ctx, "memory:", NULL, &st, &err), &err);
+            p.w.cfg.store = st;
+            p.w.policy.decide = p.o.policy.decide = mode == 3 ? allow_each : NULL;
+            if (mode != 1)
+                must(aios_rules_parse(p.w.ctx, first, AIOS_CSTR, &p.w.policy.rules, &err), &err);
+            if (mode != 2)
+                must(aios_rules_parse(p.w.ctx, desk, AIOS_CSTR, &p.o.policy.rules, &err), &err);
+            make_agents();
+            aios_rules_free(p.w.policy.rules);
+            aios_rules_free(p.o.policy.rules);
+            aios_run_options o = AIOS_INIT(aios_run_options);
+            o.prompt = "go";
+            o.n_prompt = AIOS_CSTR;
+            o.id = "r";
+            aios_run *r;
+            must(aios_run_start_with(p.w.agent, &o, &r, &err), &err);
+            for (int i = 0; i < stop && !rc; i++)
+                rc = aios_run_next(r, -1, &ev);
+            if (stop < 1000) {
+                aios_run_free(r);
+                if (aios_run_resume(p.w.agent, "r", &r, &err))
+                    fail_msg("mode %d, stopped after %d events: %s", mode, stop, err.msg);
+                pull_deep(r, &p.log, AIOS_DENY);
+                assert_int_equal(p.log.code, 0);
+            }
+            read_results(r, stop == 1000 ? &truth : &now);
+            if (stop < 1000 && strcmp(now.s, truth.s))
+                fail_msg("mode %d, stopped after %d events: %s\nin place of %s", mode, stop, now.s, truth.s);
+            aios_run_free(r);
+            aios_store_close(st);
+            pair_close(&p);
+        }
+    }
+}
+
 static void another_agent_in_its_place_is_told(void **state)
 {
     (void)state;
@@ -420,6 +537,8 @@ int main(void)
         cmocka_unit_test(it_has_the_others_instructions_tools_and_model),
         cmocka_unit_test(the_first_agents_policy_narrows_the_others),
         cmocka_unit_test(rules_of_both_hold_and_their_counts_go_on),
+        cmocka_unit_test(both_must_endorse),
+        cmocka_unit_test(reads_of_another_agent_are_not_known),
         cmocka_unit_test(limits_stay_those_of_the_first),
         cmocka_unit_test(a_turn_hands_over_once_and_not_to_itself),
         cmocka_unit_test(agents_that_hand_over_for_ever_are_ended),
@@ -427,6 +546,7 @@ int main(void)
         cmocka_unit_test(it_ends_cleanly_at_any_event),
         cmocka_unit_test(it_runs_on_threads_and_in_loops),
         cmocka_unit_test(it_is_resumed_with_the_agent_that_had_it),
+        cmocka_unit_test(counts_of_both_hold_over_lives),
         cmocka_unit_test(another_agent_in_its_place_is_told),
         cmocka_unit_test(a_called_agent_hands_over_below_its_caller),
         cmocka_unit_test(every_allocation_fails_once),

@@ -10,7 +10,19 @@ typedef struct watch {
     aios_turn_profile profile; /* members that are set replace those there */
     bool use_choice;
     aios_run **cancel;
+    aios_run **driven; /* what may not be done to it is tried; freed by call `refuse` */
 } watch;
+
+static void drive_inside(aios_run *r, bool last)
+{
+    const aios_event *ev;
+    aios_error err = AIOS_INIT(aios_error);
+    assert_int_equal(aios_run_next(r, 0, &ev), AIOS_EBUSY);
+    assert_int_equal(aios_run_decide(r, "call_1", AIOS_ALLOW, &err), AIOS_EBUSY);
+    assert_int_equal(aios_run_fd(r), -1);
+    if (last)
+        aios_run_free(r);
+}
 
 static int note(watch *w, const char *what, const char *detail, size_t n, const aios_moment *m, aios_refusal *no)
 {
@@ -19,6 +31,10 @@ static int note(watch *w, const char *what, const char *detail, size_t n, const 
     snprintf(w->s + at, sizeof w->s - at, "%s%u%s%.*s|", what, m->step, n ? ":" : "", (int)n, detail ? detail : "");
     assert_non_null(m->run_id);
     assert_non_null(m->agent);
+    if (w->driven)
+        drive_inside(*w->driven, w->n == w->refuse);
+    if (w->driven)
+        return 0;
     if (w->cancel && w->n == w->refuse)
         aios_run_cancel(*w->cancel);
     if (w->cancel || w->n != w->refuse)
@@ -144,6 +160,100 @@ static void a_refusal_has_its_code_and_its_reason(void **state)
             assert_null(strstr(p.log.s, "|result:3"));
             assert_true((strstr(w.s, "result0:3") != NULL) == (at == 4)); /* refused afterwards, it has happened */
         }
+    }
+}
+
+static const char handing[] = "echo:call add {\"a\":1,\"b\":2}; turn; call transfer_to_desk {}";
+
+/* A pair whose first agent has the hooks of w, and may hand over. */
+static void open_handing(aios_hooks *h, aios_handoff *to)
+{
+    *h = hooks_of(&w);
+    *to = (aios_handoff)AIOS_INIT(aios_handoff);
+    pair_open(&p, handing, "echo:turn; turn; call add {\"a\":2,\"b\":2}; turn; say desk");
+    to->name = "desk";
+    other_agent(&p.w, &p.o);
+    to->agent = p.o.agent;
+    p.w.cfg.handoffs = to;
+    p.w.cfg.handoff_stride = sizeof *to;
+    p.w.cfg.n_handoffs = 1;
+    p.w.cfg.hooks = h;
+}
+
+static void a_hook_cannot_drive_its_run_and_may_free_it(void **state)
+{
+    (void)state;
+    int rc = 0;
+    bool over = false; /* the whole run: nothing freed it */
+    for (int at = 1; !over; at++) {
+        aios_hooks h;
+        aios_handoff to;
+        const aios_event *ev;
+        aios_run *r = NULL;
+        w = (watch){.refuse = at, .driven = &r};
+        open_handing(&h, &to);
+        world_agent(&p.w);
+        r = world_start(&p.w, NULL, "go");
+        while (!(rc = aios_run_next(r, -1, &ev)) && w.n < at)
+            ;
+        over = w.n < at;
+        if (over)
+            aios_run_free(r);
+        assert_int_equal(rc, AIOS_DONE);
+        assert_true(!over || at > 14);
+        pair_close(&p);
+    }
+}
+
+static int count_calls(void *user, aios_call *c)
+{
+    ++*(int *)user;
+    return aios_call_finish(c, 0, "3", AIOS_CSTR);
+}
+
+/* What a hook refused, and the journal of it: the next life goes on from there, makes nothing twice, and is with the agent that had it. */
+static void a_run_that_hooks_stopped_goes_on(void **state)
+{
+    (void)state;
+    for (int at = 1; at <= 15; at++) {
+        aios_hooks h;
+        aios_handoff to;
+        aios_store *st;
+        aios_run *r;
+        aios_error err = AIOS_INIT(aios_error);
+        aios_run_options o = AIOS_INIT(aios_run_options);
+        int made = 0, lives = 1;
+        w = (watch){.refuse = at, .code = AIOS_EREFUSED, .reason = "not today"};
+        open_handing(&h, &to);
+        aios_tool t = make_tool("act", count_calls, &made);
+        t.effect = AIOS_EFFECT_UNSAFE;
+        must(aios_toolset_add(p.w.ts, &t, &err), &err);
+        aios_model_close(p.w.model);
+        must(aios_model_open(p.w.ctx, "echo:call act {}; turn; call transfer_to_desk {}; turn; say stayed", NULL, &p.w.model, &err), &err);
+        p.w.cfg.model = p.w.model;
+        must(aios_store_open(p.w.ctx, "memory:", NULL, &st, &err), &err);
+        p.w.cfg.store = st;
+        world_agent(&p.w);
+        o.prompt = "go";
+        o.n_prompt = AIOS_CSTR;
+        o.id = "r";
+        must(aios_run_start_with(p.w.agent, &o, &r, &err), &err);
+        pull_deep(r, &p.log, AIOS_DENY);
+        while (p.log.code && lives++ < 3) {
+            assert_int_equal(p.log.code, AIOS_EREFUSED);
+            aios_run_free(r);
+            must(aios_run_resume(p.w.agent, "r", &r, &err), &err);
+            pull_deep(r, &p.log, AIOS_DENY);
+        }
+        assert_int_equal(p.log.code, 0);
+        bool before = at == 3; /* before_call of act: it was never made */
+        bool stayed = at >= 7 && at <= 9; /* before_call, on_handoff or after_call of the handoff */
+        assert_int_equal(made, !before);
+        assert_non_null(strstr(p.log.s, stayed ? "done(stop):stayed" : "done(stop):desk"));
+        check_whole(aios_run_transcript(r));
+        aios_run_free(r);
+        aios_store_close(st);
+        pair_close(&p);
     }
 }
 
@@ -380,6 +490,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_transition_is_told),
         cmocka_unit_test(a_refusal_has_its_code_and_its_reason),
+        cmocka_unit_test(a_hook_cannot_drive_its_run_and_may_free_it),
+        cmocka_unit_test(a_run_that_hooks_stopped_goes_on),
         cmocka_unit_test(a_refused_turn_is_not_in_the_transcript),
         cmocka_unit_test(a_handoff_that_is_refused_stays),
         cmocka_unit_test(a_hook_may_cancel_the_run),

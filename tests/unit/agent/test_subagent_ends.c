@@ -321,6 +321,81 @@ static void what_an_agent_used_that_was_stopped_counts_on(void **state)
     }
 }
 
+static int tool_act(void *user, aios_call *call)
+{
+    ++*(int *)user;
+    return aios_call_finish(call, 0, "acted", AIOS_CSTR);
+}
+
+static void open_acting(other *o, aios_store *st, const char *uri, int *made)
+{
+    aios_error err = AIOS_INIT(aios_error);
+    other_open(&p.w, o, uri);
+    aios_tool act = make_tool("act", tool_act, made), wait = make_tool("wait", tool_write, NULL);
+    act.effect = AIOS_EFFECT_LOCAL;
+    must(aios_toolset_add(o->ts, &act, &err), &err);
+    must(aios_toolset_add(o->ts, &wait, &err), &err);
+    o->cfg.store = st;
+}
+
+/* What was taken four levels down is counted again before anybody else may take of it. */
+static void what_was_taken_deep_below_counts_first(void **state)
+{
+    (void)state;
+    enum { DEEP = 4 };
+    static const char rules[] = "{\"version\":1,\"capabilities\":[{\"tool\":\"deeper\"},{\"tool\":\"wait\",\"verdict\":\"ask\"},{\"tool\":\"late\",\"verdict\":\"ask\"},"
+                                "{\"tool\":\"act\",\"max_calls\":3}]}";
+    other o[DEEP], late;
+    int made = 0;
+    char asks[2][80];
+    uint32_t n = 0;
+    const char *go = "echo:call deeper {\"prompt\":\"z\"}; result";
+    aios_store *st;
+    aios_run *r;
+    const aios_event *ev;
+    aios_error err = AIOS_INIT(aios_error);
+    aios_run_options opt = AIOS_INIT(aios_run_options);
+    memset(&p, 0, sizeof p);
+    world_open(&p.w, &p.heap, "echo:call deeper {\"prompt\":\"x\"}; call late {\"prompt\":\"y\"}; say end");
+    must(aios_store_open(p.w.ctx, "memory:", NULL, &st, &err), &err);
+    for (int i = 0; i < DEEP; i++)
+        open_acting(&o[i], st, i < DEEP - 1 ? go : "echo:call act {\"n\":1}; call act {\"n\":2}; call act {\"n\":3}; call wait {}; say deep", &made);
+    open_acting(&late, st, "echo:call act {\"n\":4}; result", &made);
+    for (int i = DEEP; i-- > 0;) {
+        other_agent(&p.w, &o[i]);
+        add_agent(i ? o[i - 1].ts : p.w.ts, o[i].agent, "deeper");
+    }
+    other_agent(&p.w, &late);
+    add_agent(p.w.ts, late.agent, "late");
+    must(aios_rules_parse(p.w.ctx, rules, AIOS_CSTR, &p.w.policy.rules, &err), &err);
+    p.w.cfg.store = st;
+    world_agent(&p.w);
+    aios_rules_free(p.w.policy.rules);
+    opt.prompt = "go";
+    opt.n_prompt = AIOS_CSTR;
+    opt.id = "top";
+    must(aios_run_start_with(p.w.agent, &opt, &r, &err), &err);
+    while (!aios_run_next(r, -1, &ev))
+        if (ev->type == AIOS_EVENT_ASK)
+            snprintf(asks[n++ % 2], sizeof asks[0], "%s", ev->digest ? ev->digest : ev->call_id);
+    assert_int_equal(n, 2); /* late, and what waits deep below */
+    aios_run_free(r);
+    assert_int_equal(made, 3);
+    must(aios_run_approve(p.w.ctx, st, "top", asks[0], AIOS_ALLOW, &err), &err);
+    must(aios_run_resume(p.w.agent, "top", &r, &err), &err);
+    pull_deep(r, &p.log, AIOS_DENY);
+    assert_int_equal(made, 3);
+    assert_non_null(strstr(p.log.s, ">result(EDENIED)"));
+    assert_non_null(strstr(p.log.s, "done(stop):end"));
+    aios_run_free(r);
+    for (int i = 0; i < DEEP; i++)
+        other_close(&o[i]);
+    other_close(&late);
+    aios_store_close(st);
+    world_close(&p.w);
+    assert_int_equal(p.heap.live, 0);
+}
+
 /* ---- who drives --------------------------------------------------------------------------------------------------- */
 
 static void it_runs_on_threads_of_models_too(void **state)
@@ -630,6 +705,7 @@ int main(void)
         cmocka_unit_test(time_above_is_time_below),
         cmocka_unit_test(what_a_caller_used_that_failed_counts_above),
         cmocka_unit_test(what_an_agent_used_that_was_stopped_counts_on),
+        cmocka_unit_test(what_was_taken_deep_below_counts_first),
         cmocka_unit_test(it_runs_on_threads_of_models_too),
         cmocka_unit_test(it_runs_in_a_loop_of_the_hosts),
         cmocka_unit_test(with_a_store_its_run_has_the_name_of_the_call),
