@@ -2,86 +2,17 @@
 /*
  * A model that calls whatever it likes, and a checker that knows nothing of labels: each source writes marks into what it gives, the checker
  * looks for marks in what the model has really been shown and in what sinks really get. Then the same over many lives of each run: commits fail
- * at random, hosts go away while something is asked. Usage: test_flow [STEPS]
+ * at random, hosts go away while something is asked. The model also calls agents, which do likewise, and hands the run over, both to agents whose own
+ * policy allows everything. Usage: test_flow [STEPS [SEED]]
  */
-#include <aios/plugin/backend.h>
-
-#include "agent_test.h"
-
-enum { A = 1, B = 2, MARKS = 4096, ENDORSE = 4, MAX_CALLS = 3 };
-static const double MAX_EUR = 100;
-enum { ASK_BUDGET = 20, MAX_ACTED = 512, MAX_TOLD = 256 };
-
-typedef struct taint {
-    int integrity;
-    unsigned classes;
-} taint;
-
-/* What an extraction told: of what, and how much it could say. */
-typedef struct told {
-    char call_id[32];
-    unsigned classes;
-    double bits;
-} told;
-
-static struct {
-    uint64_t rng;
-    taint marks[MARKS];      /* what each mark stands for, by what its source is */
-    uint32_t n_marks;
-    taint seen;              /* by the model, in this run */
-    told answers[MAX_TOLD];  /* of quarantined turns of this life whose results are to come, then those that came */
-    told told[MAX_TOLD];
-    uint32_t n_answers, n_told;
-    char memory[8][32];      /* marks it can write down */
-    uint32_t n_memory;
-    uint32_t limited;
-    struct {
-        char key[49];
-        char args[300];
-        int32_t effect;
-    } acted[MAX_ACTED];      /* effects of this run */
-    uint32_t n_acted;
-    char asked[64][32];      /* calls that were asked about, in this run */
-    uint32_t n_ids;
-    bool durable;
-    double eur;
-    char approved[8][1400];  /* calls, each for one time */
-    uint64_t n_steps, n_sinks[16], n_denied, n_asked, n_extracts, n_values, n_violations, n_runs, n_deaths, n_away, n_unknown;
-    char violation[512];
-} w;
-
-static uint32_t roll(uint32_t n)
-{
-    w.rng ^= w.rng << 13;
-    w.rng ^= w.rng >> 7;
-    w.rng ^= w.rng << 17;
-    return (uint32_t)(w.rng >> 33) % n;
-}
-
-static void violate(const char *what, const char *sink, const char *args)
-{
-    if (!w.n_violations++)
-        snprintf(w.violation, sizeof w.violation, "%s: %s %.300s", what, sink, args);
-}
-
-/* Joins what the marks in a text stand for. */
-static void look_for_marks(const char *s, size_t n, taint *t, bool remember)
-{
-    for (size_t i = 0; i + 8 <= n; i++) {
-        if (s[i] != '<' || s[i + 1] != '#' || s[i + 7] != '>')
-            continue;
-        uint32_t id = (uint32_t)strtoul(s + i + 2, NULL, 10) % MARKS;
-        t->integrity = w.marks[id].integrity < t->integrity ? w.marks[id].integrity : t->integrity;
-        t->classes |= w.marks[id].classes;
-        if (remember)
-            snprintf(w.memory[w.n_memory++ % 8], sizeof w.memory[0], "<#%05u>", id);
-    }
-}
+#include "flow.h"
 
 /* ---- the model ---------------------------------------------------------------------------------------------------- */
 
 typedef struct driver_session {
-    bool quarantine, done;
+    bool quarantine, called, handed;
+    taint seen;
+    memory memory;
     char answer[2048];
 } driver_session;
 
@@ -113,6 +44,19 @@ static int driver_session_new(void *model, const aios_session_config *cfg, void 
     return *session ? 0 : AIOS_ENOMEM;
 }
 
+/* By the number in its question, which is behind the value. */
+static told *told_of(const aios_request *req)
+{
+    uint32_t number = 0;
+    for (uint32_t i = 0; i < aios_transcript_count(req->transcript); i++) {
+        aios_entry e = AIOS_INIT(aios_entry);
+        aios_transcript_at(req->transcript, i, &e);
+        const char *q = e.parts[0].text ? strstr(e.parts[0].text, "?q") : NULL;
+        number = q ? (uint32_t)strtoul(q + 2, NULL, 10) : number;
+    }
+    return &w.told[number % MAX_TOLD];
+}
+
 /* The answer of a quarantined turn: as much of the text as its schema lets through. */
 static void answer(driver_session *s, const aios_request *req, const taint *t)
 {
@@ -133,93 +77,121 @@ static void answer(driver_session *s, const aios_request *req, const taint *t)
         const char *mark = strstr(e.parts[0].text, "<#");
         snprintf(s->answer, sizeof s->answer, "\"%.8s\"", mark ? mark : "nothing");
     }
-    w.answers[w.n_answers++ % MAX_TOLD] = (told){.classes = t->classes, .bits = bits}; /* whatever it says, it says it of that */
+    told *k = told_of(req);
+    bool enough = w.endorsed + bits <= ENDORSE;
+    w.endorsed += enough ? bits : 0;
+    *k = (told){.classes = t->classes, .bits = bits, .trusted = enough}; /* whatever it says, it says it of that */
 }
 
-/* The result of an extraction came up: that of the oldest answer. */
-static void note_told(const char *call_id)
+/* Numbers of the questions of a transcript, by the ids of their calls. */
+typedef struct questions {
+    const char *ids[MAX_TOLD];
+    uint32_t numbers[MAX_TOLD];
+    uint32_t n;
+} questions;
+
+static void note_question(questions *q, const aios_part *p)
 {
-    told t = w.answers[0];
-    if (!w.n_answers)
+    const char *s = !strcmp(p->name, "extract") ? strstr(p->text, "?q") : NULL;
+    if (!s || q->n == MAX_TOLD)
         return;
-    memmove(w.answers, w.answers + 1, --w.n_answers * sizeof *w.answers);
-    snprintf(t.call_id, sizeof t.call_id, "%s", call_id);
-    for (uint32_t i = 0; i < w.n_told; i++)
-        if (!strcmp(w.told[i].call_id, call_id)) {
-            w.told[i] = t; /* its turn was made anew in another life */
-            return;
-        }
-    w.told[w.n_told++ % MAX_TOLD] = t;
+    q->ids[q->n] = p->call_id;
+    q->numbers[q->n++] = (uint32_t)strtoul(s + 2, NULL, 10) % MAX_TOLD;
 }
 
-/* What the model is told by an extraction's result; *endorsed: by those before it. */
-static void look_for_told(const aios_part *p, taint *t, double *endorsed)
+/* What the model is told by an extraction's result; *endorsed: by those before it. Agents that were called endorse nothing over many lives. */
+static void look_for_told(const aios_run *r, const questions *q, const aios_part *p, taint *t, double *endorsed)
 {
-    for (uint32_t i = 0; p->call_id && i < w.n_told; i++) {
-        if (strcmp(w.told[i].call_id, p->call_id))
+    for (uint32_t i = 0; p->call_id && !p->status && i < q->n; i++) {
+        if (strcmp(q->ids[i], p->call_id))
             continue;
-        t->classes |= w.told[i].classes;
-        if (*endorsed + w.told[i].bits <= ENDORSE)
-            *endorsed += w.told[i].bits;
+        const told *k = &w.told[q->numbers[i]];
+        bool enough = w.durable ? !r->parent && *endorsed + k->bits <= ENDORSE : k->trusted;
+        t->classes |= k->classes;
+        if (enough)
+            *endorsed += k->bits;
         else
             t->integrity = AIOS_LABEL_UNTRUSTED;
     }
 }
 
-static int driver_start(void *session, const aios_request *req, aios_error *err)
+static void look_at(driver_session *s, const aios_run *r, const aios_request *req)
 {
-    driver_session *s = session;
-    taint t = {AIOS_LABEL_SYSTEM, 0};
+    static questions q;
     double endorsed = 0;
-    (void)err;
-    s->quarantine = req->schema_json != NULL;
-    s->done = false;
-    if (s->quarantine && req->n_tools)
-        violate("a quarantined turn has tools", "extract", "");
-    w.n_memory = s->quarantine ? w.n_memory : 0;
+    q.n = 0;
+    s->memory.n = 0;
+    s->called = r->parent != NULL;
+    s->handed = r->agent != r->home;
     for (uint32_t i = 0; i < aios_transcript_count(req->transcript); i++) {
         aios_entry e = AIOS_INIT(aios_entry);
         aios_transcript_at(req->transcript, i, &e);
+        bool tells = e.role == AIOS_ROLE_TOOL || (e.role == AIOS_ROLE_USER && s->called);
         for (uint32_t k = 0; k < e.n_parts; k++) {
-            look_for_marks(e.parts[k].text, e.parts[k].n_text, &t, !s->quarantine && e.role == AIOS_ROLE_TOOL);
-            if (!s->quarantine && e.role == AIOS_ROLE_TOOL)
-                look_for_told(&e.parts[k], &t, &endorsed);
+            const aios_part *p = (const void *)((const char *)e.parts + k * e.part_stride);
+            look_for_marks(p->text, p->n_text, seen_by(r), tells ? &s->memory : NULL);
+            if (p->kind == AIOS_PART_CALL)
+                note_question(&q, p);
+            if (p->kind == AIOS_PART_RESULT)
+                look_for_told(r, &q, p, seen_by(r), &endorsed);
         }
     }
-    if (s->quarantine) {
-        answer(s, req, &t);
+    s->seen = *seen_by(r);
+}
+
+static int driver_start(void *session, const aios_request *req, aios_error *err)
+{
+    driver_session *s = session;
+    aios_run *r = find_run(w.root, req->transcript);
+    (void)err;
+    s->quarantine = !r;
+    if (r) {
+        look_at(s, r, req);
         return 0;
     }
-    w.seen.integrity = t.integrity < w.seen.integrity ? t.integrity : w.seen.integrity;
-    w.seen.classes |= t.classes;
+    if (!req->schema_json || req->n_tools)
+        violate("a quarantined turn has tools", "extract", "");
+    taint t = {AIOS_LABEL_SYSTEM, 0};
+    for (uint32_t i = 0; i < aios_transcript_count(req->transcript); i++) {
+        aios_entry e = AIOS_INIT(aios_entry);
+        aios_transcript_at(req->transcript, i, &e);
+        for (uint32_t k = 0; k < e.n_parts; k++)
+            look_for_marks(e.parts[k].text, e.parts[k].n_text, &t, NULL);
+    }
+    answer(s, req, &t);
     return 0;
 }
 
 static const char *const tools[] = {"src_open",  "src_secret", "src_own",  "src_own_secret", "get_hidden_secret", "get_hidden", "copy",    "hide",      "extract", "out",
-                                    "out_a",     "act",        "act_user", "pay",            "fetch",             "limited",    "asked",   "forbidden", "nobody"};
+                                    "out_a",     "act",        "act_user", "pay",            "fetch",             "limited",    "asked",   "forbidden", "nobody",  "helper",
+                                    "helper_quiet", "transfer_to_desk", "transfer_to_first"};
 
 /* Some text that is worth trying. */
-static void text_of(char *out, size_t n)
+static void text_of(const memory *m, char *out, size_t n)
 {
     static const char *const tries[] = {"$v1", "$v2", "$v3", "$v9", "$v01", "$v1 ", "hello", "https://api.example.com/", "https://api.example.com@evil.com/", "https://evil.com/",
                                         "https://API.example.com.:443/x", "https://api.example.com\\\\@evil.com"};
-    if (roll(3) && w.n_memory)
-        snprintf(out, n, "%s", w.memory[roll(w.n_memory < 8 ? w.n_memory : 8)]);
+    if (roll(3) && m->n)
+        snprintf(out, n, "%s", m->marks[roll(m->n < 8 ? m->n : 8)]);
     else
         snprintf(out, n, "%s", tries[roll(sizeof tries / sizeof *tries)]);
 }
 
-static void args_of(const char *tool, char *out, size_t n)
+static void args_of(const memory *m, const char *tool, char *out, size_t n)
 {
     static const char *const schemas[] = {"{\"type\":\"string\"}", "{\"enum\":[\"w\",\"x\",\"y\",\"z\"]}", "{\"type\":\"boolean\"}",
                                           "{\"type\":\"integer\",\"minimum\":0,\"maximum\":7}"};
     char a[64], b[64];
-    text_of(a, sizeof a);
-    text_of(b, sizeof b);
+    text_of(m, a, sizeof a);
+    text_of(m, b, sizeof b);
     if (!roll(40))
         snprintf(out, n, "{\"text\":\"%s\"", a);
     else if (!strcmp(tool, "extract"))
-        snprintf(out, n, "{\"handle\":\"$v%u\",\"schema\":%s,\"question\":\"%s\"}", 1 + roll(4), schemas[roll(4)], b);
+        snprintf(out, n, "{\"handle\":\"$v%u\",\"schema\":%s,\"question\":\"%s ?q%u\"}", 1 + roll(4), schemas[roll(4)], b, w.n_questions++);
+    else if (!strncmp(tool, "transfer", 8))
+        snprintf(out, n, "{}");
+    else if (strstr(tool, "helper"))
+        snprintf(out, n, "{\"prompt\":\"%s\"}", a);
     else if (!strcmp(tool, "pay"))
         snprintf(out, n, "{\"eur\":%d,\"text\":\"%s\"}", (int)roll(80) - 10, a);
     else
@@ -236,9 +208,15 @@ static int driver_step(void *session, const aios_sink *sink, aios_error *err)
         sink->stop(sink->user, "stop");
         return rc ? rc : AIOS_DONE;
     }
+    if (s->called && !roll(4)) { /* what it says may be of all that it has seen */
+        snprintf(args, sizeof args, "text <#%05u> text", new_mark(&s->seen));
+        int rc = sink->text(sink->user, args, strlen(args));
+        sink->stop(sink->user, "stop");
+        return rc ? rc : AIOS_DONE;
+    }
     for (uint32_t i = 0, n = 1 + roll(3); i < n; i++) {
         const char *tool = tools[roll(sizeof tools / sizeof *tools)];
-        args_of(tool, args, sizeof args);
+        args_of(&s->memory, tool, args, sizeof args);
         w.n_steps++;
         int rc = sink->call(sink->user, tool, args, strlen(args), NULL);
         if (rc)
@@ -270,8 +248,7 @@ static int run_source(void *user, aios_call *c)
     const source *s = user;
     char text[64];
     aios_label l;
-    uint32_t id = w.n_marks++ % MARKS;
-    w.marks[id] = s->truth;
+    uint32_t id = new_mark(&s->truth);
     aios_call_get_label(c, &l);
     aios_label more = l;
     more.integrity = AIOS_LABEL_SYSTEM;
@@ -366,9 +343,10 @@ static int run_sink(void *user, aios_call *c)
     const char *args = aios_call_args(c);
     if (w.durable && made_before(k, c, args))
         return aios_call_finish(c, 0, "done", AIOS_CSTR);
-    taint t = w.seen;
+    taint t = *seen_by(c->run);
     bool approved = use_approval(k->name, args);
-    look_for_marks(args, strlen(args), &t, false);
+    w.n_wide += c->run->parent || c->run->agent != c->run->home;
+    look_for_marks(args, strlen(args), &t, NULL);
     w.n_sinks[k - sinks]++;
     if (t.integrity < k->integrity)
         violate("untrusted text reached a sink", k->name, args);
@@ -385,8 +363,10 @@ static const char strict[] =
     "{\"tool\":\"src_*\"},{\"tool\":\"get_hidden*\"},{\"tool\":\"copy\"},{\"tool\":\"hide\"},{\"tool\":\"extract\"},"
     "{\"tool\":\"out\"},{\"tool\":\"out_a\",\"confidentiality\":[\"a\"]},{\"tool\":\"act\",\"integrity\":\"tool\"},{\"tool\":\"act_user\",\"integrity\":\"user\"},"
     "{\"tool\":\"pay\",\"integrity\":\"tool\",\"cost\":\"/eur\",\"max_cost\":100},{\"tool\":\"fetch\",\"hosts\":{\"/text\":[\"api.example.com\"]}},"
+    "{\"tool\":\"helper*\",\"confidentiality\":\"any\"},{\"tool\":\"transfer_to_*\"},"
     "{\"tool\":\"limited\",\"max_calls\":3},{\"tool\":\"asked\",\"verdict\":\"ask\",\"confidentiality\":\"any\"}]}";
-static const char loose[] = "{\"version\":1,\"rule_of_two\":false,\"capabilities\":[{\"tool\":\"*\",\"confidentiality\":\"any\"}]}";
+#define ANYTHING "\"version\":1,\"rule_of_two\":false,\"capabilities\":[{\"tool\":\"*\",\"confidentiality\":\"any\"}]"
+static const char loose[] = "{\"endorse_bits\":4," ANYTHING "}", loose_untrusting[] = "{" ANYTHING "}";
 
 static void add_tools(aios_toolset *ts)
 {
@@ -412,8 +392,8 @@ static void add_tools(aios_toolset *ts)
 
 static void begin_run(void)
 {
-    w.seen = (taint){AIOS_LABEL_USER, 0};
-    w.n_memory = w.limited = w.n_told = w.n_answers = w.n_acted = w.n_ids = 0;
+    w.n_shown = w.limited = w.n_questions = w.n_acted = w.n_ids = 0;
+    w.endorsed = 0;
     memset(w.approved, 0, sizeof w.approved);
     w.eur = 0;
     w.n_runs++;
@@ -467,15 +447,14 @@ static int live(aios_run *r, owed *away)
             code = ev->error->code;
         if (ev->type == AIOS_EVENT_RESULT && ev->code == AIOS_EDENIED)
             w.n_denied++;
-        if (ev->type == AIOS_EVENT_RESULT && !ev->code && !strcmp(ev->name, "extract"))
-            note_told(ev->call_id);
+        w.n_handoffs += ev->type == AIOS_EVENT_STATE && !strcmp(ev->text, "handoff");
         w.n_unknown += ev->type == AIOS_EVENT_UNKNOWN;
         if (ev->type == AIOS_EVENT_UNKNOWN)
             answer_ask(r, ev);
         if (ev->type != AIOS_EVENT_ASK)
             continue;
         note_ask(ev);
-        if (!w.durable || roll(3) || away->name[0]) {
+        if (!w.durable || roll(3) || away->name[0] || ev->depth) {
             answer_ask(r, ev);
             continue;
         }
@@ -496,6 +475,7 @@ static void run_once(aios_agent *a)
     owed none = {.name = ""};
     begin_run();
     must(aios_run_start(a, NULL, "do what you like", AIOS_CSTR, &r, &err), &err);
+    w.root = r;
     live(r, &none);
     aios_run_free(r);
 }
@@ -512,7 +492,6 @@ static int next_life(aios_ctx *ctx, aios_store *st, aios_agent *a, owed *away, a
         w.n_away++;
         away->name[0] = 0;
     }
-    w.n_answers = 0;
     int rc = aios_run_resume(a, "r", r, err);
     return rc == AIOS_ENOENT ? aios_run_start_with(a, &o, r, err) : rc;
 }
@@ -522,6 +501,29 @@ static int may_fail(void *user, const char *run_id, const aios_store_write *reco
 {
     (void)user, (void)run_id, (void)records, (void)n, (void)more;
     return roll(12) ? AIOS_OK : AIOS_EIO;
+}
+
+typedef struct names {
+    char list[MAX_SEEN][80];
+    uint32_t n;
+} names;
+
+static int note_name(void *user, const aios_stream *s)
+{
+    names *all = user;
+    assert_true(all->n < MAX_SEEN);
+    snprintf(all->list[all->n++], sizeof all->list[0], "%s", s->name);
+    return 0;
+}
+
+static void clear_store(aios_store *st)
+{
+    static names all;
+    aios_error err = AIOS_INIT(aios_error);
+    all.n = 0;
+    must(aios_store_list(st, "run/", note_name, &all, &err), &err);
+    for (uint32_t i = 0; i < all.n; i++)
+        must(aios_store_remove(st, all.list[i], &err), &err);
 }
 
 static void run_lives(aios_ctx *ctx, aios_store *st, aios_agent *a)
@@ -535,28 +537,20 @@ static void run_lives(aios_ctx *ctx, aios_store *st, aios_agent *a)
         rc = next_life(ctx, st, a, &away, &r, &err);
         if (rc && rc != AIOS_EIO)
             fail_msg("%d: %s", rc, err.msg);
+        w.root = r;
         rc = rc ? rc : live(r, &away);
         if (rc == AIOS_EIO)
             away.name[0] = 0; /* it may not have been written that it was asked */
         w.n_deaths += rc == AIOS_EIO;
         aios_run_free(r);
     }
-    must(aios_store_remove(st, "run/r", &err), &err);
+    clear_store(st);
 }
 
-static void drive(const char *policy, uint64_t n_steps, bool durable)
+static void register_driver(aios_ctx *ctx)
 {
     aios_error err = AIOS_INIT(aios_error);
     aios_backend_ops ops = AIOS_INIT(aios_backend_ops);
-    aios_agent_config cfg = AIOS_INIT(aios_agent_config);
-    aios_policy p = AIOS_INIT(aios_policy);
-    aios_limits limits = AIOS_INIT(aios_limits);
-    aios_commit_hook hook = AIOS_INIT(aios_commit_hook);
-    aios_agent *agent;
-    memset(&w, 0, sizeof w);
-    w.durable = durable;
-    w.rng = 88172645463325252u;
-    aios_ctx *ctx = test_ctx(NULL, 0);
     ops.name = "driver";
     ops.open = driver_open;
     ops.close = driver_close;
@@ -567,30 +561,96 @@ static void drive(const char *policy, uint64_t n_steps, bool durable)
     ops.step = driver_step;
     ops.cancel = driver_close;
     must(aios_backend_register(ctx, &ops, &w, &err), &err);
-    must(aios_model_open(ctx, "driver:", NULL, &cfg.model, &err), &err);
-    must(aios_toolset_new(ctx, &cfg.toolset, &err), &err);
-    add_tools(cfg.toolset);
-    must(aios_rules_parse(ctx, policy, AIOS_CSTR, &p.rules, &err), &err);
-    limits.max_turns = 24;
-    limits.max_calls = 100;
-    cfg.policy = &p;
-    cfg.limits = &limits;
-    hook.prepare = may_fail;
-    cfg.hook = durable ? &hook : NULL;
+}
+
+typedef struct stage {
+    aios_ctx *ctx;
+    aios_agent_config cfg;
+    aios_policy policy, desk_policy, helper_policy;
+    aios_limits limits;
+    aios_commit_hook hook;
+    aios_handoff to_desk, to_first;
+    aios_agent *agent, *helper, *desk;
+} stage;
+
+/* The desk goes on with a run, the helper is called, and may call itself and hand over: what they may by themselves is everything. */
+static void make_agents(stage *g)
+{
+    aios_error err = AIOS_INIT(aios_error);
+    aios_agent_config cfg = g->cfg;
+    aios_agent_tool spec = AIOS_INIT(aios_agent_tool);
+    cfg.policy = &g->desk_policy;
+    cfg.handoff_stride = sizeof(aios_handoff);
+    cfg.n_handoffs = 1;
+    g->to_first.name = "first";
+    cfg.handoffs = &g->to_first;
+    must(aios_agent_new(g->ctx, &cfg, &g->desk, &err), &err);
+    g->to_desk.name = "desk";
+    g->to_desk.agent = g->desk;
+    cfg.handoffs = &g->to_desk;
+    cfg.policy = &g->helper_policy;
+    must(aios_agent_new(g->ctx, &cfg, &g->helper, &err), &err);
+    cfg.policy = &g->policy;
+    must(aios_agent_new(g->ctx, &cfg, &g->agent, &err), &err);
+    spec.name = "helper";
+    must(aios_toolset_add_agent(cfg.toolset, g->helper, &spec, &err), &err);
+    spec.name = "helper_quiet";
+    spec.flags = AIOS_TOOL_HANDLE;
+    must(aios_toolset_add_agent(cfg.toolset, g->helper, &spec, &err), &err);
+}
+
+static void open_stage(stage *g, const char *policy, bool durable)
+{
+    aios_error err = AIOS_INIT(aios_error);
+    *g = (stage){.cfg = AIOS_INIT(aios_agent_config), .policy = AIOS_INIT(aios_policy), .desk_policy = AIOS_INIT(aios_policy),
+                 .helper_policy = AIOS_INIT(aios_policy), .limits = AIOS_INIT(aios_limits), .hook = AIOS_INIT(aios_commit_hook), .to_desk = AIOS_INIT(aios_handoff), .to_first = AIOS_INIT(aios_handoff)};
+    g->ctx = test_ctx(NULL, 0);
+    register_driver(g->ctx);
+    must(aios_model_open(g->ctx, "driver:", NULL, &g->cfg.model, &err), &err);
+    must(aios_toolset_new(g->ctx, &g->cfg.toolset, &err), &err);
+    add_tools(g->cfg.toolset);
+    must(aios_rules_parse(g->ctx, policy, AIOS_CSTR, &g->policy.rules, &err), &err);
+    must(aios_rules_parse(g->ctx, loose, AIOS_CSTR, &g->desk_policy.rules, &err), &err);
+    must(aios_rules_parse(g->ctx, durable ? loose_untrusting : loose, AIOS_CSTR, &g->helper_policy.rules, &err), &err);
+    g->limits.max_turns = 24;
+    g->limits.max_calls = 100;
+    g->cfg.limits = &g->limits;
+    g->hook.prepare = may_fail;
+    g->cfg.hook = durable ? &g->hook : NULL;
     if (durable)
-        must(aios_store_open(ctx, "memory:", NULL, &cfg.store, &err), &err);
-    must(aios_agent_new(ctx, &cfg, &agent, &err), &err);
+        must(aios_store_open(g->ctx, "memory:", NULL, &g->cfg.store, &err), &err);
+    make_agents(g);
+}
+
+static void close_stage(stage *g)
+{
+    aios_agent_free(g->agent);
+    aios_agent_free(g->helper);
+    aios_agent_free(g->desk);
+    aios_store_close(g->cfg.store);
+    aios_rules_free(g->policy.rules);
+    aios_rules_free(g->desk_policy.rules);
+    aios_rules_free(g->helper_policy.rules);
+    aios_toolset_free(g->cfg.toolset);
+    aios_model_close(g->cfg.model);
+    aios_ctx_free(g->ctx);
+}
+
+static uint64_t seed = 88172645463325252u;
+
+static void drive(const char *policy, uint64_t n_steps, bool durable)
+{
+    stage g;
+    memset(&w, 0, sizeof w);
+    w.durable = durable;
+    w.rng = seed;
+    open_stage(&g, policy, durable);
     while (w.n_steps < n_steps)
         if (durable)
-            run_lives(ctx, cfg.store, agent);
+            run_lives(g.ctx, g.cfg.store, g.agent);
         else
-            run_once(agent);
-    aios_agent_free(agent);
-    aios_store_close(cfg.store);
-    aios_rules_free(p.rules);
-    aios_toolset_free(cfg.toolset);
-    aios_model_close(cfg.model);
-    aios_ctx_free(ctx);
+            run_once(g.agent);
+    close_stage(&g);
 }
 
 static uint64_t n_wanted = 100000;
@@ -600,12 +660,15 @@ static void check_driven(void)
     print_message("%llu steps: %llu denied, %llu asked, %llu values behind handles, %llu extractions, %llu violations\n", (unsigned long long)w.n_steps,
                   (unsigned long long)w.n_denied, (unsigned long long)w.n_asked, (unsigned long long)w.n_values, (unsigned long long)w.n_extracts,
                   (unsigned long long)w.n_violations);
+    print_message("%llu runs, %llu of called agents, %llu of these deeper, %llu handoffs, %llu effects of agents with another policy\n", (unsigned long long)w.n_runs,
+                  (unsigned long long)w.n_agents, (unsigned long long)w.n_deep, (unsigned long long)w.n_handoffs, (unsigned long long)w.n_wide);
     if (w.n_violations)
         fail_msg("%s", w.violation);
     for (size_t i = 0; i < sizeof sinks / sizeof *sinks; i++)
         if (!w.n_sinks[i] != !strcmp(sinks[i].name, "forbidden"))
             fail_msg("%s ran %llu times", sinks[i].name, (unsigned long long)w.n_sinks[i]);
     assert_true(w.n_denied > 1000 && w.n_asked > 100 && w.n_values > 100 && w.n_extracts > 100);
+    assert_true(w.n_agents > 100 && w.n_deep > 10 && w.n_handoffs > 100 && w.n_wide > 100);
 }
 
 static void no_sink_gets_what_its_label_forbids(void **state)
@@ -619,7 +682,7 @@ static void nor_over_many_lives(void **state)
 {
     (void)state;
     drive(strict, n_wanted, true);
-    print_message("%llu runs, %llu deaths, %llu answers between two lives, %llu calls told as unknown\n", (unsigned long long)w.n_runs, (unsigned long long)w.n_deaths,
+    print_message("%llu deaths, %llu answers between two lives, %llu calls told as unknown\n", (unsigned long long)w.n_deaths,
                   (unsigned long long)w.n_away, (unsigned long long)w.n_unknown);
     check_driven();
     assert_true(w.n_deaths > n_wanted / 200 && w.n_away > 50 && w.n_unknown > 50);
@@ -642,5 +705,6 @@ int main(int argc, char **argv)
         cmocka_unit_test(the_checker_sees_what_a_loose_policy_lets_through),
     };
     n_wanted = argc > 1 ? strtoull(argv[1], NULL, 10) : n_wanted;
+    seed = argc > 2 ? seed ^ strtoull(argv[2], NULL, 10) * UINT64_C(0x9e3779b97f4a7c15) : seed;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
