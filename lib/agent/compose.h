@@ -143,6 +143,8 @@ typedef struct aios__profile {
 
 /** A turn begins: how it is made. Sets the run's choice and session. */
 int aios__profile_begin(aios_run *r, aios_error *err);
+/** A transcript behind the turn's instructions, in a new one: it shares the entries. */
+int aios__profile_view(const aios_run *r, aios_transcript *t, aios_transcript **out, aios_error *err);
 /** Puts it into the request. */
 int aios__profile_fill(aios_run *r, aios_request *q, aios_error *err);
 /** False: the model was not shown this tool in this turn. */

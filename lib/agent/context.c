@@ -99,16 +99,29 @@ int aios__context_count(const aios_agent *a, aios_session *s, const aios_request
     return AIOS_OK;
 }
 
+/* What the model gets of the run's transcript as v shows it: behind the instructions of the turn, where they are not those that it begins with. */
+static int show(const aios_run *r, const aios__view *v, aios_transcript **out, aios_error *err)
+{
+    aios_transcript *shown = NULL;
+    *out = NULL;
+    int rc = aios__view_make(r->t, v, &shown, err);
+    if (rc || !r->profile.view) {
+        *out = shown;
+        return rc;
+    }
+    rc = aios__profile_view(r, shown, out, err);
+    aios_transcript_free(shown);
+    return rc;
+}
+
 int aios__context_weigh(aios_run *r, const aios_request *q, const aios__view *v, uint32_t *n, aios_error *err)
 {
     aios_request w = *q;
     aios_transcript *shown;
     bool exact;
-    int rc = aios__view_make(r->t, v, &shown, err);
-    if (rc)
-        return rc;
+    int rc = show(r, v, &shown, err);
     w.transcript = shown;
-    rc = aios__context_count(r->agent, r->session, &w, r->context.rate, n, &exact, err);
+    rc = rc ? rc : aios__context_count(r->agent, r->session, &w, r->context.rate, n, &exact, err);
     aios_transcript_free(shown);
     return rc;
 }
@@ -246,8 +259,11 @@ static int weigh_now(aios_run *r, const aios_request *q, uint32_t *n, aios_error
 static int remember(aios_run *r, const aios_request *q, aios_error *err)
 {
     aios_request w = *q;
-    aios_transcript *shown;
-    int rc = aios__view_of(r->t, &shown, err);
+    aios_transcript *shown = NULL;
+    aios__view v = {.heap = r->heap};
+    int rc = r->profile.view ? aios__view_read(r->t, &v, err) : aios__view_of(r->t, &shown, err);
+    rc = rc || !r->profile.view ? rc : show(r, &v, &shown, err);
+    aios__view_free(&v);
     if (rc)
         return rc;
     w.transcript = shown ? shown : r->t;

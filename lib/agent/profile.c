@@ -178,22 +178,21 @@ static int add_system(const aios_run *r, const aios_entry *first, aios__buf *b, 
     return rc;
 }
 
-/* The transcript behind other instructions. */
-static int make_view(aios_run *r, aios_error *err)
+int aios__profile_view(const aios_run *r, aios_transcript *t, aios_transcript **out, aios_error *err)
 {
-    aios__profile *p = &r->profile;
+    const aios__profile *p = &r->profile;
     aios_entry e = AIOS_INIT(aios_entry);
-    bool system = !aios_transcript_at(r->t, 0, &e) && e.role == AIOS_ROLE_SYSTEM;
+    bool system = !aios_transcript_at(t, 0, &e) && e.role == AIOS_ROLE_SYSTEM;
     aios__buf b;
     aios__buf_init(&b, r->heap, AIOS_MEM_TEXT, 0);
     int rc = add_system(r, system ? &e : NULL, &b, err);
     if (!rc && p->pub.instructions)
         rc = aios__buf_addf(&b, err, "%s%s", b.n ? "\n\n" : "", p->pub.instructions);
-    rc = rc ? rc : aios_transcript_new(r->agent->ctx, &p->view, err);
+    rc = rc ? rc : aios_transcript_new(r->agent->ctx, out, err);
     if (!rc && b.n)
-        rc = aios_transcript_add_text(p->view, AIOS_ROLE_SYSTEM, b.p, b.n, err);
+        rc = aios_transcript_add_text(*out, AIOS_ROLE_SYSTEM, b.p, b.n, err);
     aios__buf_free(&b);
-    return rc ? rc : aios__transcript_share_from(p->view, r->t, system, err);
+    return rc ? rc : aios__transcript_share_from(*out, t, system, err);
 }
 
 int aios__profile_fill(aios_run *r, aios_request *q, aios_error *err)
@@ -202,7 +201,7 @@ int aios__profile_fill(aios_run *r, aios_request *q, aios_error *err)
     uint64_t left = aios__use_tokens_left(r);
     aios_transcript_free(p->view);
     p->view = NULL;
-    int rc = p->pub.instructions || r->agent != r->home ? make_view(r, err) : AIOS_OK;
+    int rc = p->pub.instructions || r->agent != r->home ? aios__profile_view(r, r->t, &p->view, err) : AIOS_OK;
     q->transcript = p->view ? p->view : r->t;
     q->tools = p->limited ? p->defs : r->defs;
     q->n_tools = p->limited ? p->n_defs : r->n_defs;

@@ -51,9 +51,14 @@ int aios__turn_start(aios_run *r, aios_error *err)
     int rc = aios__use_check_turn(r, err);
     rc = rc ? rc : aios__profile_begin(r, err);
     rc = rc ? rc : aios__gate_model(r, err);
+    uint32_t n = aios_transcript_count(r->t);
     rc = rc ? rc : aios__turn_ask(r, &q, err);
     rc = rc ? rc : aios__context_fit(r, &q, err);
     if (rc || r->state == AIOS__RUN_CONTEXT)
+        return rc;
+    if (r->profile.view && aios_transcript_count(r->t) != n)
+        rc = aios__turn_ask(r, &q, err); /* a view does not have what was compacted since */
+    if (rc)
         return rc;
     rc = aios__journal_send(r, err);
     if (rc)

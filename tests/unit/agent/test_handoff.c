@@ -202,6 +202,43 @@ static void reads_of_another_agent_are_not_known(void **state)
     assert_non_null(strstr(p.log.s, "done(stop):counted"));
 }
 
+/* Whoever has the run: the turn after a compaction is as large as that said, the instructions of that agent counted. */
+static void the_others_instructions_count_in_its_context(void **state)
+{
+    (void)state;
+    static char words[2001];
+    char uri[4096] = "echo:set n_ctx 900;turn;";
+    const aios_event *ev;
+    aios_compact c = AIOS_INIT(aios_compact);
+    uint32_t after = 0, compacted = 0;
+    int code = 0;
+    for (size_t i = 0; i < sizeof words - 1; i++)
+        words[i] = i % 5 == 4 ? ' ' : (char)('a' + i % 23);
+    for (int k = 0; k < 30; k++)
+        snprintf(uri + strlen(uri), sizeof uri - strlen(uri), "call add {\"a\":%d,\"b\":100000000};turn;", k);
+    open_pair("echo:call transfer_to_desk {}", uri);
+    c.policy = AIOS_COMPACT_DROP;
+    p.o.cfg.compact = &c;
+    p.o.cfg.instructions = words;
+    p.w.limits.max_turns = p.w.limits.max_calls = 90;
+    make_agents();
+    aios_run *r = world_start(&p.w, NULL, "go");
+    while (!aios_run_next(r, -1, &ev)) {
+        const char *part = ev->type == AIOS_EVENT_CONTEXT ? strstr(ev->text, "\"after\":") : NULL;
+        compacted += part != NULL;
+        after = part ? (uint32_t)strtoul(part + 8, NULL, 10) : after;
+        if (ev->type == AIOS_EVENT_USAGE && after) {
+            assert_int_equal(ev->usage->input, after);
+            after = 0;
+        }
+        code = ev->type == AIOS_EVENT_ERROR ? ev->error->code : code;
+    }
+    assert_int_equal(code, AIOS_ELIMIT); /* it never ends by itself, and never was too large */
+    assert_true(compacted > 2);
+    aios_run_free(r);
+    pair_close(&p);
+}
+
 static void limits_stay_those_of_the_first(void **state)
 {
     (void)state;
@@ -539,6 +576,7 @@ int main(void)
         cmocka_unit_test(rules_of_both_hold_and_their_counts_go_on),
         cmocka_unit_test(both_must_endorse),
         cmocka_unit_test(reads_of_another_agent_are_not_known),
+        cmocka_unit_test(the_others_instructions_count_in_its_context),
         cmocka_unit_test(limits_stay_those_of_the_first),
         cmocka_unit_test(a_turn_hands_over_once_and_not_to_itself),
         cmocka_unit_test(agents_that_hand_over_for_ever_are_ended),
