@@ -190,7 +190,7 @@ int cli_control_ask(const char *uri, const json_t *q, json_t **out, long *pid, a
 void cli_control_sweep(const char *uri);             /**< removes a socket that was left behind; the caller has the store */
 /* drive.c */
 typedef struct cli_shown {
-    bool open_line;
+    bool open_line, said; /**< a line is not ended; there was text */
 } cli_shown;
 void cli_show_event(const cli *c, const aios_event *ev, cli_shown *s);
 int cli_drive(const cli *c, aios_run *run, cli_control *control); /**< to the end; an exit code */

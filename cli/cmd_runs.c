@@ -298,7 +298,11 @@ static int decide(scene *s, int32_t verdict)
     cli_kept_close(kept);
     if (err.code)
         return fail_of_run(s, &err);
-    print_done(s, verdict == AIOS_ALLOW ? "approved; it goes on by aios runs resume" : "denied; it goes on by aios runs resume");
+    print_done(s, verdict == AIOS_ALLOW ? "approved; it counts when the run is resumed" : "denied; it counts when the run is resumed");
+    json_t *run = s->c->json || s->c->quiet ? NULL : run_of(s, &err);
+    if (run)
+        print_next(s->c, run);
+    json_decref(run);
     return 0;
 }
 

@@ -46,7 +46,13 @@ void cli_show_event(const cli *c, const aios_event *ev, cli_shown *s)
     case AIOS_EVENT_TEXT:
         fwrite(ev->text, 1, ev->n_text, stdout);
         cli_flush();
-        s->open_line = true;
+        s->open_line = s->said = true;
+        break;
+    case AIOS_EVENT_DONE:
+        if (!s->said && ev->n_text) { /* of a run that was over before: it has no turn, but its answer once more */
+            fwrite(ev->text, 1, ev->n_text, stdout);
+            putchar('\n');
+        }
         break;
     case AIOS_EVENT_CALL:
         fprintf(stderr, "%scall   %s %.*s%s\n", dim, ev->name, (int)ev->n_text, ev->text, plain);
@@ -95,7 +101,7 @@ static void tell_unasked(driving *d, const aios_event *ev)
     fprintf(stderr, "denied: %s %s, and there is nobody to ask: standard input is no terminal", ev->name,
             d->c->policy ? "is to be asked for by the policy" : "may change something");
     if (!d->c->policy)
-        fprintf(stderr, "; --allow %s lets it run", ev->name);
+        fprintf(stderr, "; --allow %s lets it run%s", ev->name, cli_control_able(d->c->store) ? ", with --wait it waits for `aios runs approve`" : "");
     fputc('\n', stderr);
     d->told_unasked = true;
 }

@@ -6,7 +6,7 @@
 #define MODEL_OPTS "model api-key-env ca-file proxy plain-http threads ctx kv-bits cpu budget mmap cache cache-size quiet json verbose "
 #define SAMPLE_OPTS "predict temp seed top-k top-p min-p repeat-penalty "
 
-#define AGENT_OPTS MODEL_OPTS SAMPLE_OPTS "system label tools require allow policy root store memory wait whole audit audit-key anchor max-turns max-calls max-tokens max-cost timeout prices compact no-builtin schema "
+#define AGENT_OPTS MODEL_OPTS SAMPLE_OPTS "tools require allow policy root store memory wait whole audit audit-key anchor max-turns max-calls max-tokens max-cost timeout prices compact no-builtin schema "
 
 static const command commands[] = {
     {"devices", "", "what this machine computes with", "json probe cpu threads budget verbose", cmd_devices,
@@ -37,7 +37,7 @@ static const command commands[] = {
      cmd_validate, "  aios validate schema.json a.json b.json\n  aios run 'A person' --schema person.json | aios validate person.json -\n"},
     {"chat", "", "a conversation", MODEL_OPTS SAMPLE_OPTS "system label", cmd_chat, "  aios chat --temp 0.7\n"},
     {"agent", "PROMPT", "a run with tools: time, calculator, system_facts, read_file and your own commands",
-     AGENT_OPTS "run-id resume changed", cmd_agent,
+     AGENT_OPTS "system label run-id resume changed", cmd_agent,
      "  aios agent --require 'What is 12.5 percent of 840?'\n  aios agent --store sqlite:runs.db --run-id r1 'Deploy the site'; aios agent --store sqlite:runs.db --resume r1\n  aios agent --tools tools.json --allow deploy 'Deploy the site'\n\n"
      "a file of tools (docs/command.md):\n"
      "  [{\"name\": \"deploy\", \"description\": \"Deploys the site.\", \"effect\": \"unsafe\", \"command\": [\"./deploy.sh\", \"--site\"],\n"

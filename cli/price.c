@@ -34,7 +34,7 @@ static bool has_cost(const json_t *candidate)
 
 static int fail_unknown(const char *uri)
 {
-    return cli_usage("--max-cost would bound nothing: no price is known for %.200s: give --prices IN,OUT[,CACHED], of a million tokens%s", uri,
+    return cli_usage("--max-cost would bound nothing: no price is known for \"%.200s\": give --prices IN,OUT[,CACHED], of a million tokens%s", uri,
                      cli_is_route(uri) ? ", or \"cost\" to the candidates of its file" : "");
 }
 

@@ -238,6 +238,7 @@ class Scripted(unittest.TestCase):
             code, out, err = aios("agent", "--store", store, "--resume", "r1", "-m", script)
             self.assertEqual((code, out), (0, "done\n"), err)
             self.assertNotIn("result", err)  # the call has its receipt
+            self.assertEqual(aios("agent", "--store", store, "--resume", "r1", "-m", script)[:2], (0, "done\n"))  # its answer again
             runs = events(aios("runs", "--store", store, "--json")[1])
             self.assertEqual([(x["id"], x["state"], x["resumes"]) for x in runs], [("r1", "done", 1)])
             self.assertIn("r1", aios("runs", "--store", store)[1])

@@ -388,7 +388,9 @@ class Offline(WithStore):
 
     def test_a_call_is_approved_while_nobody_has_the_run(self):
         self.killed()
-        self.assertEqual(self.runs("approve", "r1")[0], 0)
+        code, out, _ = self.runs("approve", "r1")
+        self.assertEqual((code, out.splitlines()[0]), (0, "run r1: approved; it counts when the run is resumed"))
+        self.assertRegex(out.splitlines()[1], "^next     aios runs resume r1 --store ")
         self.assertEqual(self.shown()["asks"], 0)
         self.assertEqual(self.runs("approve", "r1")[0], 1)
         self.assertEqual(self.paid(), 0)
