@@ -23,13 +23,14 @@ bool aios__order_outranks(const aios__job *a, const aios__job *b)
     return a->deadline != b->deadline ? a->deadline < b->deadline : a->number < b->number;
 }
 
-uint32_t aios__order_budget(uint32_t n_replies, int32_t reply, int32_t prompt, bool aged, uint32_t most)
+uint32_t aios__order_budget(uint32_t n_replies, int32_t reply, int32_t prompt, bool aged, uint32_t beside, uint32_t most)
 {
-    uint32_t n = AIOS__ORDER_BESIDE;
+    uint32_t n = beside < AIOS__ORDER_BESIDE ? AIOS__ORDER_BESIDE : beside < most ? beside : most;
     if (!n_replies || (prompt > reply && !aged))
         n = most;
     else if (prompt < reply && !aged)
         n = AIOS__ORDER_BELOW;
+    n += (AIOS__ORDER_TILE - (n_replies + n) % AIOS__ORDER_TILE) % AIOS__ORDER_TILE;
     return n < most ? n : most;
 }
 

@@ -11,8 +11,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Rows: of one prompt before the next of its rank; of prompts beside replies that rank alike, and beside those that rank higher; the least. */
+/* Rows: of one prompt before the next of its rank; of prompts beside replies that rank alike (the least), and that rank higher; the least. */
 enum { AIOS__ORDER_AGED = 8, AIOS__ORDER_QUANTUM = 64, AIOS__ORDER_BESIDE = 64, AIOS__ORDER_BELOW = 16, AIOS__ORDER_LEAST = 16 };
+/* Rows that the kernels compute at once: where a pass has fewer, the rest of them cost time all the same. */
+enum { AIOS__ORDER_TILE = 16 };
 /* Rows that a session may be behind the least served of those at work when it comes back. */
 enum { AIOS__ORDER_CREDIT = 4 * AIOS__ORDER_QUANTUM };
 #define AIOS__NO_DEADLINE INT64_MAX
@@ -61,8 +63,11 @@ static inline bool aios__order_is_aged(uint64_t pass)
 bool aios__order_before(const aios__job *a, const aios__job *b, bool aged);
 /** a gets what b would get, if there is not enough for both: priority, deadline, then the earlier turn. */
 bool aios__order_outranks(const aios__job *a, const aios__job *b);
-/** Rows that prompts, the first of priority `prompt`, may have beside n_replies rows of replies, the highest of priority `reply`; at most `most`. */
-uint32_t aios__order_budget(uint32_t n_replies, int32_t reply, int32_t prompt, bool aged, uint32_t most);
+/**
+ * Rows that prompts, the first of priority `prompt`, may have beside n_replies rows of replies, the highest of priority `reply`: so many
+ * that the pass is whole tiles; at most `most`. beside: rows that hold up replies of the same rank not too long; AIOS__ORDER_BESIDE at least.
+ */
+uint32_t aios__order_budget(uint32_t n_replies, int32_t reply, int32_t prompt, bool aged, uint32_t beside, uint32_t most);
 /**
  * Sets the shares of n prompts, in order, that have `left` rows together. Each of a rank gets a quantum before one of them gets more, then the first
  * gets what it can use; a lower rank gets what is left. In an aged pass all are of one rank.

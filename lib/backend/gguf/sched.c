@@ -5,11 +5,13 @@
 #include "backend/gguf/gguf.h"
 #include "backend/gguf/room.h"
 
-/* Logits of one pass; what of them is kept while no turn runs; time of a layer, after which a cancel is seen; longest wait. */
+/* Logits of one pass; what of them is kept while no turn runs; time of a layer, after which a cancel is seen; longest wait;
+   time of a pass with prompts beside replies that rank alike. */
 #define LOGIT_BYTES ((size_t)64 << 20)
 #define KEEP_BYTES ((size_t)2 << 20)
 #define LAYER_NS 20000000
 #define GATHER_NS 1000000
+#define BESIDE_NS 150000000
 /* What waits for memory looks again after so long; without a pass for so long it leads one. */
 #define HELD_NS 2000000
 #define STILL_NS 20000000
@@ -285,7 +287,9 @@ static uint32_t prompt_budget(const aios__sched *d, const aios__job *first)
     int32_t reply = INT32_MIN;
     for (uint32_t i = 0; i < d->n_picks; i++)
         reply = d->picks[i]->job.priority > reply ? d->picks[i]->job.priority : reply;
-    uint32_t n = aios__order_budget(d->n_rows, reply, first->priority, aios__order_is_aged(d->n_passes), AIOS__CHUNK - d->n_rows);
+    int64_t in_time = d->row_ns > 0 ? BESIDE_NS / d->row_ns : 0;
+    uint32_t beside = in_time < AIOS__CHUNK ? (uint32_t)in_time : AIOS__CHUNK;
+    uint32_t n = aios__order_budget(d->n_rows, reply, first->priority, aios__order_is_aged(d->n_passes), beside, AIOS__CHUNK - d->n_rows);
     if (d->row_ns > 0) {
         int64_t fit = (int64_t)LAYER_NS * d->net->hp.n_layer / d->row_ns / AIOS__ORDER_LEAST * AIOS__ORDER_LEAST;
         n = fit < AIOS__ORDER_LEAST ? least(n, AIOS__ORDER_LEAST) : fit < n ? (uint32_t)fit : n;

@@ -77,7 +77,7 @@ static void step(machine *m)
         compute(m, order[n_replies], 1);
     }
     if (n_replies < n) {
-        uint32_t left = aios__order_budget(n_replies, reply, order[n_replies]->priority, aged, CHUNK - n_replies);
+        uint32_t left = aios__order_budget(n_replies, reply, order[n_replies]->priority, aged, 0, CHUNK - n_replies);
         aios__order_share(order + n_replies, n - n_replies, left, aged);
         for (uint32_t i = n_replies; i < n; i++)
             compute(m, order[i], order[i]->share);
@@ -163,13 +163,17 @@ static void shares_use_all_that_is_left_and_no_more(void **state)
 static void prompts_beside_replies_have_what_their_rank_allows(void **state)
 {
     (void)state;
-    assert_int_equal(aios__order_budget(0, 0, 0, false, CHUNK), CHUNK);
-    assert_int_equal(aios__order_budget(3, 0, 0, false, CHUNK), AIOS__ORDER_BESIDE);
-    assert_int_equal(aios__order_budget(3, 0, 1, false, CHUNK - 3), CHUNK - 3); /* the replies of a lower one wait for it */
-    assert_int_equal(aios__order_budget(3, 1, 0, false, CHUNK), AIOS__ORDER_BELOW);
-    assert_int_equal(aios__order_budget(3, 1, 0, true, CHUNK), AIOS__ORDER_BESIDE);
-    assert_int_equal(aios__order_budget(3, 1, 0, false, 7), 7);
-    assert_int_equal(aios__order_budget(3, INT32_MIN, INT32_MAX, false, 9), 9);
+    assert_int_equal(aios__order_budget(0, 0, 0, false, 0, CHUNK), CHUNK);
+    assert_int_equal(aios__order_budget(3, 0, 0, false, 0, CHUNK), AIOS__ORDER_BESIDE + AIOS__ORDER_TILE - 3); /* to the end of a tile */
+    assert_int_equal(aios__order_budget(3, 0, 0, false, 100, CHUNK), 100 + 9);
+    assert_int_equal(aios__order_budget(3, 0, 0, false, UINT32_MAX, CHUNK - 3), CHUNK - 3);
+    assert_int_equal(aios__order_budget(3, 1, 0, false, 100, CHUNK), AIOS__ORDER_BELOW + AIOS__ORDER_TILE - 3);
+    assert_int_equal(aios__order_budget(AIOS__ORDER_TILE, 0, 0, false, 0, CHUNK), AIOS__ORDER_BESIDE);
+    assert_int_equal(aios__order_budget(3, 0, 1, false, 0, CHUNK - 3), CHUNK - 3); /* the replies of a lower one wait for it */
+    assert_int_equal(aios__order_budget(3, 1, 0, false, 0, CHUNK), AIOS__ORDER_BELOW + AIOS__ORDER_TILE - 3);
+    assert_int_equal(aios__order_budget(3, 1, 0, true, 0, CHUNK), AIOS__ORDER_BESIDE + AIOS__ORDER_TILE - 3);
+    assert_int_equal(aios__order_budget(3, 1, 0, false, 0, 7), 7);
+    assert_int_equal(aios__order_budget(3, INT32_MIN, INT32_MAX, false, 0, 9), 9);
 }
 
 /* ---- what follows from them ------------------------------------------------------------------------------------------ */
