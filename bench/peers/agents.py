@@ -6,11 +6,11 @@ aios (all agents at once, a session and a host thread each) and through a peer.
 usage: agents.py MODEL [ENGINE ...] [--agents 16] [--from 0] [--turns 12] [--reply 24] [--lines 20] [--threads 2] [--think 0] [--ranks no|told|untold]
 Engines: aios; aios-serial, one agent after the other; llama.cpp, libllama of PyPI llama-cpp-python with one context that keeps the common
 prefix, one agent after the other; llama-server, the server of PyPI xllamacpp with one slot; llama-server@16 with 16 slots, all agents at once.
-One JSON line an engine: seconds, tokens prefilled and decoded; how alike the agents were served up to the end of the first of them (jain: 1 is
-alike, spread: most by least) and when they were done; by class of agents the seconds that turns waited (told by aios) and took. Peers take minutes:
+One JSON line an engine: seconds, tokens prefilled and decoded, and by class of agents how alike they were served up to the end of the first of
+them (jain: 1 is alike, spread: most by least), when they were done, and the seconds that turns waited (told by aios) and took. Peers take minutes:
 --from and --agents split the work, and the seconds of the parts add up where agents run one after the other.
---think: seconds that each tool takes. --ranks: of each four agents the first is urgent (priority 1), the second wants to be done within 45% of --whole
-seconds, the others have all the time there is; untold: aios is not told so, but the classes are counted alike."""
+--think: seconds that each tool takes. --ranks: of each four agents the first is urgent (priority 1), the second has a deadline (DUE, parts of --whole
+seconds, which is what all take together), the others have all the time there is; untold: aios is not told so, but the classes are counted alike."""
 import argparse
 import concurrent.futures
 import ctypes
@@ -24,6 +24,7 @@ from scenario import Agent
 
 sys.path.insert(0, str(engines.HERE.parents[1] / "bindings" / "python"))
 N_CTX = 4096
+DUE = (0.65, 0.5, 0.8, 0.575)  # of the 2nd, 6th, 10th, 14th agent: not the order in which they come
 
 
 class Aios:
@@ -122,10 +123,14 @@ def class_of(number, args):
     return "all" if args.ranks == "no" else ("urgent", "deadline", "rest", "rest")[number % 4]
 
 
+def due_of(number, args):
+    return DUE[number // 4 % len(DUE)] * args.whole
+
+
 def rank_of(number, began, args):
     """What the engine is told of a turn."""
     name = class_of(number, args) if args.ranks == "told" else "all"
-    left = max(0.45 * args.whole - (time.perf_counter() - began), 1e-9)
+    left = max(due_of(number, args) - (time.perf_counter() - began), 1e-9)
     return {"urgent": {"priority": 1}, "deadline": {"deadline": left}}.get(name, {})
 
 
@@ -160,15 +165,22 @@ def fairness(agents):
             "first_done": round(min(ends), 2), "last_done": round(max(ends), 2)}
 
 
-def by_class(agents, numbers, args):
+def in_time(numbers, agents, args):
+    """Of agents with a deadline, by it: [due, done]."""
+    rows = sorted((round(due_of(i, args), 2), round(rows[-1][1], 2)) for i, rows in zip(numbers, agents))
+    return {"in_time": sum(done <= due for due, done in rows), "due_done": rows}
+
+
+def by_class(agents, numbers, args, together):
     out = {}
     for name in sorted({class_of(i, args) for i in numbers}):
-        mine = [rows for i, rows in zip(numbers, agents) if class_of(i, args) == name]
-        took, waits = [r[1] - r[0] for rows in mine for r in rows], [r[4] for rows in mine for r in rows if r[4] is not None]
+        mine = [i for i in numbers if class_of(i, args) == name]
+        theirs = [rows for i, rows in zip(numbers, agents) if i in mine]
+        took, waits = [r[1] - r[0] for rows in theirs for r in rows], [r[4] for rows in theirs for r in rows if r[4] is not None]
         out[name] = {"turn_p50": quantile(took, .5), "turn_p99": quantile(took, .99), "wait_p50": quantile(waits, .5), "wait_p99": quantile(waits, .99),
-                     "done": round(max(rows[-1][1] for rows in mine), 2)}
+                     "wait_max": quantile(waits, 1), **(fairness(theirs) if together else {})}
         if name == "deadline":
-            out[name]["in_time"] = f"{sum(rows[-1][1] <= 0.45 * args.whole for rows in mine)}/{len(mine)}"
+            out[name].update(in_time(mine, theirs, args))
     return out
 
 
@@ -187,9 +199,7 @@ def run(name, args):
     out = {"test": f"agents{args.agents}x{args.turns}", "engine": name, "model": os.path.basename(args.model), "from": args.first,
            "agents": args.agents, "turns": args.turns, "threads": args.threads, "think": args.think, "ranks": args.ranks, "seconds": round(seconds, 3),
            "prefilled": sum(r[2] for rows in agents for r in rows), "decoded": sum(r[3] for rows in agents for r in rows)}
-    if slots > 1:
-        out.update(fairness(agents))
-    print(json.dumps({**out, "classes": by_class(agents, numbers, args)}), flush=True)
+    print(json.dumps({**out, "classes": by_class(agents, numbers, args, slots > 1)}), flush=True)
 
 
 def main():
