@@ -44,7 +44,7 @@ static const char scheme[] = "sqlite:";
 
 bool cli_control_able(const char *uri)
 {
-    return !strncmp(uri, scheme, sizeof scheme - 1);
+    return uri && !strncmp(uri, scheme, sizeof scheme - 1);
 }
 
 int control_path(const char *uri, struct sockaddr_un *out, aios_error *err)
