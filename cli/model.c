@@ -125,10 +125,11 @@ static void tell_model(const aios_model *m, const aios_ctx *ctx)
     static const char *const where[] = {"on this machine", "on this network", "remote"};
     if (aios_model_info_get(m, &i))
         return;
+    const char *name = i.name && *i.name ? i.name : "the server's model", *place = where[i.privacy > 0 && i.privacy < 3 ? i.privacy : 0];
     if (!i.n_params && i.n_ctx)
-        fprintf(stderr, "info: %s: backend %s, %s, context %u\n", i.name, i.backend, where[i.privacy > 0 && i.privacy < 3 ? i.privacy : 0], i.n_ctx);
+        fprintf(stderr, "info: %s: backend %s, %s, context %u\n", name, i.backend, place, i.n_ctx);
     else if (!i.n_params)
-        fprintf(stderr, "info: %s: backend %s, %s, context not known\n", i.name, i.backend, where[i.privacy > 0 && i.privacy < 3 ? i.privacy : 0]);
+        fprintf(stderr, "info: %s: backend %s, %s, context not known\n", name, i.backend, place);
     else if (!aios_cpu_info_get(ctx, &cpu))
         fprintf(stderr, "info: %s: %s %s, %.1f M parameters, context %u, %u threads, %s\n", i.name ? i.name : "?",
                 i.architecture ? i.architecture : "", i.quantization ? i.quantization : "", (double)i.n_params / 1e6, i.n_ctx, i.n_threads, cpu.isa);

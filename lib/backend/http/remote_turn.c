@@ -141,8 +141,8 @@ static int read_refusal(aios__remote_turn *t, int status, aios_error *err)
     int edited = param ? aios__param_refuse(m, param, &t->message.body, err) : AIOS_OK;
     t->changed = edited == AIOS_AGAIN;
     if (t->changed)
-        aios__log(m->server.ctx, AIOS_LOG_WARN, "%s: the model %s does not take \"%s\" as it was sent: from now on it is left out or said otherwise",
-                  m->host, m->server.model, aios__param_name(param));
+        aios__log(m->server.ctx, AIOS_LOG_WARN, "%s: %s%s does not take \"%s\" as it was sent: from now on it is left out or said otherwise",
+                  m->host, *m->server.model ? "the model " : "its model", m->server.model, aios__param_name(param));
     return edited < 0 ? edited : aios__remote_blame_move(m, t->transfer, rc == AIOS_EAUTH ? ask_for_key(m, err) : rc, err);
 }
 
@@ -172,8 +172,8 @@ static int check_call(const aios__remote_turn *t, aios_error *err)
 {
     if (!t->must_call || !aios__reader_idle(t->reader))
         return AIOS_OK;
-    return aios__fail(err, AIOS_ENOTSUP, "%s was told that a tool must be called, and replied without: it does not keep to tool_choice with the model %s",
-                      t->remote->host, t->remote->server.model);
+    return aios__fail(err, AIOS_ENOTSUP, "%s was told that a tool must be called, and replied without: it does not keep to tool_choice with %s%s",
+                      t->remote->host, *t->remote->server.model ? "the model " : "its model", t->remote->server.model);
 }
 
 /* The transfer is over, or its reply is. */
