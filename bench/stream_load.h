@@ -3,7 +3,7 @@
  * What bench_http and bench_streams do alike. PROGRAM [serve] [STREAMS [TOKENS [RATE [https]]]]: a server of one thread in a child process
  * says TOKENS to each stream, as fast as they are taken, then RATE a second in all. A JSON line for each: tokens a second, microseconds from
  * the server's stamp to the token that was read, KiB of an open stream that waits (resident memory, and what the ctx counts). `serve` is the
- * server alone, at RATE (0: as fast as they are taken): it prints its URL, and the file of its certificate's authority, and ends with its streams.
+ * server alone, at RATE (0: as fast as they are taken): it prints its URL and the file of its certificate's authority, and ends with its streams.
  */
 #ifndef AIOS_BENCH_STREAM_LOAD_H
 #define AIOS_BENCH_STREAM_LOAD_H
@@ -89,10 +89,10 @@ static void load_report(load *l, const char *more)
     size_t n = l->n_latencies;
     need(n == (size_t)l->n_streams * l->n_tokens, "tokens were lost");
     qsort(l->latencies, n, sizeof *l->latencies, by_size);
-    printf("{\"bench\":\"http\",\"loop\":\"%s\",\"tls\":%d,\"streams\":%u,\"tokens\":%zu,\"rate\":%.0f,\"tokens_s\":%.0f,", l->loop, l->over_tls, l->n_streams, n,
-           l->rate, (double)n / l->took * 1e6);
-    printf("\"cpu_us_token\":%.2f,\"p50_us\":%.1f,\"p99_us\":%.1f,\"rss_kib_stream\":%.1f,\"ctx_kib_stream\":%.1f%s}\n", l->cpu / (double)n, l->latencies[n / 2],
-           l->latencies[n * 99 / 100], l->rss, l->used, more);
+    printf("{\"bench\":\"http\",\"loop\":\"%s\",\"tls\":%d,\"streams\":%u,\"tokens\":%zu,\"rate\":%.0f,\"tokens_s\":%.0f,", l->loop, l->over_tls,
+           l->n_streams, n, l->rate, (double)n / l->took * 1e6);
+    printf("\"cpu_us_token\":%.2f,\"p50_us\":%.1f,\"p99_us\":%.1f,\"rss_kib_stream\":%.1f,\"ctx_kib_stream\":%.1f%s}\n", l->cpu / (double)n,
+           l->latencies[n / 2], l->latencies[n * 99 / 100], l->rss, l->used, more);
     fflush(stdout);
 }
 

@@ -108,7 +108,8 @@ static void servers_killed_and_revived_lose_no_request(void **state)
         assert_true(serve_start_at(&servers[i], program, script, 0) > 0);
     snprintf(uri, sizeof uri,
              "route:{\"attempts\":1000,\"patience_ms\":20000,\"breaker\":{\"failures\":2,\"open_ms\":20},\"candidates\":["
-             "{\"name\":\"pool\",\"endpoints\":[{\"uri\":\"http://127.0.0.1:%d/v1#m\"},{\"uri\":\"http://127.0.0.1:%d/v1#m\"},{\"uri\":\"http://127.0.0.1:%d/v1#m\"}]}]}",
+             "{\"name\":\"pool\",\"endpoints\":[{\"uri\":\"http://127.0.0.1:%d/v1#m\"},{\"uri\":\"http://127.0.0.1:%d/v1#m\"},"
+             "{\"uri\":\"http://127.0.0.1:%d/v1#m\"}]}]}",
              servers[0].port, servers[1].port, servers[2].port);
     must(aios_model_open(ctx, uri, NULL, &model, &err), &err);
     assert_int_equal(pthread_create(&k, NULL, killer, NULL), 0);
