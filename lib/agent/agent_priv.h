@@ -129,6 +129,7 @@ struct aios_run {
     uint32_t n_defs;
     int64_t deadline;
     int fd, timer;             /**< epoll and timerfd, or -1 */
+    bool watched;              /**< its session is in the root's fd */
 
     uint32_t turn_tokens;      /**< of the last turn */
     uint64_t n_context;        /**< tokens of the last turn, prompt and reply */

@@ -85,6 +85,8 @@ bool aios__sub_only_asks(const aios__run_call *c);
 bool aios__sub_polls(const aios_run *r, struct pollfd *p, uint32_t cap, uint32_t *n);
 /** The session of what comes next; the one before stays open. */
 void aios__run_use_session(aios_run *r, aios_session *s);
+/** True if some model that it or one below waits for is not among what the root's descriptor watches, since the system has none left for it. */
+bool aios__sub_unseen(aios_run *r);
 /** The root's descriptor was made: it gets those of all that was called. */
 void aios__sub_watch(const aios_run *r);
 

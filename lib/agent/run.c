@@ -13,7 +13,8 @@
 
 #define MAX_TEXT ((size_t)64 << 20)
 #define BLIND_MS 5     /* between two looks where the system has no descriptor to wait on */
-enum { MAX_POLLS = 64, UNSEEN_MS = 5, MAX_WAIT_MS = 60000 }; /* those beyond are looked at so often */
+enum { MAX_POLLS = 64, UNSEEN_MS = 5, MAX_WAIT_MS = 60000 }; /* those that have no descriptor, or are beyond, are looked at so often */
+_Static_assert((int)AIOS__SUBS_AT_ONCE < (int)MAX_POLLS, "as many called agents at most wait for their models at a time, however deep");
 
 static int64_t now(const aios_run *r)
 {
@@ -400,7 +401,10 @@ static int wait_calls(aios_run *r, int32_t timeout_ms)
         poll(NULL, 0, BLIND_MS);
         return AIOS_OK;
     }
-    bool ready = made || poll(p, n < MAX_POLLS ? n : MAX_POLLS, ms) > 0;
+    int got = made ? 1 : poll(p, n < MAX_POLLS ? n : MAX_POLLS, ms);
+    if (got < 0 && errno != EINTR) /* more than the process may have open */
+        poll(NULL, 0, ms < BLIND_MS ? ms : BLIND_MS);
+    bool ready = got > 0;
     if (ready && p[0].revents && read(p[0].fd, &count, sizeof count) < 0)
         ready = n > 1;
     return ready || !callers ? AIOS_OK : AIOS_AGAIN;
@@ -545,7 +549,9 @@ static void arm(aios_run *r)
         aios__hub_wake(r->hub);
     struct itimerspec ts = {{0, 0}, {0, 0}};
     if (live) {
-        int64_t left = aios__run_deadline(r) - now(r);
+        int64_t left = aios__run_deadline(r) - now(r), unseen = (int64_t)UNSEEN_MS * 1000000;
+        if (left > unseen && aios__sub_unseen(r))
+            left = unseen;
         if (left < 1)
             left = 1;
         ts.it_value.tv_sec = (time_t)(left / 1000000000);
@@ -576,6 +582,7 @@ int aios_run_fd(aios_run *r)
         } else {
             r->fd = ep;
             r->timer = timer;
+            r->watched = true;
             aios__sub_watch(r);
             arm(r);
         }

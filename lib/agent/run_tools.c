@@ -380,10 +380,21 @@ int aios__tools_step(aios_run *r, aios_error *err)
     return rc ? rc : AIOS_AGAIN;
 }
 
+/* True if some call is to begin now; those of agents wait for room. */
+static bool can_begin(const aios_run *r)
+{
+    uint32_t room = aios__sub_room(r);
+    bool can = false, held = aios__journal_holds(r);
+    for (uint32_t i = 0; i < r->n_turn_calls && !held && !can; i++) {
+        const aios__run_call *c = &r->calls[i];
+        can = (c->state == AIOS__RC_READY || c->state == AIOS__RC_RECONCILE) && (room || !aios__sub_is(c->tool));
+    }
+    return can;
+}
+
 bool aios__tools_busy(const aios_run *r)
 {
-    bool ready = !aios__journal_holds(r) && (count_state(r, AIOS__RC_READY) || count_state(r, AIOS__RC_RECONCILE));
-    if (ready || count_state(r, AIOS__RC_NEW) || count_state(r, AIOS__RC_DONE) == r->n_turn_calls)
+    if (count_state(r, AIOS__RC_NEW) || can_begin(r) || count_state(r, AIOS__RC_DONE) == r->n_turn_calls)
         return true;
     for (uint32_t i = 0; i < r->n_turn_calls; i++)
         if (r->calls[i].state == AIOS__RC_RUNNING && atomic_load(&r->calls[i].call->state) == AIOS__CALL_FINISHED)

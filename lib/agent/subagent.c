@@ -3,8 +3,9 @@
  * Agents as tools: a call is a run of its own, stepped by the run that made it, on its thread. It has the hub of that run, so a cancel reaches
  * it and what it waits for wakes both; its calls are asked of every gate above it, and what it uses counts in every run above it.
  */
-#include <sys/epoll.h>
+#include <errno.h>
 #include <stdio.h>
+#include <sys/epoll.h>
 
 #include "agent/agent_priv.h"
 
@@ -148,12 +149,17 @@ int aios_toolset_add_agent(aios_toolset *ts, aios_agent *a, const aios_agent_too
 
 /* ---- the root's descriptor ---------------------------------------------------------------------------------------- */
 
-static void watch(const aios_run *sub, int op)
+static bool listens(const aios_run *r)
+{
+    return r->state == AIOS__RUN_MODEL || r->state == AIOS__RUN_CONTEXT;
+}
+
+static void watch(aios_run *sub, int op)
 {
     struct epoll_event e = {.events = EPOLLIN};
     int fd = sub->root->fd >= 0 ? aios_session_fd(sub->session) : -1;
-    if (fd >= 0)
-        epoll_ctl(sub->root->fd, op, fd, &e);
+    bool done = fd >= 0 && (!epoll_ctl(sub->root->fd, op, fd, &e) || errno == EEXIST);
+    sub->watched = done && op == EPOLL_CTL_ADD;
 }
 
 void aios__run_use_session(aios_run *r, aios_session *s)
@@ -174,6 +180,16 @@ void aios__sub_watch(const aios_run *r)
         watch(r->calls[i].sub, EPOLL_CTL_ADD);
         aios__sub_watch(r->calls[i].sub);
     }
+}
+
+bool aios__sub_unseen(aios_run *r)
+{
+    if (listens(r) && !r->watched)
+        watch(r, EPOLL_CTL_ADD);
+    bool unseen = listens(r) && !r->watched;
+    for (uint32_t i = 0; r->n_subs && i < r->n_turn_calls; i++)
+        unseen = (r->calls[i].sub && aios__sub_unseen(r->calls[i].sub)) || unseen;
+    return unseen;
 }
 
 /* ---- beginning ---------------------------------------------------------------------------------------------------- */
@@ -363,9 +379,9 @@ static bool is_open(const aios__run_call *c)
 /* One after the other, so that turns of one model come together into its passes. */
 int aios__sub_step(aios_run *r, aios_error *err)
 {
-    uint32_t n = r->n_turn_calls;
+    uint32_t n = r->n_turn_calls, first = r->sub_at;
     for (uint32_t k = 0; k < n; k++) {
-        uint32_t i = (r->sub_at + k) % n;
+        uint32_t i = (first + k) % n;
         if (!is_open(&r->calls[i]))
             continue;
         int rc = step_one(r, &r->calls[i], err);
@@ -403,11 +419,6 @@ bool aios__sub_missing(const aios_run *r)
 }
 
 /* ---- waiting ------------------------------------------------------------------------------------------------------ */
-
-static bool listens(const aios_run *r)
-{
-    return r->state == AIOS__RUN_MODEL || r->state == AIOS__RUN_CONTEXT;
-}
 
 /* The next open run below, from place *i on; NULL: there is none. */
 static const aios_run *next_sub(const aios_run *r, uint32_t *i)

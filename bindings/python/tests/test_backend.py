@@ -88,13 +88,14 @@ class Turns(BackendBase):
     def test_where_nobody_is_asked_nobody_is_said_to_have_answered(self):
         tools = aios.Toolset(self.context)
         tools.add(lambda: self.fail("it was made"), name="pay", effect="unsafe")
-        for ask, word in ((None, "nobody could be asked"), (lambda ev: False, "the user denied")):
+        for scheme, ask, word in (("none", None, "nobody could be asked"), ("no", lambda ev: False, "the user denied")):
             seen = []
 
             def turn(request, seen=seen):
                 seen.append(request.messages)
                 return "over" if len(seen) > 1 else [aios.ToolCall("pay", {}, "x")]
-            aios.Agent(self.python(turn, tools=True), tools).run("go", on_ask=ask)
+            self.context.register_backend(scheme, turn, tools=True)
+            aios.Agent(aios.Model(scheme + ":", self.context), tools).run("go", on_ask=ask)
             self.assertIn(word, seen[1][-1]["content"])
 
     def test_what_is_signed_comes_back_to_who_signed_it(self):
