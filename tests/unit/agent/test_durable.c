@@ -672,6 +672,50 @@ static void lives_at_every_lack_of_memory(void **state)
     refuse_every_allocation(whole_life, 1);
 }
 
+static int find_unasked(void *user, const aios_record *r)
+{
+    char *out = user;
+    if (r->kind == 6)
+        snprintf(out, 512, "%.*s", (int)r->n_data, (const char *)r->data);
+    return 0;
+}
+
+/* That nobody could be asked is in the journal, and read out of it by a life that has no result yet. */
+static void nobody_is_said_to_have_denied(void **state)
+{
+    static const char record[] = "{\"v\":1,\"step\":0,\"call\":0,\"verdict\":\"deny\",\"again\":false,\"unasked\":true}";
+    (void)state;
+    for (int life = 0; life < 2; life++) {
+        durable d;
+        char said[512] = "";
+        int32_t ask = AIOS_ASK;
+        aios_error err = AIOS_INIT(aios_error);
+        durable_open(&d, "echo:call act {};turn;say over");
+        d.w.policy.user = &ask;
+        aios_agent_free(d.w.agent);
+        world_agent(&d.w);
+        aios_run *r = start_as(&d, "one");
+        const aios_event *ev = pull_to(r, AIOS_EVENT_ASK);
+        assert_int_equal(aios_run_decide(r, ev->call_id, AIOS_ASK, &err), AIOS_EINVAL);
+        if (life) { /* the record alone, as one that died behind it leaves it */
+            assert_int_equal(aios_run_next(r, 0, &ev), AIOS_AGAIN);
+            aios_run_free(r);
+            put_record(&d, "run/one", 6, record, sizeof record - 1);
+            must(aios_run_resume(d.w.agent, "one", &r, &err), &err);
+        } else {
+            must(aios_run_decide(r, ev->call_id, AIOS_UNASKED, &err), &err);
+        }
+        ev = pull_to(r, AIOS_EVENT_RESULT);
+        assert_int_equal(ev->code, AIOS_EDENIED);
+        assert_non_null(strstr(ev->text, "nobody could be asked"));
+        pull_to(r, AIOS_EVENT_DONE);
+        aios_run_free(r);
+        must(aios_store_read(d.store, "run/one", 0, find_unasked, said, &err), &err);
+        assert_non_null(strstr(said, "\"verdict\":\"deny\",\"again\":false,\"unasked\":true}"));
+        durable_close(&d);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -688,6 +732,7 @@ int main(void)
         cmocka_unit_test(limits_count_on),
         cmocka_unit_test(resume_at_every_lack_of_memory),
         cmocka_unit_test(lives_at_every_lack_of_memory),
+        cmocka_unit_test(nobody_is_said_to_have_denied),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
