@@ -392,6 +392,12 @@ int aios__sub_step(aios_run *r, aios_error *err)
     return AIOS_AGAIN;
 }
 
+/* Of a run that has been stopped: nobody is to answer for calls that are over. */
+static bool is_told(int32_t type)
+{
+    return type != AIOS_EVENT_DONE && type != AIOS_EVENT_ERROR && type != AIOS_EVENT_ASK && type != AIOS_EVENT_UNKNOWN;
+}
+
 void aios__sub_stop(aios_run *r, aios__run_call *c)
 {
     const aios_event *ev;
@@ -400,7 +406,7 @@ void aios__sub_stop(aios_run *r, aios__run_call *c)
     if (c->sub)
         aios__run_halt(c->sub);
     while (c->sub && (ev = aios__events_pop(&c->sub->events)))
-        if (ev->type != AIOS_EVENT_DONE && ev->type != AIOS_EVENT_ERROR)
+        if (is_told(ev->type))
             forward(r, c, ev, NULL);
     bool later = c->sub && c->sub->journal && r->journal;
     r->spent = r->spent || (c->sub && !later);

@@ -142,6 +142,74 @@ static void it_can_be_freed_at_any_event(void **state)
     assert_true(n > 50);
 }
 
+typedef struct pending {
+    aios_call *calls[3];
+    int n;
+} pending;
+
+static int tool_pend(void *user, aios_call *call)
+{
+    pending *w = user;
+    if (w->n < 3)
+        w->calls[w->n++] = call;
+    return AIOS_AGAIN;
+}
+
+/* A run whose agent has begun three calls, and is gone. */
+static void leave_begun(pending *w)
+{
+    const aios_event *ev;
+    aios_error err = AIOS_INIT(aios_error);
+    aios_run *r;
+    aios_run_options o = AIOS_INIT(aios_run_options);
+    o.prompt = "go";
+    o.n_prompt = AIOS_CSTR;
+    o.id = "top";
+    must(aios_run_start_with(p.w.agent, &o, &r, &err), &err);
+    while (w->n < 3)
+        aios_run_next(r, 0, &ev);
+    aios_run_free(r);
+    for (int i = 0; i < 3; i++)
+        aios_call_finish(w->calls[i], 0, "too late", AIOS_CSTR);
+}
+
+/* Whatever is told to be unknown can be answered there and then, also when the run has been cancelled meanwhile. */
+static void what_is_told_as_unknown_waits_for_an_answer(void **state)
+{
+    (void)state;
+    bool over = false;
+    int told = 0;
+    for (int n = 0; !over; n++) {
+        const aios_event *ev;
+        aios_error err = AIOS_INIT(aios_error);
+        aios_store *st;
+        aios_run *r;
+        pending w = {.n = 0};
+        int seen = 0;
+        pair_open(&p, "echo:call helper {\"prompt\":\"x\"}; say end", "echo:call write {\"n\":1}; call write {\"n\":2}; call write {\"n\":3}; say done");
+        aios_tool t = make_tool("write", tool_pend, &w);
+        t.effect = AIOS_EFFECT_UNSAFE;
+        must(aios_toolset_add(p.o.ts, &t, &err), &err);
+        must(aios_store_open(p.w.ctx, "memory:", NULL, &st, &err), &err);
+        p.w.cfg.store = p.o.cfg.store = st;
+        pair_agents(&p);
+        leave_begun(&w);
+        must(aios_run_resume(p.w.agent, "top", &r, &err), &err);
+        for (; !aios_run_next(r, -1, &ev); seen++) {
+            told += ev->type == AIOS_EVENT_UNKNOWN;
+            if (ev->type == AIOS_EVENT_UNKNOWN && aios_run_decide(r, ev->call_id, AIOS_DENY, &err))
+                fail_msg("cancelled after %d events: %s", n, err.msg);
+            if (seen == n)
+                aios_run_cancel(r);
+        }
+        over = seen <= n;
+        aios_run_free(r);
+        aios_store_close(st);
+        pair_close(&p);
+    }
+    assert_true(told > 20);
+}
+
 static int tool_cancel(void *user, aios_call *call)
 {
     aios_run_cancel(*(aios_run **)user);
@@ -701,6 +769,7 @@ int main(void)
         cmocka_unit_test(whatever_it_fails_with_is_a_result),
         cmocka_unit_test(it_can_be_cancelled_at_any_event),
         cmocka_unit_test(it_can_be_freed_at_any_event),
+        cmocka_unit_test(what_is_told_as_unknown_waits_for_an_answer),
         cmocka_unit_test(a_tool_below_may_end_the_run_above),
         cmocka_unit_test(time_above_is_time_below),
         cmocka_unit_test(what_a_caller_used_that_failed_counts_above),
