@@ -10,7 +10,8 @@ One JSON line an engine: seconds, tokens prefilled and decoded, and by class of 
 them (jain: 1 is alike, spread: most by least), when they were done, and the seconds that turns waited (told by aios) and took. Peers take minutes:
 --from and --agents split the work, and the seconds of the parts add up where agents run one after the other.
 --think: seconds that each tool takes. --ranks: of each four agents the first is urgent (priority 1), the second has a deadline (DUE, parts of --whole
-seconds, which is what all take together), the others have all the time there is; untold: aios is not told so, but the classes are counted alike."""
+seconds, which is what all take together), the others have all the time there is; untold: aios is not told so, but the classes are counted alike.
+Without --whole they are run untold first, to know it."""
 import argparse
 import concurrent.futures
 import ctypes
@@ -24,7 +25,7 @@ from scenario import Agent
 
 sys.path.insert(0, str(engines.HERE.parents[1] / "bindings" / "python"))
 N_CTX = 4096
-DUE = (0.65, 0.5, 0.8, 0.575)  # of the 2nd, 6th, 10th, 14th agent: not the order in which they come
+DUE = (0.85, 0.7, 0.95, 0.775)  # of the 2nd, 6th, 10th, 14th agent: not the order in which they come; untold, all are done at about 1
 
 
 class Aios:
@@ -179,7 +180,7 @@ def by_class(agents, numbers, args, together):
         took, waits = [r[1] - r[0] for rows in theirs for r in rows], [r[4] for rows in theirs for r in rows if r[4] is not None]
         out[name] = {"turn_p50": quantile(took, .5), "turn_p99": quantile(took, .99), "wait_p50": quantile(waits, .5), "wait_p99": quantile(waits, .99),
                      "wait_max": quantile(waits, 1), **(fairness(theirs) if together else {})}
-        if name == "deadline":
+        if name == "deadline" and args.whole:
             out[name].update(in_time(mine, theirs, args))
     return out
 
@@ -200,6 +201,7 @@ def run(name, args):
            "agents": args.agents, "turns": args.turns, "threads": args.threads, "think": args.think, "ranks": args.ranks, "seconds": round(seconds, 3),
            "prefilled": sum(r[2] for rows in agents for r in rows), "decoded": sum(r[3] for rows in agents for r in rows)}
     print(json.dumps({**out, "classes": by_class(agents, numbers, args, slots > 1)}), flush=True)
+    return seconds
 
 
 def main():
@@ -214,11 +216,13 @@ def main():
     ap.add_argument("--threads", type=int, default=2)
     ap.add_argument("--think", type=float, default=0)
     ap.add_argument("--ranks", choices=("no", "told", "untold"), default="no")
-    ap.add_argument("--whole", type=float, default=45)
+    ap.add_argument("--whole", type=float, default=0)
     args = ap.parse_args()
     for name in args.engines:
         if name not in ENGINES:
             raise SystemExit(f"{name} is no engine: {', '.join(ENGINES)}")
+        if args.ranks == "told" and not args.whole:
+            args.whole = run(name, argparse.Namespace(**{**vars(args), "ranks": "untold"}))
         run(name, args)
 
 
