@@ -3,7 +3,7 @@
 
 packages=(build-essential meson ninja-build pkg-config libjansson-dev libcurl4-openssl-dev libhwloc-dev libopenblas-dev libsqlite3-dev libssl-dev ca-certificates
     python3 python3-pip python3-venv)
-test_packages=(libcmocka-dev libsimde-dev libssl-dev libpq-dev postgresql-15 libtest-json-schema-acceptance-perl)
+test_packages=(libcmocka-dev cmake libsimde-dev libssl-dev libpq-dev postgresql-15 libtest-json-schema-acceptance-perl)
 
 say() { printf '%s\n' "$*" >&2; }
 

@@ -247,8 +247,10 @@ inline int toolset::add(const agent &a, std::string_view name, std::string_view 
     spec.name = n.c_str();
     spec.description = d.c_str();
     spec.flags = flags;
+    if (!keep_) // one that C made
+        keep_ = std::make_shared<detail::keeper>();
     int rc = checked(st, aios_toolset_add_agent, p_, a.get(), &spec);
-    if (rc >= 0 && keep_ && !detail::reaches(a.keep_.get(), keep_.get()))
+    if (rc >= 0 && !detail::reaches(a.keep_.get(), keep_.get()))
         keep_->others.push_back(a.keep_);
     return rc;
 }

@@ -179,7 +179,7 @@ public:
         checked(st, aios_session_new, m, &cfg, &p_);
     }
     /** Starts a turn: `for (aios::event ev : session.start(request))`. One that could not start has no events. */
-    turn start(const aios_request &req, status *st = nullptr) { return turn(checked(st, aios_session_start, p_, &req) < 0 ? nullptr : p_, st); }
+    turn start(const aios_request &req, status *st = nullptr) & { return turn(checked(st, aios_session_start, p_, &req) < 0 ? nullptr : p_, st); }
     /** A whole turn: the text of its reply. */
     std::string reply(const aios_request &req, status *st = nullptr)
     {
