@@ -56,7 +56,8 @@ static double used_of(const aios_run_info *i, const char *name)
                 {"max-calls", i->n_calls},
                 {"max-tokens", (double)i->n_tokens},
                 {"max-cost", (double)i->cost_micros / 1e6},
-                {"timeout", (double)i->used_ns / 1e9}};
+                {"timeout", (double)i->used_ns / 1e9},
+                {"predict", 1}}; /* of a turn, which nobody counts: what was given, or the default */
     for (size_t k = 0; k < sizeof rows / sizeof *rows; k++)
         if (!strcmp(rows[k].name, name))
             return rows[k].used;
@@ -67,10 +68,10 @@ static double used_of(const aios_run_info *i, const char *name)
 static bool name_limit(const aios_run_info *info, char name[32])
 {
     static const char mark[] = "the command: --";
-    const char *at = strstr(info->msg, mark);
+    const char *at = strstr(info->msg, mark), *turn = strstr(info->msg, "the command: -n");
     if (info->state != AIOS_RUN_STOPPED || (info->code != AIOS_ELIMIT && info->code != AIOS_ETIMEDOUT))
         return false;
-    at = at ? at + sizeof mark - 1 : info->code == AIOS_ETIMEDOUT ? "timeout" : "";
+    at = at ? at + sizeof mark - 1 : turn ? "predict" : info->code == AIOS_ETIMEDOUT ? "timeout" : "";
     snprintf(name, 32, "%.*s", (int)strspn(at, "abcdefghijklmnopqrstuvwxyz-"), at);
     return true;
 }
@@ -82,6 +83,8 @@ static int raise_limit(const aios_run_info *info, cli_text *options)
     if (!name_limit(info, name))
         return AIOS_OK;
     double used = used_of(info, name), was = used > 0 ? take_number(options, name) : 0;
+    if (!strcmp(name, "predict") && was == 0)
+        was = CLI_MAX_TOKENS;
     double more = 2 * (used > was ? used : was), least = was > 0 ? was : DEFAULT_TIMEOUT;
     if (!strcmp(name, "timeout") && used < 0.99 * least)
         more = was; /* it was a deadline of something else */

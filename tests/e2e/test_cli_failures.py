@@ -75,7 +75,7 @@ class CutOff(WithFolder):
     def test_an_agents_value_that_was_cut_off_is_a_failure(self):
         code, _, err = aios("agent", "-m", self.ECHO, "--schema", self.person, "-n", "2", "A person")
         self.assertEqual(code, 1)
-        self.assertIn("hint: -n N raises", err)
+        self.assertIn("the command: -n)", err)
 
     def test_the_default_is_in_the_help(self):
         self.assertIn("(default 1024", aios("run", "--help")[1])

@@ -698,6 +698,11 @@ class Verbs(WithStore):
                 if code == 0:
                     break
             self.assertEqual((code, out), (0, "done\n"), err)
+        schema = written(self.folder, "schema.json", {"type": "string"})
+        code, _, err = self.agent('echo:say "one two three four"', "--schema", schema, "-n", "2", "--run-id", "cut", "go")
+        self.assertEqual(code, 1)
+        self.assertRegex(err.splitlines()[-1], "^hint: .* --predict 4$")
+        self.assertEqual(self.pasted(err.splitlines()[-1].split(": ", 2)[2]), (0, '"one two three four"\n'))
         script = 'echo:call calculator {"expression":"1+1"}; turn; say done'
         self.agent(script, "--run-id", "own", "--max-turns", "1", "go")
         self.assertEqual(self.pasted(self.shown("own")["resume"]), (0, "done\n"))
