@@ -11,7 +11,7 @@
 
 enum { A = 1, B = 2, MARKS = 4096, ENDORSE = 4, MAX_CALLS = 3 };
 static const double MAX_EUR = 100;
-enum { ASK_BUDGET = 20, MAX_ACTED = 512, MAX_TOLD = 1024, MAX_SEEN = 256 };
+enum { ASK_BUDGET = 20, MAX_ACTED = 512, MAX_TOLD = 1024, MAX_SEEN = 256, MAX_APPROVED = 64 };
 
 typedef struct taint {
     int integrity;
@@ -52,7 +52,7 @@ static struct {
     uint32_t n_ids;
     bool durable;
     double eur;
-    char approved[8][1400];  /* calls, each for one time */
+    char approved[MAX_APPROVED][1400]; /* calls, each for one time */
     uint64_t n_steps, n_sinks[16], n_denied, n_asked, n_extracts, n_values, n_violations, n_runs, n_deaths, n_away, n_unknown, n_agents, n_deep, n_handoffs, n_wide;
     char violation[512];
 } w;

@@ -309,7 +309,7 @@ static bool use_approval(const char *tool, const char *args)
 {
     char text[1400];
     snprintf(text, sizeof text, "%s %s", tool, args);
-    for (int i = 0; i < 8; i++) {
+    for (int i = 0; i < MAX_APPROVED; i++) {
         if (strcmp(w.approved[i], text))
             continue;
         w.approved[i][0] = 0;
@@ -412,12 +412,13 @@ static void note_ask(const aios_event *ev)
 
 static void approve(const aios_event *ev)
 {
-    for (int i = 0; i < 8; i++) {
+    for (int i = 0; i < MAX_APPROVED; i++) {
         if (w.approved[i][0])
             continue;
         snprintf(w.approved[i], sizeof w.approved[i], "%s %s", ev->name, ev->text);
         return;
     }
+    fail_msg("more approvals than can be kept");
 }
 
 static void answer_ask(aios_run *r, const aios_event *ev)
