@@ -139,6 +139,8 @@ AIOS_API int aios_run_resume(aios_agent *a, const char *run_id, aios_run **run, 
  * As aios_session_next. The last event is DONE or ERROR, then AIOS_DONE. Tools and the policy run in here. With timeout -1
  * it gives AIOS_AGAIN at once when every open call waits for aios_run_decide. With another timeout its commits are made by a thread of the
  * store, and it gives AIOS_AGAIN while an effect or the end waits for one (docs/durable-runs.md).
+ * With a store of many processes call it at least every 20 s, or when the descriptor is readable, so that the run stays the caller's
+ * (docs/durable-runs.md, "Whose a run is").
  */
 AIOS_API int aios_run_next(aios_run *run, int32_t timeout_ms, const aios_event **ev);
 enum { AIOS_UNASKED = 4 /**< AIOS_DENY where there is nobody to ask: the model is told so, and not that the user said no */ };
