@@ -236,8 +236,12 @@ static void *drive(void *user)
     aios_error err = AIOS_INIT(aios_error);
     const aios_event *ev;
     uint32_t left = d->n;
+    aios_run_options o = AIOS_INIT(aios_run_options);
+    o.prompt = "go";
+    o.n_prompt = 2;
+    o.flags = d->poll ? AIOS_START_LATE : 0;
     for (uint32_t i = 0; i < d->n; i++)
-        must(aios_run_start(d->agent, NULL, "go", 2, &d->runs[i], &err), &err);
+        must(aios_run_start_with(d->agent, &o, &d->runs[i], &err), &err);
     if (d->poll) {
         drive_by_polling(d);
         return NULL;

@@ -110,6 +110,8 @@ AIOS_API void aios_agent_free(aios_agent *a);
  * is made. Thread-safety of a run: one thread at a time; cancel and aios_call_finish from any.
  */
 AIOS_API int aios_run_start(aios_agent *a, aios_transcript *t, const char *prompt, size_t n, aios_run **run, aios_error *err);
+/** LATE: to start does not wait for the store. The run is in it once its first event comes; what the store has against it ends the run there. */
+enum { AIOS_START_LATE = 1 };
 /** What aios_run_start has no argument for. */
 typedef struct aios_run_options {
     size_t struct_size;
@@ -119,7 +121,7 @@ typedef struct aios_run_options {
     const char *id;              /**< [A-Za-z0-9_.:-]{1,64}; NULL: 128 random bits as text */
     const char *traceparent;     /**< W3C trace context of who asks for the run; NULL, or not well-formed: it is a trace of its own */
     int32_t priority;            /**< of its turns before those of other runs over the model: higher first; hint (docs/scheduling.md) */
-    uint32_t reserved0;
+    uint32_t flags;              /**< AIOS_START_x */
     int64_t deadline_ns;         /**< time from here in which the run wants to be done: of one priority the earliest goes first. It ends nothing; 0: none */
 } aios_run_options;
 /** As aios_run_start. EEXIST: the agent's store has a run of that id; with a store also what aios_store_commit gives. */

@@ -175,7 +175,7 @@ static int draw_seed(aios_run *r, aios_error *err)
     return rc ? aios__fail_sys(err, AIOS_EIO, sys, "the system gave no random seed: set sampling.seed (the command: --seed)") : AIOS_OK;
 }
 
-int aios__journal_begin(aios_run *r, aios_error *err)
+int aios__journal_begin(aios_run *r, bool late, aios_error *err)
 {
     if (!r->journal)
         return AIOS_OK;
@@ -197,7 +197,7 @@ int aios__journal_begin(aios_run *r, aios_error *err)
     aios__buf_adds(b, ",\"transcript\":", err);
     aios__transcript_write_from(r->t, 0, b, err);
     rc = close_record(r, AIOS__JOURNAL_BEGIN, err);
-    return rc ? rc : aios__journal_commit(r, err);
+    return rc || late ? rc : aios__journal_commit(r, err);
 }
 
 int aios__journal_resume(aios_run *r, aios_error *err)

@@ -64,7 +64,8 @@ bool aios__run_id_ok(const char *id);
 /** Takes the run's stream, and *head is its last record. */
 int aios__journal_open(aios_run *r, uint64_t *head, aios_error *err);
 void aios__journal_close(aios_run *r);
-int aios__journal_begin(aios_run *r, aios_error *err);
+/** late: it is written before the first turn. */
+int aios__journal_begin(aios_run *r, bool late, aios_error *err);
 /** Another writer goes on: fences off those before it. */
 int aios__journal_resume(aios_run *r, aios_error *err);
 /** The turn that the transcript's last entry is. */
@@ -117,7 +118,9 @@ int aios__journal_sent_intent(aios_run *r, aios_error *err);
 int aios__journal_may_begin(aios_run *r);
 /** True between an intent and the beginning of its calls. */
 bool aios__journal_intends(const aios_run *r);
-/** True if calls can begin only once a commit is over. */
+/** 0: the store has the run, so that its first turn may begin. AIOS_AGAIN: not yet. */
+int aios__journal_begun(aios_run *r, aios_error *err);
+/** True if a turn or calls can begin only once a commit is over. */
 bool aios__journal_holds(const aios_run *r);
 
 /* ---- journal_read.c ----------------------------------------------------------------------------------------------- */

@@ -136,12 +136,17 @@ int aios__journal_settle(aios_run *r, aios_error *err)
     return rc || !r->journal || (!r->journal->flight && !r->journal->n) ? rc : AIOS_AGAIN;
 }
 
+int aios__journal_begun(aios_run *r, aios_error *err)
+{
+    return !r->journal || r->journal->seq ? AIOS_OK : aios__journal_settle(r, err);
+}
+
 bool aios__journal_is_back(const aios_run *r)
 {
     return r->journal && r->journal->flight && atomic_load(&r->journal->flight->late.over);
 }
 
-/* ---- intents ------------------------------------------------------------------------------------------------------ */
+/* ---- what waits for it -------------------------------------------------------------------------------------------- */
 
 int aios__journal_may_begin(aios_run *r)
 {
@@ -166,5 +171,6 @@ bool aios__journal_intends(const aios_run *r)
 
 bool aios__journal_holds(const aios_run *r)
 {
-    return aios__journal_intends(r) && r->journal->flight && !aios__journal_is_back(r);
+    const aios__journal *j = r->journal;
+    return j && (j->intent || !j->seq) && j->flight && !aios__journal_is_back(r);
 }

@@ -292,7 +292,7 @@ void aios__run_clock(aios_run *r, int64_t used_ns)
 }
 
 /* A new stream of the store, and in it what the run begins with. */
-static int begin_journal(aios_run *r, aios_error *err)
+static int begin_journal(aios_run *r, bool late, aios_error *err)
 {
     uint64_t head;
     int rc = aios__journal_open(r, &head, err);
@@ -301,7 +301,7 @@ static int begin_journal(aios_run *r, aios_error *err)
     if (rc)
         return rc;
     aios__run_clock(r, 0);
-    return aios__journal_begin(r, err);
+    return aios__journal_begin(r, late, err);
 }
 
 int aios__run_start(aios_agent *a, aios_run *parent, const aios_run_options *options, aios_run **out, aios_error *err)
@@ -316,6 +316,8 @@ int aios__run_start(aios_agent *a, aios_run *parent, const aios_run_options *opt
         rc = aios__text_in(o.prompt, o.n_prompt, &o.n_prompt, "the prompt", err);
     if (rc)
         return rc;
+    if (o.flags & ~(uint32_t)AIOS_START_LATE)
+        return aios__fail(err, AIOS_EVERSION, "aios_run_start_with: flags 0x%x are not known here: update libaios", o.flags);
     if (o.id && !aios__run_id_ok(o.id))
         return aios__fail(err, AIOS_EINVAL, "run id \"%.80s\": it must match [A-Za-z0-9_.:-]{1,64}", o.id);
     rc = aios__run_new(a, parent, &r, err);
@@ -327,7 +329,7 @@ int aios__run_start(aios_agent *a, aios_run *parent, const aios_run_options *opt
     rc = aios__run_rank(r, &o, err);
     rc = rc ? rc : make_transcript(r, o.transcript, o.prompt, o.n_prompt, err);
     if (!rc)
-        rc = begin_journal(r, err);
+        rc = begin_journal(r, o.flags & AIOS_START_LATE, err);
     if (!rc)
         aios__run_trace(r, o.traceparent);
     if (rc) {
@@ -443,6 +445,12 @@ static int close_run(aios_run *r, int32_t timeout_ms)
     return AIOS_OK;
 }
 
+static int start_turn(aios_run *r, int32_t timeout_ms, aios_error *err)
+{
+    int rc = aios__turn_start(r, err);
+    return rc == AIOS_AGAIN && !r->parent ? wait_calls(r, timeout_ms) : rc;
+}
+
 /* A piece of work. AIOS_AGAIN: nothing to do within timeout_ms. */
 static int advance(aios_run *r, int32_t timeout_ms)
 {
@@ -460,7 +468,7 @@ static int advance(aios_run *r, int32_t timeout_ms)
     else if ((rc = aios__journal_pump(r, &err)) != 0)
         ; /* what was on its way has not arrived */
     else if (r->state == AIOS__RUN_PROMPT)
-        rc = aios__turn_start(r, &err);
+        rc = start_turn(r, timeout_ms, &err);
     else if (r->state == AIOS__RUN_TOOLS)
         rc = step_tools(r, timeout_ms, &err);
     else
@@ -543,7 +551,8 @@ static void arm(aios_run *r)
 {
     if (r->fd < 0)
         return;
-    bool work = r->state == AIOS__RUN_PROMPT || (r->state == AIOS__RUN_TOOLS && aios__tools_busy(r)) || aios__journal_is_back(r);
+    bool turn = r->state == AIOS__RUN_PROMPT && !aios__journal_holds(r);
+    bool work = turn || (r->state == AIOS__RUN_TOOLS && aios__tools_busy(r)) || aios__journal_is_back(r);
     bool live = r->state < AIOS__RUN_CLOSING;
     if (work || aios__events_ready(&r->events) || (atomic_load(&r->hub->cancel) && live))
         aios__hub_wake(r->hub);

@@ -47,8 +47,11 @@ static void clear_reply(aios_run *r)
 int aios__turn_start(aios_run *r, aios_error *err)
 {
     aios_request q = AIOS_INIT(aios_request);
+    int rc = aios__journal_begun(r, err);
+    if (rc)
+        return rc;
     r->choice = r->n_defs ? choose(r) : AIOS_TOOLS_NONE;
-    int rc = aios__use_check_turn(r, err);
+    rc = aios__use_check_turn(r, err);
     rc = rc ? rc : aios__profile_begin(r, err);
     rc = rc ? rc : aios__gate_model(r, err);
     uint32_t n = aios_transcript_count(r->t);

@@ -252,6 +252,7 @@ static int start_anew(aios_run *r, aios__run_call *c, aios_agent *a, const char 
         rc = add_prompt(o.transcript, c, err);
     o.id = id;
     o.traceparent = c->call->traceparent;
+    o.flags = AIOS_START_LATE; /* its caller has it in its journal */
     if (!rc)
         rc = aios__run_start(a, r, &o, &c->sub, err);
     if (rc)
@@ -447,7 +448,8 @@ bool aios__sub_busy(const aios_run *r)
 {
     uint32_t i = 0;
     for (const aios_run *sub; (sub = next_sub(r, &i));) {
-        bool work = sub->state == AIOS__RUN_PROMPT || sub->state == AIOS__RUN_END || aios__events_ready(&sub->events);
+        bool turn = sub->state == AIOS__RUN_PROMPT && !aios__journal_holds(sub);
+        bool work = turn || sub->state == AIOS__RUN_END || aios__events_ready(&sub->events);
         bool steps = listens(sub) && !aios__session_threaded(sub->session);
         work = work || aios__journal_is_back(sub);
         if (work || steps || (sub->state == AIOS__RUN_TOOLS && aios__tools_busy(sub)))

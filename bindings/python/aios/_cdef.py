@@ -15,6 +15,7 @@ AIOS_CSTR = C.c_size_t(-1).value
 AIOS_AGENT_ONE_CALL = 1
 AIOS_AGENT_PLAIN_CHOICE = 2
 AIOS_AGENT_CHANGED = 4
+AIOS_START_LATE = 1
 AIOS_UNASKED = 4
 AIOS_RUN_MODEL = 1
 AIOS_RUN_TOOLS = 2
@@ -747,7 +748,7 @@ aios_run_options._fields_ = [
     ('id', C.c_char_p),
     ('traceparent', C.c_char_p),
     ('priority', C.c_int32),
-    ('reserved0', C.c_uint32),
+    ('flags', C.c_uint32),
     ('deadline_ns', C.c_int64),
 ]
 aios_run_info._fields_ = [

@@ -329,6 +329,48 @@ static void a_commit_that_fails_on_its_way_stops_the_run(void **state)
     }
 }
 
+static void a_late_start_waits_before_its_first_event(void **state)
+{
+    (void)state;
+    late k;
+    log_text l = {0};
+    aios_error err = AIOS_INIT(aios_error);
+    aios_run_options o = AIOS_INIT(aios_run_options);
+    aios_run_info info = AIOS_INIT(aios_run_info);
+    aios_run *r, *again;
+    late_open(&k, NULL, acting);
+    o.prompt = "go";
+    o.n_prompt = AIOS_CSTR;
+    o.id = "six";
+    o.flags = AIOS_START_LATE;
+    let(0);
+    must(aios_run_start_with(k.w.agent, &o, &r, &err), &err);
+    pull_until_held(r, &l);
+    assert_string_equal(l.s, "");
+    assert_int_equal(aios_run_info_get(k.w.ctx, k.store, "six", &info, &err), AIOS_ENOENT);
+    let(1);
+    assert_true(readable(r, 20000));
+    pull_until_held(r, &l);
+    assert_string_equal(l.s, "model|tools|call:act{}");
+    must(aios_run_info_get(k.w.ctx, k.store, "six", &info, &err), &err);
+    let(-1);
+    poll_all(r, &l);
+    assert_string_equal(l.s, acted);
+    aios_run_free(r);
+    assert_int_equal(aios_run_start_with(k.w.agent, &o, &again, &err), AIOS_EEXIST);
+    o.flags = 2;
+    o.id = "seven";
+    assert_int_equal(aios_run_start_with(k.w.agent, &o, &again, &err), AIOS_EVERSION);
+    o.flags = AIOS_START_LATE;
+    let_so(-1, 28);
+    must(aios_run_start_with(k.w.agent, &o, &r, &err), &err);
+    log_text failed = {0};
+    poll_all(r, &failed);
+    assert_string_equal(failed.s, "error:EIO");
+    aios_run_free(r);
+    late_close(&k);
+}
+
 enum { MANY = 24 };
 
 static void runs_of_one_thread_share_commits(void **state)
@@ -399,6 +441,7 @@ int main(void)
         cmocka_unit_test(a_cancel_before_the_effect_leaves_a_call_that_did_not_begin),
         cmocka_unit_test(a_run_that_is_freed_waits_for_its_commit),
         cmocka_unit_test(a_commit_that_fails_on_its_way_stops_the_run),
+        cmocka_unit_test(a_late_start_waits_before_its_first_event),
         cmocka_unit_test(runs_of_one_thread_share_commits),
         cmocka_unit_test(one_that_waits_takes_over_what_is_on_its_way),
     };
