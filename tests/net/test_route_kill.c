@@ -16,7 +16,7 @@ static const char script[] = "echo:set slow 2; echo", *program;
 static test_server servers[N_SERVERS];
 static aios_model *model;
 static aios_ctx *ctx;
-static _Atomic int stop, n_kills, n_restarts;
+static _Atomic int stop, n_kills, n_restarts, n_done;
 
 typedef struct client {
     int number;
@@ -31,9 +31,18 @@ static void revive(test_server *s)
         abort(); /* its port is taken: nothing can be shown */
 }
 
+/* A machine that is too slow to end a reply between two kills would be shown nothing but that. */
+static void await_progress(int *seen)
+{
+    while (!stop && n_done == *seen)
+        usleep(1000);
+    *seen = n_done;
+}
+
 static void *killer(void *arg)
 {
     (void)arg;
+    int seen = 0;
     for (unsigned i = 0; !stop; i++) {
         int n = i % 2 ? 2 : 1;
         for (int k = 0; k < n; k++)
@@ -43,6 +52,7 @@ static void *killer(void *arg)
         for (int k = 0; k < n; k++)
             revive(&servers[(i + (unsigned)k) % N_SERVERS]);
         usleep(1000 * (5 + (unsigned)hostile_mix(i + 1000) % 30));
+        await_progress(&seen);
     }
     return NULL;
 }
@@ -92,6 +102,7 @@ static void *ask_often(void *arg)
             snprintf(c->why, sizeof c->why, "%s: %.200s \"%s\"", aios_code_name(rc), err.msg, text);
             c->lost++;
         }
+        n_done++;
     }
     return NULL;
 }

@@ -527,6 +527,63 @@ static void clear_store(aios_store *st)
         must(aios_store_remove(st, all.list[i], &err), &err);
 }
 
+/* ---- asks that a journal has ---- */
+
+typedef struct written {
+    const char *prefix;  /* of the ids of this run's calls */
+    char asks[64][96], calls[64][96], runs[64][80];
+    uint32_t n_asks, n_runs;
+} written;
+
+static int see_step(void *user, const aios_run_step *s)
+{
+    written *o = user;
+    bool ask = s->kind == AIOS_STEP_ASK, below = s->kind == AIOS_STEP_INTENT && s->run;
+    assert_true(o->n_asks < 64 && o->n_runs < 64);
+    if (ask)
+        snprintf(o->asks[o->n_asks++], sizeof o->asks[0], "%s%s", o->prefix, s->call_id);
+    if (below) {
+        snprintf(o->calls[o->n_runs], sizeof o->calls[0], "%s%s/", o->prefix, s->call_id);
+        snprintf(o->runs[o->n_runs++], sizeof o->runs[0], "%s", s->run);
+    }
+    return 0;
+}
+
+static bool has_ask(const written *o, const char *id)
+{
+    for (uint32_t i = 0; i < o->n_asks; i++)
+        if (!strcmp(o->asks[i], id))
+            return true;
+    return false;
+}
+
+/* Marks those of w.asked that the run, or one that it called, has written. */
+static void mark_written(aios_ctx *ctx, aios_store *st, const char *run, const char *prefix, bool *kept)
+{
+    written *o = calloc(1, sizeof *o);
+    assert_non_null(o);
+    o->prefix = prefix;
+    if (!aios_run_replay(ctx, st, run, see_step, o, NULL)) {
+        for (uint32_t i = 0; i < w.n_ids; i++)
+            kept[i] = kept[i] || has_ask(o, w.asked[i]);
+        for (uint32_t i = 0; i < o->n_runs; i++)
+            mark_written(ctx, st, o->runs[i], o->calls[i], kept);
+    }
+    free(o);
+}
+
+/* An ask that was not written is none to the next life, as docs/durable-runs.md says. */
+static void forget_unwritten(aios_ctx *ctx, aios_store *st)
+{
+    bool kept[64] = {false};
+    uint32_t n = 0;
+    mark_written(ctx, st, "r", "", kept);
+    for (uint32_t i = 0; i < w.n_ids; i++)
+        if (kept[i])
+            memmove(w.asked[n++], w.asked[i], sizeof w.asked[0]);
+    w.n_ids = n;
+}
+
 static void run_lives(aios_ctx *ctx, aios_store *st, aios_agent *a)
 {
     aios_error err = AIOS_INIT(aios_error);
@@ -544,6 +601,8 @@ static void run_lives(aios_ctx *ctx, aios_store *st, aios_agent *a)
             away.name[0] = 0; /* it may not have been written that it was asked */
         w.n_deaths += rc == AIOS_EIO;
         aios_run_free(r);
+        if (rc == AIOS_EIO)
+            forget_unwritten(ctx, st);
     }
     clear_store(st);
 }
