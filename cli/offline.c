@@ -39,6 +39,13 @@ static void tell_none(const char *run, const char *word, int n, aios_error *err)
              word ? word : "");
 }
 
+/* Without a digest a call is told by its id, which is of one run's calls alone. */
+static void tell_below(const char *run, const char *top, aios_error *err)
+{
+    err->code = AIOS_ESTATE;
+    snprintf(err->msg, sizeof err->msg, "run %.64s is a call of run %.64s: decide by that one's id", run, top);
+}
+
 /* The run that a host has where this one is a call of an agent: decisions go by its id. */
 static void find_top(aios_ctx *ctx, aios_store *st, const char *run, char top[72])
 {
@@ -59,7 +66,9 @@ int cli_run_decide(aios_ctx *ctx, aios_store *st, const char *run, const char *w
         return err->code;
     const json_t *w = find_wait(waits, word, &n);
     find_top(ctx, st, run, top);
-    if (w)
+    if (w && strcmp(run, top) && !*text_of(w, "digest"))
+        tell_below(run, top, err);
+    else if (w)
         aios_run_approve_with(ctx, st, top, *text_of(w, "digest") ? text_of(w, "digest") : text_of(w, "call_id"), verdict, hook, err);
     else
         tell_none(run, word, n, err);

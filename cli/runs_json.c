@@ -252,7 +252,9 @@ static int gather_open(void *user, const aios_run_step *s)
         json_object_del(g->waits, s->call_id);
     if (s->kind == AIOS_STEP_DECISION || s->kind == AIOS_STEP_RESULT)
         json_object_del(g->begun, s->call_id);
-    if (s->kind == AIOS_STEP_INTENT)
+    if (s->kind == AIOS_STEP_INTENT && s->code)
+        json_object_del(g->begun, s->call_id);
+    else if (s->kind == AIOS_STEP_INTENT)
         json_object_set(g->begun, s->call_id, json_object_get(g->made, s->call_id));
     if (s->kind == AIOS_STEP_ASK && s->n_events) {
         json_t *o = call_json(s->events);

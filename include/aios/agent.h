@@ -110,7 +110,7 @@ AIOS_API void aios_agent_free(aios_agent *a);
  * is made. Thread-safety of a run: one thread at a time; cancel and aios_call_finish from any.
  */
 AIOS_API int aios_run_start(aios_agent *a, aios_transcript *t, const char *prompt, size_t n, aios_run **run, aios_error *err);
-/** LATE: to start does not wait for the store. The run is in it once its first event comes; what the store has against it ends the run there. */
+/** LATE: to start does not wait for the commit of its first record. The run is in the store once its first event comes; what the store has against it ends the run there. */
 enum { AIOS_START_LATE = 1 };
 /** What aios_run_start has no argument for. */
 typedef struct aios_run_options {
@@ -240,7 +240,7 @@ enum {
     AIOS_STEP_BEGIN = 1,    /**< name: the model; text: the prompt, the last that the user said */
     AIOS_STEP_RESUME = 2,   /**< another process, or agent, goes on */
     AIOS_STEP_TURN = 3,     /**< a turn of the model is over */
-    AIOS_STEP_INTENT = 4,   /**< a call other than READ is about to happen: told once for each */
+    AIOS_STEP_INTENT = 4,   /**< a call other than READ is about to happen: told once for each; code ECANCELED: it did not begin after all */
     AIOS_STEP_ASK = 5,      /**< a call waits for a decision */
     AIOS_STEP_DECISION = 6, /**< which came: code is AIOS_ALLOW or AIOS_DENY */
     AIOS_STEP_RESULT = 7,   /**< a call is over: code 0, or how it failed */

@@ -291,8 +291,10 @@ static bool is_void(const aios__run_call *c)
 
 void aios__journal_void(aios_run *r)
 {
-    aios__buf *b = aios__journal_intends(r) ? open_record(r, NULL) : NULL;
-    bool first = true;
+    bool first = true, any = aios__journal_intends(r);
+    for (uint32_t i = 0; i < r->n_turn_calls && !any; i++)
+        any = is_void(&r->calls[i]);
+    aios__buf *b = any ? open_record(r, NULL) : NULL;
     if (!b)
         return;
     r->journal->intent = 0;

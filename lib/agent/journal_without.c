@@ -222,14 +222,19 @@ static const char *name_below(const asked *c, const char *name)
     return under ? name + n + 1 : strlen(name) == AIOS__SHA256_TEXT - 1 ? name : NULL;
 }
 
-/* ENOENT: none of the calls below waits for it. */
+/* ENOENT: none of the calls below waits for it. One that cannot be read, or is had by somebody, hides no other. */
 static int decide_below(deciding *d, const asking *g, const char *id, const char *name, aios_error *err)
 {
     int rc = AIOS_ENOENT;
     d->depth++;
-    for (uint32_t i = 0; i < g->n && rc == AIOS_ENOENT && d->depth <= AIOS__MAX_DEPTH; i++) {
-        const char *of = g->calls[i].below[0] ? name_below(&g->calls[i], name) : NULL;
-        rc = of && aios__run_id_ok(g->calls[i].below) ? decide_in(d, g->calls[i].below, id, of, err) : rc;
+    for (uint32_t i = 0; i < g->n && rc && d->depth <= AIOS__MAX_DEPTH; i++) {
+        aios_error why = AIOS_INIT(aios_error);
+        const char *of = g->calls[i].below[0] && aios__run_id_ok(g->calls[i].below) ? name_below(&g->calls[i], name) : NULL;
+        int got = of ? decide_in(d, g->calls[i].below, id, of, &why) : AIOS_ENOENT;
+        if (!got)
+            rc = AIOS_OK;
+        else if (got != AIOS_ENOENT && rc == AIOS_ENOENT)
+            rc = aios__error_copy(err, &why);
     }
     d->depth--;
     return rc == AIOS_ENOENT ? aios__fail(err, rc, "no call \"%.64s\" of run %s waits for a decision", name, id) : rc;

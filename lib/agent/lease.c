@@ -60,12 +60,13 @@ static int renew(aios_run *r, int64_t at, aios_error *err)
     aios__journal *j = r->journal;
     aios_error why = AIOS_INIT(aios_error);
     int rc = aios_claim_renew(j->claim, &why);
+    int64_t over = now(r), next = over + j->ttl_ns / 30; /* it may have taken long to fail */
     if (!rc)
         hold(j, at);
-    else if (rc == AIOS_ECONFLICT || at >= j->held_until)
+    else if (rc == AIOS_ECONFLICT || over >= j->held_until)
         return lose(r, rc, &why, err);
     else
-        j->renew_at = at + j->ttl_ns / 30; /* a store that cannot be reached just now: nobody else gets the claim before its time is over */
+        j->renew_at = next < j->held_until ? next : j->held_until; /* a store that cannot be reached just now: nobody else gets the claim until then */
     return AIOS_OK;
 }
 

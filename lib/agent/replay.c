@@ -239,12 +239,26 @@ static int play_due(replaying *p, const aios__journal_record *rec, const aios__j
     return tell(p);
 }
 
+/* One that was about to happen, and did not. */
+static int play_void(replaying *p, const aios__journal_record *rec, const aios__json *call, aios_error *err)
+{
+    played *c = find_call(p, rec, aios__json_int(call, -1), err);
+    if (!c)
+        return AIOS_EFORMAT;
+    p->step.code = AIOS_ECANCELED;
+    p->step.run = NULL;
+    c->run[0] = 0;
+    return tell(p);
+}
+
 static int play_intent(replaying *p, const aios__journal_record *rec, aios_error *err)
 {
-    const aios__json *due = aios__json_get(rec->root, "due");
+    const aios__json *due = aios__json_get(rec->root, "due"), *none = aios__json_get(rec->root, "void");
     int rc = AIOS_OK;
     for (size_t i = 0; i < aios__json_count(due) && !rc; i++)
         rc = play_due(p, rec, aios__json_at(due, i), err);
+    for (size_t i = 0; i < aios__json_count(none) && !rc; i++)
+        rc = play_void(p, rec, aios__json_at(none, i), err);
     return rc;
 }
 

@@ -465,6 +465,8 @@ static int advance(aios_run *r, int32_t timeout_ms)
                         (long long)(r->agent->limits.timeout_ns / 1000000));
     else if ((rc = aios__lease_keep(r, &err)))
         ;
+    else if (r->journal && r->journal->failed)
+        rc = aios__journal_commit(r, &err); /* somewhere else: tells so */
     else if ((rc = aios__journal_pump(r, &err)) != 0)
         ; /* what was on its way has not arrived */
     else if (r->state == AIOS__RUN_PROMPT)
@@ -510,12 +512,14 @@ static bool enter(aios_run *r)
 void aios__run_halt(aios_run *r)
 {
     aios_error why = AIOS_INIT(aios_error);
+    bool told = r->state == AIOS__RUN_CLOSING; /* its end is written, or on its way */
     stop_work(r, AIOS_ECANCELED);
     if (r->state == AIOS__RUN_END)
         return;
-    if (r->spent)
+    bool spent = r->spent && !told;
+    if (spent)
         aios__fail(&why, AIOS_ECANCELED, "the run was given up while an agent worked for it");
-    if (!r->spent || aios__journal_end(r, &why, NULL))
+    if (!spent || aios__journal_end(r, &why, NULL))
         aios__journal_commit(r, NULL); /* receipts of what has ended; the run may be resumed */
 }
 

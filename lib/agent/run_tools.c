@@ -173,6 +173,7 @@ static void start_clock(aios_run *r, aios__run_call *c)
     c->call->context = c->gate.label;
     c->call->run = on_worker(c) ? NULL : r;
     c->state = AIOS__RC_RUNNING;
+    c->due = false;
     aios__trace_tool(r->trace, c->call->id);
     aios__trace_parent(r->trace, c->call->id, c->call->traceparent);
     aios__call_ref(c->call); /* the tool's own, dropped by finish */
@@ -186,10 +187,11 @@ static bool choose_due(aios_run *r)
     bool missing = aios__sub_missing(r->root);
     for (uint32_t i = 0; i < r->n_turn_calls; i++) {
         aios__run_call *c = &r->calls[i];
-        bool ready = (c->state == AIOS__RC_READY && (c->tries || !missing)) || c->state == AIOS__RC_RECONCILE;
+        bool again = c->state == AIOS__RC_READY && c->tries; /* what was open before a crash has its place */
+        bool ready = again || (c->state == AIOS__RC_READY && !missing) || c->state == AIOS__RC_RECONCILE;
         bool sub = aios__sub_is(c->tool);
-        c->due = ready && (sub ? room > 0 : on_worker(c) || !here);
-        room -= c->due && sub;
+        c->due = ready && (sub ? again || room > 0 : on_worker(c) || !here);
+        room -= c->due && sub && room;
         here = here || (c->due && !sub && !on_worker(c));
         any = any || c->due;
     }
@@ -384,17 +386,19 @@ int aios__tools_step(aios_run *r, aios_error *err)
 static bool can_begin(const aios_run *r)
 {
     uint32_t room = aios__sub_room(r);
-    bool can = false, held = aios__journal_holds(r);
+    bool can = false, held = aios__journal_holds(r), missing = aios__sub_missing(r->root);
     for (uint32_t i = 0; i < r->n_turn_calls && !held && !can; i++) {
         const aios__run_call *c = &r->calls[i];
-        can = (c->state == AIOS__RC_READY || c->state == AIOS__RC_RECONCILE) && (room || !aios__sub_is(c->tool));
+        bool again = c->state == AIOS__RC_READY && c->tries;
+        bool ready = again || (c->state == AIOS__RC_READY && !missing) || c->state == AIOS__RC_RECONCILE;
+        can = ready && (again || room || !aios__sub_is(c->tool));
     }
     return can;
 }
 
 bool aios__tools_busy(const aios_run *r)
 {
-    if (count_state(r, AIOS__RC_NEW) || can_begin(r) || count_state(r, AIOS__RC_DONE) == r->n_turn_calls)
+    if (next_new(r) || can_begin(r) || count_state(r, AIOS__RC_DONE) == r->n_turn_calls)
         return true;
     for (uint32_t i = 0; i < r->n_turn_calls; i++)
         if (r->calls[i].state == AIOS__RC_RUNNING && atomic_load(&r->calls[i].call->state) == AIOS__CALL_FINISHED)

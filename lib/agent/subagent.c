@@ -262,7 +262,8 @@ static int start_anew(aios_run *r, aios__run_call *c, aios_agent *a, const char 
     return rc;
 }
 
-static int start_run(aios_run *r, aios__run_call *c, aios_agent *a, aios_error *err)
+/* kept: what failed is its run of an earlier life, which is no answer. */
+static int start_run(aios_run *r, aios__run_call *c, aios_agent *a, bool *kept, aios_error *err)
 {
     char id[AIOS__RUN_ID];
     aios_error why = AIOS_INIT(aios_error);
@@ -272,6 +273,7 @@ static int start_run(aios_run *r, aios__run_call *c, aios_agent *a, aios_error *
         rc = start_anew(r, c, a, id, err);
     else if (rc)
         aios__error_copy(err, &why);
+    *kept = rc && why.code && why.code != AIOS_ENOENT;
     if (rc)
         return rc;
     c->sub->priority = r->priority;
@@ -283,13 +285,13 @@ static int start_run(aios_run *r, aios__run_call *c, aios_agent *a, aios_error *
     return AIOS_OK;
 }
 
-static int start_sub(aios_run *r, aios__run_call *c, aios_agent *a, aios_error *err)
+static int start_sub(aios_run *r, aios__run_call *c, aios_agent *a, bool *kept, aios_error *err)
 {
     int rc = a ? check_depth(r, err) : aios__fail(err, AIOS_ENOENT, "the agent behind %.64s is gone", c->call->name);
     if (!rc && c->tool->pub.effect == AIOS_EFFECT_READ && effect_of(a) != AIOS_EFFECT_READ)
         rc = aios__fail(err, AIOS_ESTATE, "the agent behind %.64s has got tools that do more than read since it was added", c->call->name);
     if (!rc)
-        rc = start_run(r, c, a, err);
+        rc = start_run(r, c, a, kept, err);
     return rc;
 }
 
@@ -316,7 +318,11 @@ static int end(aios_run *r, aios__run_call *c, int32_t status, const char *text,
 /* Somebody else has the run, or its store failed: nothing that its caller could tell its model, and another day it goes on. */
 static bool is_ours(int rc, const aios_agent *a)
 {
-    return a && a->store && (rc == AIOS_EBUSY || rc == AIOS_ECONFLICT || rc == AIOS_EIO);
+    static const int32_t codes[] = {AIOS_EBUSY, AIOS_ECONFLICT, AIOS_EIO, AIOS_EUNAVAIL, AIOS_ETIMEDOUT, AIOS_EAUTH, AIOS_EPROTO};
+    bool ours = false;
+    for (size_t i = 0; i < AIOS__ARRAY_LEN(codes) && !ours; i++)
+        ours = rc == codes[i];
+    return ours && a && a->store;
 }
 
 int aios__sub_begin(aios_run *r, aios__run_call *c, aios_error *err)
@@ -325,8 +331,9 @@ int aios__sub_begin(aios_run *r, aios__run_call *c, aios_error *err)
     aios_agent *a = take_agent(c->tool->pub.user);
     r->n_subs++;
     r->root->n_tree++;
-    int rc = start_sub(r, c, a, &why);
-    bool ours = is_ours(rc, a);
+    bool kept = false;
+    int rc = start_sub(r, c, a, &kept, &why);
+    bool ours = kept || is_ours(rc, a);
     aios_agent_free(a);
     if (ours)
         return aios__error_copy(err, &why), rc;

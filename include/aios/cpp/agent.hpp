@@ -143,7 +143,7 @@ public:
     all events(status *st) const && = delete;
     all::iterator begin() const { return all(p_, nullptr).begin(); }
     all::sentinel end() const noexcept { return {}; }
-    /** Answers an ASK or an UNKNOWN: AIOS_ALLOW or AIOS_DENY. */
+    /** Answers an ASK or an UNKNOWN: AIOS_ALLOW, AIOS_DENY or AIOS_UNASKED. */
     int decide(std::string_view call_id, int32_t verdict, status *st = nullptr)
     {
         return checked(st, aios_run_decide, p_, std::string(call_id).c_str(), verdict);

@@ -256,9 +256,111 @@ static void a_run_that_nobody_called_is_no_call(void **state)
     o.id = id;
     must(aios_run_start_with(c.p.o.agent, &o, &r, &err), &err);
     aios_run_free(r);
-    go_on(&c, "top", "was begun by nobody's call");
+    must(aios_run_resume(c.p.w.agent, "top", &r, &err), &err);
+    pull_deep(r, &c.p.log, AIOS_DENY);
+    assert_int_equal(c.p.log.code, AIOS_ESTATE); /* no answer for a model: the host is told */
+    assert_non_null(strstr(c.p.log.msg, "was begun by nobody's call"));
+    aios_run_free(r);
     called_close(&c);
     unlink(path);
+}
+
+/* ---- more than there is room for ---- */
+
+enum { LEAVES = 14 };
+
+typedef struct crowd {
+    world w;
+    other leaf, many, one;
+    test_heap heap;
+    aios_store *st;
+    log_text log;
+    char script[LEAVES * 40 + 40];
+} crowd;
+
+static void crowd_of(crowd *k, other *o, const char *script)
+{
+    other_open(&k->w, o, script);
+    o->cfg.store = k->st;
+    o->limits.timeout_ns = 20 * INT64_C(1000000000);
+    o->limits.max_turns = o->limits.max_calls = 200;
+}
+
+static void crowd_open(crowd *k)
+{
+    aios_error err = AIOS_INIT(aios_error);
+    memset(k, 0, sizeof *k);
+    world_open(&k->w, &k->heap, "echo:call one {\"prompt\":\"x\"}; call many {\"prompt\":\"x\"}; turn; say done");
+    must(aios_store_open(k->w.ctx, "memory:", NULL, &k->st, &err), &err);
+    snprintf(k->script, sizeof k->script, "echo:");
+    for (int i = 0; i < LEAVES; i++)
+        snprintf(k->script + strlen(k->script), 48, "call leaf {\"prompt\":\"x%d\"}; ", i);
+    snprintf(k->script + strlen(k->script), 24, "turn; say over");
+    crowd_of(k, &k->leaf, "echo:call pay {}; turn; say paid");
+    aios_tool pay = make_tool("pay", tool_add, NULL);
+    pay.effect = AIOS_EFFECT_UNSAFE;
+    must(aios_toolset_add(k->leaf.ts, &pay, &err), &err);
+    k->leaf.policy.decide = NULL;
+    other_agent(&k->w, &k->leaf);
+    crowd_of(k, &k->many, k->script);
+    add_agent(k->many.ts, k->leaf.agent, "leaf");
+    other_agent(&k->w, &k->many);
+    crowd_of(k, &k->one, "echo:call leaf {\"prompt\":\"y\"}; turn; say over");
+    add_agent(k->one.ts, k->leaf.agent, "leaf");
+    other_agent(&k->w, &k->one);
+    add_agent(k->w.ts, k->many.agent, "many");
+    add_agent(k->w.ts, k->one.agent, "one");
+    k->w.cfg.store = k->st;
+    k->w.policy.decide = NULL;
+    k->w.limits.timeout_ns = 20 * INT64_C(1000000000);
+    k->w.limits.max_turns = k->w.limits.max_calls = 200;
+    world_agent(&k->w);
+}
+
+/* But for the leaf of "one", and none of leaves, of whose asks it gives the number. */
+static int allow_calls_of_agents(aios_run *r)
+{
+    const aios_event *ev;
+    int rc, n = 0;
+    while ((rc = aios_run_next(r, -1, &ev)) == 0) {
+        n += ev->type == AIOS_EVENT_ASK && ev->depth == 2;
+        if (ev->type == AIOS_EVENT_ASK && ev->depth < 2 && strcmp(ev->call_id, "call_1/call_1"))
+            assert_int_equal(aios_run_decide(r, ev->call_id, AIOS_ALLOW, NULL), 0);
+    }
+    assert_int_equal(rc, AIOS_AGAIN);
+    return n;
+}
+
+/* "many" calls its leaves before "one" calls its own, which it always may: one more than SUBS_AT_ONCE is open. All that were open go on, though in another order there would have been no room for the last. */
+static void a_tree_that_was_full_goes_on(void **state)
+{
+    (void)state;
+    crowd k;
+    aios_run *r = NULL;
+    aios_error err = AIOS_INIT(aios_error);
+    aios_run_options o = AIOS_INIT(aios_run_options);
+    int n_asks;
+    crowd_open(&k);
+    o.prompt = "go";
+    o.n_prompt = AIOS_CSTR;
+    o.id = "top";
+    must(aios_run_start_with(k.w.agent, &o, &r, &err), &err);
+    n_asks = allow_calls_of_agents(r);
+    assert_int_equal(n_asks, LEAVES);
+    must(aios_run_decide(r, "call_1/call_1", AIOS_ALLOW, &err), &err);
+    n_asks += allow_calls_of_agents(r);
+    assert_int_equal(n_asks, LEAVES + 1);
+    aios_run_free(r);
+    must(aios_run_resume(k.w.agent, "top", &r, &err), &err);
+    pull_deep(r, &k.log, AIOS_ALLOW);
+    assert_int_equal(k.log.code, 0);
+    assert_non_null(strstr(k.log.s, "done(stop):done"));
+    aios_run_free(r);
+    aios_store_close(k.st);
+    other_close(&k.one);
+    other_close(&k.many);
+    other_close(&k.leaf);
+    world_close(&k.w);
 }
 
 int main(void)
@@ -270,6 +372,7 @@ int main(void)
         cmocka_unit_test(a_call_that_is_given_up_goes_on_with_its_caller),
         cmocka_unit_test(what_calls_used_is_still_counted_when_a_run_is_given_up),
         cmocka_unit_test(a_run_that_nobody_called_is_no_call),
+        cmocka_unit_test(a_tree_that_was_full_goes_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -24,6 +24,7 @@ static struct {
     row rows[MAX_CLAIMS];
     uint64_t epoch;
     int fail_renew; /* code */
+    int64_t fails_for; /* so long it takes */
 } server;
 
 typedef struct held {
@@ -79,6 +80,8 @@ static int renew_claim(void *self, void *handle, aios_error *err)
     int rc = h->epoch != h->of->epoch ? AIOS_ECONFLICT : server.fail_renew;
     h->of->n_renewed += !rc;
     h->of->n_refused += rc != 0;
+    if (rc)
+        atomic_fetch_add(&server.skew, server.fails_for);
     if (!rc)
         h->of->until = clock_ns(NULL) + h->of->ttl;
     pthread_mutex_unlock(&server.lock);
@@ -140,6 +143,7 @@ static void leased_open(leased *l, const char *script)
     memset(l, 0, sizeof *l);
     memset(server.rows, 0, sizeof server.rows);
     server.fail_renew = 0;
+    server.fails_for = 0;
     env.mono_ns = clock_ns;
     cfg.env = &env;
     must(aios_ctx_new(&cfg, &ctx, &err), &err);
@@ -413,6 +417,30 @@ static void a_store_that_is_away_for_a_while_ends_nothing(void **state)
     }
 }
 
+/* No effect behind a claim's time: neither where asking took the rest of it, nor between two tries. */
+static void what_was_not_renewed_in_time_acts_no_more(void **state)
+{
+    (void)state;
+    for (int slow = 0; slow < 2; slow++) {
+        leased l;
+        const aios_event *ev;
+        leased_open(&l, "echo:call wait {}; turn; call act {}; turn; say ok");
+        aios_run *r = start_waiting(&l);
+        server.fail_renew = AIOS_EUNAVAIL;
+        server.fails_for = slow ? 60 * S : 0;
+        put_forward(slow ? 31 * S : 88 * S);
+        if (!slow) {
+            assert_int_equal(aios_run_next(r, 0, &ev), AIOS_AGAIN);
+            put_forward(5 * S / 2);
+        }
+        aios_call_finish(l.call, 0, "over", AIOS_CSTR);
+        go_on_to_the_end(r, AIOS_EUNAVAIL);
+        assert_int_equal(l.acted, 0);
+        aios_run_free(r);
+        leased_close(&l);
+    }
+}
+
 /* ---- called agents -------------------------------------------------------------------------------------------------- */
 
 /* The world's agent calls "helper", which waits; the second row of the server is its run's. */
@@ -502,6 +530,7 @@ int main(void)
         cmocka_unit_test(the_descriptor_wakes_its_host_to_renew),
         cmocka_unit_test(who_has_lost_its_run_does_nothing_more),
         cmocka_unit_test(a_store_that_is_away_for_a_while_ends_nothing),
+        cmocka_unit_test(what_was_not_renewed_in_time_acts_no_more),
         cmocka_unit_test(callers_and_called_keep_their_claims),
         cmocka_unit_test(a_caller_or_a_called_that_is_lost_ends_both),
     };
