@@ -349,7 +349,8 @@ int cli_audit_check(const cli *c, aios_store *st, const char *run)
     if (!aios_store_head(st, STREAM, &head, &err) && !head && !c->anchor) {
         err.code = AIOS_ENOENT;
         snprintf(err.msg, sizeof err.msg, "the store has no audit: aios agent --audit keeps one");
-        return cli_fail(NULL, &err);
+        cli_fail(NULL, &err);
+        return EXIT_FAIL;
     }
     rc = aios_audit_verify(st, STREAM, c->audit_key ? key : NULL, c->anchor ? &anchor : NULL, &rep, &err);
     explicit_bzero(key, sizeof key);
@@ -359,6 +360,13 @@ int cli_audit_check(const cli *c, aios_store *st, const char *run)
     aios_store_read(st, STREAM, 1, check_row, &k, NULL);
     if (!rep.bad)
         check_ends(&k);
+    bool none = run && !rep.bad && !json_object_get(k.last, run);
     json_decref(k.last);
+    if (none) {
+        err.code = AIOS_ENOENT;
+        snprintf(err.msg, sizeof err.msg, "the audit has no row of run %.64s: it is not there, or was begun without --audit", run);
+        cli_fail(NULL, &err);
+        return EXIT_FAIL;
+    }
     return tell(&k, &rep, &err);
 }

@@ -41,7 +41,33 @@ static void close_fd(int *fd)
     *fd = -1;
 }
 
-static int start_child(command_tool *t, child *c)
+/* The command's own environment and the call's key, by which a program whose effect is "keyed" knows a call that is made again. */
+static char **make_env(char *key)
+{
+    size_t n = 0;
+    while (environ[n])
+        n++;
+    char **env = malloc((n + 2) * sizeof *env);
+    for (size_t i = 0; env && i < n; i++)
+        env[i] = environ[i];
+    if (env) {
+        env[n] = key;
+        env[n + 1] = NULL;
+    }
+    return env;
+}
+
+static int spawn(command_tool *t, child *c, const char *key, const posix_spawn_file_actions_t *fa, const posix_spawnattr_t *at)
+{
+    char text[96];
+    snprintf(text, sizeof text, "AIOS_CALL_KEY=%s", key);
+    char **env = make_env(text);
+    int rc = env ? posix_spawnp(&c->pid, t->argv[0], fa, at, t->argv, env) : ENOMEM;
+    free(env);
+    return rc;
+}
+
+static int start_child(command_tool *t, child *c, const char *key)
 {
     int in[2] = {-1, -1}, out[2] = {-1, -1}, err[2] = {-1, -1};
     posix_spawn_file_actions_t fa;
@@ -59,7 +85,7 @@ static int start_child(command_tool *t, child *c)
     posix_spawnattr_init(&at);
     posix_spawnattr_setflags(&at, POSIX_SPAWN_SETPGROUP);
     posix_spawnattr_setpgroup(&at, 0);
-    int rc = posix_spawnp(&c->pid, t->argv[0], &fa, &at, t->argv, environ);
+    int rc = spawn(t, c, key, &fa, &at);
     posix_spawn_file_actions_destroy(&fa);
     posix_spawnattr_destroy(&at);
     close_fd(&in[0]);
@@ -156,7 +182,7 @@ static int run_command(void *user, aios_call *call)
     child c = {.in = -1, .out = -1, .err = -1, .name = aios_call_name(call)};
     char msg[256] = "", *buf = malloc(MAX_OUTPUT);
     size_t n = 0;
-    int status = 0, rc = buf ? start_child(t, &c) : ENOMEM;
+    int status = 0, rc = buf ? start_child(t, &c, aios_call_key(call)) : ENOMEM;
     if (rc) {
         snprintf(msg, sizeof msg, "%.100s cannot be started: %s", t->argv[0], strerror(rc));
     } else {

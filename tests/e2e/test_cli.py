@@ -405,6 +405,15 @@ class Scripted(unittest.TestCase):
             json.dump([tool], f)
         return path
 
+    def test_command_tools_know_their_calls_key(self):
+        with tempfile.TemporaryDirectory() as d:
+            tools = written(d, "tools.json", [{"name": "key", "effect": "read", "command": ["/bin/sh", "-c", "echo $AIOS_CALL_KEY"]}])
+            code, out, err = aios("agent", "-m", 'echo:call key {"n":1}; call key {"n":2}; say ok', "--tools", tools, "--json", "go")
+        self.assertEqual(code, 0, err)
+        keys = [e["text"].strip() for e in events(out) if e["type"] == "result"]
+        self.assertEqual([len(k) for k in keys], [48, 48])
+        self.assertNotEqual(*keys)
+
     def test_command_tools_get_arguments_on_standard_input(self):
         with tempfile.TemporaryDirectory() as d:
             code, out, err = aios("agent", "-m", 'echo:call shout {"text":"hé \\"x\\""}; say ok', "--tools", self.tool_file(d), "--json", "go")

@@ -780,6 +780,14 @@ class Audit(WithStore):
     def audit(self, *args, key="a", anchor="anchors"):
         return self.runs("audit", *args, "--audit-key", self.key(key), "--anchor", self.path(anchor))
 
+    def test_a_run_without_rows_is_not_whole(self):
+        self.run_audited()
+        self.agent(PAY, "--run-id", "bare", "--allow", "pay", "go")
+        for run in ("bare", "nosuch"):
+            code, out, err = self.audit(run)
+            self.assertEqual((code, out), (1, ""))
+            self.assertIn(f"no row of run {run}", err)
+
     def test_an_audit_that_is_whole(self):
         code, out, err = self.run_audited()
         self.assertEqual((code, out), (0, "over\n"), err)

@@ -379,6 +379,19 @@ class Agent(Handle):
         return reply
 
 
+_VERDICTS = {"allow": c.AIOS_ALLOW, "deny": c.AIOS_DENY}
+
+
+def _verdict(answer):
+    """What aios_run_decide takes. A word that is not known allows nothing."""
+    if answer is None or isinstance(answer, bool):
+        return c.AIOS_UNASKED if answer is None else c.AIOS_ALLOW if answer else c.AIOS_DENY
+    verdict = _VERDICTS.get(answer) if isinstance(answer, str) else answer if answer in _VERDICTS.values() else None
+    if verdict is None:
+        raise ValueError(f'an answer is True or "allow", False or "deny", not {answer!r}')
+    return verdict
+
+
 class Run(Handle):
     """Iterates over the events of a run, by for or async for; a failure of the run is raised. A call that is asked for ("ask", "unknown")
     and not decided when the iteration goes on is denied. tool_errors: (tool, call_id, exception) of tools that raised.
@@ -427,7 +440,7 @@ class Run(Handle):
                 self.cancel()
             if ev.kind in answers:
                 fn = answers[ev.kind]
-                self.decide(ev.call_id, bool(fn(ev)) if fn else None)
+                self.decide(ev.call_id, (fn(ev) or False) if fn else None)
         self.reply.transcript = self.transcript
         return self.reply
 
@@ -509,14 +522,15 @@ class Run(Handle):
         self._error = self._error or error
         lib.aios_run_cancel(self._ptr)
 
-    def decide(self, call_id: str, allow: bool | None) -> None:
-        """Answers an "ask" event, or an "unknown" one: True makes that call again, False tells the model that nobody knows whether it
-        happened. None: as False where there is nobody to ask, and the model is told so.
+    def decide(self, call_id: str, allow: bool | str | None) -> None:
+        """Answers an "ask" event, or an "unknown" one: True ("allow") makes that call again, False ("deny") tells the model that nobody
+        knows whether it happened. None: as False where there is nobody to ask, and the model is told so. ValueError: it is none of these.
         """
+        verdict = _verdict(allow)
         if call_id in self._asked:
             self._asked.remove(call_id)
         with self._pin() as r:
-            call(lib.aios_run_decide, r, cstr(call_id), c.AIOS_UNASKED if allow is None else c.AIOS_ALLOW if allow else c.AIOS_DENY)
+            call(lib.aios_run_decide, r, cstr(call_id), verdict)
 
     @property
     def transcript(self) -> Transcript:

@@ -388,6 +388,18 @@ class Agents(Base):
         self.assertEqual(agent.run("?", on_ask=lambda ev: ev.arguments == {"path": "x"}).text, "gone")
         self.assertEqual(done, ["x"])
 
+    def test_words_that_answer_are_taken_as_they_are_meant(self):
+        done = []
+        agent = self.agent('call rm {"path":"x"}; result', (lambda path: done.append(path) or "gone", {"name": "rm", "effect": "unsafe"}))
+        for no in (False, None, "deny", aios.DENY):
+            self.assertNotIn("gone", agent.run("?", on_ask=lambda ev: no).text)
+        for word in ("no", 2, 0.5, object()):
+            with self.assertRaises(ValueError):
+                agent.run("?", on_ask=lambda ev: word)
+        self.assertEqual(done, [])
+        for yes in (True, "allow", aios.ALLOW):
+            self.assertEqual(agent.run("?", on_ask=lambda ev: yes).text, "gone")
+
     def test_an_ask_without_an_answer_is_a_no_when_iterating(self):
         agent = self.agent("call rm {}; result", (lambda: "gone", {"name": "rm", "effect": "unsafe"}))
         result = next(e for e in agent.start("?") if e.kind == "result")
