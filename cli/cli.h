@@ -81,6 +81,7 @@ bool cli_flush(void);                                  /**< false: standard outp
 int cli_finish(int rc);                                /**< the exit code, once all was written */
 void cli_print_json(json_t *v);                        /**< one line to stdout; takes the reference */
 void cli_json_string(FILE *f, const char *s, size_t n);
+void cli_put_shown(FILE *f, const char *s, size_t n); /**< of a model or a tool: to a terminal, and to standard error, without control characters */
 json_t *cli_json_text(const char *s, size_t n);        /**< bytes that are not UTF-8 become \ufffd */
 bool cli_color(FILE *f);
 char *cli_read_input(const char *path, size_t *n, aios_error *err); /**< a file or "-", malloc'd, NUL behind; NULL: *err tells */

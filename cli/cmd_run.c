@@ -47,7 +47,7 @@ static void take_event(turn *t, const aios_event *ev)
     if (t->c->json)
         cli_event_print(ev, false);
     else if (ev->type == AIOS_EVENT_TEXT)
-        t->open = true, fwrite(ev->text, 1, ev->n_text, stdout);
+        t->open = true, cli_put_shown(stdout, ev->text, ev->n_text);
     if (!cli_flush() && !t->rc) {
         t->rc = EXIT_FAIL; /* nobody reads on */
         aios_session_cancel(t->s);

@@ -25,12 +25,12 @@ typedef struct driving {
 /* ---- what is shown ------------------------------------------------------------------------------------------------ */
 
 /* Of a result: its beginning, without the line ends behind it. */
-static int shown_bytes(const aios_event *ev)
+static size_t shown_bytes(const aios_event *ev)
 {
     size_t n = ev->n_text;
     while (n && ev->text[n - 1] == '\n')
         n--;
-    return (int)(n < 400 ? n : 400);
+    return n < 400 ? n : 400;
 }
 
 void cli_show_event(const cli *c, const aios_event *ev, cli_shown *s)
@@ -44,21 +44,25 @@ void cli_show_event(const cli *c, const aios_event *ev, cli_shown *s)
     }
     switch (ev->type) {
     case AIOS_EVENT_TEXT:
-        fwrite(ev->text, 1, ev->n_text, stdout);
+        cli_put_shown(stdout, ev->text, ev->n_text);
         cli_flush();
         s->open_line = s->said = true;
         break;
     case AIOS_EVENT_DONE:
         if (!s->said && ev->n_text) { /* of a run that was over before: it has no turn, but its answer once more */
-            fwrite(ev->text, 1, ev->n_text, stdout);
+            cli_put_shown(stdout, ev->text, ev->n_text);
             putchar('\n');
         }
         break;
     case AIOS_EVENT_CALL:
-        fprintf(stderr, "%scall   %s %.*s%s\n", dim, ev->name, (int)ev->n_text, ev->text, plain);
+        fprintf(stderr, "%scall   %s ", dim, ev->name);
+        cli_put_shown(stderr, ev->text, ev->n_text);
+        fprintf(stderr, "%s\n", plain);
         break;
     case AIOS_EVENT_RESULT:
-        fprintf(stderr, "%sresult %s %s%.*s%s\n", dim, ev->name, ev->code ? "failed: " : "", shown_bytes(ev), ev->text, plain);
+        fprintf(stderr, "%sresult %s %s", dim, ev->name, ev->code ? "failed: " : "");
+        cli_put_shown(stderr, ev->text, shown_bytes(ev));
+        fprintf(stderr, "%s\n", plain);
         break;
     case AIOS_EVENT_STATE:
         if (ev->name && ev->n_text == 7 && !memcmp(ev->text, "handoff", 7))
@@ -128,8 +132,9 @@ static void prompt(driving *d)
         return;
     cli_ask *a = &d->asks.at[0];
     tcflush(STDIN_FILENO, TCIFLUSH);
-    fprintf(stderr, "%s %s %s ? [y/N] ", a->unknown ? "was begun before the program stopped and may have happened: again," : "run", a->name,
-            a->args);
+    fprintf(stderr, "%s %s ", a->unknown ? "was begun before the program stopped and may have happened: again," : "run", a->name);
+    cli_put_shown(stderr, a->args, strlen(a->args));
+    fputs(" ? [y/N] ", stderr);
     a->shown = d->prompted = true;
 }
 
@@ -170,9 +175,12 @@ static bool is_allowed(const cli *c, const aios_event *ev)
 static void tell_waits(const cli *c, const aios_run *run, const aios_event *ev, const char *id)
 {
     cli_text t = {0};
-    if (!cli_put_word(&t, aios_run_id(run)) && !cli_put_word(&t, id) && !cli_put_option(&t, "store", c->store))
-        fprintf(stderr, "waits: %s %.*s%s\n  aios runs approve%s\n  aios runs deny%s\n", ev->name, (int)ev->n_text, ev->text,
+    if (!cli_put_word(&t, aios_run_id(run)) && !cli_put_word(&t, id) && !cli_put_option(&t, "store", c->store)) {
+        fprintf(stderr, "waits: %s ", ev->name);
+        cli_put_shown(stderr, ev->text, ev->n_text);
+        fprintf(stderr, "%s\n  aios runs approve%s\n  aios runs deny%s\n",
                 ev->type == AIOS_EVENT_UNKNOWN ? "  (was begun before the program stopped, and may have happened)" : "", t.p, t.p);
+    }
     free(t.p);
 }
 

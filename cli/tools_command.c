@@ -106,8 +106,11 @@ static int start_child(command_tool *t, child *c, const char *key)
 
 static void show_line(child *c)
 {
-    if (c->n_line)
-        fprintf(stderr, "%s: %.*s\n", c->name, (int)c->n_line, c->line);
+    if (c->n_line) {
+        fprintf(stderr, "%s: ", c->name);
+        cli_put_shown(stderr, c->line, c->n_line);
+        fputc('\n', stderr);
+    }
     c->n_line = 0;
 }
 

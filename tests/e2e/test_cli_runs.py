@@ -299,6 +299,15 @@ class Terminal(WithStore):
         for text in told:
             self.assertIn("nobody could be asked", text)
 
+    def test_nothing_hides_what_is_asked_about(self):
+        p, front = self.at_terminal('echo:call pay {"sum":"\u202e9\u0090\u2066"}; turn; say over')
+        got = self.read_to(front, b"[y/N]").decode()
+        self.assertIn('"\ufffd9\ufffd\ufffd"', got)
+        for mark in "\u202e\u0090\u2066\x1b":
+            self.assertNotIn(mark, got)
+        os.write(front, b"n\n")
+        self.assertEqual(p.communicate(timeout=30)[0], b"over\n")
+
     def test_the_terminal_answers(self):
         p, front = self.at_terminal('echo:call pay {"sum":1}; call pay {"sum":2}; turn; say over')
         self.read_to(front, b'run pay {"sum":1} ? [y/N] ')
